@@ -1,0 +1,211 @@
+//! Puts the parts together, and takes them apart in order.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use axum::extract::FromRef;
+use chrono::Days;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Retention};
+use crate::model::Timestamp;
+use crate::read::key::Keys;
+use crate::receive::auth::{Doors, Limits};
+use crate::receive::writer::Writer;
+use crate::store::{self, partition};
+use crate::{http, telemetry};
+
+/// What every request may use.
+#[derive(Clone)]
+pub struct App {
+    /// Connections of the read API.
+    pub db: PgPool,
+    /// The way into the database.
+    pub writer: Writer,
+    /// The endpoints and their tokens.
+    pub doors: Arc<Doors>,
+    /// What a body may cost.
+    pub limits: Limits,
+    /// Keys of the read API.
+    pub keys: Arc<Keys>,
+}
+
+impl FromRef<App> for Writer {
+    fn from_ref(app: &App) -> Self {
+        app.writer.clone()
+    }
+}
+
+impl FromRef<App> for PgPool {
+    fn from_ref(app: &App) -> Self {
+        app.db.clone()
+    }
+}
+
+impl App {
+    /// Puts together what requests use. The writer's tasks end once the last clone is dropped.
+    pub fn start(config: &Config, read: PgPool, write: &PgPool, tasks: &mut JoinSet<()>) -> Self {
+        Self {
+            db: read,
+            writer: Writer::start(write, &config.writer, tasks),
+            doors: Arc::new(Doors::new(&config.endpoint)),
+            limits: Limits {
+                max_body_bytes: config.http.max_body_bytes,
+                body_timeout: config.http.body_timeout,
+            },
+            keys: Arc::new(Keys::new(&config.key)),
+        }
+    }
+}
+
+/// What the ops port tells about.
+#[derive(Clone)]
+pub struct Ops {
+    /// Connections of the read API.
+    pub db: PgPool,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// Whether the service was told to stop.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Serves until `stop` resolves, then finishes what was begun.
+///
+/// Fails if a port is taken, if something that must run ends by itself, or if what was begun
+/// is not finished in time.
+pub async fn serve(
+    config: Config,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let read = store::connect(&config.database, config.database.read_connections)?;
+    // One connection a task: a task never waits for another one's.
+    let write = store::connect(&config.database, config.writer.tasks)?;
+    prepare(&config, &read).await?;
+
+    let listener = TcpListener::bind(config.http.listen)
+        .await
+        .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
+    let ops_listener = TcpListener::bind(config.ops.listen)
+        .await
+        .with_context(|| format!("ops.listen: cannot listen on {}", config.ops.listen))?;
+    info!(
+        http.listen = %listener.local_addr()?, ops.listen = %ops_listener.local_addr()?,
+        "ready for webhooks",
+    );
+    let (stopping, is_stopping) = watch::channel(false);
+    let metrics = telemetry::metrics()?;
+
+    let mut writing = JoinSet::new();
+    let app = App::start(&config, read.clone(), &write, &mut writing);
+    let ops = Ops {
+        db: read.clone(),
+        metrics: metrics.clone(),
+        stopping: is_stopping.clone(),
+    };
+    let mut background = JoinSet::new();
+    background.spawn(keep_partitions(read.clone(), config.retention));
+    background.spawn(keep_metrics(metrics));
+    background.spawn(async move {
+        let served = axum::serve(ops_listener, http::ops::router(ops)).await;
+        error!("the ops port is no longer served: {served:?}");
+    });
+
+    let mut is_stopping = is_stopping;
+    let serving = axum::serve(listener, http::router(app)).with_graceful_shutdown(async move {
+        _ = is_stopping.wait_for(|stopping| *stopping).await
+    });
+    let mut serving = std::pin::pin!(serving.into_future());
+    tokio::select! {
+        () = stop => {}
+        served = &mut serving => bail!("the server ended by itself: {served:?}"),
+        ended = writing.join_next() => bail!("a writer ended by itself: {ended:?}"),
+        ended = background.join_next() => bail!("a background task ended by itself: {ended:?}"),
+    }
+
+    stopping.send_replace(true);
+    let finish = async {
+        serving.await?;
+        // The router went with `serving`, and with it the last `Writer`: the tasks commit what
+        // is queued and end.
+        while let Some(ended) = writing.join_next().await {
+            ended.context("a writer failed")?;
+        }
+        anyhow::Ok(())
+    };
+    match tokio::time::timeout(config.http.stop_timeout, finish).await {
+        Ok(finished) => finished?,
+        Err(_) => bail!(
+            "not finished {:?} after the signal to stop",
+            config.http.stop_timeout
+        ),
+    }
+    background.shutdown().await;
+    write.close().await;
+    read.close().await;
+    info!("stopped, everything acknowledged is committed");
+    Ok(())
+}
+
+/// Brings the schema up to date and looks whether the database keeps what it commits.
+async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
+    if config.database.migrate {
+        store::migrate(db)
+            .await
+            .context("database: cannot bring the schema up to date")?;
+    }
+    let pending = store::pending_migrations(db)
+        .await
+        .context("database: cannot be read")?;
+    if pending > 0 {
+        bail!("database: {pending} migration(s) to run; run `qontak-receiver migrate`");
+    }
+    make_partitions(db, &config.retention)
+        .await
+        .context("database: cannot make partitions")?;
+    for weak in store::durability(db).await? {
+        warn!("{weak} at the database: a crash can lose what was acknowledged");
+    }
+    Ok(())
+}
+
+/// Makes the journal's partitions for today and the next days.
+pub async fn make_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
+    let today = Timestamp::now().day();
+    let days = (0..=retention.days_ahead).map(|ahead| today + Days::new(ahead));
+    partition::create(db, days).await
+}
+
+/// Keeps partitions ahead and drops old ones, once an hour. A failure is tried again: the
+/// partitions last for days.
+async fn keep_partitions(db: PgPool, retention: Retention) {
+    let mut every_hour = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        every_hour.tick().await;
+        let oldest = Timestamp::now().day() - Days::new(retention.event_days);
+        let kept = async {
+            make_partitions(&db, &retention).await?;
+            partition::drop_before(&db, oldest).await
+        };
+        match kept.await {
+            Ok(dropped) if dropped.is_empty() => {}
+            Ok(dropped) => info!(days = dropped.len(), "dropped old days of the journal"),
+            Err(cause) => error!("partitions: {}", store::Failure::from(cause)),
+        }
+    }
+}
+
+/// The recorder keeps raw samples until somebody scrapes; nobody may ever.
+async fn keep_metrics(metrics: PrometheusHandle) {
+    let mut often = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        often.tick().await;
+        metrics.run_upkeep();
+    }
+}

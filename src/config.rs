@@ -1,0 +1,414 @@
+//! Every setting, read once. The only place that reads the environment.
+//!
+//! `config/default.toml` documents every setting and is compiled in; what comes later wins: it,
+//! the file given by `--config`, the environment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail, ensure};
+use config::{Environment, File, FileFormat};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+
+const DEFAULTS: &str = include_str!("../config/default.toml");
+
+/// Endpoints by name.
+pub type Endpoints = BTreeMap<String, Endpoint>;
+
+/// All settings; see `config/default.toml` for what each one means.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Config {
+    pub http: Http,
+    pub ops: Ops,
+    pub database: Database,
+    pub writer: Writer,
+    pub retention: Retention,
+    pub log: Log,
+    pub endpoint: Endpoints,
+    pub key: BTreeMap<String, Key>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub max_body_bytes: usize,
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub stop_timeout: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Ops {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Database {
+    pub url: Option<SecretString>,
+    pub read_connections: u32,
+    #[serde(with = "humantime_serde")]
+    pub acquire_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    pub migrate: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Writer {
+    pub tasks: u32,
+    pub max_batch: usize,
+    pub max_queue_bytes: usize,
+    #[serde(with = "humantime_serde")]
+    pub answer_timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Retention {
+    pub event_days: u64,
+    pub days_ahead: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Log {
+    pub format: LogFormat,
+    pub filter: String,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A door for one sender.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// Live tokens.
+    #[serde(deserialize_with = "list")]
+    pub tokens: Vec<SecretString>,
+    /// Organisation of bodies that name none.
+    #[serde(default)]
+    pub organization_id: Option<String>,
+}
+
+/// A key of the read API.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    /// SHA-256 of the key, in hex.
+    pub sha256: String,
+    /// What it may do: `read`, `export`, `replay`.
+    #[serde(deserialize_with = "list")]
+    pub scopes: Vec<Scope>,
+    /// Whose data it may see; `*` for everybody's.
+    #[serde(deserialize_with = "list")]
+    pub organizations: Vec<String>,
+}
+
+/// What a key may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Read everything that its organisations have.
+    Read,
+    /// Read whole lists at once.
+    Export,
+    /// Have events read again.
+    Replay,
+}
+
+impl Config {
+    /// Reads the settings. An error is one line that names the key and says what to do.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        #[expect(clippy::disallowed_methods, reason = "this is the place")]
+        let environment = std::env::vars().collect();
+        Self::read(file, environment)
+    }
+
+    /// Reads the settings with a given environment.
+    pub fn read(
+        file: Option<&Path>,
+        environment: BTreeMap<String, String>,
+    ) -> anyhow::Result<Self> {
+        let mut sources =
+            config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(path) = file {
+            sources = sources.add_source(File::from(path).format(FileFormat::Toml));
+        }
+        let environment = settings_of(environment)?;
+        let source = Environment::with_prefix("RECEIVER")
+            .prefix_separator("__")
+            .separator("__")
+            .source(Some(environment.into_iter().collect()));
+        let settings: Self = sources
+            .add_source(source)
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|error| anyhow!("configuration: {}", one_line(&error.to_string())))?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// What no type can say.
+    fn check(&self) -> anyhow::Result<()> {
+        match &self.database.url {
+            None => bail!(
+                "database.url: not set; set DATABASE_URL, for example to \
+                 postgres://user:password@host/database"
+            ),
+            Some(url) => ensure!(
+                is_postgres_url(url.expose_secret()),
+                "database.url: not a Postgres URL; set DATABASE_URL, for example to \
+                 postgres://user:password@host/database"
+            ),
+        }
+        ensure!(
+            self.endpoint
+                .values()
+                .any(|endpoint| !endpoint.tokens.is_empty()),
+            "endpoint: no webhook token is set; set RECEIVER__ENDPOINT__QONTAK__TOKENS to a long \
+             random text, for example from `openssl rand -hex 32`"
+        );
+        for (name, endpoint) in &self.endpoint {
+            for token in &endpoint.tokens {
+                let token = token.expose_secret();
+                ensure!(
+                    token.len() >= 16
+                        && token
+                            .chars()
+                            .all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c)),
+                    "endpoint.{name}.tokens: a token must have at least 16 characters of \
+                     A-Z a-z 0-9 - _ . ~ since it is part of a URL that must not be guessed"
+                );
+            }
+        }
+        for (name, key) in &self.key {
+            ensure!(
+                key.sha256.len() == 64 && key.sha256.chars().all(|c| c.is_ascii_hexdigit()),
+                "key.{name}.sha256: expected 64 hex digits, as of `printf %s \"$key\" | sha256sum`"
+            );
+        }
+        let positive = [
+            ("http.max_body_bytes", self.http.max_body_bytes),
+            (
+                "database.read_connections",
+                self.database.read_connections as usize,
+            ),
+            ("writer.tasks", self.writer.tasks as usize),
+            ("writer.max_batch", self.writer.max_batch),
+            ("writer.max_queue_bytes", self.writer.max_queue_bytes),
+        ];
+        for (name, value) in positive {
+            ensure!(
+                (1..=1 << 30).contains(&value),
+                "{name}: must be between 1 and 1073741824"
+            );
+        }
+        // Partitions are made once an hour, so today's must be there before today begins.
+        for (name, days) in [
+            ("retention.event_days", self.retention.event_days),
+            ("retention.days_ahead", self.retention.days_ahead),
+        ] {
+            ensure!(
+                (1..=3650).contains(&days),
+                "{name}: must be between 1 and 3650"
+            );
+        }
+        Ok(())
+    }
+}
+
+fn is_postgres_url(url: &str) -> bool {
+    // The parser takes any scheme.
+    (url.starts_with("postgres://") || url.starts_with("postgresql://"))
+        && url.parse::<sqlx::postgres::PgConnectOptions>().is_ok()
+}
+
+/// The settings that the environment holds: those with our prefix, the name under which every
+/// program expects the database, and what the files of `…_FILE` contain.
+fn settings_of(environment: BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut settings = BTreeMap::new();
+    for (name, value) in environment {
+        let (name, value) = match name.strip_suffix("_FILE") {
+            Some(plain) if plain == "DATABASE_URL" || plain.starts_with("RECEIVER__") => {
+                let value = std::fs::read_to_string(&value)
+                    .with_context(|| format!("{name}: cannot read the file it names"))?;
+                (plain.to_owned(), value.trim().to_owned())
+            }
+            _ => (name, value),
+        };
+        if name == "DATABASE_URL" {
+            settings
+                .entry("RECEIVER__DATABASE__URL".to_owned())
+                .or_insert(value);
+        } else if name.starts_with("RECEIVER__") {
+            settings.insert(name, value);
+        }
+    }
+    Ok(settings)
+}
+
+/// A list of a file, or one text with commas of the environment.
+fn list<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    struct ListOrText;
+
+    impl<'de> Visitor<'de> for ListOrText {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a list, or text with commas between the elements")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
+            let elements = text.split([',', '\n']).map(str::trim);
+            Ok(elements
+                .filter(|element| !element.is_empty())
+                .map(str::to_owned)
+                .collect())
+        }
+
+        fn visit_i64<E>(self, number: i64) -> Result<Vec<String>, E> {
+            Ok(vec![number.to_string()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = seq.next_element()? {
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+
+    let elements = deserializer.deserialize_any(ListOrText)?;
+    let element = |text: String| T::deserialize(serde::de::value::StringDeserializer::new(text));
+    elements
+        .into_iter()
+        .map(element)
+        .collect::<Result<_, serde::de::value::Error>>()
+        .map_err(D::Error::custom)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(environment: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let minimum = [
+            ("DATABASE_URL", "postgres://localhost/receiver"),
+            (
+                "RECEIVER__ENDPOINT__QONTAK__TOKENS",
+                "a-token-of-length-25-here",
+            ),
+        ];
+        let environment = minimum.iter().chain(environment);
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Config::read(None, environment.map(owned).collect())
+    }
+
+    fn refusal(environment: &[(&str, &str)]) -> String {
+        read(environment).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_database_and_one_token_are_enough() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.endpoint["qontak"].tokens.len(), 1);
+        assert_eq!(config.http.listen.port(), 8080);
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_defaults() {
+        let config = read(&[
+            ("RECEIVER__WRITER__MAX_BATCH", "7"),
+            ("RECEIVER__HTTP__BODY_TIMEOUT", "3s"),
+            ("RECEIVER__DATABASE__MIGRATE", "false"),
+            ("RECEIVER__KEY__LOCAL__SHA256", &"0".repeat(64)),
+            ("RECEIVER__KEY__LOCAL__SCOPES", "read, export"),
+            ("RECEIVER__KEY__LOCAL__ORGANIZATIONS", "*"),
+        ])
+        .unwrap();
+        assert_eq!(config.writer.max_batch, 7);
+        assert_eq!(config.http.body_timeout, Duration::from_secs(3));
+        assert!(!config.database.migrate);
+        assert_eq!(config.key["local"].scopes, [Scope::Read, Scope::Export]);
+    }
+
+    #[test]
+    fn a_secret_may_be_given_as_a_file() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"a-token-in-a-file-of-lines\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let config = read(&[("RECEIVER__ENDPOINT__OTHER__TOKENS_FILE", path)]).unwrap();
+        let token = config.endpoint["other"].tokens[0].expose_secret();
+        assert_eq!(token, "a-token-in-a-file-of-lines");
+        let refusal = refusal(&[("DATABASE_URL_FILE", "/nowhere")]);
+        assert!(refusal.starts_with("DATABASE_URL_FILE: "), "{refusal}");
+    }
+
+    #[test]
+    fn whatever_is_wrong_is_refused_in_one_line_that_names_the_key() {
+        let cases = [
+            ("RECEIVER__WRITER__MAX_BTACH", "3", "max_btach"),
+            ("RECEIVER__WRITER__MAX_BATCH", "many", "writer.max_batch"),
+            ("RECEIVER__WRITER__MAX_BATCH", "0", "writer.max_batch"),
+            ("RECEIVER__HTTP__LISTEN", "8080", "http.listen"),
+            ("RECEIVER__HTTP__BODY_TIMEOUT", "soon", "http.body_timeout"),
+            ("RECEIVER__LOG__FORMAT", "xml", "log.format"),
+            (
+                "RECEIVER__ENDPOINT__QONTAK__TOKENS",
+                "short",
+                "endpoint.qontak.tokens",
+            ),
+            ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "", "endpoint"),
+            (
+                "RECEIVER__RETENTION__DAYS_AHEAD",
+                "0",
+                "retention.days_ahead",
+            ),
+            ("DATABASE_URL", "mysql://", "database.url"),
+        ];
+        for (name, value, key) in cases {
+            let refusal = refusal(&[(name, value)]);
+            assert!(refusal.contains(key), "{name}={value}: {refusal}");
+            assert!(!refusal.contains('\n'), "{name}={value}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_shown_when_settings_are() {
+        let shown = format!("{:?}", read(&[]).unwrap());
+        assert!(!shown.contains("a-token"), "{shown}");
+        assert!(!shown.contains("localhost/receiver"), "{shown}");
+    }
+}

@@ -1,0 +1,311 @@
+//! What we keep of one webhook: the word that the way in and the way out share.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use uuid::{NoContext, Uuid};
+
+use crate::model::{Broadcast, BroadcastLog, FoldKey, Message, Room, RoomEvent, Sender, Timestamp};
+
+/// Version of the rules that turn a body into an event; raised when they change, so that
+/// the journal tells which rows a later version may read differently.
+pub const PARSER_VERSION: i16 = 1;
+
+/// A webhook after normalising: the journal row and every change that follows from it.
+#[derive(Debug)]
+pub struct Event {
+    /// Id of the journal row.
+    pub id: EventId,
+    /// When the request was authenticated.
+    pub received_at: Timestamp,
+    /// Name of the endpoint whose token was used.
+    pub endpoint: Arc<str>,
+    /// What it is; `None` when that could not be told.
+    pub kind: Option<Kind>,
+    /// The event's name as Qontak sent it.
+    pub name: Option<String>,
+    /// The organisation it belongs to; empty when neither body nor endpoint names one.
+    pub organization_id: String,
+    /// What it is about.
+    pub subject_id: Option<String>,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// Why it was not understood, and every field that could not be used.
+    pub reasons: Vec<String>,
+    /// What makes two deliveries the same.
+    pub dedup_key: DedupKey,
+    /// The bytes as they came.
+    pub body: Bytes,
+    /// The request's id, as in the logs.
+    pub request_id: String,
+    /// What it changes; empty unless the outcome is [`Outcome::Applied`].
+    pub changes: Changes,
+}
+
+/// The rows that an event says something about.
+#[derive(Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the types say it")]
+pub struct Changes {
+    pub messages: Vec<Message>,
+    pub rooms: Vec<Room>,
+    pub senders: Vec<Sender>,
+    pub room_events: Vec<RoomEvent>,
+    pub broadcasts: Vec<Broadcast>,
+    pub broadcast_logs: Vec<BroadcastLog>,
+}
+
+impl Changes {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A UUIDv7 whose time is the time of receipt, so that the id alone tells the partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct EventId(pub Uuid);
+
+impl EventId {
+    /// A new id for an event received at `received_at`.
+    pub fn next(received_at: Timestamp) -> Self {
+        let millis = received_at.0.timestamp_millis().max(0).unsigned_abs();
+        let nanos = u32::try_from(millis % 1000).expect("below 1000") * 1_000_000;
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix(
+            NoContext,
+            millis / 1000,
+            nanos,
+        )))
+    }
+
+    /// When the event was received, to the millisecond; `None` for an id that is not ours.
+    pub fn received_at(self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        chrono::DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos).map(Timestamp)
+    }
+}
+
+/// What an event is. Names are Qontak's own, but for `room_updated` and `unknown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the documentation: see `as_str`")]
+pub enum Kind {
+    ReceiveMessageFromCustomer,
+    ReceiveMessageFromAgent,
+    StatusMessage,
+    BroadcastLogStatus,
+    RoomCreated,
+    RoomResolved,
+    /// Any other event whose body is a room (developer-center events such as `add_agent`).
+    RoomUpdated,
+    AgentAssignedToRoom,
+    AgentUnassignedFromRoom,
+    AgentHandoverRoom,
+    CustomAgentAllocation,
+    StatusTemplate,
+    AvailableUserStatus,
+    /// A name that this version does not know.
+    Unknown,
+}
+
+impl Kind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 14] = [
+        Self::ReceiveMessageFromCustomer,
+        Self::ReceiveMessageFromAgent,
+        Self::StatusMessage,
+        Self::BroadcastLogStatus,
+        Self::RoomCreated,
+        Self::RoomResolved,
+        Self::RoomUpdated,
+        Self::AgentAssignedToRoom,
+        Self::AgentUnassignedFromRoom,
+        Self::AgentHandoverRoom,
+        Self::CustomAgentAllocation,
+        Self::StatusTemplate,
+        Self::AvailableUserStatus,
+        Self::Unknown,
+    ];
+
+    /// Its name, in the journal and over the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReceiveMessageFromCustomer => "receive_message_from_customer",
+            Self::ReceiveMessageFromAgent => "receive_message_from_agent",
+            Self::StatusMessage => "status_message",
+            Self::BroadcastLogStatus => "broadcast_log_status",
+            Self::RoomCreated => "room_created",
+            Self::RoomResolved => "room_resolved",
+            Self::RoomUpdated => "room_updated",
+            Self::AgentAssignedToRoom => "agent_assigned_to_room",
+            Self::AgentUnassignedFromRoom => "agent_unassigned_from_room",
+            Self::AgentHandoverRoom => "agent_handover_room",
+            Self::CustomAgentAllocation => "custom_agent_allocation",
+            Self::StatusTemplate => "status_template",
+            Self::AvailableUserStatus => "available_user_status",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The kind of an event that Qontak calls `name`; case and blanks around it do not matter.
+    /// `None` for a name that is not Qontak's.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = name.trim();
+        Self::ALL
+            .into_iter()
+            .filter(|kind| !matches!(kind, Self::RoomUpdated | Self::Unknown))
+            .find(|kind| kind.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the same bytes may come again and mean something new, because the body holds no
+    /// clock: an agent who goes online, offline and online sends the first body twice.
+    const fn may_repeat(self) -> bool {
+        matches!(
+            self,
+            Self::AgentAssignedToRoom
+                | Self::AgentUnassignedFromRoom
+                | Self::AgentHandoverRoom
+                | Self::CustomAgentAllocation
+                | Self::StatusTemplate
+                | Self::AvailableUserStatus
+                | Self::Unknown
+        )
+    }
+}
+
+/// What becomes of an authenticated request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum Outcome {
+    /// At least one table besides the journal tells of it.
+    Applied,
+    /// Kept under its name; no table tells of it.
+    Recorded,
+    /// JSON that could not be identified; kept, and can be read again by a later version.
+    Quarantined,
+    /// Not JSON; the bytes are kept, and the sender is asked for a whole body.
+    Malformed,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [
+        Self::Applied,
+        Self::Recorded,
+        Self::Quarantined,
+        Self::Malformed,
+    ];
+
+    /// Its name, in the journal and over the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Recorded => "recorded",
+            Self::Quarantined => "quarantined",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// SHA-256 of a body: tells deliveries apart, and breaks ties between snapshots.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyHash(pub [u8; 32]);
+
+impl BodyHash {
+    /// Hashes a body.
+    pub fn of(body: &[u8]) -> Self {
+        Self(Sha256::digest(body).into())
+    }
+
+    /// In lower-case hex.
+    pub fn to_hex(self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The tie-breaker of a fold key.
+    pub fn tie(self) -> u32 {
+        u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]]) >> (32 - FoldKey::TIE_BITS)
+    }
+}
+
+/// What makes two deliveries the same, within a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DedupKey(pub [u8; 32]);
+
+impl DedupKey {
+    /// How long a body without a clock counts as a repetition of itself.
+    const WINDOW_SECONDS: i64 = 600;
+
+    /// The same endpoint and bytes are the same delivery; for kinds that may repeat only within
+    /// the same ten minutes.
+    pub fn new(endpoint: &str, hash: BodyHash, kind: Option<Kind>, received_at: Timestamp) -> Self {
+        let mut digest = Sha256::new();
+        digest.update(endpoint);
+        digest.update([0]);
+        digest.update(hash.0);
+        if kind.is_some_and(Kind::may_repeat) {
+            let window = received_at.0.timestamp().div_euclid(Self::WINDOW_SECONDS);
+            digest.update(window.to_be_bytes());
+        }
+        Self(digest.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_event_id_tells_when_it_was_received() {
+        let received_at = at("2025-06-12T02:15:03.123Z");
+        assert_eq!(EventId::next(received_at).received_at(), Some(received_at));
+    }
+
+    #[test]
+    fn a_body_with_a_clock_is_the_same_delivery_all_day() {
+        let key = |time| {
+            DedupKey::new(
+                "qontak",
+                BodyHash::of(b"{}"),
+                Some(Kind::StatusMessage),
+                at(time),
+            )
+        };
+        assert_eq!(key("2025-06-12T02:00:00Z"), key("2025-06-12T22:00:00Z"));
+    }
+
+    #[test]
+    fn a_body_without_a_clock_is_a_new_event_after_ten_minutes() {
+        let key = |time| {
+            DedupKey::new(
+                "qontak",
+                BodyHash::of(b"{}"),
+                Some(Kind::AvailableUserStatus),
+                at(time),
+            )
+        };
+        assert_eq!(key("2025-06-12T02:00:00Z"), key("2025-06-12T02:09:59Z"));
+        assert_ne!(key("2025-06-12T02:00:00Z"), key("2025-06-12T02:10:00Z"));
+    }
+
+    #[test]
+    fn the_same_bytes_at_two_endpoints_are_two_deliveries() {
+        let key = |endpoint| {
+            let hash = BodyHash::of(b"{}");
+            DedupKey::new(
+                endpoint,
+                hash,
+                Some(Kind::StatusMessage),
+                at("2025-06-12T02:00:00Z"),
+            )
+        };
+        assert_ne!(key("a"), key("b"));
+    }
+}

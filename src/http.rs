@@ -1,0 +1,42 @@
+//! The router, and what every request passes.
+
+pub mod error;
+pub mod extract;
+pub mod ops;
+pub mod trace;
+
+use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::from_fn;
+use axum::routing::Router;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+pub use self::error::Error;
+use crate::app::App;
+use crate::{read, receive};
+
+/// Both ways: webhooks in, the read API out.
+pub fn router(app: App) -> Router {
+    let nosniff = HeaderValue::from_static("nosniff");
+    let private = HeaderValue::from_static("private, no-cache");
+    Router::new()
+        .merge(receive::routes())
+        .nest("/v1", read::routes())
+        .fallback(async || Error::NotFound)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            X_CONTENT_TYPE_OPTIONS,
+            nosniff,
+        ))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            CACHE_CONTROL,
+            private,
+        ))
+        .layer(from_fn(trace::log))
+        // Outside of the log, so that it has the id; a caller's own id is kept.
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .with_state(app)
+}

@@ -1,0 +1,120 @@
+//! Every refusal, in Qontak's own form.
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse, Response};
+use metrics::counter;
+use serde_json::{Value, json};
+use tracing::error;
+
+use crate::receive::writer::Unwritten;
+use crate::store::Failure;
+
+/// Why a request is refused. `Display` is what the caller is told; causes are for the log alone.
+///
+/// The status says what the sender should do: 4xx do not repeat it like this, 503 again later.
+/// A fault of ours is never a 4xx, for that would lose the event.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum Error {
+    #[error("not found")]
+    NotFound,
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    #[error("the body was not complete after {} s", .0.as_secs())]
+    TooSlow(Duration),
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the body was cut off")]
+    BodyCutOff,
+    #[error("{0}")]
+    UnsupportedMediaType(&'static str),
+    #[error(transparent)]
+    Unwritten(#[from] Unwritten),
+    #[error("a key is needed: Authorization: Bearer <key>")]
+    Unauthorized,
+    #[error("this key lacks the scope `{0}`")]
+    Forbidden(&'static str),
+    #[error("{}", .0.join("; "))]
+    Unprocessable(Vec<String>),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error("internal error")]
+    Internal,
+}
+
+impl Error {
+    /// A parameter that cannot be used, and what is allowed.
+    pub fn parameter(name: &str, allowed: impl AsRef<str>) -> Self {
+        Self::Unprocessable(vec![format!("{name}: {}", allowed.as_ref())])
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyCutOff => StatusCode::BAD_REQUEST,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unwritten(_) | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::MethodNotAllowed => Some((ALLOW, HeaderValue::from_static("POST"))),
+            Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            // Seconds. Soon, because a queue empties fast and a sender may give up.
+            Self::Unwritten(_) | Self::Database(_) => {
+                Some((RETRY_AFTER, HeaderValue::from_static("2")))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        // The others are the caller's doing, or were logged where they happened.
+        if let Self::Database(cause) = self {
+            error!("database: {}", Failure::from(cause));
+            return Self::Unwritten(Unwritten::StorageAway).into_response();
+        }
+        match &self {
+            Self::Unprocessable(messages) => refusal(&self, messages),
+            other => refusal(other, &[other.to_string()]),
+        }
+    }
+}
+
+fn refusal(error: &Error, messages: &[String]) -> Response {
+    let status = error.status();
+    counter!("refused_total", "status" => status.as_u16().to_string()).increment(1);
+    let mut response = (status, Json(envelope(status, messages))).into_response();
+    if let Some((name, value)) = error.header() {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+/// Qontak's error envelope.
+pub fn envelope(status: StatusCode, messages: &[String]) -> Value {
+    json!({ "status": "error", "error": { "code": status.as_u16(), "messages": messages } })
+}
+
+/// The answer to a request whose handler panicked.
+pub fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
+    // The panic's text may quote data; its place was printed by the panic hook.
+    drop(cause);
+    error!("a request panicked");
+    Error::Internal.into_response()
+}

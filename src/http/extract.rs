@@ -1,0 +1,123 @@
+//! axum's extractors, failing our way: theirs answer in plain text.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+
+use super::Error;
+use crate::event::BodyHash;
+
+/// The one id in a path. Whatever it looks like, an unknown id is a 404 of the handler's.
+pub struct Id(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(id) = path.map_err(|_| Error::NotFound)?;
+        // Postgres takes no NUL, and no id has one.
+        if id.contains('\0') {
+            Err(Error::NotFound)
+        } else {
+            Ok(Self(id))
+        }
+    }
+}
+
+/// The query string, read parameter by parameter; [`finish`](Self::finish) then refuses all that
+/// is wrong with it at once, naming each parameter and what is allowed.
+pub struct Parameters {
+    given: BTreeMap<String, String>,
+    known: Vec<&'static str>,
+    problems: Vec<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        type Pairs = axum::extract::Query<Vec<(String, String)>>;
+        let pairs = Pairs::try_from_uri(&parts.uri)
+            .map_err(|_| Error::Unprocessable(vec!["the query string cannot be read".into()]))?;
+        let (mut given, mut problems) = (BTreeMap::new(), Vec::new());
+        for (name, value) in pairs.0 {
+            if value.contains('\0') || name.contains('\0') {
+                problems.push(format!("{}: must not contain NUL", name.replace('\0', "")));
+            } else if let Some(first) = given.insert(name.clone(), value) {
+                problems.push(format!("{name}: must be given once"));
+                given.insert(name, first);
+            }
+        }
+        Ok(Self {
+            given,
+            known: Vec::new(),
+            problems,
+        })
+    }
+}
+
+impl Parameters {
+    /// Text that is not empty.
+    pub fn text(&mut self, name: &'static str) -> Option<String> {
+        self.known.push(name);
+        let value = self.given.get(name)?.clone();
+        if value.is_empty() {
+            return self.refuse(name, "must not be empty");
+        }
+        Some(value)
+    }
+
+    /// An integer within a range.
+    pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+        let value = self.text(name)?;
+        let number = value.parse().ok().filter(|number| range.contains(number));
+        let allowed = || format!("must be between {} and {}", range.start(), range.end());
+        number.or_else(|| self.refuse(name, &allowed()))
+    }
+
+    /// One of a closed list of words.
+    pub fn one_of(&mut self, name: &'static str, words: &[&str]) -> Option<String> {
+        let value = self.text(name)?;
+        if words.contains(&value.as_str()) {
+            return Some(value);
+        }
+        self.refuse(name, &format!("must be one of {}", words.join(", ")))
+    }
+
+    /// Notes that a parameter cannot be used.
+    pub fn refuse<T>(&mut self, name: &str, allowed: &str) -> Option<T> {
+        self.problems.push(format!("{name}: {allowed}"));
+        None
+    }
+
+    /// Tells one query from another, whatever its page.
+    pub fn fingerprint(&self, route: &str) -> String {
+        let mut text = route.to_owned();
+        for (name, value) in &self.given {
+            if name != "limit" && name != "cursor" {
+                text.push_str(&format!("\0{name}\0{value}"));
+            }
+        }
+        BodyHash::of(text.as_bytes()).to_hex()[..12].to_owned()
+    }
+
+    /// Refuses the request if anything given is unknown or cannot be used.
+    pub fn finish(mut self) -> Result<(), Error> {
+        for name in self.given.keys() {
+            if !self.known.contains(&name.as_str()) {
+                let shown: String = name.chars().take(64).collect();
+                let known = self.known.join(", ");
+                self.problems
+                    .push(format!("{shown}: unknown parameter; known are {known}"));
+            }
+        }
+        if self.problems.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Unprocessable(self.problems))
+        }
+    }
+}

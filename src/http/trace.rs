@@ -1,0 +1,59 @@
+//! One log line per request, when it is over.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use tower_http::request_id::RequestId;
+use tracing::info;
+
+use crate::event::Kind;
+use crate::receive::writer::Receipt;
+
+/// Logs a request. It knows no path, no query and no body: these hold tokens and people.
+pub async fn log(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().clone();
+    // The pattern, not the path: it groups, and it holds nobody's data.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let request_id = request_id(&request);
+    let response = next.run(request).await;
+
+    let mut route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    let status = response.status().as_u16();
+    // A wrong token is answered as an unknown path, and logged as one.
+    if status == 404 && route.starts_with("/webhooks") {
+        route = "unmatched";
+    }
+    let duration_ms = (began.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+    if let Some(receipt) = response.extensions().get::<Receipt>() {
+        info!(
+            http.method = %method, http.route = route, http.status = status, duration_ms,
+            request.id = request_id,
+            event.id = %receipt.event_id.0,
+            event.kind = receipt.kind.map(Kind::as_str),
+            event.outcome = receipt.outcome.as_str(),
+            event.duplicate = receipt.duplicate,
+            batch.size = receipt.batch_size,
+            "{method} {route} → {status}",
+        );
+    } else {
+        info!(
+            http.method = %method, http.route = route, http.status = status, duration_ms,
+            request.id = request_id,
+            "{method} {route} → {status}",
+        );
+    }
+    response
+}
+
+/// The id of a request: the caller's `x-request-id`, else one of ours.
+pub fn request_id(request: &Request) -> String {
+    const MAX_CHARS: usize = 128;
+    let id = request.extensions().get::<RequestId>();
+    let text = id
+        .and_then(|id| id.header_value().to_str().ok())
+        .unwrap_or_default();
+    text.chars().take(MAX_CHARS).collect()
+}

@@ -1,0 +1,30 @@
+//! Receives the webhooks of Mekari Qontak, makes them durable, lets them be read.
+//!
+//! A webhook's way, and where each step lives:
+//!
+//! ```text
+//! POST /webhooks/qontak/{token}
+//!   └─ receive             the handler: the three steps below, in order
+//!       ├─ receive::auth       does the caller know a live token?  request   → Authentic
+//!       ├─ receive::normalize  what does it say? never fails       Authentic → Event
+//!       │    └─ receive::payload   Qontak's field names, and only there
+//!       └─ receive::writer     commit it with its neighbours       Event     → Receipt → 200
+//!            └─ store              all SQL
+//! GET /v1/…
+//!   └─ read                keys, pages, one file per resource
+//!       └─ store
+//! ```
+//!
+//! [`event`] and [`model`] are the words that both ways share. [`app`] puts the parts
+//! together and takes them apart in order; [`cli`] and [`config`] say how.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod event;
+pub mod http;
+pub mod model;
+pub mod read;
+pub mod receive;
+pub mod store;
+pub mod telemetry;

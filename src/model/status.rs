@@ -1,0 +1,71 @@
+//! Delivery statuses: a set that only grows.
+//!
+//! What a message's status *is* follows from the set of statuses ever seen for it; the rule is
+//! the generated column `status` of the tables `message` and `broadcast_log`, so that every
+//! replica and every reader agrees.
+
+use serde::Serialize;
+
+use super::Timestamp;
+
+/// The statuses that one event tells of, each with the time at which we saw it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "Qontak's own words")]
+pub struct Statuses {
+    pub created: Option<Timestamp>,
+    pub pending: Option<Timestamp>,
+    pub sent: Option<Timestamp>,
+    pub delivered: Option<Timestamp>,
+    pub read: Option<Timestamp>,
+    pub failed: Option<Timestamp>,
+    /// Words without a place in the lattice, in lower case.
+    pub other: Option<String>,
+}
+
+impl Statuses {
+    /// Adds a status seen at `seen_at`. Case and blanks around it do not matter. `played` is a
+    /// `read` that also keeps its word.
+    pub fn add(&mut self, status: &str, seen_at: Timestamp) {
+        let status = status.trim().to_ascii_lowercase();
+        let place = match status.as_str() {
+            "created" => &mut self.created,
+            "pending" => &mut self.pending,
+            "sent" => &mut self.sent,
+            "delivered" => &mut self.delivered,
+            "read" | "played" => &mut self.read,
+            "failed" => &mut self.failed,
+            _ => {
+                self.other = Some(status);
+                return;
+            }
+        };
+        *place = Some(seen_at);
+        if status == "played" {
+            self.other = Some(status);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn played_is_read_and_keeps_its_word() {
+        let mut statuses = Statuses::default();
+        statuses.add(" Played ", Timestamp::default());
+        assert_eq!(statuses.read, Some(Timestamp::default()));
+        assert_eq!(statuses.other.as_deref(), Some("played"));
+    }
+
+    #[test]
+    fn an_unknown_word_is_kept_and_ranks_nothing() {
+        let mut statuses = Statuses::default();
+        statuses.add("warning", Timestamp::default());
+        let expected = Statuses {
+            other: Some("warning".into()),
+            ..Statuses::default()
+        };
+        assert_eq!(statuses, expected);
+    }
+}

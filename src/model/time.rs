@@ -1,0 +1,157 @@
+//! Times, and the key that sorts snapshots by them.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+/// A time in UTC; shown as Qontak shows times: `2025-06-12T02:15:03.000Z`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct Timestamp(pub DateTime<Utc>);
+
+impl Timestamp {
+    /// Nothing of Qontak's is older than 2015, in seconds since 1970.
+    const EARLIEST: i64 = 1_420_070_400;
+
+    /// The current time, to the microsecond: Postgres keeps no more.
+    pub fn now() -> Self {
+        let now = Utc::now();
+        Self(DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now))
+    }
+
+    /// The UTC day, which names the journal's partition.
+    pub fn day(self) -> chrono::NaiveDate {
+        self.0.date_naive()
+    }
+
+    /// Whether it can be true of something received at `received_at`: not before 2015 and at
+    /// most a day later.
+    pub fn is_plausible(self, received_at: Self) -> bool {
+        self.0.timestamp() >= Self::EARLIEST && self.0 - received_at.0 <= TimeDelta::days(1)
+    }
+
+    /// Reads RFC 3339, or seconds since 1970, or milliseconds if there are 12 digits or more.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match text.parse() {
+            Ok(number) => Self::from_unix(number),
+            Err(_) => DateTime::parse_from_rfc3339(text)
+                .ok()
+                .map(|time| Self(time.to_utc())),
+        }
+    }
+
+    /// Microseconds since 1970, as cursors hold it.
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        DateTime::from_timestamp_micros(micros).map(Self)
+    }
+
+    /// Seconds since 1970, or milliseconds if there are 12 digits or more.
+    pub fn from_unix(number: i64) -> Option<Self> {
+        if number.unsigned_abs() >= 100_000_000_000 {
+            DateTime::from_timestamp_millis(number).map(Self)
+        } else {
+            DateTime::from_timestamp(number, 0).map(Self)
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Sorts snapshots of one subject: by clock, then the smaller of the two times it was taken
+/// from, then the rank of its status, then the SHA-256 of the body.
+///
+/// 128 bits, packed so that Postgres can compare it as a `uuid`: 52 for each time
+/// (microseconds since 2015, to the year 2157), 3 for the rank, 21 for the hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct FoldKey(pub Uuid);
+
+impl FoldKey {
+    /// Bits of the hash that break a tie.
+    pub const TIE_BITS: u32 = 21;
+    const TIME_BITS: u32 = 52;
+    const RANK_BITS: u32 = 3;
+
+    /// A snapshot without a clock sorts before all others.
+    pub fn new(clock: Option<Timestamp>, smaller: Option<Timestamp>, rank: u8, tie: u32) -> Self {
+        let time = |time: Option<Timestamp>| {
+            let micros = time.map_or(0, |time| {
+                time.0.timestamp_micros() - Timestamp::EARLIEST * 1_000_000 + 1
+            });
+            u128::from(micros.clamp(0, (1 << Self::TIME_BITS) - 1).unsigned_abs())
+        };
+        let rank = u128::from(rank.min((1 << Self::RANK_BITS) - 1));
+        let tie = u128::from(tie & ((1 << Self::TIE_BITS) - 1));
+        let key = ((time(clock) << Self::TIME_BITS | time(smaller)) << Self::RANK_BITS | rank)
+            << Self::TIE_BITS
+            | tie;
+        Self(Uuid::from_u128(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Option<Timestamp> {
+        Some(Timestamp::parse(text).unwrap())
+    }
+
+    #[test]
+    fn times_are_read_in_every_form_that_qontak_uses() {
+        let expected = at("2025-06-12T02:15:03Z");
+        assert_eq!(Timestamp::parse("2025-06-12T09:15:03+07:00"), expected);
+        assert_eq!(Timestamp::parse("1749694503"), expected);
+        assert_eq!(Timestamp::parse("1749694503000"), expected);
+        assert_eq!(Timestamp::from_unix(1_749_694_503), expected);
+        assert_eq!(Timestamp::parse("kemarin sore"), None);
+        assert_eq!(Timestamp::parse("99999999999999999999"), None);
+    }
+
+    #[test]
+    fn a_time_before_2015_or_a_day_ahead_is_not_plausible() {
+        let received_at = at("2025-06-12T00:00:00Z").unwrap();
+        assert!(
+            at("2025-06-13T00:00:00Z")
+                .unwrap()
+                .is_plausible(received_at)
+        );
+        assert!(
+            !at("2025-06-13T00:00:01Z")
+                .unwrap()
+                .is_plausible(received_at)
+        );
+        assert!(
+            !at("2014-12-31T23:59:59Z")
+                .unwrap()
+                .is_plausible(received_at)
+        );
+    }
+
+    #[test]
+    fn fold_keys_sort_by_clock_then_smaller_time_then_rank_then_hash() {
+        let early = at("2025-06-12T02:15:03.000Z");
+        let late = at("2025-06-12T02:15:03.001Z");
+        let keys = [
+            FoldKey::new(None, None, 7, u32::MAX),
+            FoldKey::new(early, early, 7, u32::MAX),
+            FoldKey::new(late, early, 7, u32::MAX),
+            FoldKey::new(late, late, 0, u32::MAX),
+            FoldKey::new(late, late, 1, 0),
+            FoldKey::new(late, late, 1, 1),
+        ];
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+    }
+}

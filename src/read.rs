@@ -1,0 +1,39 @@
+//! `GET /v1/…`: the way out. Keys, pages, and one file per resource.
+//!
+//! Envelope, names and errors are Qontak's own, so that a client of its API feels at home.
+
+mod broadcast;
+mod event;
+pub mod key;
+mod ledger;
+mod message;
+mod page;
+mod room;
+
+use axum::Json;
+use axum::routing::{Router, get};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+
+/// The routes of the way out.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/rooms", get(room::list))
+        .route("/rooms/{id}", get(room::show))
+        .route("/rooms/{id}/messages", get(room::messages))
+        .route("/messages/{id}", get(message::show))
+        .route("/broadcasts", get(broadcast::list))
+        .route("/broadcasts/{id}", get(broadcast::show))
+        .route("/broadcasts/{id}/logs", get(broadcast::logs))
+        .route("/events", get(event::list))
+        .route("/events/{id}", get(event::show))
+        .route("/events/{id}/body", get(event::body))
+        .route("/ledger", get(ledger::list))
+}
+
+/// Qontak's envelope around one thing.
+fn one(data: impl Serialize) -> Json<Value> {
+    Json(json!({ "status": "success", "data": data }))
+}

@@ -1,0 +1,65 @@
+//! What does a body of Qontak's say? The only place that knows Qontak's field names.
+//!
+//! Nothing here refuses a body: fields are read leniently ([`fields`]), and what a body *is*
+//! follows from the decision list in [`classify`].
+
+mod broadcast_log;
+mod classify;
+mod fields;
+mod message;
+mod room;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+pub use self::broadcast_log::broadcast_log;
+pub use self::classify::{Class, classify};
+pub use self::fields::{Fields, Notes};
+pub use self::message::{embedded_message, message};
+pub use self::room::{Reference, life, resolution, room_of, snapshot, stub};
+use crate::event::{BodyHash, EventId};
+use crate::model::Timestamp;
+
+/// What everything read from one body has in common.
+pub struct Origin<'a> {
+    /// The event that the body becomes.
+    pub event_id: EventId,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// The organisation it belongs to; empty when unknown.
+    pub organization_id: &'a str,
+    /// Hash of the body.
+    pub hash: BodyHash,
+}
+
+/// What Qontak posts when a webhook's URL is saved, and wants back.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Handshake {
+    /// Any JSON; kept as it is written, for a number may have more digits than a type.
+    pub verify_info: Box<RawValue>,
+}
+
+/// Whether a body is the handshake and not an event that happens to have such a field.
+pub fn is_handshake(body: &Map<String, Value>) -> bool {
+    const OF_EVENTS: [&str; 5] = [
+        "id",
+        "data_event",
+        "webhook_event",
+        "event_type",
+        "service_name",
+    ];
+    body.contains_key("verify_info") && !OF_EVENTS.iter().any(|key| body.contains_key(*key))
+}
+
+/// The organisation that a body names.
+pub fn organization_id(body: &Fields<'_>) -> Option<String> {
+    let of_room = |fields: &Fields<'_>| fields.object("room")?.id("organization_id");
+    let of_data = || {
+        let data = body.object("data")?;
+        data.id("organization_id").or_else(|| of_room(&data))
+    };
+    body.id("organization_id")
+        .or_else(|| of_room(body))
+        .or_else(of_data)
+}

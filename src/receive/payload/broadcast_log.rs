@@ -1,0 +1,143 @@
+//! A broadcast log: one recipient of a broadcast, as far as it has come.
+//!
+//! `messages_response` accumulates: the event for `read` still holds `sent` and `delivered`, so
+//! every part of it is read on every event. Its timestamps are the only true times of a status
+//! that Qontak sends.
+
+use super::{Fields, Origin};
+use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp};
+
+/// Reads a log, and what it tells of its broadcast.
+pub fn broadcast_log(
+    body: &Fields<'_>,
+    log_id: String,
+    origin: &Origin<'_>,
+) -> (BroadcastLog, Option<Broadcast>) {
+    let mut log = BroadcastLog {
+        organization_id: origin.organization_id.to_owned(),
+        log_id,
+        received_at: origin.received_at,
+        broadcast_id: body.id("messages_broadcast_id"),
+        created_at: body.time("created_at"),
+        template_id: body.id("messages_broadcast_template_id"),
+        channel_integration_id: body.id("channel_integration_id"),
+        contact_phone_number: body.id("contact_phone_number"),
+        contact_full_name: body.said("contact_full_name"),
+        whatsapp_message_id: body.id("whatsapp_message_id"),
+        error_message: body.said("whatsapp_error_message"),
+        is_pacing: body.boolean("is_pacing"),
+        messages: body.object_as_is("messages"),
+        ..BroadcastLog::default()
+    };
+    if let Some(status) = body.word("status") {
+        log.statuses.add(&status, origin.received_at);
+    }
+    if let Some(response) = body.object("messages_response") {
+        read_response(&response, &mut log, origin.received_at);
+    }
+    log.error_code = log
+        .error_code
+        .or_else(|| code_in_text(log.error_message.as_deref()?));
+    let broadcast = log.broadcast_id.as_ref().map(|broadcast_id| Broadcast {
+        organization_id: log.organization_id.clone(),
+        broadcast_id: broadcast_id.clone(),
+        received_at: log.received_at,
+        created_at: log.created_at,
+        name: None,
+        template_id: log.template_id.clone(),
+        channel_integration_id: log.channel_integration_id.clone(),
+    });
+    (log, broadcast)
+}
+
+fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Timestamp) {
+    let accepted = response.first("messages");
+    let is_held = accepted
+        .and_then(|message| message.word("message_status"))
+        .is_some_and(|status| status == "held_for_quality_assessment");
+    if is_held {
+        log.statuses.add("pending", received_at);
+    }
+    let statuses = &mut log.statuses;
+    let mut said_at = |name| status_at(response, name, statuses, received_at);
+    log.pending_at = said_at("pending");
+    log.sent_at = said_at("sent");
+    log.delivered_at = said_at("delivered");
+    log.read_at = said_at("read");
+    log.failed_at = said_at("failed");
+
+    for name in ["sent", "delivered", "read"] {
+        let Some(status) = response
+            .object(name)
+            .and_then(|part| part.first("statuses"))
+        else {
+            continue;
+        };
+        if let Some(pricing) = status.object("pricing") {
+            log.billable = log.billable.or_else(|| pricing.boolean("billable"));
+            log.pricing_category = log
+                .pricing_category
+                .take()
+                .or_else(|| pricing.word("category"));
+            log.pricing_model = log
+                .pricing_model
+                .take()
+                .or_else(|| pricing.word("pricing_model"));
+        }
+        if let Some(conversation) = status.object("conversation") {
+            log.conversation_id = log.conversation_id.take().or_else(|| conversation.id("id"));
+            log.conversation_origin = log.conversation_origin.take().or_else(|| {
+                conversation
+                    .object("origin")
+                    .and_then(|origin| origin.word("type"))
+            });
+        }
+    }
+
+    // `code` beside `errors` is like an HTTP status; WhatsApp's own code is inside.
+    let failed = || {
+        response
+            .object("failed")?
+            .first("statuses")?
+            .first("errors")
+    };
+    let error = response
+        .first("errors")
+        .or_else(failed)
+        .or_else(|| response.object("error"));
+    if let Some(error) = error {
+        log.error_code = error.integer("code");
+        log.error_title = error.said("title").or_else(|| error.said("message"));
+    }
+}
+
+/// Adds a status if `messages_response` has a part for it, and returns its time at WhatsApp.
+fn status_at(
+    response: &Fields<'_>,
+    name: &str,
+    statuses: &mut Statuses,
+    received_at: Timestamp,
+) -> Option<Timestamp> {
+    let part = response.object(name)?;
+    statuses.add(name, received_at);
+    part.first("statuses")?.time("timestamp")
+}
+
+/// The `131026` of `… (#131026) …`: a last resort.
+fn code_in_text(text: &str) -> Option<i64> {
+    let (_, after) = text.split_once("(#")?;
+    let (code, _) = after.split_once(')')?;
+    code.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code_in_text;
+
+    #[test]
+    fn a_code_is_found_in_text() {
+        assert_eq!(code_in_text("(#131026) Undeliverable"), Some(131_026));
+        assert_eq!(code_in_text("Message Undeliverable."), None);
+        assert_eq!(code_in_text("(#131026"), None);
+    }
+}

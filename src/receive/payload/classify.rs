@@ -1,0 +1,183 @@
+//! The decision list: what is this body?
+//!
+//! Qontak has no envelope. Its event name stands in one of four places, and bodies of 2021 have
+//! none at all, so the last resort is the shape. A name always wins over a shape.
+
+use super::fields::Fields;
+use super::room::is_flat_room;
+use crate::event::Kind;
+
+/// What a body is, and the name it goes by.
+#[derive(Debug, PartialEq)]
+pub struct Class {
+    /// `None` when neither name nor shape tells.
+    pub kind: Option<Kind>,
+    /// The name as Qontak sent it.
+    pub name: Option<String>,
+}
+
+/// Classifies a body that is an object and no handshake.
+pub fn classify(body: &Fields<'_>) -> Class {
+    let name = name(body);
+    let kind = match &name {
+        Some(name) => Some(Kind::from_name(name).unwrap_or_else(|| {
+            if is_flat_room(body) {
+                Kind::RoomUpdated
+            } else {
+                Kind::Unknown
+            }
+        })),
+        None => shape(body),
+    };
+    Class { kind, name }
+}
+
+fn name(body: &Fields<'_>) -> Option<String> {
+    if let Some(name) = body.word("data_event") {
+        return Some(name);
+    }
+    if let Some(name) = body.word("event_type")
+        && body.object("data").is_some()
+    {
+        return Some(name);
+    }
+    if let (Some(service), Some(event)) = (body.word("service_name"), body.word("event_name")) {
+        return Some(format!("{}_{}", service.trim(), event.trim()));
+    }
+    let category = body.word("webhook_event")?;
+    match category.trim().to_ascii_lowercase().as_str() {
+        "waba_interaction" => Some(Kind::StatusTemplate.as_str().to_owned()),
+        // Categories of several events; which one it is, only the shape can tell.
+        "message_interaction" | "room_interaction" | "agent_responsibility" => None,
+        // `custom_agent_allocation` and `available_user_status` are category and event at once.
+        _ => Some(category),
+    }
+}
+
+fn shape(body: &Fields<'_>) -> Option<Kind> {
+    let any_of = |keys: [&str; 3]| keys.iter().any(|key| body.has(key));
+    if body.id("messages_broadcast_id").is_some()
+        && any_of([
+            "whatsapp_message_id",
+            "contact_phone_number",
+            "messages_response",
+        ])
+    {
+        return Some(Kind::BroadcastLogStatus);
+    }
+    let room = body.object("room");
+    if body.id("id").is_some()
+        && (body.has("room_id") || room.is_some())
+        && any_of(["sender_type", "participant_type", "sender_id"])
+    {
+        return Some(message_shape(body));
+    }
+    if is_flat_room(body) || room.is_some_and(|room| room.id("id").is_some()) {
+        return Some(Kind::RoomUpdated);
+    }
+    None
+}
+
+fn message_shape(body: &Fields<'_>) -> Kind {
+    let status = body.word("status");
+    let is_new = status.is_none_or(|status| status.trim().eq_ignore_ascii_case("created"));
+    match super::message::participant_type(body).as_deref() {
+        Some("customer") if is_new => Kind::ReceiveMessageFromCustomer,
+        Some("agent" | "bot") if is_new => Kind::ReceiveMessageFromAgent,
+        _ => Kind::StatusMessage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::fields::Notes;
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn class(body: &Value) -> (Option<&'static str>, Option<String>) {
+        let notes = Notes::new(Timestamp::now());
+        let class = classify(&Fields::of_body(body.as_object().unwrap(), &notes));
+        (class.kind.map(Kind::as_str), class.name)
+    }
+
+    #[test]
+    fn a_name_wins_over_every_shape() {
+        let body = json!({
+            "data_event": " Status_Message ", "event_type": "room_resolved", "data": {},
+            "id": "1", "channel": "wa", "channel_integration_id": "2",
+        });
+        assert_eq!(
+            class(&body),
+            (Some("status_message"), Some(" Status_Message ".into()))
+        );
+    }
+
+    #[test]
+    fn an_event_type_is_a_name_only_beside_data() {
+        let body = json!({"event_type": "room_resolved", "data": {"room_id": "r"}});
+        assert_eq!(class(&body).0, Some("room_resolved"));
+        assert_eq!(class(&json!({"event_type": "room_resolved"})).0, None);
+    }
+
+    #[test]
+    fn service_and_event_make_a_name() {
+        let body = json!({"service_name": "room", "event_name": "resolved", "room": {"id": "r"}});
+        assert_eq!(
+            class(&body),
+            (Some("room_resolved"), Some("room_resolved".into()))
+        );
+    }
+
+    #[test]
+    fn a_category_is_a_name_where_it_holds_one_event() {
+        let template = json!({"webhook_event": "waba_interaction"});
+        assert_eq!(class(&template).0, Some("status_template"));
+        let allocation = json!({"webhook_event": "custom_agent_allocation", "id": "r"});
+        assert_eq!(class(&allocation).0, Some("custom_agent_allocation"));
+        assert_eq!(class(&json!({"webhook_event": "room_interaction"})).0, None);
+    }
+
+    #[test]
+    fn an_unknown_name_on_a_room_is_an_update_of_the_room() {
+        let body = json!({
+            "data_event": "add_agent", "id": "r", "channel": "wa",
+            "type": "Models::CustomerServiceRoom",
+        });
+        assert_eq!(
+            class(&body),
+            (Some("room_updated"), Some("add_agent".into()))
+        );
+        let message = json!({"data_event": "add_agent", "id": "m", "channel": "wa",
+            "type": "Models::CustomerServiceRoom", "room_id": "r"});
+        assert_eq!(class(&message).0, Some("unknown"));
+    }
+
+    #[test]
+    fn bodies_without_any_name_are_told_by_their_shape() {
+        let message = |status: Value, participant: &str| json!({"id": "m", "room_id": "r", "status": status, "participant_type": participant});
+        let cases = [
+            (
+                message(json!("created"), "customer"),
+                Some("receive_message_from_customer"),
+            ),
+            (
+                message(json!(null), "bot"),
+                Some("receive_message_from_agent"),
+            ),
+            (message(json!("read"), "agent"), Some("status_message")),
+            (message(json!("created"), "ghost"), Some("status_message")),
+            (
+                json!({"messages_broadcast_id": "b", "contact_phone_number": null}),
+                Some("broadcast_log_status"),
+            ),
+            (json!({"room": {"id": "r"}}), Some("room_updated")),
+            (json!({"id": "m", "status": "read"}), None),
+            (json!({"entry": [], "statuses": []}), None),
+        ];
+        for (body, expected) in cases {
+            assert_eq!(class(&body).0, expected, "{body}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Table `broadcast`: what logs and messages tell of their broadcasts.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor};
+
+use super::column;
+use crate::model::{Broadcast, Timestamp};
+
+/// Merges what is told of broadcasts.
+///
+/// Every log of a broadcast tells the same, and writers would queue up for its one row. So only
+/// news is written; that the row may be older than what this statement sees is no harm, for then
+/// it is merged.
+pub async fn upsert<'a>(
+    db: &mut PgConnection,
+    rows: impl Iterator<Item = &'a Broadcast>,
+) -> sqlx::Result<()> {
+    let mut news: BTreeMap<(&str, &str), Broadcast> = BTreeMap::new();
+    for row in rows {
+        news.entry((&row.organization_id, &row.broadcast_id))
+            .and_modify(|known| known.merge(row))
+            .or_insert_with(|| row.clone());
+    }
+    let rows: Vec<Broadcast> = news.into_values().collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        r#"
+                insert into broadcast (
+                    organization_id, broadcast_id, received_at, created_at, name, template_id,
+                    channel_integration_id
+                )
+                select
+                    organization_id, broadcast_id, received_at, created_at, name, template_id,
+                    channel_integration_id
+                from unnest(
+                    $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[],
+                    $6::text[], $7::text[]
+                ) as new (
+                    organization_id, broadcast_id, received_at, created_at, name, template_id,
+                    channel_integration_id
+                )
+                where not exists (
+                    select from broadcast as known
+                    where known.organization_id = new.organization_id
+                        and known.broadcast_id = new.broadcast_id
+                        and known.received_at <= new.received_at
+                        and (new.created_at is null or known.created_at <= new.created_at)
+                        and (new.name is null or known.name >= new.name)
+                        and (new.template_id is null or known.template_id >= new.template_id)
+                        and (new.channel_integration_id is null
+                            or known.channel_integration_id >= new.channel_integration_id)
+                )
+                on conflict (organization_id, broadcast_id) do update set
+                    received_at = least(broadcast.received_at, excluded.received_at),
+                    created_at  = least(broadcast.created_at, excluded.created_at),
+                    name        = greatest(broadcast.name, excluded.name),
+                    template_id = greatest(broadcast.template_id, excluded.template_id),
+                    channel_integration_id =
+                        greatest(broadcast.channel_integration_id, excluded.channel_integration_id)
+            "#,
+        &column(&rows, |row| row.organization_id.as_str()) as _,
+        &column(&rows, |row| row.broadcast_id.as_str()) as _,
+        &column(&rows, |row| row.received_at) as _,
+        &column(&rows, |row| row.created_at) as _,
+        &column(&rows, |row| row.name.as_deref()) as _,
+        &column(&rows, |row| row.template_id.as_deref()) as _,
+        &column(&rows, |row| row.channel_integration_id.as_deref()) as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A broadcast with how far its recipients are: each counts once, under its effective status.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table broadcast say it")]
+pub struct BroadcastRow {
+    pub id: String,
+    pub organization_id: Option<String>,
+    pub name: Option<String>,
+    pub template_id: Option<String>,
+    pub channel_integration_id: Option<String>,
+    pub created_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub at: Timestamp,
+    pub total: i64,
+    pub created: i64,
+    pub pending: i64,
+    pub sent: i64,
+    pub delivered: i64,
+    pub read: i64,
+    pub failed: i64,
+    pub other: i64,
+}
+
+/// A broadcast's place in the order of the list.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the columns of table broadcast say it")]
+pub struct Place<'a> {
+    pub at: Timestamp,
+    pub broadcast_id: &'a str,
+    pub organization_id: &'a str,
+}
+
+/// Lists broadcasts after `from`, newest first; before it if `backward`, then the nearest of
+/// these first. `organizations` of `None` sees all.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    from: Option<Place<'_>>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<BroadcastRow>> {
+    // The two branches are one list walked both ways; only one of them is run.
+    sqlx::query_as!(
+        BroadcastRow,
+        r#"
+            with page as (
+                select * from (
+                    select broadcast.*
+                    from broadcast
+                    where not $6
+                        and ($1::text[] is null or organization_id = any($1))
+                        and (not $2 or (at, broadcast_id, organization_id)
+                            < ($3::timestamptz, $4, $5))
+                    order by at desc, broadcast_id desc, organization_id desc
+                    limit $7
+                ) as after
+                union all
+                select * from (
+                    select broadcast.*
+                    from broadcast
+                    where $6
+                        and ($1::text[] is null or organization_id = any($1))
+                        and (not $2 or (at, broadcast_id, organization_id)
+                            > ($3::timestamptz, $4, $5))
+                    order by at, broadcast_id, organization_id
+                    limit $7
+                ) as before
+            )
+            select
+                page.broadcast_id as "id!", nullif(page.organization_id, '') as organization_id,
+                page.name, page.template_id, page.channel_integration_id, page.created_at,
+                page.at as "at!",
+                total as "total!", created as "created!", pending as "pending!", sent as "sent!",
+                delivered as "delivered!", read as "read!", failed as "failed!",
+                other as "other!"
+            from page
+            cross join lateral (
+                select
+                    count(*) as total,
+                    count(*) filter (where status = 'created')   as created,
+                    count(*) filter (where status = 'pending')   as pending,
+                    count(*) filter (where status = 'sent')      as sent,
+                    count(*) filter (where status = 'delivered') as delivered,
+                    count(*) filter (where status = 'read')      as read,
+                    count(*) filter (where status = 'failed')    as failed,
+                    count(*) filter (where status is null)       as other
+                from broadcast_log
+                where broadcast_log.broadcast_id = page.broadcast_id
+                    and broadcast_log.organization_id = page.organization_id
+            ) as funnel
+        "#,
+        organizations,
+        from.is_some(),
+        from.map(|place| place.at) as _,
+        from.map(|place| place.broadcast_id),
+        from.map(|place| place.organization_id),
+        backward,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The broadcast with this id, if it may be seen.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    broadcast_id: &str,
+) -> sqlx::Result<Option<BroadcastRow>> {
+    sqlx::query_as!(
+        BroadcastRow,
+        r#"
+            select
+                broadcast.broadcast_id as id,
+                nullif(broadcast.organization_id, '') as organization_id,
+                broadcast.name, broadcast.template_id, broadcast.channel_integration_id,
+                broadcast.created_at, broadcast.at as "at!",
+                total as "total!", created as "created!", pending as "pending!", sent as "sent!",
+                delivered as "delivered!", read as "read!", failed as "failed!",
+                other as "other!"
+            from broadcast
+            cross join lateral (
+                select
+                    count(*) as total,
+                    count(*) filter (where status = 'created')   as created,
+                    count(*) filter (where status = 'pending')   as pending,
+                    count(*) filter (where status = 'sent')      as sent,
+                    count(*) filter (where status = 'delivered') as delivered,
+                    count(*) filter (where status = 'read')      as read,
+                    count(*) filter (where status = 'failed')    as failed,
+                    count(*) filter (where status is null)       as other
+                from broadcast_log
+                where broadcast_log.broadcast_id = broadcast.broadcast_id
+                    and broadcast_log.organization_id = broadcast.organization_id
+            ) as funnel
+            where broadcast.broadcast_id = $1
+                and ($2::text[] is null or broadcast.organization_id = any($2))
+            order by broadcast.organization_id
+            limit 1
+        "#,
+        broadcast_id,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await
+}

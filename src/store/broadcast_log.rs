@@ -1,0 +1,365 @@
+//! Table `broadcast_log`: one row per recipient of a broadcast.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor};
+
+use super::{column, json, rounds};
+use crate::model::{BroadcastLog, Timestamp};
+
+/// Merges what events say of logs, by the rules of table `message`.
+pub async fn upsert<'a>(
+    db: &mut PgConnection,
+    rows: impl Iterator<Item = &'a BroadcastLog>,
+) -> sqlx::Result<()> {
+    for rows in rounds(rows, |row| (&row.organization_id, &row.log_id)) {
+        upsert_round(db, &rows).await?;
+    }
+    Ok(())
+}
+
+async fn upsert_round(db: &mut PgConnection, rows: &[&BroadcastLog]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+            insert into broadcast_log (
+                organization_id, log_id, received_at, broadcast_id, created_at,
+                template_id, channel_integration_id, contact_phone_number,
+                contact_full_name, whatsapp_message_id, error_code, error_title,
+                error_message, billable, pricing_category, pricing_model, conversation_id,
+                conversation_origin, is_pacing, messages, pending_at, sent_at,
+                delivered_at, read_at, failed_at, created_seen_at, pending_seen_at,
+                sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
+                other_statuses
+            )
+            select
+                organization_id, log_id, received_at, broadcast_id, created_at,
+                template_id, channel_integration_id, contact_phone_number,
+                contact_full_name, whatsapp_message_id, error_code, error_title,
+                error_message, billable, pricing_category, pricing_model, conversation_id,
+                conversation_origin, is_pacing, messages, pending_at, sent_at,
+                delivered_at, read_at, failed_at, created_seen_at, pending_seen_at,
+                sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
+                case when other_statuses is not null then array[other_statuses] end
+            from unnest(
+                $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::timestamptz[],
+                $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
+                $12::text[], $13::text[], $14::boolean[], $15::text[], $16::text[],
+                $17::text[], $18::text[], $19::boolean[], $20::jsonb[], $21::timestamptz[],
+                $22::timestamptz[], $23::timestamptz[], $24::timestamptz[],
+                $25::timestamptz[], $26::timestamptz[], $27::timestamptz[],
+                $28::timestamptz[], $29::timestamptz[], $30::timestamptz[],
+                $31::timestamptz[], $32::text[]
+            ) as new (
+                organization_id, log_id, received_at, broadcast_id, created_at,
+                template_id, channel_integration_id, contact_phone_number,
+                contact_full_name, whatsapp_message_id, error_code, error_title,
+                error_message, billable, pricing_category, pricing_model, conversation_id,
+                conversation_origin, is_pacing, messages, pending_at, sent_at,
+                delivered_at, read_at, failed_at, created_seen_at, pending_seen_at,
+                sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
+                other_statuses
+            )
+            on conflict (organization_id, log_id) do update set
+                received_at = least(broadcast_log.received_at, excluded.received_at),
+                broadcast_id = greatest(broadcast_log.broadcast_id, excluded.broadcast_id),
+                created_at = least(broadcast_log.created_at, excluded.created_at),
+                template_id = greatest(broadcast_log.template_id, excluded.template_id),
+                channel_integration_id = greatest(broadcast_log.channel_integration_id, excluded.channel_integration_id),
+                contact_phone_number = greatest(broadcast_log.contact_phone_number, excluded.contact_phone_number),
+                contact_full_name = greatest(broadcast_log.contact_full_name, excluded.contact_full_name),
+                whatsapp_message_id = greatest(broadcast_log.whatsapp_message_id, excluded.whatsapp_message_id),
+                error_code = greatest(broadcast_log.error_code, excluded.error_code),
+                error_title = greatest(broadcast_log.error_title, excluded.error_title),
+                error_message = greatest(broadcast_log.error_message, excluded.error_message),
+                billable = greatest(broadcast_log.billable, excluded.billable),
+                pricing_category = greatest(broadcast_log.pricing_category, excluded.pricing_category),
+                pricing_model = greatest(broadcast_log.pricing_model, excluded.pricing_model),
+                conversation_id = greatest(broadcast_log.conversation_id, excluded.conversation_id),
+                conversation_origin = greatest(broadcast_log.conversation_origin, excluded.conversation_origin),
+                is_pacing = greatest(broadcast_log.is_pacing, excluded.is_pacing),
+                messages = greatest(broadcast_log.messages, excluded.messages),
+                pending_at = least(broadcast_log.pending_at, excluded.pending_at),
+                sent_at = least(broadcast_log.sent_at, excluded.sent_at),
+                delivered_at = least(broadcast_log.delivered_at, excluded.delivered_at),
+                read_at = least(broadcast_log.read_at, excluded.read_at),
+                failed_at = least(broadcast_log.failed_at, excluded.failed_at),
+                created_seen_at = least(broadcast_log.created_seen_at, excluded.created_seen_at),
+                pending_seen_at = least(broadcast_log.pending_seen_at, excluded.pending_seen_at),
+                sent_seen_at = least(broadcast_log.sent_seen_at, excluded.sent_seen_at),
+                delivered_seen_at = least(broadcast_log.delivered_seen_at, excluded.delivered_seen_at),
+                read_seen_at = least(broadcast_log.read_seen_at, excluded.read_seen_at),
+                failed_seen_at = least(broadcast_log.failed_seen_at, excluded.failed_seen_at),
+                other_statuses = case
+                    when excluded.other_statuses is null
+                        or broadcast_log.other_statuses @> excluded.other_statuses
+                    then broadcast_log.other_statuses
+                    else array(
+                        select distinct word
+                        from unnest(broadcast_log.other_statuses || excluded.other_statuses) as word
+                        order by word
+                    )
+                end
+        "#,
+        &column(rows, |row| row.organization_id.as_str()) as _,
+        &column(rows, |row| row.log_id.as_str()) as _,
+        &column(rows, |row| row.received_at) as _,
+        &column(rows, |row| row.broadcast_id.as_deref()) as _,
+        &column(rows, |row| row.created_at) as _,
+        &column(rows, |row| row.template_id.as_deref()) as _,
+        &column(rows, |row| row.channel_integration_id.as_deref()) as _,
+        &column(rows, |row| row.contact_phone_number.as_deref()) as _,
+        &column(rows, |row| row.contact_full_name.as_deref()) as _,
+        &column(rows, |row| row.whatsapp_message_id.as_deref()) as _,
+        &column(rows, |row| row.error_code) as _,
+        &column(rows, |row| row.error_title.as_deref()) as _,
+        &column(rows, |row| row.error_message.as_deref()) as _,
+        &column(rows, |row| row.billable) as _,
+        &column(rows, |row| row.pricing_category.as_deref()) as _,
+        &column(rows, |row| row.pricing_model.as_deref()) as _,
+        &column(rows, |row| row.conversation_id.as_deref()) as _,
+        &column(rows, |row| row.conversation_origin.as_deref()) as _,
+        &column(rows, |row| row.is_pacing) as _,
+        &column(rows, |row| json(&row.messages)) as _,
+        &column(rows, |row| row.pending_at) as _,
+        &column(rows, |row| row.sent_at) as _,
+        &column(rows, |row| row.delivered_at) as _,
+        &column(rows, |row| row.read_at) as _,
+        &column(rows, |row| row.failed_at) as _,
+        &column(rows, |row| row.statuses.created) as _,
+        &column(rows, |row| row.statuses.pending) as _,
+        &column(rows, |row| row.statuses.sent) as _,
+        &column(rows, |row| row.statuses.delivered) as _,
+        &column(rows, |row| row.statuses.read) as _,
+        &column(rows, |row| row.statuses.failed) as _,
+        &column(rows, |row| row.statuses.other.as_deref()) as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A recipient of a broadcast.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
+pub struct LogRow {
+    pub id: String,
+    pub organization_id: Option<String>,
+    pub messages_broadcast_id: Option<String>,
+    pub messages_broadcast_template_id: Option<String>,
+    pub channel_integration_id: Option<String>,
+    pub contact_phone_number: Option<String>,
+    pub contact_full_name: Option<String>,
+    pub whatsapp_message_id: Option<String>,
+    pub status: Option<String>,
+    pub other_statuses: Option<Vec<String>>,
+    pub error_code: Option<i64>,
+    pub error_title: Option<String>,
+    pub whatsapp_error_message: Option<String>,
+    pub billable: Option<bool>,
+    pub pricing_category: Option<String>,
+    pub pricing_model: Option<String>,
+    pub conversation_origin: Option<String>,
+    pub is_pacing: Option<bool>,
+    pub messages: Option<Value>,
+    pub created_at: Option<Timestamp>,
+    pub received_at: Timestamp,
+    #[serde(skip)]
+    pub at: Timestamp,
+    #[serde(skip)]
+    pub pending_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub sent_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub delivered_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub read_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub failed_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub created_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub pending_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub sent_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub delivered_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub read_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub failed_seen_at: Option<Timestamp>,
+}
+
+/// Lists the recipients of a broadcast (organisation, id) after `from` (time, id), newest first;
+/// before it if `backward`, then the nearest of these first.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    (organization_id, broadcast_id): (&str, &str),
+    status: Option<&str>,
+    from: Option<(Timestamp, &str)>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<LogRow>> {
+    // The two branches are one list walked both ways; only one of them is run.
+    sqlx::query_as!(
+        LogRow,
+        r#"
+            with page as (
+                select log_id, place
+                from (
+                    select log_id, row_number() over (order by at desc, log_id desc) as place
+                    from broadcast_log
+                    where not $7
+                        and organization_id = $1
+                        and broadcast_id = $2
+                        and ($3::text is null or status = $3)
+                        and (not $4 or (at, log_id) < ($5::timestamptz, $6))
+                    order by at desc, log_id desc
+                    limit $8
+                ) as after
+                union all
+                select log_id, place
+                from (
+                    select log_id, row_number() over (order by at, log_id) as place
+                    from broadcast_log
+                    where $7
+                        and organization_id = $1
+                        and broadcast_id = $2
+                        and ($3::text is null or status = $3)
+                        and (not $4 or (at, log_id) > ($5::timestamptz, $6))
+                    order by at, log_id
+                    limit $8
+                ) as before
+            )
+            select
+                log.log_id as id, nullif(log.organization_id, '') as organization_id,
+                log.broadcast_id as messages_broadcast_id,
+                log.template_id as messages_broadcast_template_id, log.channel_integration_id,
+                log.contact_phone_number, log.contact_full_name, log.whatsapp_message_id,
+                log.status, log.other_statuses, log.error_code, log.error_title,
+                log.error_message as whatsapp_error_message, log.billable, log.pricing_category,
+                log.pricing_model, log.conversation_origin, log.is_pacing, log.messages,
+                log.created_at, log.received_at, log.at as "at!", log.pending_at, log.sent_at,
+                log.delivered_at, log.read_at, log.failed_at, log.created_seen_at,
+                log.pending_seen_at, log.sent_seen_at, log.delivered_seen_at, log.read_seen_at,
+                log.failed_seen_at
+            from page
+            join broadcast_log as log on log.log_id = page.log_id and log.organization_id = $1
+            order by page.place
+        "#,
+        organization_id,
+        broadcast_id,
+        status,
+        from.is_some(),
+        from.map(|(at, _)| at) as _,
+        from.map(|(_, log_id)| log_id),
+        backward,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Recipients that failed for one reason.
+#[derive(Debug, Serialize)]
+pub struct Failures {
+    /// WhatsApp error code; `None` where none was given.
+    pub error_code: Option<i64>,
+    /// Meta's title of one of them.
+    pub error_title: Option<String>,
+    /// How many.
+    pub count: i64,
+}
+
+/// The failed recipients of a broadcast by reason, most frequent first.
+pub async fn failures(
+    db: impl PgExecutor<'_>,
+    organization_id: &str,
+    broadcast_id: &str,
+) -> sqlx::Result<Vec<Failures>> {
+    sqlx::query_as!(
+        Failures,
+        r#"
+            select
+                error_code,
+                max(coalesce(error_title, error_message)) as error_title,
+                count(*) as "count!"
+            from broadcast_log
+            where organization_id = $1 and broadcast_id = $2 and status = 'failed'
+            group by error_code
+            order by count(*) desc, error_code
+        "#,
+        organization_id,
+        broadcast_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Recipients that Meta charges for.
+#[derive(Debug, Serialize)]
+pub struct Billable {
+    /// marketing, utility, authentication, …
+    pub pricing_category: Option<String>,
+    /// How many.
+    pub count: i64,
+}
+
+/// The billable recipients of a broadcast by category.
+pub async fn billable(
+    db: impl PgExecutor<'_>,
+    organization_id: &str,
+    broadcast_id: &str,
+) -> sqlx::Result<Vec<Billable>> {
+    sqlx::query_as!(
+        Billable,
+        r#"
+            select pricing_category, count(*) as "count!"
+            from broadcast_log
+            where organization_id = $1 and broadcast_id = $2 and billable
+            group by pricing_category
+            order by count(*) desc, pricing_category
+        "#,
+        organization_id,
+        broadcast_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Seconds from sent to delivered, by WhatsApp's clock (whole seconds). `None` while none of the
+/// recipients has both times.
+#[derive(Debug, Serialize)]
+pub struct TimeToDelivery {
+    /// Half of the recipients took at most this long.
+    pub p50: Option<f64>,
+    /// 95 of 100 recipients took at most this long.
+    pub p95: Option<f64>,
+}
+
+/// How long the delivery of a broadcast took.
+pub async fn time_to_delivery(
+    db: impl PgExecutor<'_>,
+    organization_id: &str,
+    broadcast_id: &str,
+) -> sqlx::Result<TimeToDelivery> {
+    sqlx::query_as!(
+        TimeToDelivery,
+        r#"
+            select
+                percentile_disc(0.5)  within group (order by seconds) as p50,
+                percentile_disc(0.95) within group (order by seconds) as p95
+            from (
+                select extract(epoch from delivered_at - sent_at)::float8 as seconds
+                from broadcast_log
+                where organization_id = $1
+                    and broadcast_id = $2
+                    and delivered_at is not null
+                    and sent_at is not null
+            ) as delivery
+        "#,
+        organization_id,
+        broadcast_id,
+    )
+    .fetch_one(db)
+    .await
+}

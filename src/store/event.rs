@@ -1,0 +1,248 @@
+//! Table `event`, the journal.
+
+use std::collections::HashMap;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::column;
+use crate::event::{DedupKey, Event, EventId, Kind, Outcome, PARSER_VERSION};
+use crate::model::Timestamp;
+
+/// What the journal says of a delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored {
+    /// Id of its row, which may be an earlier delivery's.
+    pub event_id: EventId,
+    /// Outcome of that row.
+    pub outcome: Outcome,
+    /// Whether the row was there before, or belongs to an earlier event of the batch.
+    pub duplicate: bool,
+}
+
+/// Inserts the events that are not known yet and counts the others.
+pub async fn insert(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<Stored>> {
+    // The unique index has one row per day and key, so the same bytes within a batch are one row.
+    let key = |event: &Event| (event.dedup_key, event.received_at.day());
+    let mut firsts: Vec<(&Event, i32)> = Vec::with_capacity(events.len());
+    let mut places: HashMap<(DedupKey, NaiveDate), usize> = HashMap::with_capacity(events.len());
+    for event in events {
+        let place = *places.entry(key(event)).or_insert(firsts.len());
+        if place == firsts.len() {
+            firsts.push((event, 0));
+        }
+        firsts[place].1 += 1;
+    }
+    // Writers that insert the same keys in the same order do not deadlock.
+    firsts.sort_unstable_by_key(|(event, _)| event.dedup_key);
+    let rows = sqlx::query!(
+        r#"
+            insert into event (
+                day, event_id, received_at, endpoint, kind, name, organization_id, subject_id,
+                outcome, reasons, dedup_key, deliveries, body, parser_version, request_id
+            )
+            select
+                day, event_id, received_at, endpoint, kind, name, organization_id, subject_id,
+                outcome, string_to_array(reasons, e'\n'), dedup_key, deliveries, body, $14,
+                request_id
+            from unnest(
+                $1::date[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[],
+                $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[], $12::int[],
+                $13::bytea[], $15::text[]
+            ) as new (
+                day, event_id, received_at, endpoint, kind, name, organization_id, subject_id,
+                outcome, reasons, dedup_key, deliveries, body, request_id
+            )
+            on conflict (dedup_key, day) do update
+                set deliveries = event.deliveries + excluded.deliveries
+            returning day, dedup_key, event_id, outcome as "outcome: Outcome"
+        "#,
+        &column(&firsts, |(event, _)| event.received_at.day()),
+        &column(&firsts, |(event, _)| event.id.0),
+        &column(&firsts, |(event, _)| event.received_at) as _,
+        &column(&firsts, |(event, _)| &*event.endpoint) as _,
+        &column(&firsts, |(event, _)| event.kind.map(Kind::as_str)) as _,
+        &column(&firsts, |(event, _)| event.name.as_deref()) as _,
+        &column(&firsts, |(event, _)| event.organization_id.as_str()) as _,
+        &column(&firsts, |(event, _)| event.subject_id.as_deref()) as _,
+        &column(&firsts, |(event, _)| event.outcome.as_str()) as _,
+        // Reasons are ours and hold no line break; an array of arrays would be flattened.
+        &column(&firsts, |(event, _)| event.reasons.join("\n")),
+        &column(&firsts, |(event, _)| &event.dedup_key.0[..]) as _,
+        &column(&firsts, |(_, deliveries)| *deliveries),
+        &column(&firsts, |(event, _)| &event.body[..]) as _,
+        PARSER_VERSION,
+        &column(&firsts, |(event, _)| event.request_id.as_str()) as _,
+    )
+    .fetch_all(db)
+    .await?;
+
+    let known: HashMap<(&[u8], NaiveDate), (EventId, Outcome)> = rows
+        .iter()
+        .map(|row| {
+            (
+                (row.dedup_key.as_slice(), row.day),
+                (EventId(row.event_id), row.outcome),
+            )
+        })
+        .collect();
+    let stored = events.iter().map(|event| {
+        let (event_id, outcome) = known[&(&event.dedup_key.0[..], event.received_at.day())];
+        // A row with our id is the one that we inserted.
+        Stored {
+            event_id,
+            outcome,
+            duplicate: event_id != event.id,
+        }
+    });
+    Ok(stored.collect())
+}
+
+/// An event as the API shows it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table event say it")]
+pub struct EventRow {
+    pub event_id: Uuid,
+    pub received_at: Timestamp,
+    pub endpoint: String,
+    pub kind: Option<String>,
+    pub name: Option<String>,
+    pub organization_id: Option<String>,
+    pub subject_id: Option<String>,
+    pub outcome: String,
+    pub reasons: Vec<String>,
+    pub deliveries: i32,
+    pub body_bytes: i32,
+    pub parser_version: i16,
+    pub request_id: String,
+}
+
+/// Which events to list.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "the columns of table event say it")]
+pub struct Filter<'a> {
+    pub kind: Option<&'a str>,
+    pub outcome: Option<&'a str>,
+    pub subject_id: Option<&'a str>,
+}
+
+/// Lists events from `from` on, newest first; towards newer ones if `backward`, then the oldest
+/// of these first. `organizations` of `None` sees all.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    filter: &Filter<'_>,
+    from: Option<EventId>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<EventRow>> {
+    let day = from.and_then(EventId::received_at).map(Timestamp::day);
+    let from = from.map(|id| id.0);
+    // The two branches are one list walked both ways; only one of them is run.
+    sqlx::query_as!(
+        EventRow,
+        r#"
+            select * from (
+                select
+                    event_id as "event_id!", received_at as "received_at!",
+                    endpoint as "endpoint!", kind, name,
+                    nullif(organization_id, '') as organization_id, subject_id,
+                    outcome as "outcome!", reasons as "reasons!", deliveries as "deliveries!",
+                    length(body) as "body_bytes!", parser_version as "parser_version!",
+                    request_id as "request_id!"
+                from event
+                where not $6
+                    and ($4::uuid is null or (day, event_id) < ($5::date, $4))
+                    and ($1::text[] is null or organization_id = any($1))
+                    and ($2::text is null or kind = $2)
+                    and ($3::text is null or outcome = $3)
+                    and ($8::text is null or subject_id = $8)
+                order by day desc, event_id desc
+                limit $7
+            ) as older
+            union all
+            select * from (
+                select
+                    event_id, received_at, endpoint, kind, name,
+                    nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
+                    deliveries, length(body), parser_version, request_id
+                from event
+                where $6
+                    and ($4::uuid is null or (day, event_id) > ($5::date, $4))
+                    and ($1::text[] is null or organization_id = any($1))
+                    and ($2::text is null or kind = $2)
+                    and ($3::text is null or outcome = $3)
+                    and ($8::text is null or subject_id = $8)
+                order by day, event_id
+                limit $7
+            ) as newer
+        "#,
+        organizations,
+        filter.kind,
+        filter.outcome,
+        from,
+        day,
+        backward,
+        limit,
+        filter.subject_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One event.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    id: EventId,
+) -> sqlx::Result<Option<EventRow>> {
+    let Some(received_at) = id.received_at() else {
+        return Ok(None);
+    };
+    sqlx::query_as!(
+        EventRow,
+        r#"
+            select
+                event_id, received_at, endpoint, kind, name,
+                nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
+                deliveries, length(body) as "body_bytes!", parser_version, request_id
+            from event
+            where day = $1
+                and event_id = $2
+                and ($3::text[] is null or organization_id = any($3))
+        "#,
+        received_at.day(),
+        id.0,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The bytes of one event, and what became of it.
+pub async fn find_body(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    id: EventId,
+) -> sqlx::Result<Option<(Vec<u8>, Outcome)>> {
+    let Some(received_at) = id.received_at() else {
+        return Ok(None);
+    };
+    let row = sqlx::query!(
+        r#"
+            select body, outcome as "outcome: Outcome"
+            from event
+            where day = $1
+                and event_id = $2
+                and ($3::text[] is null or organization_id = any($3))
+        "#,
+        received_at.day(),
+        id.0,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.body, row.outcome)))
+}

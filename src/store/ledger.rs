@@ -1,0 +1,131 @@
+//! Table `ledger`: deliveries counted by the transaction that stores them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::{Stored, column};
+use crate::event::{Event, Outcome};
+use crate::model::Timestamp;
+
+#[derive(Default)]
+struct Counts {
+    received: i64,
+    applied: i64,
+    recorded: i64,
+    quarantined: i64,
+    malformed: i64,
+    duplicate: i64,
+}
+
+/// Adds a batch to the line of its writer. The line belongs to that writer alone, so writers do
+/// not wait for each other here.
+pub async fn add(
+    db: &mut PgConnection,
+    writer_id: Uuid,
+    events: &[Event],
+    stored: &[Stored],
+) -> sqlx::Result<()> {
+    let mut hours: BTreeMap<(i64, &str), Counts> = BTreeMap::new();
+    for (event, row) in events.iter().zip(stored) {
+        let hour = event.received_at.0.timestamp().div_euclid(3600);
+        let counts = hours.entry((hour, &event.organization_id)).or_default();
+        counts.received += 1;
+        *match row.outcome {
+            _ if row.duplicate => &mut counts.duplicate,
+            Outcome::Applied => &mut counts.applied,
+            Outcome::Recorded => &mut counts.recorded,
+            Outcome::Quarantined => &mut counts.quarantined,
+            Outcome::Malformed => &mut counts.malformed,
+        } += 1;
+    }
+    let hours: Vec<_> = hours.into_iter().collect();
+    sqlx::query!(
+        r#"
+            insert into ledger (
+                writer_id, hour, organization_id,
+                received, applied, recorded, quarantined, malformed, duplicate
+            )
+            select $1, to_timestamp(new.hour * 3600), new.organization_id,
+                received, applied, recorded, quarantined, malformed, duplicate
+            from unnest(
+                $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
+                $7::bigint[], $8::bigint[], $9::bigint[]
+            ) as new (
+                hour, organization_id,
+                received, applied, recorded, quarantined, malformed, duplicate
+            )
+            on conflict (hour, organization_id, writer_id) do update set
+                received    = ledger.received    + excluded.received,
+                applied     = ledger.applied     + excluded.applied,
+                recorded    = ledger.recorded    + excluded.recorded,
+                quarantined = ledger.quarantined + excluded.quarantined,
+                malformed   = ledger.malformed   + excluded.malformed,
+                duplicate   = ledger.duplicate   + excluded.duplicate
+        "#,
+        writer_id,
+        &column(&hours, |((hour, _), _)| *hour),
+        &column(&hours, |((_, organization_id), _)| *organization_id) as _,
+        &column(&hours, |(_, counts)| counts.received),
+        &column(&hours, |(_, counts)| counts.applied),
+        &column(&hours, |(_, counts)| counts.recorded),
+        &column(&hours, |(_, counts)| counts.quarantined),
+        &column(&hours, |(_, counts)| counts.malformed),
+        &column(&hours, |(_, counts)| counts.duplicate),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// An hour as the API shows it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table ledger say it")]
+pub struct LedgerRow {
+    pub hour: Timestamp,
+    pub received: i64,
+    pub applied: i64,
+    pub recorded: i64,
+    pub quarantined: i64,
+    pub malformed: i64,
+    pub duplicate: i64,
+}
+
+/// Hours with deliveries, newest first, before `before`; after it if `backward`, then the oldest
+/// of these first. `organizations` of `None` sees all.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    before: Option<Timestamp>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<LedgerRow>> {
+    sqlx::query_as!(
+        LedgerRow,
+        r#"
+            select
+                hour,
+                sum(received)::bigint    as "received!",
+                sum(applied)::bigint     as "applied!",
+                sum(recorded)::bigint    as "recorded!",
+                sum(quarantined)::bigint as "quarantined!",
+                sum(malformed)::bigint   as "malformed!",
+                sum(duplicate)::bigint   as "duplicate!"
+            from ledger
+            where ($1::text[] is null or organization_id = any($1))
+                and ($2::timestamptz is null
+                    or case when $3 then hour > $2 else hour < $2 end)
+            group by hour
+            order by case when $3 then hour end, hour desc
+            limit $4
+        "#,
+        organizations,
+        before as _,
+        backward,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}

@@ -1,0 +1,351 @@
+//! Table `message`: one row per message, from every event that carries it.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor};
+
+use super::room::RoomKey;
+use super::{column, json, rounds};
+use crate::model::{Message, Timestamp};
+
+/// Merges what events say of messages.
+///
+/// No rule here depends on order: the first observation of each status stays (`least`), what
+/// never changes in a message fills nulls (`greatest`), and the text of the highest rank wins.
+pub async fn upsert<'a>(
+    db: &mut PgConnection,
+    rows: impl Iterator<Item = &'a Message>,
+) -> sqlx::Result<()> {
+    for rows in rounds(rows, |row| (&row.organization_id, &row.message_id)) {
+        upsert_round(db, &rows).await?;
+    }
+    Ok(())
+}
+
+async fn upsert_round(db: &mut PgConnection, rows: &[&Message]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+            insert into message (
+                organization_id, message_id, received_at, room_id, created_at, channel_at,
+                type, participant_type, participant_id, sender_type, sender_id,
+                external_id, channel, channel_integration_id, broadcast_id, file_uniq_id,
+                is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
+                text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
+                delivered_seen_at, read_seen_at, failed_seen_at, other_statuses
+            )
+            select
+                organization_id, message_id, received_at, room_id, created_at, channel_at,
+                type, participant_type, participant_id, sender_type, sender_id,
+                external_id, channel, channel_integration_id, broadcast_id, file_uniq_id,
+                is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
+                text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
+                delivered_seen_at, read_seen_at, failed_seen_at,
+                case when other_statuses is not null then array[other_statuses] end
+            from unnest(
+                $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::timestamptz[],
+                $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::text[],
+                $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
+                $16::text[], $17::boolean[], $18::boolean[], $19::bigint[], $20::jsonb[],
+                $21::jsonb[], $22::jsonb[], $23::jsonb[], $24::text[], $25::uuid[],
+                $26::timestamptz[], $27::timestamptz[], $28::timestamptz[],
+                $29::timestamptz[], $30::timestamptz[], $31::timestamptz[], $32::text[]
+            ) as new (
+                organization_id, message_id, received_at, room_id, created_at, channel_at,
+                type, participant_type, participant_id, sender_type, sender_id,
+                external_id, channel, channel_integration_id, broadcast_id, file_uniq_id,
+                is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
+                text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
+                delivered_seen_at, read_seen_at, failed_seen_at, other_statuses
+            )
+            on conflict (organization_id, message_id) do update set
+                received_at = least(message.received_at, excluded.received_at),
+                room_id = greatest(message.room_id, excluded.room_id),
+                created_at = least(message.created_at, excluded.created_at),
+                channel_at = least(message.channel_at, excluded.channel_at),
+                type = greatest(message.type, excluded.type),
+                participant_type = greatest(message.participant_type, excluded.participant_type),
+                participant_id = greatest(message.participant_id, excluded.participant_id),
+                sender_type = greatest(message.sender_type, excluded.sender_type),
+                sender_id = greatest(message.sender_id, excluded.sender_id),
+                external_id = greatest(message.external_id, excluded.external_id),
+                channel = greatest(message.channel, excluded.channel),
+                channel_integration_id = greatest(message.channel_integration_id, excluded.channel_integration_id),
+                broadcast_id = greatest(message.broadcast_id, excluded.broadcast_id),
+                file_uniq_id = greatest(message.file_uniq_id, excluded.file_uniq_id),
+                is_campaign = greatest(message.is_campaign, excluded.is_campaign),
+                is_edited = greatest(message.is_edited, excluded.is_edited),
+                review_star = greatest(message.review_star, excluded.review_star),
+                file = greatest(message.file, excluded.file),
+                reply = greatest(message.reply, excluded.reply),
+                buttons = greatest(message.buttons, excluded.buttons),
+                raw_message = greatest(message.raw_message, excluded.raw_message),
+                text = later(message.text, message.text_rank, excluded.text, excluded.text_rank),
+                text_rank = greatest(message.text_rank, excluded.text_rank),
+                created_seen_at = least(message.created_seen_at, excluded.created_seen_at),
+                pending_seen_at = least(message.pending_seen_at, excluded.pending_seen_at),
+                sent_seen_at = least(message.sent_seen_at, excluded.sent_seen_at),
+                delivered_seen_at = least(message.delivered_seen_at, excluded.delivered_seen_at),
+                read_seen_at = least(message.read_seen_at, excluded.read_seen_at),
+                failed_seen_at = least(message.failed_seen_at, excluded.failed_seen_at),
+                other_statuses = case
+                    when excluded.other_statuses is null
+                        or message.other_statuses @> excluded.other_statuses
+                    then message.other_statuses
+                    else array(
+                        select distinct word
+                        from unnest(message.other_statuses || excluded.other_statuses) as word
+                        order by word
+                    )
+                end
+        "#,
+        &column(rows, |row| row.organization_id.as_str()) as _,
+        &column(rows, |row| row.message_id.as_str()) as _,
+        &column(rows, |row| row.received_at) as _,
+        &column(rows, |row| row.room_id.as_deref()) as _,
+        &column(rows, |row| row.created_at) as _,
+        &column(rows, |row| row.channel_at) as _,
+        &column(rows, |row| row.r#type.as_deref()) as _,
+        &column(rows, |row| row.participant_type.as_deref()) as _,
+        &column(rows, |row| row.participant_id.as_deref()) as _,
+        &column(rows, |row| row.sender_type.as_deref()) as _,
+        &column(rows, |row| row.sender_id.as_deref()) as _,
+        &column(rows, |row| row.external_id.as_deref()) as _,
+        &column(rows, |row| row.channel.as_deref()) as _,
+        &column(rows, |row| row.channel_integration_id.as_deref()) as _,
+        &column(rows, |row| row.broadcast_id.as_deref()) as _,
+        &column(rows, |row| row.file_uniq_id.as_deref()) as _,
+        &column(rows, |row| row.is_campaign) as _,
+        &column(rows, |row| row.is_edited) as _,
+        &column(rows, |row| row.review_star) as _,
+        &column(rows, |row| json(&row.file)) as _,
+        &column(rows, |row| json(&row.reply)) as _,
+        &column(rows, |row| json(&row.buttons)) as _,
+        &column(rows, |row| json(&row.raw_message)) as _,
+        &column(rows, |row| row.text.as_deref()) as _,
+        &column(rows, |row| row.text_rank.as_uuid()),
+        &column(rows, |row| row.statuses.created) as _,
+        &column(rows, |row| row.statuses.pending) as _,
+        &column(rows, |row| row.statuses.sent) as _,
+        &column(rows, |row| row.statuses.delivered) as _,
+        &column(rows, |row| row.statuses.read) as _,
+        &column(rows, |row| row.statuses.failed) as _,
+        &column(rows, |row| row.statuses.other.as_deref()) as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What tells a message.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of table message say it")]
+pub struct MessageKey {
+    pub organization_id: String,
+    pub message_id: String,
+}
+
+/// Lists the messages of a room after `from` (time, id), newest first; before it if `backward`,
+/// then the nearest of these first.
+pub async fn list_by_room(
+    db: impl PgExecutor<'_>,
+    room: &RoomKey,
+    from: Option<(Timestamp, &str)>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<MessageKey>> {
+    // The two branches are one list walked both ways; only one of them is run.
+    sqlx::query_as!(
+        MessageKey,
+        r#"
+            select organization_id as "organization_id!", message_id as "message_id!"
+            from (
+                select organization_id, message_id
+                from message
+                where not $6
+                    and organization_id = $1
+                    and room_id = $2
+                    and (not $3 or (at, message_id) < ($4::timestamptz, $5))
+                order by at desc, message_id desc
+                limit $7
+            ) as after
+            union all
+            select organization_id, message_id
+            from (
+                select organization_id, message_id
+                from message
+                where $6
+                    and organization_id = $1
+                    and room_id = $2
+                    and (not $3 or (at, message_id) > ($4::timestamptz, $5))
+                order by at, message_id
+                limit $7
+            ) as before
+        "#,
+        room.organization_id,
+        room.room_id,
+        from.is_some(),
+        from.map(|(at, _)| at) as _,
+        from.map(|(_, message_id)| message_id),
+        backward,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The last message of each of these rooms that has one.
+pub async fn list_last(
+    db: impl PgExecutor<'_>,
+    rooms: &[RoomKey],
+) -> sqlx::Result<Vec<MessageKey>> {
+    sqlx::query_as!(
+        MessageKey,
+        r#"
+            select last.organization_id as "organization_id!", last.message_id as "message_id!"
+            from unnest($1::text[], $2::text[]) as key (room_id, organization_id)
+            cross join lateral (
+                select message.organization_id, message.message_id
+                from message
+                where message.room_id = key.room_id
+                    and message.organization_id = key.organization_id
+                order by message.at desc, message.message_id desc
+                limit 1
+            ) as last
+        "#,
+        &column(rooms, |key| key.room_id.as_str()) as _,
+        &column(rooms, |key| key.organization_id.as_str()) as _,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The message with this id, if it may be seen.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    message_id: &str,
+) -> sqlx::Result<Option<MessageKey>> {
+    sqlx::query_as!(
+        MessageKey,
+        r#"
+            select organization_id, message_id
+            from message
+            where message_id = $1 and ($2::text[] is null or organization_id = any($2))
+            order by organization_id
+            limit 1
+        "#,
+        message_id,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A message with its sender and the times that its broadcast log lends it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of the tables say it")]
+pub struct MessageRow {
+    pub id: String,
+    pub organization_id: Option<String>,
+    pub room_id: Option<String>,
+    pub r#type: Option<String>,
+    pub text: Option<String>,
+    pub status: Option<String>,
+    pub other_statuses: Option<Vec<String>>,
+    pub participant_type: Option<String>,
+    pub participant_id: Option<String>,
+    pub sender_type: Option<String>,
+    pub sender_id: Option<String>,
+    pub external_id: Option<String>,
+    pub channel: Option<String>,
+    pub channel_integration_id: Option<String>,
+    pub broadcast_id: Option<String>,
+    pub is_campaign: Option<bool>,
+    pub is_edited: Option<bool>,
+    pub review_star: Option<i64>,
+    pub file_uniq_id: Option<String>,
+    pub file: Option<Value>,
+    pub reply: Option<Value>,
+    pub buttons: Option<Value>,
+    pub raw_message: Option<Value>,
+    pub created_at: Option<Timestamp>,
+    pub received_at: Timestamp,
+    #[serde(skip)]
+    pub at: Timestamp,
+    #[serde(skip)]
+    pub channel_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub created_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub pending_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub sent_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub delivered_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub read_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub failed_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub log_pending_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub log_sent_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub log_delivered_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub log_read_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub log_failed_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub sender_name: Option<String>,
+    #[serde(skip)]
+    pub sender_username: Option<String>,
+    #[serde(skip)]
+    pub sender_avatar: Option<Value>,
+}
+
+/// The messages of these keys, in their order.
+pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<Vec<MessageRow>> {
+    sqlx::query_as!(
+        MessageRow,
+        r#"
+            select
+                message.message_id as id,
+                nullif(message.organization_id, '') as organization_id,
+                message.room_id, message.type, message.text, message.status,
+                message.other_statuses, message.participant_type, message.participant_id,
+                message.sender_type, message.sender_id, message.external_id, message.channel,
+                message.channel_integration_id, message.broadcast_id, message.is_campaign,
+                message.is_edited, message.review_star, message.file_uniq_id, message.file,
+                message.reply, message.buttons, message.raw_message, message.created_at,
+                message.received_at, message.at as "at!", message.channel_at,
+                message.created_seen_at, message.pending_seen_at, message.sent_seen_at,
+                message.delivered_seen_at, message.read_seen_at, message.failed_seen_at,
+                log.pending_at as log_pending_at, log.sent_at as log_sent_at,
+                log.delivered_at as log_delivered_at, log.read_at as log_read_at,
+                log.failed_at as log_failed_at,
+                sender.name as "sender_name?", sender.username as "sender_username?",
+                sender.avatar as "sender_avatar?"
+            from unnest($1::text[], $2::text[]) with ordinality
+                as key (message_id, organization_id, place)
+            join message using (message_id, organization_id)
+            left join sender
+                on sender.sender_id = message.sender_id
+                and sender.organization_id = message.organization_id
+            left join lateral (
+                select pending_at, sent_at, delivered_at, read_at, failed_at
+                from broadcast_log
+                -- Only a broadcast's message has a twin, and only its log knows true times.
+                where message.is_campaign
+                    and broadcast_log.whatsapp_message_id = message.external_id
+                    and broadcast_log.organization_id = message.organization_id
+                limit 1
+            ) as log on true
+            order by key.place
+        "#,
+        &column(keys, |key| key.message_id.as_str()) as _,
+        &column(keys, |key| key.organization_id.as_str()) as _,
+    )
+    .fetch_all(db)
+    .await
+}

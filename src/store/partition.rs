@@ -1,0 +1,103 @@
+//! The journal's partitions, one a day: made ahead, dropped by age.
+
+use chrono::{Days, NaiveDate};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
+
+use crate::model::Timestamp;
+
+/// Makes the partitions of these days where they are missing.
+pub async fn create(pool: &PgPool, days: impl Iterator<Item = NaiveDate>) -> sqlx::Result<()> {
+    let existing = list(pool).await?;
+    let mut missing: Vec<NaiveDate> = days.filter(|day| !existing.contains(day)).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut connection = pool.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    lock(&mut transaction).await?;
+    // Another replica may have made them while we waited for the lock.
+    let existing = list(&mut *transaction).await?;
+    for day in missing.into_iter().filter(|day| !existing.contains(day)) {
+        let (name, next) = (name(day), day + Days::new(1));
+        // Made aside and attached, because `create table … partition of` would keep writers
+        // out. The check says beforehand what attaching would otherwise scan for.
+        let sql = format!(
+            "create table {name} (like event including all);
+             alter table {name} add constraint {name}_day
+                 check (day >= '{day}' and day < '{next}');
+             alter table event attach partition {name}
+                 for values from ('{day}') to ('{next}');
+             alter table {name} drop constraint {name}_day;"
+        );
+        // The parts are a date and a name made of it.
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await
+}
+
+/// Drops the partitions of days before `oldest`, and returns these days.
+pub async fn drop_before(pool: &PgPool, oldest: NaiveDate) -> sqlx::Result<Vec<NaiveDate>> {
+    let mut days = list(pool).await?;
+    days.retain(|day| *day < oldest);
+    for day in &days {
+        let mut transaction = pool.begin().await?;
+        // Dropping needs the journal for itself for a moment. If somebody reads it for long,
+        // the next round will do; writers must not queue up behind us meanwhile.
+        let sql = format!(
+            "set local lock_timeout = '1s'; drop table if exists {};",
+            name(*day)
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+    }
+    Ok(days)
+}
+
+/// Which of today and tomorrow have no partition.
+pub async fn missing(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
+    let existing = list(db).await?;
+    let today = Timestamp::now().day();
+    let mut days = vec![today, today + Days::new(1)];
+    days.retain(|day| !existing.contains(day));
+    Ok(days)
+}
+
+/// The days that have a partition, in order.
+pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
+    let names = sqlx::query_scalar!(
+        r#"
+            select relname as "relname!"
+            from pg_inherits
+            join pg_class on pg_class.oid = inhrelid
+            where inhparent = 'event'::regclass
+            order by relname
+        "#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(names.iter().filter_map(|name| day(name)).collect())
+}
+
+/// Replicas start together; only one of them makes partitions at a time.
+async fn lock(db: &mut PgConnection) -> sqlx::Result<()> {
+    // Any number will do that nothing else in this database uses.
+    const PARTITIONS: i64 = 0x716f_6e74_616b;
+    sqlx::query!("select pg_advisory_xact_lock($1)", PARTITIONS)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+fn name(day: NaiveDate) -> String {
+    day.format("event_%Y%m%d").to_string()
+}
+
+fn day(name: &str) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(name, "event_%Y%m%d").ok()
+}

@@ -1,0 +1,213 @@
+//! One service on one database, and what tests ask of it.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use qontak_receiver::app::{self, App};
+use qontak_receiver::config::Config;
+use qontak_receiver::{http, store};
+use serde_json::Value;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+/// A live token of endpoint `qontak`, which has no organisation.
+pub const TOKEN: &str = "test-token-of-the-endpoint-qontak";
+/// A live token of endpoint `bound`, which belongs to [`BOUND_ORGANIZATION`].
+pub const BOUND_TOKEN: &str = "test-token-of-the-endpoint-bound";
+pub const BOUND_ORGANIZATION: &str = "b0000000-0000-4000-8000-000000000000";
+/// The organisation of the fixtures.
+pub const ORGANIZATION: &str = "7d3530db-085f-4a59-b83b-205d470ad746";
+
+/// Keys of the read API; the settings hold their hashes.
+pub const KEY_OF_ALL: &str = "hello";
+pub const KEY_OF_ORGANIZATION: &str = "organization";
+pub const KEY_OF_ANOTHER: &str = "another";
+pub const KEY_WITHOUT_SCOPE: &str = "replayer";
+
+/// Settings of a service on this database, as the environment would give them.
+pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
+    let sha256 = |key| match key {
+        KEY_OF_ALL => "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+        KEY_OF_ORGANIZATION => "af3a1bb312bf8430055d0f513e3a27c4c54c776603c80ffc73917abc0094e211",
+        KEY_OF_ANOTHER => "ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5",
+        _ => "27f8289bd606baf3f7eceef1e3f559136cfa6ef1231bb68f0141150fda7dbe5a",
+    };
+    let url = database.to_url_lossy();
+    let settings = [
+        ("DATABASE_URL", url.as_str()),
+        ("RECEIVER__HTTP__LISTEN", "127.0.0.1:0"),
+        ("RECEIVER__OPS__LISTEN", "127.0.0.1:0"),
+        ("RECEIVER__ENDPOINT__QONTAK__TOKENS", TOKEN),
+        ("RECEIVER__ENDPOINT__BOUND__TOKENS", BOUND_TOKEN),
+        (
+            "RECEIVER__ENDPOINT__BOUND__ORGANIZATION_ID",
+            BOUND_ORGANIZATION,
+        ),
+        ("RECEIVER__KEY__ALL__SHA256", sha256(KEY_OF_ALL)),
+        ("RECEIVER__KEY__ALL__SCOPES", "read"),
+        ("RECEIVER__KEY__ALL__ORGANIZATIONS", "*"),
+        (
+            "RECEIVER__KEY__ORGANIZATION__SHA256",
+            sha256(KEY_OF_ORGANIZATION),
+        ),
+        ("RECEIVER__KEY__ORGANIZATION__SCOPES", "read,export"),
+        ("RECEIVER__KEY__ORGANIZATION__ORGANIZATIONS", ORGANIZATION),
+        ("RECEIVER__KEY__ANOTHER__SHA256", sha256(KEY_OF_ANOTHER)),
+        ("RECEIVER__KEY__ANOTHER__SCOPES", "read"),
+        (
+            "RECEIVER__KEY__ANOTHER__ORGANIZATIONS",
+            "another-organization",
+        ),
+        ("RECEIVER__KEY__REPLAYER__SHA256", sha256(KEY_WITHOUT_SCOPE)),
+        ("RECEIVER__KEY__REPLAYER__SCOPES", "replay"),
+        ("RECEIVER__KEY__REPLAYER__ORGANIZATIONS", "*"),
+    ];
+    settings
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// The real router over a real database.
+pub struct Service {
+    pub db: PgPool,
+    router: Router,
+    _tasks: JoinSet<()>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug, PartialEq)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.bytes)))
+    }
+}
+
+impl Service {
+    pub async fn start(db: PgPool) -> Self {
+        Self::start_with(db, &[]).await
+    }
+
+    /// Starts with some settings changed.
+    pub async fn start_with(db: PgPool, changed: &[(&str, &str)]) -> Self {
+        let mut settings = settings(&db.connect_options());
+        for (name, value) in changed {
+            settings.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let config = Config::read(None, settings).unwrap();
+        app::make_partitions(&db, &config.retention).await.unwrap();
+        let write = store::connect(&config.database, config.writer.tasks).unwrap();
+        let read = store::connect(&config.database, 2).unwrap();
+        let mut tasks = JoinSet::new();
+        let router = http::router(App::start(&config, read, &write, &mut tasks));
+        Self {
+            db,
+            router,
+            _tasks: tasks,
+        }
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes().to_vec();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            bytes,
+        }
+    }
+
+    /// Posts a webhook as Qontak does.
+    pub async fn post(&self, body: impl Into<Body>) -> Answer {
+        self.send(webhook(TOKEN, body)).await
+    }
+
+    /// Reads the API with the key that sees everything.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.get_with(KEY_OF_ALL, path).await
+    }
+
+    pub async fn get_with(&self, key: &str, path: &str) -> Answer {
+        let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {key}"));
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// What the API shows at a path, which must exist.
+    pub async fn data(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {:?}", answer.json());
+        answer.json()["data"].take()
+    }
+
+    pub async fn count(&self, table: &str) -> i64 {
+        let sql = format!("select count(*) from {table}");
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&self.db)
+            .await
+            .unwrap()
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+            .execute(&self.db)
+            .await
+            .unwrap();
+    }
+
+    /// All projections without our own observations: what must not depend on order.
+    pub async fn state(&self) -> BTreeMap<&'static str, Vec<Value>> {
+        let mut state = BTreeMap::new();
+        for table in [
+            "room",
+            "room_event",
+            "message",
+            "sender",
+            "broadcast",
+            "broadcast_log",
+        ] {
+            let sql = format!("select to_jsonb(t) from {table} as t order by to_jsonb(t)");
+            let mut rows: Vec<Value> = sqlx::query_scalar(AssertSqlSafe(sql))
+                .fetch_all(&self.db)
+                .await
+                .unwrap();
+            rows.iter_mut().for_each(without_observations);
+            rows.sort_by_key(Value::to_string);
+            state.insert(table, rows);
+        }
+        state
+    }
+}
+
+/// When we saw something is ours; that we saw it is not.
+fn without_observations(row: &mut Value) {
+    let row = row.as_object_mut().unwrap();
+    for ours in ["received_at", "event_id", "at", "activity_at"] {
+        row.remove(ours);
+    }
+    for (name, value) in row {
+        if name.ends_with("_seen_at") {
+            *value = Value::Bool(!value.is_null());
+        }
+    }
+}
+
+/// A webhook as Qontak posts it.
+pub fn webhook(token: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::post(format!("/webhooks/qontak/{token}"))
+        .header(CONTENT_TYPE, "application/json")
+        .body(body.into())
+        .unwrap()
+}

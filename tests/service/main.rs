@@ -1,0 +1,15 @@
+//! The service as its users see it: real router or real binary, real Postgres.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::disallowed_methods, reason = "a test's tasks end with it")]
+
+mod crowd;
+mod fixtures;
+mod harness;
+mod normalize;
+mod order;
+mod process;
+mod read;
+mod receive;
+mod refuse;
+mod writer;

@@ -1,0 +1,61 @@
+//! What every fixture says, word for word.
+
+use axum::body::Bytes;
+use qontak_receiver::event::{Event, EventId};
+use qontak_receiver::model::Timestamp;
+use qontak_receiver::receive::auth::Authentic;
+use qontak_receiver::receive::normalize::{Normalized, normalize};
+use serde_json::json;
+
+use super::fixtures::ALL;
+
+fn event(body: Vec<u8>) -> Option<Event> {
+    let webhook = Authentic {
+        endpoint: "qontak".into(),
+        organization_id: Some("organization-of-the-endpoint".into()),
+        received_at: Timestamp::parse("2025-06-13T00:00:00Z").unwrap(),
+        body: Bytes::from(body),
+        request_id: String::new(),
+    };
+    match normalize(webhook) {
+        Normalized::Handshake(_) => None,
+        Normalized::Event(event) => Some(*event),
+    }
+}
+
+#[test]
+fn every_fixture_says_what_it_said_before() {
+    for fixture in &ALL {
+        let Some(mut event) = event(fixture.body()) else {
+            continue;
+        };
+        for life in &mut event.changes.room_events {
+            // The only thing that is new each time.
+            life.event_id = EventId(uuid::Uuid::nil());
+        }
+        let name = fixture.file.split('.').next().unwrap();
+        let said = json!({
+            "kind": event.kind.map(|kind| kind.as_str()),
+            "name": event.name,
+            "organization_id": event.organization_id,
+            "subject_id": event.subject_id,
+            "outcome": event.outcome,
+            "reasons": event.reasons,
+            "changes": event.changes,
+        });
+        insta::assert_json_snapshot!(name, said);
+    }
+}
+
+#[test]
+fn no_prefix_of_any_fixture_and_no_flipped_byte_makes_it_panic() {
+    for fixture in &ALL {
+        let body = fixture.body();
+        for end in (0..body.len()).step_by(7) {
+            event(body[..end].to_vec());
+            let mut flipped = body.clone();
+            flipped[end] ^= 0x15;
+            event(flipped);
+        }
+    }
+}

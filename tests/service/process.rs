@@ -1,0 +1,354 @@
+//! The real binary: starting, stopping, what it prints.
+
+use std::collections::BTreeMap;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use super::fixtures::ALL;
+use super::harness::{KEY_OF_ALL, TOKEN, settings};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_qontak-receiver");
+
+/// How long anything here may take on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running service, and what it has logged.
+struct Process {
+    child: Child,
+    url: String,
+    ops: String,
+    log: tokio::task::JoinHandle<Vec<String>>,
+}
+
+fn command(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(settings)
+        .kill_on_drop(true);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+async fn run(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Output {
+    let output = command(settings, arguments).output();
+    tokio::time::timeout(DEADLINE, output)
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+impl Process {
+    /// Starts the service and waits until it is ready.
+    async fn start(mut settings: BTreeMap<String, String>) -> Self {
+        settings.insert("RECEIVER__LOG__FORMAT".into(), "json".into());
+        let mut child = command(&settings, &[])
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut log = Vec::new();
+        let ready = async {
+            loop {
+                let line = lines
+                    .next_line()
+                    .await
+                    .unwrap()
+                    .expect("it ended before it was ready");
+                log.push(line.clone());
+                let line: Value = serde_json::from_str(&line).unwrap();
+                if let Some(listen) = line["http.listen"].as_str() {
+                    break (
+                        format!("http://{listen}"),
+                        format!("http://{}", line["ops.listen"].as_str().unwrap()),
+                    );
+                }
+            }
+        };
+        let (url, ops) = tokio::time::timeout(DEADLINE, ready).await.unwrap();
+        let log = tokio::task::spawn(async move {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                log.push(line);
+            }
+            log
+        });
+        Self {
+            child,
+            url,
+            ops,
+            log,
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let status = std::process::Command::new("kill")
+            .args([format!("-{name}"), id])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the end: exit code and the whole log.
+    async fn ended(mut self) -> (Option<i32>, Vec<String>) {
+        let status = tokio::time::timeout(DEADLINE, self.child.wait())
+            .await
+            .unwrap()
+            .unwrap();
+        (status.code(), self.log.await.unwrap())
+    }
+}
+
+async fn post(client: &reqwest::Client, url: &str, body: Vec<u8>) -> reqwest::Result<StatusCode> {
+    let url = format!("{url}/webhooks/qontak/{TOKEN}");
+    let request = client
+        .post(url)
+        .header("content-type", "application/json")
+        .body(body);
+    Ok(request.send().await?.status())
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_was_acknowledged_before_a_stop_is_stored_and_it_ends_well(db: PgPool) {
+    for signal in ["TERM", "INT"] {
+        let service = Process::start(settings(&db.connect_options())).await;
+        let acknowledged = Arc::new(AtomicUsize::new(0));
+        let mut clients = JoinSet::new();
+        for client in 0..30 {
+            let (url, acknowledged) = (service.url.clone(), acknowledged.clone());
+            clients.spawn(async move {
+                let http = reqwest::Client::new();
+                for i in 0.. {
+                    let body = format!(r#"{{"data_event":"{signal}","id":"{client}-{i}"}}"#);
+                    match post(&http, &url, body.into_bytes()).await {
+                        Ok(StatusCode::OK) => acknowledged.fetch_add(1, Ordering::Relaxed),
+                        // It stopped: the connection is refused, or closed before an answer.
+                        Err(_) => return,
+                        Ok(other) => panic!("{other}"),
+                    };
+                }
+            });
+        }
+        while acknowledged.load(Ordering::Relaxed) < 500 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        service.signal(signal);
+        let (code, log) = service.ended().await;
+        assert_eq!(code, Some(0), "{log:?}");
+        while let Some(client) = clients.join_next().await {
+            client.unwrap();
+        }
+        let stored: i64 = sqlx::query_scalar("select count(*) from event where name = $1")
+            .bind(signal)
+            .fetch_one(&db)
+            .await
+            .unwrap();
+        assert_eq!(stored as usize, acknowledged.load(Ordering::Relaxed));
+        assert!(log.last().unwrap().contains("stopped"), "{log:?}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn it_tells_whether_it_is_alive_and_ready(db: PgPool) {
+    let mut settings = settings(&db.connect_options());
+    let service = Process::start(settings.clone()).await;
+    let get = async |path: &str| {
+        let answer = reqwest::get(format!("{}{path}", service.ops))
+            .await
+            .unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    assert_eq!(get("/livez").await.0, StatusCode::OK);
+    let (status, body) = get("/readyz").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    post(&reqwest::Client::new(), &service.url, ALL[0].body())
+        .await
+        .unwrap();
+    let (_, metrics) = get("/metrics").await;
+    assert!(
+        metrics.contains("events_total{outcome=\"applied\"} 1"),
+        "{metrics}"
+    );
+
+    let listen = service.ops.strip_prefix("http://").unwrap().to_owned();
+    settings.insert("RECEIVER__OPS__LISTEN".into(), listen);
+    assert!(run(&settings, &["healthcheck"]).await.status.success());
+    let checked = run(&settings, &["check"]).await;
+    let checked = String::from_utf8(checked.stdout).unwrap();
+    assert!(checked.contains("ok    schema     up to date"), "{checked}");
+    assert!(
+        checked.contains("ok    partitions there for today and tomorrow"),
+        "{checked}"
+    );
+
+    let drop: Vec<String> = sqlx::query_scalar(
+        "select relname::text from pg_class where relname ~ '^event_[0-9]+$' order by 1",
+    )
+    .fetch_all(&db)
+    .await
+    .unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("drop table {}", drop[1])))
+        .execute(&db)
+        .await
+        .unwrap();
+    let (status, body) = get("/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.contains("partitions: none for "), "{body}");
+    assert!(!run(&settings, &["check"]).await.status.success());
+}
+
+#[sqlx::test(migrations = false)]
+async fn no_log_line_holds_anything_of_a_body_or_a_token(db: PgPool) {
+    let mut settings = settings(&db.connect_options());
+    settings.insert("RECEIVER__LOG__FILTER".into(), "trace".into());
+    let service = Process::start(settings).await;
+    let client = reqwest::Client::new();
+    let mut secrets: Vec<String> = vec![TOKEN.into(), KEY_OF_ALL.into(), "wrong-token".into()];
+    for fixture in &ALL {
+        post(&client, &service.url, fixture.body()).await.unwrap();
+        if let Ok(body) = serde_json::from_slice(&fixture.body()) {
+            collect_secrets(&body, &mut secrets);
+        }
+    }
+    let wrong = format!("{}/webhooks/qontak/wrong-token", service.url);
+    client.post(wrong).body("{}").send().await.unwrap();
+    for path in [
+        "rooms",
+        "rooms?account_uniq_id=6281200010001",
+        "events",
+        "broadcasts",
+        "nothing",
+    ] {
+        let url = format!("{}/v1/{path}", service.url);
+        client
+            .get(url)
+            .bearer_auth(KEY_OF_ALL)
+            .send()
+            .await
+            .unwrap();
+    }
+    service.signal("TERM");
+    let (_, log) = service.ended().await;
+
+    assert!(secrets.len() > 60, "{secrets:?}");
+    // One line per request that says what became of it.
+    let lines: Vec<Value> = log
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let requests: Vec<&Value> = lines
+        .iter()
+        .filter(|line| !line["http.status"].is_null())
+        .collect();
+    assert_eq!(requests.len(), ALL.len() + 6);
+    let first = requests[0];
+    assert_eq!(first["http.route"], "/webhooks/qontak/{token}");
+    assert_eq!(first["event.kind"], "receive_message_from_customer");
+    assert_eq!(first["event.outcome"], "applied");
+    assert_eq!(first["batch.size"], 1);
+    assert!(
+        first["event.id"].is_string() && first["request.id"].is_string(),
+        "{first}"
+    );
+    assert!(first["duration_ms"].is_number(), "{first}");
+    for secret in &secrets {
+        for line in &log {
+            assert!(!line.contains(secret.as_str()), "{secret:?} in {line}");
+        }
+    }
+}
+
+/// Every text in a body that is about people or business: whatever is long enough to be told
+/// from the words of a log line, and is neither an enumeration nor an id of the event's subject.
+fn collect_secrets(value: &Value, secrets: &mut Vec<String>) {
+    const OPEN: [&str; 22] = [
+        "id",
+        "type",
+        "status",
+        "sender_type",
+        "participant_type",
+        "data_event",
+        "webhook_event",
+        "event_type",
+        "service_name",
+        "event_name",
+        "channel",
+        "target_channel",
+        "role",
+        "format",
+        "category",
+        "resolved_by_type",
+        "message_status",
+        "pricing_model",
+        "messaging_product",
+        "contact_able_type",
+        "language",
+        "is_campaign",
+    ];
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if text.len() >= 4 && !OPEN.contains(&name.as_str()) => {
+                        secrets.push(text.replace('\0', ""));
+                    }
+                    Value::String(_) => {}
+                    other => collect_secrets(other, secrets),
+                }
+            }
+        }
+        Value::Array(elements) => elements
+            .iter()
+            .for_each(|element| collect_secrets(element, secrets)),
+        _ => {}
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_wrong_setting_refuses_to_start_in_one_line(db: PgPool) {
+    let right = settings(&db.connect_options());
+    let cases = [
+        ("RECEIVER__WRITER__MAX_BTACH", "3", "max_btach"),
+        ("RECEIVER__HTTP__LISTEN", "nowhere", "http.listen"),
+        ("DATABASE_URL", "", "DATABASE_URL"),
+        (
+            "RECEIVER__ENDPOINT__QONTAK__TOKENS",
+            "short",
+            "endpoint.qontak.tokens",
+        ),
+        ("RECEIVER__LOG__FILTER", "a=b=c", "log.filter"),
+    ];
+    for (name, value, named) in cases {
+        let mut settings = right.clone();
+        settings.insert(name.into(), value.into());
+        let output = run(&settings, &[]).await;
+        assert!(!output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(named), "{said}");
+        assert!(!said.contains(TOKEN), "{said}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn migrating_from_two_replicas_at_once_is_harmless(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let (one, other) = tokio::join!(run(&settings, &["migrate"]), run(&settings, &["migrate"]));
+    for output in [one, other] {
+        assert!(output.status.success(), "{output:?}");
+    }
+    let mut unmigrated = settings.clone();
+    unmigrated.insert("RECEIVER__DATABASE__MIGRATE".into(), "false".into());
+    let service = Process::start(unmigrated).await;
+    service.signal("TERM");
+    assert_eq!(service.ended().await.0, Some(0));
+}

@@ -1,0 +1,245 @@
+//! The way out: keys, envelope, pages.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::fixtures::{ALL, SITI};
+use super::harness::{KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_WITHOUT_SCOPE, Service};
+
+const ROUTES: [&str; 11] = [
+    "/v1/rooms",
+    "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978",
+    "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/messages",
+    "/v1/messages/1b6321cd-5091-4cd9-bd8b-91220cd20198",
+    "/v1/broadcasts",
+    "/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc",
+    "/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/logs",
+    "/v1/events",
+    "/v1/events/EVENT",
+    "/v1/events/EVENT/body",
+    "/v1/ledger",
+];
+
+async fn told(db: PgPool) -> (Service, Vec<String>) {
+    let service = Service::start(db).await;
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    let path = format!("/v1/events?subject_id={SITI}");
+    let id = service.data(&path).await[0]["event_id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let routes = ROUTES
+        .iter()
+        .map(|route| route.replace("EVENT", &id))
+        .collect();
+    (service, routes)
+}
+
+#[sqlx::test]
+async fn every_route_wants_a_key_that_may_read(db: PgPool) {
+    let (service, routes) = told(db).await;
+    for route in &routes {
+        let none = service
+            .send(Request::get(route).body(Body::empty()).unwrap())
+            .await;
+        assert_eq!(none.status, StatusCode::UNAUTHORIZED, "{route}");
+        assert_eq!(none.headers["www-authenticate"], "Bearer");
+        assert_eq!(none.json()["error"]["code"], 401);
+        let wrong = service.get_with("wrong", route).await;
+        assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "{route}");
+        let unscoped = service.get_with(KEY_WITHOUT_SCOPE, route).await;
+        assert_eq!(unscoped.status, StatusCode::FORBIDDEN, "{route}");
+        for key in [KEY_OF_ALL, KEY_OF_ORGANIZATION] {
+            assert_eq!(
+                service.get_with(key, route).await.status,
+                StatusCode::OK,
+                "{route}"
+            );
+        }
+    }
+}
+
+#[sqlx::test]
+async fn a_key_sees_its_organisations_only(db: PgPool) {
+    let (service, routes) = told(db).await;
+    for route in &routes {
+        let answer = service.get_with(KEY_OF_ANOTHER, route).await;
+        if answer.status == StatusCode::OK {
+            assert_eq!(answer.json()["data"], json!([]), "{route}");
+        } else {
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{route}");
+            assert_eq!(
+                answer.json()["error"]["messages"],
+                json!(["not found"]),
+                "{route}"
+            );
+        }
+    }
+    // Bodies that nobody could read belong to nobody: only a key for all sees them.
+    let malformed = "/v1/events?outcome=malformed";
+    assert_eq!(service.data(malformed).await.as_array().unwrap().len(), 1);
+    let answer = service.get_with(KEY_OF_ORGANIZATION, malformed).await;
+    assert_eq!(answer.json()["data"], json!([]));
+}
+
+#[sqlx::test]
+async fn what_is_not_there_is_a_404_in_qontaks_form(db: PgPool) {
+    let service = Service::start(db).await;
+    for path in [
+        "/v1/rooms/none",
+        "/v1/rooms/none/messages",
+        "/v1/messages/%00",
+        "/v1/broadcasts/none",
+        "/v1/broadcasts/none/logs",
+        "/v1/events/none",
+        "/v1/nothing",
+        "/",
+        "/v1/events/none/body",
+        "/v1/events/0197622d-0000-7000-8000-000000000000",
+        "/v1/events/00000000-0000-4000-8000-000000000000/body",
+    ] {
+        let answer = service.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        let expected =
+            json!({"status": "error", "error": {"code": 404, "messages": ["not found"]}});
+        assert_eq!(answer.json(), expected, "{path}");
+    }
+}
+
+#[sqlx::test]
+async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPool) {
+    let (service, _) = told(db).await;
+    let foreign = service.get("/v1/events?limit=1").await.json();
+    let foreign = foreign["meta"]["pagination"]["cursor"]["next"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let cases = [
+        ("limit=0", "limit: must be between 1 and 500"),
+        ("limit=501", "limit: must be between 1 and 500"),
+        ("limit=many", "limit: must be between 1 and 500"),
+        ("limit=1&limit=2", "limit: must be given once"),
+        ("status=", "status: must not be empty"),
+        ("status=a%00b", "status: must not contain NUL"),
+        (
+            "state=open",
+            "state: unknown parameter; known are status, channel, agent, tag, account_uniq_id, limit, cursor",
+        ),
+        (
+            "cursor=xyz",
+            "cursor: must be one that this list gave, with the same filters",
+        ),
+        (
+            &format!("cursor={foreign}"),
+            "cursor: must be one that this list gave, with the same filters",
+        ),
+    ];
+    for (query, message) in cases {
+        let answer = service.get(&format!("/v1/rooms?{query}")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(
+            answer.json()["error"]["messages"],
+            json!([message]),
+            "{query}"
+        );
+    }
+    let answer = service.get("/v1/events?outcome=lost&kind=x").await.json();
+    assert_eq!(answer["error"]["messages"].as_array().unwrap().len(), 2);
+}
+
+/// Walks a list to its end by `next`, and back by `prev`.
+async fn walk(service: &Service, path: &str, id: &str) -> (Vec<Value>, Vec<Value>) {
+    let ids = |page: &Value| -> Vec<Value> {
+        page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row[id].clone())
+            .collect()
+    };
+    let mut page = service.get(path).await.json();
+    let mut there = ids(&page);
+    let mut pages = vec![ids(&page)];
+    assert_eq!(page["meta"]["pagination"]["cursor"]["prev"], Value::Null);
+    while let Some(next) = page["meta"]["pagination"]["cursor"]["next"].as_str() {
+        page = service.get(&format!("{path}&cursor={next}")).await.json();
+        there.extend(ids(&page));
+        pages.push(ids(&page));
+    }
+    let mut back = vec![pages.pop().unwrap()];
+    while let Some(prev) = page["meta"]["pagination"]["cursor"]["prev"].as_str() {
+        page = service.get(&format!("{path}&cursor={prev}")).await.json();
+        back.push(ids(&page));
+    }
+    back.reverse();
+    (there, back.concat())
+}
+
+#[sqlx::test]
+async fn every_list_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
+    let (service, _) = told(db).await;
+    let lists = [
+        ("/v1/rooms?limit=2", "id", 7),
+        (&format!("/v1/rooms/{SITI}/messages?limit=3"), "id", 9),
+        ("/v1/broadcasts?limit=1", "id", 2),
+        (
+            "/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/logs?limit=2",
+            "id",
+            5,
+        ),
+        ("/v1/events?limit=7", "event_id", 45),
+        ("/v1/events?limit=5&outcome=applied", "event_id", 37),
+    ];
+    for (path, id, expected) in lists {
+        let (there, back) = walk(&service, path, id).await;
+        assert_eq!(there.len(), expected, "{path}");
+        assert_eq!(there, back, "{path}");
+        let mut distinct: Vec<String> = there.iter().map(Value::to_string).collect();
+        distinct.sort();
+        distinct.dedup();
+        assert_eq!(distinct.len(), expected, "{path}");
+    }
+}
+
+#[sqlx::test]
+async fn filters_narrow_the_rooms(db: PgPool) {
+    let (service, _) = told(db).await;
+    let cases = [
+        ("status=resolved", 3),
+        ("channel=ig", 1),
+        ("tag=vip", 1),
+        ("agent=deb8a35a-d051-4b10-aad8-079297722314", 1),
+        ("account_uniq_id=6281200010001", 1),
+        ("status=resolved&channel=ig", 0),
+        ("status=%27%3B%20drop%20table%20room%3B--", 0),
+    ];
+    for (query, expected) in cases {
+        let rooms = service.data(&format!("/v1/rooms?{query}")).await;
+        assert_eq!(rooms.as_array().unwrap().len(), expected, "{query}");
+    }
+}
+
+#[sqlx::test]
+async fn a_page_is_stable_while_rows_arrive(db: PgPool) {
+    let (service, _) = told(db).await;
+    let first = service.get("/v1/events?limit=10").await.json();
+    let next = first["meta"]["pagination"]["cursor"]["next"]
+        .as_str()
+        .unwrap();
+    let before = service
+        .get(&format!("/v1/events?limit=10&cursor={next}"))
+        .await
+        .json();
+    for i in 0..5 {
+        service.post(format!("[{i}]")).await;
+    }
+    let after = service
+        .get(&format!("/v1/events?limit=10&cursor={next}"))
+        .await
+        .json();
+    assert_eq!(before, after);
+}

@@ -1,0 +1,289 @@
+//! The way in: what is answered, what is kept.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::fixtures::{self, ALL};
+use super::harness::{BOUND_ORGANIZATION, BOUND_TOKEN, ORGANIZATION, Service, webhook};
+
+#[sqlx::test]
+async fn every_fixture_is_what_its_readme_says(db: PgPool) {
+    let service = Service::start(db).await;
+    for fixture in &ALL {
+        let file = fixture.file;
+        let answer = service.post(fixture.body()).await;
+        let json = answer.json();
+        if fixture.outcome == "handshake" {
+            assert_eq!(answer.status, StatusCode::OK, "{file}");
+            assert_eq!(json, json!({"verify_info": "tm-verify-3f9c2a7b"}));
+            continue;
+        }
+        let (outcome, reason) = match fixture.outcome.split_once(' ') {
+            Some((outcome, reason)) => (outcome, Some(reason)),
+            None => (fixture.outcome, None),
+        };
+        let status = match outcome {
+            "quarantined" => StatusCode::ACCEPTED,
+            "malformed" => StatusCode::BAD_REQUEST,
+            _ => StatusCode::OK,
+        };
+        assert_eq!(answer.status, status, "{file}: {json}");
+        assert_eq!(json["data"]["outcome"], outcome, "{file}");
+        assert_eq!(json["data"]["duplicate"], false, "{file}");
+        if let Some(reason) = reason {
+            assert_eq!(json["data"]["reasons"][0], reason, "{file}");
+        }
+        let id = json["data"]["event_id"].as_str().unwrap();
+        let event = service.data(&format!("/v1/events/{id}")).await;
+        assert_eq!(event["kind"], json!(fixture.kind), "{file}");
+        assert_eq!(event["subject_id"], json!(fixture.subject_id), "{file}");
+        assert_eq!(event["outcome"], outcome, "{file}");
+        let body = service.get(&format!("/v1/events/{id}/body")).await;
+        assert_eq!(body.bytes, fixture.body(), "{file}");
+    }
+    assert_eq!(service.count("event").await, 45);
+}
+
+#[sqlx::test]
+async fn the_organisation_of_the_endpoint_serves_bodies_without_one(db: PgPool) {
+    let service = Service::start(db).await;
+    for file in ["01", "53"] {
+        service
+            .send(webhook(BOUND_TOKEN, fixtures::body(file)))
+            .await;
+    }
+    let organization = |path: &'static str| {
+        let service = &service;
+        async move { service.data(path).await["organization_id"].clone() }
+    };
+    assert_eq!(
+        organization("/v1/rooms/room_tm0007").await,
+        BOUND_ORGANIZATION
+    );
+    let message = "/v1/messages/1b6321cd-5091-4cd9-bd8b-91220cd20198";
+    assert_eq!(organization(message).await, ORGANIZATION);
+}
+
+#[sqlx::test]
+async fn a_repeated_delivery_is_acknowledged_and_stored_once(db: PgPool) {
+    let service = Service::start(db).await;
+    let first = service.post(fixtures::body("01")).await.json();
+    for _ in 0..3 {
+        let answer = service.post(fixtures::body("01")).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        let json = answer.json();
+        assert_eq!(json["data"]["event_id"], first["data"]["event_id"]);
+        assert_eq!(json["data"]["duplicate"], true);
+        assert_eq!(json["data"]["outcome"], "applied");
+    }
+    let events = service.data("/v1/events").await;
+    assert_eq!(events.as_array().unwrap().len(), 1);
+    assert_eq!(events[0]["deliveries"], 4);
+}
+
+#[sqlx::test]
+async fn deliveries_racing_on_two_replicas_are_stored_once(db: PgPool) {
+    let replicas = [Service::start(db.clone()).await, Service::start(db).await];
+    let body = fixtures::body("07");
+    let racing = (0..40).map(|i| replicas[i % 2].post(body.clone()));
+    let answers = join_all(racing).await;
+    let firsts = answers
+        .iter()
+        .filter(|json| json["data"]["duplicate"] == false)
+        .count();
+    assert_eq!(firsts, 1, "{answers:?}");
+    assert_eq!(replicas[0].data("/v1/events").await[0]["deliveries"], 40);
+    assert_eq!(replicas[0].count("message").await, 1);
+}
+
+async fn join_all(
+    calls: impl Iterator<Item = impl Future<Output = super::harness::Answer>>,
+) -> Vec<Value> {
+    let mut calls: Vec<_> = calls.map(Box::pin).collect();
+    let mut answers = Vec::new();
+    // All are begun before the first is waited for.
+    std::future::poll_fn(|context| {
+        calls.retain_mut(|call| match call.as_mut().poll(context) {
+            std::task::Poll::Ready(answer) => {
+                answers.push(answer.json());
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if calls.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    answers
+}
+
+#[sqlx::test]
+async fn the_value_of_a_handshake_comes_back_unchanged(db: PgPool) {
+    let service = Service::start(db).await;
+    for value in [
+        r#""<b>""#,
+        "123456789012345678901234567890",
+        r#"{"b":1.50,"a":[null]}"#,
+    ] {
+        let body = format!("\u{feff}{{\"verify_info\":{value}}}");
+        let answer = service.post(body).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.headers["content-type"], "application/json");
+        let expected = format!("{{\"verify_info\":{value}}}");
+        assert_eq!(String::from_utf8(answer.bytes).unwrap(), expected);
+    }
+    assert_eq!(service.count("event").await, 0);
+}
+
+#[sqlx::test]
+async fn an_event_with_a_verify_info_is_an_event(db: PgPool) {
+    let service = Service::start(db).await;
+    let mut body: Value = serde_json::from_slice(&fixtures::body("01")).unwrap();
+    body["verify_info"] = json!("x");
+    let answer = service.post(body.to_string()).await.json();
+    assert_eq!(answer["data"]["outcome"], "applied");
+}
+
+#[sqlx::test]
+async fn json_that_the_parser_cannot_hold_is_quarantined(db: PgPool) {
+    let service = Service::start(db).await;
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    for body in [deep.as_str(), r#"{"id":"\ud83d"}"#, r#"{"id":1e999}"#] {
+        let answer = service.post(body.to_owned()).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{body}");
+        let reason = answer.json()["data"]["reasons"][0]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(reason.starts_with("unparsable: "), "{reason}");
+    }
+}
+
+#[sqlx::test]
+async fn what_is_not_json_is_refused_with_its_place_and_kept(db: PgPool) {
+    let service = Service::start(db).await;
+    let cases: [(&[u8], &str); 4] = [
+        (b"", "line 1 column 0"),
+        (b"{\"id\": \"1\",\n\"text\": \"half", "line 2 column 13"),
+        (b"{\"id\": \"\xff\"}", "not UTF-8 from byte 9"),
+        (b"{}{}", "line 1 column 3"),
+    ];
+    for (body, place) in cases {
+        for duplicate in [false, true] {
+            let answer = service.post(body.to_vec()).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+            let json = answer.json();
+            assert_eq!(json["status"], "error");
+            assert_eq!(json["error"]["code"], 400);
+            let message = json["error"]["messages"][0].as_str().unwrap();
+            assert!(message.contains(place), "{message}");
+            assert_eq!(json["data"]["duplicate"], duplicate);
+        }
+    }
+    let kept = service.data("/v1/events?outcome=malformed").await;
+    assert_eq!(kept.as_array().unwrap().len(), 4);
+    assert_eq!(kept[0]["deliveries"], 2);
+}
+
+#[sqlx::test]
+async fn text_keeps_all_but_the_nul(db: PgPool) {
+    let service = Service::start(db).await;
+    service.post(fixtures::body("72")).await;
+    let message = service
+        .data("/v1/messages/63c8ad84-9a1b-404e-bba1-d30038595139")
+        .await;
+    let sent: Value = serde_json::from_slice(&fixtures::body("72")).unwrap();
+    let expected = sent["text"].as_str().unwrap().replace('\0', "");
+    assert_eq!(message["text"], expected);
+}
+
+#[sqlx::test]
+async fn an_odd_field_costs_that_field_only_and_is_listed(db: PgPool) {
+    let service = Service::start(db).await;
+    let answer = service.post(fixtures::body("74")).await.json();
+    let id = answer["data"]["event_id"].as_str().unwrap();
+    let event = service.data(&format!("/v1/events/{id}")).await;
+    let reasons: Vec<&str> = event["reasons"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|reason| reason.as_str().unwrap())
+        .collect();
+    let fields: Vec<&str> = reasons
+        .iter()
+        .map(|reason| reason.split(':').next().unwrap())
+        .collect();
+    let mut sorted = fields.clone();
+    sorted.sort_unstable();
+    let expected = [
+        "buttons",
+        "created_at",
+        "file",
+        "last_campaign",
+        "review_star",
+        "room.is_blocked",
+        "room.tags",
+        "sender",
+    ];
+    assert_eq!(sorted, expected, "{reasons:?}");
+    assert!(
+        !reasons.iter().any(|reason| reason.contains("kemarin")),
+        "{reasons:?}"
+    );
+
+    let message = service
+        .data("/v1/messages/856c3ea9-7361-4920-8c4c-c3434e062283")
+        .await;
+    assert_eq!(message["is_campaign"], false);
+    assert_eq!(message["created_at"], Value::Null);
+    assert_eq!(message["reply"], "");
+    assert_eq!(message["status_times"]["created"]["source"], "received");
+    let room = service
+        .data("/v1/rooms/214af3d9-cc48-4b48-928d-f53813a901f9")
+        .await;
+    assert_eq!(room["unread_count"], 3);
+    assert_eq!(room["division_id"], "7");
+    assert_eq!(room["avatar"], "https://cdn.example.com/assets/qi-user.png");
+    assert_eq!(room["last_activity_at"], "2025-06-12T05:06:00.000Z");
+}
+
+#[sqlx::test]
+async fn an_edited_text_beats_an_unedited_one_that_comes_later(db: PgPool) {
+    let service = Service::start(db).await;
+    let message = |text: &str, is_edited: bool, status: &str| {
+        let body = json!({
+            "data_event": "status_message", "id": "m", "room_id": "r",
+            "organization_id": ORGANIZATION, "participant_type": "agent",
+            "text": text, "is_edited": is_edited, "status": status,
+        });
+        body.to_string()
+    };
+    for (text, is_edited, status) in [
+        ("z first", false, "created"),
+        ("edited", true, "sent"),
+        ("z first", false, "delivered"),
+    ] {
+        service.post(message(text, is_edited, status)).await;
+    }
+    assert_eq!(service.data("/v1/messages/m").await["text"], "edited");
+    service.post(message("edited again", true, "read")).await;
+    let shown = service.data("/v1/messages/m").await;
+    assert_eq!(shown["text"], "edited again");
+    assert_eq!(shown["is_edited"], true);
+}
+
+#[sqlx::test]
+async fn a_message_without_its_room_still_opens_a_conversation(db: PgPool) {
+    let service = Service::start(db).await;
+    let body = json!({
+        "data_event": "receive_message_from_customer", "id": "m", "room_id": "r", "text": "halo",
+    });
+    service.post(body.to_string()).await;
+    let room = service.data("/v1/rooms/r").await;
+    assert_eq!(room["last_message"]["text"], "halo");
+    assert_eq!(room["organization_id"], Value::Null);
+}

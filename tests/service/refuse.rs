@@ -1,0 +1,264 @@
+//! It says no clearly and early, in one shape.
+
+use std::io::Write;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sqlx::PgPool;
+
+use super::fixtures;
+use super::harness::{Answer, Service, TOKEN, webhook};
+
+fn assert_refusal(answer: &Answer, status: StatusCode, message: &str) {
+    let json = answer.json();
+    assert_eq!(answer.status, status, "{json}");
+    assert_eq!(json["status"], "error");
+    assert_eq!(json["error"]["code"], status.as_u16());
+    let said = json["error"]["messages"][0].as_str().unwrap();
+    assert!(said.contains(message), "{said}");
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A body of one part after the other, each after a pause, of a length that nobody knows.
+fn chunked(parts: usize, part: Vec<u8>, pause: Duration) -> Body {
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+    tokio::task::spawn(async move {
+        for _ in 0..parts {
+            tokio::time::sleep(pause).await;
+            if sender.send(Bytes::from(part.clone())).await.is_err() {
+                return;
+            }
+        }
+    });
+    Body::new(ChannelBody(receiver))
+}
+
+struct ChannelBody(tokio::sync::mpsc::Receiver<Bytes>);
+
+impl axum::body::HttpBody for ChannelBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        self.0
+            .poll_recv(context)
+            .map(|part| part.map(|part| Ok(http_body::Frame::data(part))))
+    }
+}
+
+#[sqlx::test]
+async fn a_wrong_token_is_answered_exactly_as_an_unknown_path(db: PgPool) {
+    let service = Service::start(db).await;
+    let mut answers = Vec::new();
+    for path in [
+        "/nowhere",
+        "/webhooks/qontak/wrong",
+        "/webhooks/qontak/%ff",
+        "/webhooks/qontak/",
+    ] {
+        for method in [Method::POST, Method::GET, Method::PUT, Method::OPTIONS] {
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header("content-type", "image/png")
+                .header("content-encoding", "br")
+                .header("x-request-id", "one")
+                .body(Body::from(vec![b'x'; 2 << 20]));
+            answers.push(service.send(request.unwrap()).await);
+        }
+    }
+    assert_refusal(&answers[0], StatusCode::NOT_FOUND, "not found");
+    for answer in &answers {
+        assert_eq!(answer, &answers[0]);
+    }
+    assert_eq!(service.count("event").await, 0);
+}
+
+#[sqlx::test]
+async fn who_knows_a_token_learns_that_it_must_be_post(db: PgPool) {
+    let service = Service::start(db).await;
+    for method in [Method::GET, Method::HEAD, Method::PUT] {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/webhooks/qontak/{TOKEN}"));
+        let answer = service.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(answer.headers["allow"], "POST");
+    }
+}
+
+#[sqlx::test]
+async fn a_body_over_the_limit_is_refused_however_it_comes(db: PgPool) {
+    let limit = [("RECEIVER__HTTP__MAX_BODY_BYTES", "4000")];
+    let service = Service::start_with(db, &limit).await;
+    let message = "larger than 4000 bytes";
+
+    let plain = service.post(vec![b' '; 4001]).await;
+    assert_refusal(&plain, StatusCode::PAYLOAD_TOO_LARGE, message);
+
+    let unknown_length = chunked(5, vec![b' '; 1000], Duration::ZERO);
+    let answer = service.send(webhook(TOKEN, unknown_length)).await;
+    assert_refusal(&answer, StatusCode::PAYLOAD_TOO_LARGE, message);
+
+    let bomb = gzip(&vec![b' '; 10 << 20]);
+    assert!(bomb.len() < 12_000);
+    for bytes in [bomb, gzip(&vec![b' '; 4001])] {
+        let mut request = webhook(TOKEN, bytes);
+        request
+            .headers_mut()
+            .insert("content-encoding", "gzip".parse().unwrap());
+        let answer = service.send(request).await;
+        assert_refusal(&answer, StatusCode::PAYLOAD_TOO_LARGE, message);
+    }
+    assert_eq!(service.count("event").await, 0);
+}
+
+#[sqlx::test]
+async fn a_compressed_body_is_the_same_event_as_a_plain_one(db: PgPool) {
+    let service = Service::start(db).await;
+    let mut request = webhook(TOKEN, gzip(&fixtures::body("01")));
+    request
+        .headers_mut()
+        .insert("content-encoding", "gzip".parse().unwrap());
+    assert_eq!(
+        service.send(request).await.json()["data"]["outcome"],
+        "applied"
+    );
+    assert_eq!(
+        service.post(fixtures::body("01")).await.json()["data"]["duplicate"],
+        true
+    );
+}
+
+#[sqlx::test]
+async fn a_body_that_only_claims_to_be_compressed_is_malformed(db: PgPool) {
+    let service = Service::start(db).await;
+    let mut request = webhook(TOKEN, gzip(&fixtures::body("01"))[..200].to_vec());
+    request
+        .headers_mut()
+        .insert("content-encoding", "gzip".parse().unwrap());
+    let answer = service.send(request).await;
+    assert_refusal(&answer, StatusCode::BAD_REQUEST, "not UTF-8");
+    assert_eq!(service.count("event").await, 1);
+}
+
+#[sqlx::test]
+async fn a_slow_body_is_refused_in_time(db: PgPool) {
+    let limit = [("RECEIVER__HTTP__BODY_TIMEOUT", "1s")];
+    let service = Service::start_with(db, &limit).await;
+    let slow = chunked(50, b" ".to_vec(), Duration::from_millis(200));
+    let answer = service.send(webhook(TOKEN, slow)).await;
+    assert_refusal(
+        &answer,
+        StatusCode::REQUEST_TIMEOUT,
+        "not complete after 1 s",
+    );
+}
+
+#[sqlx::test]
+async fn only_what_is_clearly_not_json_is_refused_for_its_type(db: PgPool) {
+    let service = Service::start(db).await;
+    for content_type in [
+        "image/png",
+        "multipart/form-data; boundary=x",
+        "text/xml",
+        "text/html",
+    ] {
+        let mut request = webhook(TOKEN, "{}");
+        request
+            .headers_mut()
+            .insert("content-type", content_type.parse().unwrap());
+        let answer = service.send(request).await;
+        assert_refusal(
+            &answer,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "application/json",
+        );
+    }
+    for content_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "",
+        "application/json; charset=utf-8",
+    ] {
+        let mut request = webhook(TOKEN, fixtures::body("01"));
+        request
+            .headers_mut()
+            .insert("content-type", content_type.parse().unwrap());
+        assert_eq!(
+            service.send(request).await.status,
+            StatusCode::OK,
+            "{content_type}"
+        );
+    }
+    let mut request = webhook(TOKEN, "{}");
+    request
+        .headers_mut()
+        .insert("content-encoding", "br".parse().unwrap());
+    let answer = service.send(request).await;
+    assert_refusal(&answer, StatusCode::UNSUPPORTED_MEDIA_TYPE, "gzip");
+}
+
+#[sqlx::test]
+async fn a_database_that_is_away_is_a_503_with_a_time_to_come_back(db: PgPool) {
+    let elsewhere = [(
+        "DATABASE_URL",
+        "postgres://localhost:1/nowhere?sslmode=disable",
+    )];
+    let service = Service::start_with(db, &elsewhere).await;
+    let answer = service.post(fixtures::body("01")).await;
+    assert_refusal(&answer, StatusCode::SERVICE_UNAVAILABLE, "try again later");
+    assert!(answer.headers.contains_key("retry-after"));
+    let answer = service.get("/v1/rooms").await;
+    assert_refusal(&answer, StatusCode::SERVICE_UNAVAILABLE, "try again later");
+    assert!(answer.headers.contains_key("retry-after"));
+}
+
+#[sqlx::test]
+async fn a_full_queue_is_a_503_at_once_and_a_slow_commit_soon_after(db: PgPool) {
+    let settings = [
+        ("RECEIVER__WRITER__MAX_QUEUE_BYTES", "5000"),
+        ("RECEIVER__WRITER__ANSWER_TIMEOUT", "1s"),
+    ];
+    let service = Service::start_with(db.clone(), &settings).await;
+    let mut blocking = db.begin().await.unwrap();
+    sqlx::raw_sql("lock table event in access exclusive mode")
+        .execute(&mut *blocking)
+        .await
+        .unwrap();
+
+    let waiting = async {
+        let answer = service.post(fixtures::body("01")).await;
+        assert_refusal(&answer, StatusCode::SERVICE_UNAVAILABLE, "took too long");
+    };
+    let refused = async {
+        tokio::task::yield_now().await;
+        let answer = service.post(fixtures::body("07")).await;
+        assert_refusal(&answer, StatusCode::SERVICE_UNAVAILABLE, "too many");
+        assert!(answer.headers.contains_key("retry-after"));
+    };
+    tokio::join!(waiting, refused);
+    blocking.rollback().await.unwrap();
+
+    // What was not answered in time is committed all the same, and its resend a duplicate.
+    let answer = loop {
+        let answer = service.post(fixtures::body("01")).await;
+        if answer.status == StatusCode::OK {
+            break answer.json();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(answer["data"]["duplicate"], true);
+}

@@ -1,0 +1,130 @@
+//! The writer: one bad event, its neighbours, and what the ledger says.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::fixtures::ALL;
+use super::harness::{ORGANIZATION, Service};
+
+fn message(id: usize, text: &str) -> String {
+    let body = json!({
+        "data_event": "receive_message_from_customer", "id": format!("m{id}"), "room_id": "r",
+        "organization_id": ORGANIZATION, "text": text, "status": "created",
+        "created_at": "2025-06-12T02:15:03.000Z",
+    });
+    body.to_string()
+}
+
+#[sqlx::test]
+async fn an_event_that_the_database_refuses_is_quarantined_and_costs_its_neighbours_nothing(
+    db: PgPool,
+) {
+    // One writer, held up by a lock, so that all events meet in one batch.
+    let service = Service::start_with(db.clone(), &[("RECEIVER__WRITER__TASKS", "1")]).await;
+    service
+        .execute("alter table message add constraint poison check (text <> 'poison')")
+        .await;
+    let mut blocking = db.begin().await.unwrap();
+    sqlx::raw_sql("lock table event in access exclusive mode")
+        .execute(&mut *blocking)
+        .await
+        .unwrap();
+    let unblock = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        blocking.rollback().await.unwrap();
+    };
+    let bodies: Vec<String> = (0..64)
+        .map(|i| message(i, if i == 37 { "poison" } else { "fine" }))
+        .collect();
+    let posting = async {
+        let mut posting = tokio::task::JoinSet::new();
+        let service = std::sync::Arc::new(service);
+        for (i, body) in bodies.into_iter().enumerate() {
+            let service = service.clone();
+            posting.spawn(async move { (i, service.post(body).await) });
+        }
+        let answers: BTreeMap<usize, _> = posting.join_all().await.into_iter().collect();
+        (service, answers)
+    };
+    let ((), (service, answers)) = tokio::join!(unblock, posting);
+    for (i, answer) in &answers {
+        let data = &answer.json()["data"];
+        if *i == 37 {
+            assert_eq!(answer.status, StatusCode::ACCEPTED);
+            assert_eq!(data["outcome"], "quarantined");
+            assert_eq!(data["reasons"][0], "refused: by the database, code 23514");
+        } else {
+            assert_eq!(data["outcome"], "applied", "{i}");
+        }
+    }
+    assert_eq!(service.count("message").await, 63);
+    assert_eq!(service.count("event").await, 64);
+}
+
+#[sqlx::test]
+async fn a_missing_partition_is_made_when_an_event_needs_it(db: PgPool) {
+    let service = Service::start(db).await;
+    let today = sqlx::query_scalar::<_, String>(
+        "select to_char(clock_timestamp() at time zone 'UTC', '\"event_\"YYYYMMDD')",
+    );
+    let today = today.fetch_one(&service.db).await.unwrap();
+    service.execute(&format!("drop table {today}")).await;
+    assert_eq!(
+        service.post(message(1, "halo")).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(service.count(&today).await, 1);
+}
+
+#[sqlx::test]
+async fn the_ledger_adds_up_and_agrees_with_the_journal(db: PgPool) {
+    let service = Service::start(db).await;
+    for round in 0..3 {
+        for fixture in ALL.iter().skip(round) {
+            service.post(fixture.body()).await;
+        }
+    }
+    let hours = service.data("/v1/ledger").await;
+    let mut sum: BTreeMap<String, i64> = BTreeMap::new();
+    for hour in hours.as_array().unwrap() {
+        for (name, value) in hour.as_object().unwrap() {
+            if let Some(value) = value.as_i64() {
+                *sum.entry(name.clone()).or_default() += value;
+            }
+        }
+    }
+    let expected = json!({
+        "received": 45 + 44 + 43, "applied": 37, "recorded": 4, "quarantined": 3, "malformed": 1,
+        "duplicate": 44 + 43,
+    });
+    assert_eq!(json!(sum), expected);
+    let journal: Vec<(String, i64, i64)> = sqlx::query_as(
+        "select outcome, count(*), sum(deliveries) from event group by outcome order by outcome",
+    )
+    .fetch_all(&service.db)
+    .await
+    .unwrap();
+    let deliveries: i64 = journal.iter().map(|row| row.2).sum();
+    assert_eq!(deliveries, sum["received"]);
+    for (outcome, count, _) in journal {
+        assert_eq!(count, sum[&outcome], "{outcome}");
+    }
+}
+
+#[sqlx::test]
+async fn a_body_without_a_clock_may_come_again_later(db: PgPool) {
+    let service = Service::start(db).await;
+    let post = async || service.post(super::fixtures::body("61")).await.json()["data"].take();
+    let first = post().await;
+    assert_eq!(post().await["duplicate"], true);
+    // As if the first had come the window before.
+    service
+        .execute("update event set dedup_key = sha256(dedup_key)")
+        .await;
+    let second: Value = post().await;
+    assert_eq!(second["duplicate"], false);
+    assert_ne!(first["event_id"], second["event_id"]);
+}
