@@ -24,7 +24,7 @@ pub fn router(app: App) -> Router {
         .merge(receive::routes())
         .nest("/v1", read::routes())
         .fallback(async || Error::NotFound)
-        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed("GET, HEAD"))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(SetResponseHeaderLayer::if_not_present(
             X_CONTENT_TYPE_OPTIONS,

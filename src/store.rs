@@ -31,8 +31,7 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 
 /// Connections for one purpose, at most `connections` of them.
 ///
-/// Nothing is connected yet: the service starts, and says that it is not ready, while the
-/// database is away.
+/// Nothing is connected before the first use.
 pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
     Ok(PgPoolOptions::new()
         .max_connections(connections)

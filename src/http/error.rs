@@ -23,8 +23,8 @@ use crate::store::Failure;
 pub enum Error {
     #[error("not found")]
     NotFound,
-    #[error("method not allowed")]
-    MethodNotAllowed,
+    #[error("method not allowed, use {0}")]
+    MethodNotAllowed(&'static str),
     #[error("the body was not complete after {} s", .0.as_secs())]
     TooSlow(Duration),
     #[error("the body is larger than {0} bytes")]
@@ -56,7 +56,7 @@ impl Error {
     const fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyCutOff => StatusCode::BAD_REQUEST,
@@ -71,7 +71,7 @@ impl Error {
 
     const fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::MethodNotAllowed => Some((ALLOW, HeaderValue::from_static("POST"))),
+            Self::MethodNotAllowed(allowed) => Some((ALLOW, HeaderValue::from_static(allowed))),
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             // Seconds. Soon, because a queue empties fast and a sender may give up.
             Self::Unwritten(_) | Self::Database(_) => {

@@ -53,7 +53,7 @@ impl FromRequest<App> for Authentic {
         let endpoint = app.doors.open(&token).ok_or(Error::NotFound)?;
         let received_at = Timestamp::now();
         if request.method() != Method::POST {
-            return Err(Error::MethodNotAllowed);
+            return Err(Error::MethodNotAllowed("POST"));
         }
         let encoding = accepted_encoding(request.headers())?;
         let request_id = trace::request_id(&request);

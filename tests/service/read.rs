@@ -224,6 +224,17 @@ async fn filters_narrow_the_rooms(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn what_can_only_be_read_says_so(db: PgPool) {
+    let service = Service::start(db).await;
+    let answer = service
+        .send(Request::post("/v1/rooms").body(Body::empty()).unwrap())
+        .await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(answer.headers["allow"], "GET, HEAD");
+    assert_eq!(answer.json()["error"]["code"], 405);
+}
+
+#[sqlx::test]
 async fn a_page_is_stable_while_rows_arrive(db: PgPool) {
     let (service, _) = told(db).await;
     let first = service.get("/v1/events?limit=10").await.json();

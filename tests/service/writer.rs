@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+use qontak_receiver::store::partition;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -77,6 +78,42 @@ async fn a_missing_partition_is_made_when_an_event_needs_it(db: PgPool) {
         StatusCode::OK
     );
     assert_eq!(service.count(&today).await, 1);
+}
+
+#[sqlx::test]
+async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
+    let service = Service::start(db).await;
+    service.post(message(1, "halo")).await;
+    let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
+    let old = [day("2025-06-01"), day("2025-06-02"), day("2025-06-03")];
+    partition::create(&service.db, old.into_iter())
+        .await
+        .unwrap();
+    let dropped = partition::drop_before(&service.db, old[2]).await.unwrap();
+    assert_eq!(dropped, old[..2]);
+    let days = partition::list(&service.db).await.unwrap();
+    assert_eq!(days.len(), 1 + 8);
+    assert_eq!(days[0], old[2]);
+    assert_eq!(service.count("event").await, 1);
+}
+
+#[sqlx::test]
+async fn the_same_bytes_on_another_day_are_stored_again_and_change_nothing(db: PgPool) {
+    let service = Service::start(db).await;
+    let tell = async || {
+        for fixture in &ALL {
+            service.post(fixture.body()).await;
+        }
+    };
+    tell().await;
+    let expected = service.state().await;
+    // As if all of it had come the day before.
+    service
+        .execute("update event set dedup_key = sha256(dedup_key)")
+        .await;
+    tell().await;
+    assert_eq!(service.count("event").await, 90);
+    assert_eq!(service.state().await, expected);
 }
 
 #[sqlx::test]
