@@ -104,11 +104,7 @@ pub async fn serve(
 
     let mut writing = JoinSet::new();
     let app = App::start(&config, read.clone(), &write, &mut writing);
-    let ops = Ops {
-        db: read.clone(),
-        metrics: metrics.clone(),
-        stopping: is_stopping.clone(),
-    };
+    let ops = Ops { db: read.clone(), metrics: metrics.clone(), stopping: is_stopping.clone() };
     let mut background = JoinSet::new();
     background.spawn(keep_partitions(read.clone(), config.retention));
     background.spawn(keep_metrics(metrics));
@@ -141,10 +137,7 @@ pub async fn serve(
     };
     match tokio::time::timeout(config.http.stop_timeout, finish).await {
         Ok(finished) => finished?,
-        Err(_) => bail!(
-            "not finished {:?} after the signal to stop",
-            config.http.stop_timeout
-        ),
+        Err(_) => bail!("not finished {:?} after the signal to stop", config.http.stop_timeout),
     }
     background.shutdown().await;
     write.close().await;
@@ -156,19 +149,13 @@ pub async fn serve(
 /// Brings the schema up to date and looks whether the database keeps what it commits.
 async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
     if config.database.migrate {
-        store::migrate(db)
-            .await
-            .context("database: cannot bring the schema up to date")?;
+        store::migrate(db).await.context("database: cannot bring the schema up to date")?;
     }
-    let pending = store::pending_migrations(db)
-        .await
-        .context("database: cannot be read")?;
+    let pending = store::pending_migrations(db).await.context("database: cannot be read")?;
     if pending > 0 {
         bail!("database: {pending} migration(s) to run; run `qontak-receiver migrate`");
     }
-    make_partitions(db, &config.retention)
-        .await
-        .context("database: cannot make partitions")?;
+    make_partitions(db, &config.retention).await.context("database: cannot make partitions")?;
     for weak in store::durability(db).await? {
         warn!("{weak} at the database: a crash can lose what was acknowledged");
     }

@@ -53,9 +53,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
             telemetry::start(&config.log)?;
             let pool = store::connect(&config.database, 1)?;
             store::migrate(&pool).await.context("migrate")?;
-            app::make_partitions(&pool, &config.retention)
-                .await
-                .context("partitions")?;
+            app::make_partitions(&pool, &config.retention).await.context("partitions")?;
             info!("the schema is up to date");
         }
         Command::Check => return check(&config).await,
@@ -89,11 +87,7 @@ async fn check(config: &Config) -> anyhow::Result<ExitCode> {
         };
         println!("{mark}  {name:<11}{text}");
     };
-    let tokens: usize = config
-        .endpoint
-        .values()
-        .map(|endpoint| endpoint.tokens.len())
-        .sum();
+    let tokens: usize = config.endpoint.values().map(|endpoint| endpoint.tokens.len()).sum();
     let settings = format!(
         "{} endpoint(s), {tokens} token(s), {} key(s)",
         config.endpoint.len(),
@@ -106,10 +100,7 @@ async fn check(config: &Config) -> anyhow::Result<ExitCode> {
         Ok(clock) => clock,
         Err(error) => {
             let what = store::Failure::from(error);
-            line(
-                "database",
-                Err(format!("{what}; check DATABASE_URL and that Postgres runs")),
-            );
+            line("database", Err(format!("{what}; check DATABASE_URL and that Postgres runs")));
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -118,15 +109,9 @@ async fn check(config: &Config) -> anyhow::Result<ExitCode> {
     line(
         "clock",
         if skew.num_seconds() <= 5 {
-            Ok(format!(
-                "within {} ms of the database's",
-                skew.num_milliseconds()
-            ))
+            Ok(format!("within {} ms of the database's", skew.num_milliseconds()))
         } else {
-            Err(format!(
-                "{} s away from the database's; synchronise both",
-                skew.num_seconds()
-            ))
+            Err(format!("{} s away from the database's; synchronise both", skew.num_seconds()))
         },
     );
     let weak = store::durability(&pool).await?;
@@ -135,19 +120,14 @@ async fn check(config: &Config) -> anyhow::Result<ExitCode> {
         if weak.is_empty() {
             Ok("a commit is on disk".into())
         } else {
-            Err(format!(
-                "{}: a crash can lose what was acknowledged; turn it on",
-                weak.join(", ")
-            ))
+            Err(format!("{}: a crash can lose what was acknowledged; turn it on", weak.join(", ")))
         },
     );
     let pending = store::pending_migrations(&pool).await?;
     if pending > 0 {
         line(
             "schema",
-            Err(format!(
-                "{pending} migration(s) to run; run `qontak-receiver migrate`"
-            )),
+            Err(format!("{pending} migration(s) to run; run `qontak-receiver migrate`")),
         );
         return Ok(ExitCode::FAILURE);
     }
@@ -160,11 +140,7 @@ async fn check(config: &Config) -> anyhow::Result<ExitCode> {
             Some(day) => Err(format!("none for {day}; run `qontak-receiver migrate`")),
         },
     );
-    Ok(if ok {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Liveness, not readiness: a container must not be restarted because its database is away.
@@ -186,9 +162,6 @@ async fn healthcheck(config: &Config) -> anyhow::Result<()> {
         .await
         .context("no answer in 3 s")?
         .with_context(|| format!("cannot ask {address}"))?;
-    ensure!(
-        answer.starts_with(b"HTTP/1.1 200"),
-        "{address} does not answer 200"
-    );
+    ensure!(answer.starts_with(b"HTTP/1.1 200"), "{address} does not answer 200");
     Ok(())
 }

@@ -187,9 +187,7 @@ impl Config {
             ),
         }
         ensure!(
-            self.endpoint
-                .values()
-                .any(|endpoint| !endpoint.tokens.is_empty()),
+            self.endpoint.values().any(|endpoint| !endpoint.tokens.is_empty()),
             "endpoint: no webhook token is set; set RECEIVER__ENDPOINT__QONTAK__TOKENS to a long \
              random text, for example from `openssl rand -hex 32`"
         );
@@ -198,9 +196,7 @@ impl Config {
                 let token = token.expose_secret();
                 ensure!(
                     token.len() >= 16
-                        && token
-                            .chars()
-                            .all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c)),
+                        && token.chars().all(|c| c.is_ascii_alphanumeric() || "-_.~".contains(c)),
                     "endpoint.{name}.tokens: a token must have at least 16 characters of \
                      A-Z a-z 0-9 - _ . ~ since it is part of a URL that must not be guessed"
                 );
@@ -214,29 +210,20 @@ impl Config {
         }
         let positive = [
             ("http.max_body_bytes", self.http.max_body_bytes),
-            (
-                "database.read_connections",
-                self.database.read_connections as usize,
-            ),
+            ("database.read_connections", self.database.read_connections as usize),
             ("writer.tasks", self.writer.tasks as usize),
             ("writer.max_batch", self.writer.max_batch),
             ("writer.max_queue_bytes", self.writer.max_queue_bytes),
         ];
         for (name, value) in positive {
-            ensure!(
-                (1..=1 << 30).contains(&value),
-                "{name}: must be between 1 and 1073741824"
-            );
+            ensure!((1..=1 << 30).contains(&value), "{name}: must be between 1 and 1073741824");
         }
         // Partitions are made once an hour, so today's must be there before today begins.
         for (name, days) in [
             ("retention.event_days", self.retention.event_days),
             ("retention.days_ahead", self.retention.days_ahead),
         ] {
-            ensure!(
-                (1..=3650).contains(&days),
-                "{name}: must be between 1 and 3650"
-            );
+            ensure!((1..=3650).contains(&days), "{name}: must be between 1 and 3650");
         }
         Ok(())
     }
@@ -262,9 +249,7 @@ fn settings_of(environment: BTreeMap<String, String>) -> anyhow::Result<BTreeMap
             _ => (name, value),
         };
         if name == "DATABASE_URL" {
-            settings
-                .entry("RECEIVER__DATABASE__URL".to_owned())
-                .or_insert(value);
+            settings.entry("RECEIVER__DATABASE__URL".to_owned()).or_insert(value);
         } else if name.starts_with("RECEIVER__") {
             settings.insert(name, value);
         }
@@ -287,10 +272,7 @@ fn list<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
 
         fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
             let elements = text.split([',', '\n']).map(str::trim);
-            Ok(elements
-                .filter(|element| !element.is_empty())
-                .map(str::to_owned)
-                .collect())
+            Ok(elements.filter(|element| !element.is_empty()).map(str::to_owned).collect())
         }
 
         fn visit_i64<E>(self, number: i64) -> Result<Vec<String>, E> {
@@ -326,10 +308,7 @@ mod tests {
     fn read(environment: &[(&str, &str)]) -> anyhow::Result<Config> {
         let minimum = [
             ("DATABASE_URL", "postgres://localhost/receiver"),
-            (
-                "RECEIVER__ENDPOINT__QONTAK__TOKENS",
-                "a-token-of-length-25-here",
-            ),
+            ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "a-token-of-length-25-here"),
         ];
         let environment = minimum.iter().chain(environment);
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -385,17 +364,9 @@ mod tests {
             ("RECEIVER__HTTP__LISTEN", "8080", "http.listen"),
             ("RECEIVER__HTTP__BODY_TIMEOUT", "soon", "http.body_timeout"),
             ("RECEIVER__LOG__FORMAT", "xml", "log.format"),
-            (
-                "RECEIVER__ENDPOINT__QONTAK__TOKENS",
-                "short",
-                "endpoint.qontak.tokens",
-            ),
+            ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "short", "endpoint.qontak.tokens"),
             ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "", "endpoint"),
-            (
-                "RECEIVER__RETENTION__DAYS_AHEAD",
-                "0",
-                "retention.days_ahead",
-            ),
+            ("RECEIVER__RETENTION__DAYS_AHEAD", "0", "retention.days_ahead"),
             ("DATABASE_URL", "mysql://", "database.url"),
         ];
         for (name, value, key) in cases {

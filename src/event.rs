@@ -74,11 +74,7 @@ impl EventId {
     pub fn next(received_at: Timestamp) -> Self {
         let millis = received_at.0.timestamp_millis().max(0).unsigned_abs();
         let nanos = u32::try_from(millis % 1000).expect("below 1000") * 1_000_000;
-        Self(Uuid::new_v7(uuid::Timestamp::from_unix(
-            NoContext,
-            millis / 1000,
-            nanos,
-        )))
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, millis / 1000, nanos)))
     }
 
     /// When the event was received, to the millisecond; `None` for an id that is not ours.
@@ -192,12 +188,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 4] = [
-        Self::Applied,
-        Self::Recorded,
-        Self::Quarantined,
-        Self::Malformed,
-    ];
+    pub const ALL: [Self; 4] = [Self::Applied, Self::Recorded, Self::Quarantined, Self::Malformed];
 
     /// Its name, in the journal and over the API.
     pub const fn as_str(self) -> &'static str {
@@ -271,12 +262,7 @@ mod tests {
     #[test]
     fn a_body_with_a_clock_is_the_same_delivery_all_day() {
         let key = |time| {
-            DedupKey::new(
-                "qontak",
-                BodyHash::of(b"{}"),
-                Some(Kind::StatusMessage),
-                at(time),
-            )
+            DedupKey::new("qontak", BodyHash::of(b"{}"), Some(Kind::StatusMessage), at(time))
         };
         assert_eq!(key("2025-06-12T02:00:00Z"), key("2025-06-12T22:00:00Z"));
     }
@@ -284,12 +270,7 @@ mod tests {
     #[test]
     fn a_body_without_a_clock_is_a_new_event_after_ten_minutes() {
         let key = |time| {
-            DedupKey::new(
-                "qontak",
-                BodyHash::of(b"{}"),
-                Some(Kind::AvailableUserStatus),
-                at(time),
-            )
+            DedupKey::new("qontak", BodyHash::of(b"{}"), Some(Kind::AvailableUserStatus), at(time))
         };
         assert_eq!(key("2025-06-12T02:00:00Z"), key("2025-06-12T02:09:59Z"));
         assert_ne!(key("2025-06-12T02:00:00Z"), key("2025-06-12T02:10:00Z"));
@@ -299,12 +280,7 @@ mod tests {
     fn the_same_bytes_at_two_endpoints_are_two_deliveries() {
         let key = |endpoint| {
             let hash = BodyHash::of(b"{}");
-            DedupKey::new(
-                endpoint,
-                hash,
-                Some(Kind::StatusMessage),
-                at("2025-06-12T02:00:00Z"),
-            )
+            DedupKey::new(endpoint, hash, Some(Kind::StatusMessage), at("2025-06-12T02:00:00Z"))
         };
         assert_ne!(key("a"), key("b"));
     }

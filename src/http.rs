@@ -26,14 +26,8 @@ pub fn router(app: App) -> Router {
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed("GET, HEAD"))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            X_CONTENT_TYPE_OPTIONS,
-            nosniff,
-        ))
-        .layer(SetResponseHeaderLayer::if_not_present(
-            CACHE_CONTROL,
-            private,
-        ))
+        .layer(SetResponseHeaderLayer::if_not_present(X_CONTENT_TYPE_OPTIONS, nosniff))
+        .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, private))
         .layer(from_fn(trace::log))
         // Outside of the log, so that it has the id; a caller's own id is kept.
         .layer(PropagateRequestIdLayer::x_request_id())

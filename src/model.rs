@@ -168,10 +168,7 @@ impl Broadcast {
         };
         greatest(&mut self.name, &other.name);
         greatest(&mut self.template_id, &other.template_id);
-        greatest(
-            &mut self.channel_integration_id,
-            &other.channel_integration_id,
-        );
+        greatest(&mut self.channel_integration_id, &other.channel_integration_id);
     }
 }
 

@@ -13,7 +13,6 @@ mod room;
 use axum::Json;
 use axum::routing::{Router, get};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::app::App;
 
@@ -33,7 +32,16 @@ pub fn routes() -> Router<App> {
         .route("/ledger", get(ledger::list))
 }
 
-/// Qontak's envelope around one thing.
-fn one(data: impl Serialize) -> Json<Value> {
-    Json(json!({ "status": "success", "data": data }))
+/// Qontak's envelope.
+#[derive(Serialize)]
+struct Envelope<T> {
+    status: &'static str,
+    data: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    meta: Option<page::Meta>,
+}
+
+/// The answer that shows one thing.
+fn one<T: Serialize>(data: T) -> Json<impl Serialize> {
+    Json(Envelope { status: "success", data, meta: None })
 }

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, any};
 use metrics::counter;
-use serde_json::json;
+use serde::Serialize;
 
 use self::auth::Authentic;
 use self::normalize::{Normalized, normalize};
@@ -43,33 +43,29 @@ fn echo(handshake: &Handshake) -> Response {
     Json(handshake).into_response()
 }
 
+/// What a caller is told of its event, in Qontak's envelope.
+#[derive(Serialize)]
+struct Answer<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<error::Body<'a>>,
+    data: &'a Receipt,
+}
+
 fn answer(receipt: Receipt) -> Response {
-    let data = json!({
-        "event_id": receipt.event_id,
-        "outcome": receipt.outcome,
-        "duplicate": receipt.duplicate,
-    });
-    let mut response = match receipt.outcome {
+    let status = match receipt.outcome {
         // However often it comes: a resend may still be whole.
-        Outcome::Malformed => {
-            let mut body = error::envelope(StatusCode::BAD_REQUEST, &receipt.reasons);
-            body["data"] = data;
-            (StatusCode::BAD_REQUEST, Json(body)).into_response()
-        }
-        Outcome::Quarantined => {
-            let status = if receipt.duplicate {
-                StatusCode::OK
-            } else {
-                StatusCode::ACCEPTED
-            };
-            let mut data = data;
-            data["reasons"] = json!(receipt.reasons);
-            (status, Json(json!({ "status": "success", "data": data }))).into_response()
-        }
-        Outcome::Applied | Outcome::Recorded => {
-            Json(json!({ "status": "success", "data": data })).into_response()
-        }
+        Outcome::Malformed => StatusCode::BAD_REQUEST,
+        Outcome::Quarantined if !receipt.duplicate => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
     };
+    let answer = if status.is_success() {
+        Answer { status: "success", error: None, data: &receipt }
+    } else {
+        let error = error::Body::new(status, &receipt.reasons);
+        Answer { status: "error", error: Some(error), data: &receipt }
+    };
+    let mut response = (status, Json(answer)).into_response();
     response.extensions_mut().insert(receipt);
     response
 }

@@ -16,7 +16,7 @@ pub mod sender;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::migrate::{Migrate, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::types::Json;
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
@@ -62,25 +62,25 @@ fn options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {
 pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await?.detach();
     // Migrations may take longer than a request may.
-    sqlx::query("set statement_timeout = 0")
-        .execute(&mut connection)
-        .await?;
+    sqlx::query("set statement_timeout = 0").execute(&mut connection).await?;
     MIGRATOR.run(&mut connection).await?;
     connection.close().await?;
     Ok(())
 }
 
 /// How many migrations are still to be run.
-pub async fn pending_migrations(pool: &PgPool) -> anyhow::Result<usize> {
-    let mut connection = pool.acquire().await?;
-    let table = &MIGRATOR.table_name;
-    connection.ensure_migrations_table(table).await?;
-    let applied = connection.list_applied_migrations(table).await?;
-    let is_applied = |version| applied.iter().any(|migration| migration.version == version);
-    Ok(MIGRATOR
-        .iter()
-        .filter(|migration| !is_applied(migration.version))
-        .count())
+pub async fn pending_migrations(pool: &PgPool) -> sqlx::Result<usize> {
+    let table =
+        sqlx::query_scalar!("select to_regclass('_sqlx_migrations')::text").fetch_one(pool).await?;
+    let applied = match table {
+        None => Vec::new(),
+        Some(_) => {
+            sqlx::query_scalar!("select version from _sqlx_migrations where success")
+                .fetch_all(pool)
+                .await?
+        }
+    };
+    Ok(MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version)).count())
 }
 
 /// What of the server's settings would break the promise that a 2xx is on disk.
@@ -104,9 +104,7 @@ pub async fn durability(pool: &PgPool) -> sqlx::Result<Vec<String>> {
 
 /// The clock of the database server.
 pub async fn clock(pool: &PgPool) -> sqlx::Result<crate::model::Timestamp> {
-    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#)
-        .fetch_one(pool)
-        .await
+    sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(pool).await
 }
 
 /// Writes events and all that follows from them: all or nothing, in one transaction.
@@ -161,12 +159,7 @@ impl From<sqlx::Error> for Failure {
             "40001" | "40P01" => Self::Race(code),
             "23514" if database.constraint().is_none() => Self::NoPartition,
             // Data exception, integrity constraint, program limit (an index row too large).
-            _ if ["22", "23", "54"]
-                .iter()
-                .any(|class| code.starts_with(class)) =>
-            {
-                Self::Data(code)
-            }
+            _ if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Self::Data(code),
             // Not the whole message: it may quote a value.
             _ => Self::Away(format!("database error, code {code}")),
         }
@@ -209,15 +202,8 @@ fn json(value: &Option<serde_json::Value>) -> Option<Json<&serde_json::Value>> {
 /// A list as one text, because `unnest` flattens arrays of arrays. Split by `string_to_array`.
 fn joined(list: &Option<Vec<String>>) -> Option<String> {
     const SEPARATOR: char = '\u{1f}';
-    let list = list
-        .as_ref()?
-        .iter()
-        .map(|element| element.replace(SEPARATOR, ""));
-    Some(
-        list.filter(|element| !element.is_empty())
-            .collect::<Vec<_>>()
-            .join("\u{1f}"),
-    )
+    let list = list.as_ref()?.iter().map(|element| element.replace(SEPARATOR, ""));
+    Some(list.filter(|element| !element.is_empty()).collect::<Vec<_>>().join("\u{1f}"))
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
         .filter
         .parse()
         .with_context(|| format!("log.filter: cannot be read: {}", settings.filter))?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false);
+    // Postgres tells that a table of the migrations exists already: nobody asked.
+    let filter = filter.add_directive("sqlx::postgres::notice=warn".parse()?);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match settings.format {
         LogFormat::Text => logs.with_ansi(false).init(),
         LogFormat::Json => logs.json().flatten_event(true).init(),
@@ -37,24 +37,11 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         describe_counter!("events_total", "Deliveries stored, by outcome.");
         describe_counter!("handshakes_total", "Handshakes answered.");
         describe_counter!("refused_total", "Requests refused, by status.");
-        describe_counter!(
-            "events_unwritten_total",
-            "Events that could not be stored (503)."
-        );
-        describe_counter!(
-            "batches_split_total",
-            "Batches split because their data was refused."
-        );
-        describe_counter!(
-            "batches_retried_total",
-            "Batches written again after a lost race."
-        );
+        describe_counter!("events_unwritten_total", "Events that could not be stored (503).");
+        describe_counter!("batches_split_total", "Batches split because their data was refused.");
+        describe_counter!("batches_retried_total", "Batches written again after a lost race.");
         describe_histogram!("batch_size", Unit::Count, "Events in one transaction.");
-        describe_histogram!(
-            "commit_seconds",
-            Unit::Seconds,
-            "From a batch's begin to its commit."
-        );
+        describe_histogram!("commit_seconds", Unit::Seconds, "From a batch's begin to its commit.");
         describe_gauge!("queue_bytes", Unit::Bytes, "What waits for a commit.");
     }
     Ok(handle)

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use metrics::counter;
-use serde_json::{Value, json};
+use serde::Serialize;
 use tracing::error;
 
 use crate::receive::writer::Unwritten;
@@ -99,16 +99,34 @@ impl IntoResponse for Error {
 fn refusal(error: &Error, messages: &[String]) -> Response {
     let status = error.status();
     counter!("refused_total", "status" => status.as_u16().to_string()).increment(1);
-    let mut response = (status, Json(envelope(status, messages))).into_response();
+    let mut response =
+        (status, Json(Envelope { status: "error", error: Body::new(status, messages) }))
+            .into_response();
     if let Some((name, value)) = error.header() {
         response.headers_mut().insert(name, value);
     }
     response
 }
 
-/// Qontak's error envelope.
-pub fn envelope(status: StatusCode, messages: &[String]) -> Value {
-    json!({ "status": "error", "error": { "code": status.as_u16(), "messages": messages } })
+/// Qontak's envelope around a refusal.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    status: &'static str,
+    error: Body<'a>,
+}
+
+/// What is inside.
+#[derive(Serialize)]
+pub struct Body<'a> {
+    code: u16,
+    messages: &'a [String],
+}
+
+impl<'a> Body<'a> {
+    /// A refusal with this status, for these reasons.
+    pub fn new(status: StatusCode, messages: &'a [String]) -> Self {
+        Self { code: status.as_u16(), messages }
+    }
 }
 
 /// The answer to a request whose handler panicked.

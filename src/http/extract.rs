@@ -19,11 +19,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let path = Path::<String>::from_request_parts(parts, state).await;
         let Path(id) = path.map_err(|_| Error::NotFound)?;
         // Postgres takes no NUL, and no id has one.
-        if id.contains('\0') {
-            Err(Error::NotFound)
-        } else {
-            Ok(Self(id))
-        }
+        if id.contains('\0') { Err(Error::NotFound) } else { Ok(Self(id)) }
     }
 }
 
@@ -51,11 +47,7 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
                 given.insert(name, first);
             }
         }
-        Ok(Self {
-            given,
-            known: Vec::new(),
-            problems,
-        })
+        Ok(Self { given, known: Vec::new(), problems })
     }
 }
 
@@ -110,14 +102,9 @@ impl Parameters {
             if !self.known.contains(&name.as_str()) {
                 let shown: String = name.chars().take(64).collect();
                 let known = self.known.join(", ");
-                self.problems
-                    .push(format!("{shown}: unknown parameter; known are {known}"));
+                self.problems.push(format!("{shown}: unknown parameter; known are {known}"));
             }
         }
-        if self.problems.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Unprocessable(self.problems))
-        }
+        if self.problems.is_empty() { Ok(()) } else { Err(Error::Unprocessable(self.problems)) }
     }
 }

@@ -16,10 +16,7 @@ pub fn router(ops: Ops) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
-        .route(
-            "/metrics",
-            get(async |State(ops): State<Ops>| ops.metrics.render()),
-        )
+        .route("/metrics", get(async |State(ops): State<Ops>| ops.metrics.render()))
         .fallback(async || Error::NotFound)
         .with_state(ops)
 }
@@ -27,16 +24,8 @@ pub fn router(ops: Ops) -> Router {
 /// 200 if a webhook sent now would be stored; else 503 and why not.
 async fn ready(State(ops): State<Ops>) -> Response {
     let problems = problems(&ops).await;
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    (
-        status,
-        Json(json!({ "ready": problems.is_empty(), "problems": problems })),
-    )
-        .into_response()
+    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "ready": problems.is_empty(), "problems": problems }))).into_response()
 }
 
 async fn problems(ops: &Ops) -> Vec<String> {

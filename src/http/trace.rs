@@ -52,8 +52,6 @@ pub async fn log(request: Request, next: Next) -> Response {
 pub fn request_id(request: &Request) -> String {
     const MAX_CHARS: usize = 128;
     let id = request.extensions().get::<RequestId>();
-    let text = id
-        .and_then(|id| id.header_value().to_str().ok())
-        .unwrap_or_default();
+    let text = id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
     text.chars().take(MAX_CHARS).collect()
 }

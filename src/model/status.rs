@@ -62,10 +62,7 @@ mod tests {
     fn an_unknown_word_is_kept_and_ranks_nothing() {
         let mut statuses = Statuses::default();
         statuses.add("warning", Timestamp::default());
-        let expected = Statuses {
-            other: Some("warning".into()),
-            ..Statuses::default()
-        };
+        let expected = Statuses { other: Some("warning".into()), ..Statuses::default() };
         assert_eq!(statuses, expected);
     }
 }

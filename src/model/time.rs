@@ -37,9 +37,7 @@ impl Timestamp {
         let text = text.trim();
         match text.parse() {
             Ok(number) => Self::from_unix(number),
-            Err(_) => DateTime::parse_from_rfc3339(text)
-                .ok()
-                .map(|time| Self(time.to_utc())),
+            Err(_) => DateTime::parse_from_rfc3339(text).ok().map(|time| Self(time.to_utc())),
         }
     }
 
@@ -87,9 +85,8 @@ impl FoldKey {
     /// A snapshot without a clock sorts before all others.
     pub fn new(clock: Option<Timestamp>, smaller: Option<Timestamp>, rank: u8, tie: u32) -> Self {
         let time = |time: Option<Timestamp>| {
-            let micros = time.map_or(0, |time| {
-                time.0.timestamp_micros() - Timestamp::EARLIEST * 1_000_000 + 1
-            });
+            let micros = time
+                .map_or(0, |time| time.0.timestamp_micros() - Timestamp::EARLIEST * 1_000_000 + 1);
             u128::from(micros.clamp(0, (1 << Self::TIME_BITS) - 1).unsigned_abs())
         };
         let rank = u128::from(rank.min((1 << Self::RANK_BITS) - 1));
@@ -123,21 +120,9 @@ mod tests {
     #[test]
     fn a_time_before_2015_or_a_day_ahead_is_not_plausible() {
         let received_at = at("2025-06-12T00:00:00Z").unwrap();
-        assert!(
-            at("2025-06-13T00:00:00Z")
-                .unwrap()
-                .is_plausible(received_at)
-        );
-        assert!(
-            !at("2025-06-13T00:00:01Z")
-                .unwrap()
-                .is_plausible(received_at)
-        );
-        assert!(
-            !at("2014-12-31T23:59:59Z")
-                .unwrap()
-                .is_plausible(received_at)
-        );
+        assert!(at("2025-06-13T00:00:00Z").unwrap().is_plausible(received_at));
+        assert!(!at("2025-06-13T00:00:01Z").unwrap().is_plausible(received_at));
+        assert!(!at("2014-12-31T23:59:59Z").unwrap().is_plausible(received_at));
     }
 
     #[test]

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use serde::Serialize;
-use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::key::Reader;
@@ -15,7 +14,17 @@ use super::page::{Micros, Page};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::broadcast::{self, BroadcastRow};
-use crate::store::broadcast_log::{self, LogRow};
+use crate::store::broadcast_log::{self, Billable, Failures, LogRow, TimeToDelivery};
+
+/// A broadcast as the API shows it, with its whole funnel.
+#[derive(Serialize)]
+struct Broadcast {
+    #[serde(flatten)]
+    row: BroadcastRow,
+    failed_by_code: Vec<Failures>,
+    billable_by_category: Vec<Billable>,
+    seconds_to_delivery: TimeToDelivery,
+}
 
 /// A recipient as the API shows it.
 #[derive(Serialize)]
@@ -31,25 +40,16 @@ pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     let page: Page<(Micros, String, String)> = Page::read(&mut parameters, "broadcasts");
     parameters.finish()?;
-    let from = page
-        .from
-        .as_ref()
-        .map(|(at, id, organization_id)| broadcast::Place {
-            at: at.0,
-            broadcast_id: id,
-            organization_id,
-        });
-    let rows = broadcast::list(
-        &db,
-        reader.organizations(),
-        from,
-        page.backward,
-        page.rows(),
-    )
-    .await?;
+    let from = page.from.as_ref().map(|(at, id, organization_id)| broadcast::Place {
+        at: at.0,
+        broadcast_id: id,
+        organization_id,
+    });
+    let rows =
+        broadcast::list(&db, reader.organizations(), from, page.backward, page.rows()).await?;
     Ok(page.answer(rows, |row: &BroadcastRow| {
         let organization_id = row.organization_id.clone().unwrap_or_default();
         (Micros(row.at), row.id.clone(), organization_id)
@@ -62,20 +62,14 @@ pub async fn show(
     Id(id): Id,
     parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     parameters.finish()?;
-    let row = broadcast::find(&db, reader.organizations(), &id)
-        .await?
-        .ok_or(Error::NotFound)?;
+    let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let organization_id = row.organization_id.as_deref().unwrap_or_default();
-    let failures = broadcast_log::failures(&db, organization_id, &id).await?;
-    let billable = broadcast_log::billable(&db, organization_id, &id).await?;
-    let delivery = broadcast_log::time_to_delivery(&db, organization_id, &id).await?;
-    let mut data = json!(row);
-    data["failed_by_code"] = json!(failures);
-    data["billable_by_category"] = json!(billable);
-    data["seconds_to_delivery"] = json!(delivery);
-    Ok(one(data))
+    let failed_by_code = broadcast_log::failures(&db, organization_id, &id).await?;
+    let billable_by_category = broadcast_log::billable(&db, organization_id, &id).await?;
+    let seconds_to_delivery = broadcast_log::time_to_delivery(&db, organization_id, &id).await?;
+    Ok(one(Broadcast { row, failed_by_code, billable_by_category, seconds_to_delivery }))
 }
 
 /// The recipients of one broadcast, newest first.
@@ -84,15 +78,14 @@ pub async fn logs(
     Id(id): Id,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     const STATUSES: [&str; 6] = ["created", "pending", "sent", "delivered", "read", "failed"];
     let status = parameters.one_of("status", &STATUSES);
     let page: Page<(Micros, String)> =
         Page::read(&mut parameters, &format!("broadcasts/{id}/logs"));
     parameters.finish()?;
-    let broadcast = broadcast::find(&db, reader.organizations(), &id)
-        .await?
-        .ok_or(Error::NotFound)?;
+    let broadcast =
+        broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let organization_id = broadcast.organization_id.as_deref().unwrap_or_default();
     let from = page.from.as_ref().map(|(at, id)| (at.0, id.as_str()));
     let rows = broadcast_log::list(
@@ -110,35 +103,15 @@ pub async fn logs(
 impl Log {
     fn new(row: LogRow) -> Self {
         let times = [
-            (
-                "created",
-                StatusTime::best(None, row.created_at, row.created_seen_at),
-            ),
-            (
-                "pending",
-                StatusTime::best(row.pending_at, None, row.pending_seen_at),
-            ),
-            (
-                "sent",
-                StatusTime::best(row.sent_at, None, row.sent_seen_at),
-            ),
-            (
-                "delivered",
-                StatusTime::best(row.delivered_at, None, row.delivered_seen_at),
-            ),
-            (
-                "read",
-                StatusTime::best(row.read_at, None, row.read_seen_at),
-            ),
-            (
-                "failed",
-                StatusTime::best(row.failed_at, None, row.failed_seen_at),
-            ),
+            ("created", StatusTime::best(None, row.created_at, row.created_seen_at)),
+            ("pending", StatusTime::best(row.pending_at, None, row.pending_seen_at)),
+            ("sent", StatusTime::best(row.sent_at, None, row.sent_seen_at)),
+            ("delivered", StatusTime::best(row.delivered_at, None, row.delivered_seen_at)),
+            ("read", StatusTime::best(row.read_at, None, row.read_seen_at)),
+            ("failed", StatusTime::best(row.failed_at, None, row.failed_seen_at)),
         ];
-        let status_times = times
-            .into_iter()
-            .filter_map(|(status, time)| Some((status, time?)))
-            .collect();
+        let status_times =
+            times.into_iter().filter_map(|(status, time)| Some((status, time?))).collect();
         Self { row, status_times }
     }
 }

@@ -1,10 +1,8 @@
 //! The journal: what came in and what became of it.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 use sqlx::PgPool;
 
 use super::key::Reader;
@@ -20,7 +18,7 @@ pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     let kind = parameters.one_of("kind", &Kind::ALL.map(Kind::as_str));
     let outcome = parameters.one_of("outcome", &Outcome::ALL.map(Outcome::as_str));
     let subject_id = parameters.text("subject_id");
@@ -32,15 +30,8 @@ pub async fn list(
         subject_id: subject_id.as_deref(),
     };
     let from = page.from.map(EventId);
-    let rows = event::list(
-        &db,
-        reader.organizations(),
-        &filter,
-        from,
-        page.backward,
-        page.rows(),
-    )
-    .await?;
+    let rows =
+        event::list(&db, reader.organizations(), &filter, from, page.backward, page.rows()).await?;
     Ok(page.answer(rows, |row| row.event_id))
 }
 
@@ -50,7 +41,7 @@ pub async fn show(
     Id(id): Id,
     parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     parameters.finish()?;
     let row = event::find(&db, reader.organizations(), parse(&id)?).await?;
     Ok(one(row.ok_or(Error::NotFound)?))

@@ -26,18 +26,9 @@ impl Keys {
     /// Takes the keys of the configuration.
     pub fn new(settings: &BTreeMap<String, config::Key>) -> Self {
         let keys = settings.values().filter_map(|key| {
-            let sees_all = key
-                .organizations
-                .iter()
-                .any(|organization| organization == "*");
+            let sees_all = key.organizations.iter().any(|organization| organization == "*");
             let organizations = (!sees_all).then(|| key.organizations.clone().into());
-            Some((
-                digest(&key.sha256)?,
-                Key {
-                    scopes: key.scopes.clone(),
-                    organizations,
-                },
-            ))
+            Some((digest(&key.sha256)?, Key { scopes: key.scopes.clone(), organizations }))
         });
         Self(keys.collect())
     }
@@ -63,13 +54,9 @@ impl FromRequestParts<App> for Reader {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let header = parts
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let (scheme, sent) = header
-            .and_then(|text| text.split_once(' '))
-            .ok_or(Error::Unauthorized)?;
+        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, sent) =
+            header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Error::Unauthorized);
         }
@@ -79,9 +66,7 @@ impl FromRequestParts<App> for Reader {
         if !key.scopes.contains(&Scope::Read) {
             return Err(Error::Forbidden("read"));
         }
-        Ok(Self {
-            organizations: key.organizations.clone(),
-        })
+        Ok(Self { organizations: key.organizations.clone() })
     }
 }
 

@@ -1,8 +1,7 @@
 //! Whether it adds up, per hour.
 
-use axum::Json;
 use axum::extract::State;
-use serde_json::Value;
+use axum::response::IntoResponse;
 use sqlx::PgPool;
 
 use super::key::Reader;
@@ -16,17 +15,10 @@ pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     let page: Page<Micros> = Page::read(&mut parameters, "ledger");
     parameters.finish()?;
     let from = page.from.as_ref().map(|hour| hour.0);
-    let rows = ledger::list(
-        &db,
-        reader.organizations(),
-        from,
-        page.backward,
-        page.rows(),
-    )
-    .await?;
+    let rows = ledger::list(&db, reader.organizations(), from, page.backward, page.rows()).await?;
     Ok(page.answer(rows, |row| Micros(row.hour)))
 }

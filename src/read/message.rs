@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -79,40 +79,16 @@ impl Message {
             avatar: row.sender_avatar.take(),
         };
         let times = [
-            (
-                "created",
-                StatusTime::best(row.channel_at, row.created_at, row.created_seen_at),
-            ),
-            (
-                "pending",
-                StatusTime::best(row.log_pending_at, None, row.pending_seen_at),
-            ),
-            (
-                "sent",
-                StatusTime::best(row.log_sent_at, None, row.sent_seen_at),
-            ),
-            (
-                "delivered",
-                StatusTime::best(row.log_delivered_at, None, row.delivered_seen_at),
-            ),
-            (
-                "read",
-                StatusTime::best(row.log_read_at, None, row.read_seen_at),
-            ),
-            (
-                "failed",
-                StatusTime::best(row.log_failed_at, None, row.failed_seen_at),
-            ),
+            ("created", StatusTime::best(row.channel_at, row.created_at, row.created_seen_at)),
+            ("pending", StatusTime::best(row.log_pending_at, None, row.pending_seen_at)),
+            ("sent", StatusTime::best(row.log_sent_at, None, row.sent_seen_at)),
+            ("delivered", StatusTime::best(row.log_delivered_at, None, row.delivered_seen_at)),
+            ("read", StatusTime::best(row.log_read_at, None, row.read_seen_at)),
+            ("failed", StatusTime::best(row.log_failed_at, None, row.failed_seen_at)),
         ];
-        let status_times = times
-            .into_iter()
-            .filter_map(|(status, time)| Some((status, time?)))
-            .collect();
-        Self {
-            row,
-            sender,
-            status_times,
-        }
+        let status_times =
+            times.into_iter().filter_map(|(status, time)| Some((status, time?))).collect();
+        Self { row, sender, status_times }
     }
 }
 
@@ -122,11 +98,9 @@ pub async fn show(
     Id(id): Id,
     parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     parameters.finish()?;
-    let key = message::find(&db, reader.organizations(), &id)
-        .await?
-        .ok_or(Error::NotFound)?;
+    let key = message::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let message = messages(&db, &[key]).await?.pop().ok_or(Error::NotFound)?;
     Ok(one(message))
 }

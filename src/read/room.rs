@@ -1,9 +1,8 @@
 //! Conversations.
 
-use axum::Json;
 use axum::extract::State;
+use axum::response::IntoResponse;
 use serde::Serialize;
-use serde_json::Value;
 use sqlx::PgPool;
 
 use super::key::Reader;
@@ -28,7 +27,7 @@ pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     let status = parameters.text("status");
     let channel = parameters.text("channel");
     let agent = parameters.text("agent");
@@ -36,30 +35,14 @@ pub async fn list(
     let account_uniq_id = parameters.text("account_uniq_id");
     let page: Page<(Micros, String, String)> = Page::read(&mut parameters, "rooms");
     parameters.finish()?;
-    let filter = Filter {
-        status,
-        channel,
-        agent,
-        tag,
-        account_uniq_id,
-    };
-    let from = page
-        .from
-        .as_ref()
-        .map(|(at, room_id, organization_id)| room::Place {
-            activity_at: at.0,
-            room_id,
-            organization_id,
-        });
-    let keys = room::list(
-        &db,
-        reader.organizations(),
-        &filter,
-        from,
-        page.backward,
-        page.rows(),
-    )
-    .await?;
+    let filter = Filter { status, channel, agent, tag, account_uniq_id };
+    let from = page.from.as_ref().map(|(at, room_id, organization_id)| room::Place {
+        activity_at: at.0,
+        room_id,
+        organization_id,
+    });
+    let keys =
+        room::list(&db, reader.organizations(), &filter, from, page.backward, page.rows()).await?;
     let rooms = rooms(&db, &keys).await?;
     Ok(page.answer(rooms, |Room { room, .. }| {
         (
@@ -76,11 +59,9 @@ pub async fn show(
     Id(id): Id,
     parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     parameters.finish()?;
-    let key = room::find(&db, reader.organizations(), &id)
-        .await?
-        .ok_or(Error::NotFound)?;
+    let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let room = rooms(&db, &[key]).await?.pop().ok_or(Error::NotFound)?;
     Ok(one(room))
 }
@@ -91,12 +72,10 @@ pub async fn messages(
     Id(id): Id,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<Json<Value>, Error> {
+) -> Result<impl IntoResponse, Error> {
     let page: Page<(Micros, String)> = Page::read(&mut parameters, &format!("rooms/{id}/messages"));
     parameters.finish()?;
-    let key = room::find(&db, reader.organizations(), &id)
-        .await?
-        .ok_or(Error::NotFound)?;
+    let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let from = page.from.as_ref().map(|(at, id)| (at.0, id.as_str()));
     let keys = message::list_by_room(&db, &key, from, page.backward, page.rows()).await?;
     let messages = super::message::messages(&db, &keys).await?;

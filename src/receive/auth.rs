@@ -46,10 +46,8 @@ impl FromRequest<App> for Authentic {
 
     async fn from_request(mut request: Request, app: &App) -> Result<Self, Error> {
         // The token comes first: a stranger must not make us read a body, nor learn anything.
-        let Path(token) = request
-            .extract_parts::<Path<String>>()
-            .await
-            .map_err(|_| Error::NotFound)?;
+        let Path(token) =
+            request.extract_parts::<Path<String>>().await.map_err(|_| Error::NotFound)?;
         let endpoint = app.doors.open(&token).ok_or(Error::NotFound)?;
         let received_at = Timestamp::now();
         if request.method() != Method::POST {
@@ -147,24 +145,15 @@ fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
         "application/pdf",
         "application/zip",
     ];
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-    };
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = text(CONTENT_TYPE).trim().to_ascii_lowercase();
     if OTHER.iter().any(|other| content_type.starts_with(other)) || content_type.contains("xml") {
-        return Err(Error::UnsupportedMediaType(
-            "content-type: expected application/json",
-        ));
+        return Err(Error::UnsupportedMediaType("content-type: expected application/json"));
     }
     match text(CONTENT_ENCODING).trim().to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(Encoding::Identity),
         "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-        _ => Err(Error::UnsupportedMediaType(
-            "content-encoding: expected gzip, or none",
-        )),
+        _ => Err(Error::UnsupportedMediaType("content-encoding: expected gzip, or none")),
     }
 }
 
@@ -187,10 +176,7 @@ async fn read_body(body: Body, limits: &Limits) -> Result<Bytes, Error> {
 fn inflate(sent: Bytes, max_bytes: usize) -> Result<Bytes, Error> {
     let mut body = Vec::new();
     let limit = max_bytes as u64 + 1;
-    match MultiGzDecoder::new(&*sent)
-        .take(limit)
-        .read_to_end(&mut body)
-    {
+    match MultiGzDecoder::new(&*sent).take(limit).read_to_end(&mut body) {
         Ok(_) if body.len() > max_bytes => Err(Error::TooLarge(max_bytes)),
         Ok(_) => Ok(body.into()),
         Err(_) => Ok(sent),
@@ -206,15 +192,8 @@ mod tests {
             tokens: tokens.iter().map(|token| (*token).into()).collect(),
             organization_id: None,
         };
-        let endpoints = [
-            ("a", endpoint(&["one", "two"])),
-            ("b", endpoint(&["three"])),
-        ];
-        Doors::new(
-            &endpoints
-                .map(|(name, settings)| (name.to_owned(), settings))
-                .into(),
-        )
+        let endpoints = [("a", endpoint(&["one", "two"])), ("b", endpoint(&["three"]))];
+        Doors::new(&endpoints.map(|(name, settings)| (name.to_owned(), settings)).into())
     }
 
     #[test]

@@ -27,11 +27,7 @@ pub fn normalize(webhook: Authentic) -> Normalized {
         Ok(Value::Object(object)) => object,
         Ok(_) => return unread(webhook, Outcome::Quarantined, "not_an_object".into()),
         Err(Unparsed::TooMuch(reason)) => {
-            return unread(
-                webhook,
-                Outcome::Quarantined,
-                format!("unparsable: {reason}"),
-            );
+            return unread(webhook, Outcome::Quarantined, format!("unparsable: {reason}"));
         }
         Err(Unparsed::NotJson(reason)) => return unread(webhook, Outcome::Malformed, reason),
     };
@@ -65,11 +61,7 @@ fn read(webhook: Authentic, object: &Map<String, Value>) -> Event {
     };
     let mut reasons = notes.into_reasons();
     if outcome == Outcome::Quarantined {
-        let reason = if kind.is_some() {
-            "missing_subject_id"
-        } else {
-            "unclassifiable"
-        };
+        let reason = if kind.is_some() { "missing_subject_id" } else { "unclassifiable" };
         reasons.insert(0, reason.to_owned());
     }
     Event {
@@ -107,11 +99,7 @@ fn changes(
             let Some(id) = body.id("id") else {
                 return quarantined();
             };
-            (
-                Outcome::Applied,
-                Some(id.clone()),
-                of_message(body, id, kind, origin),
-            )
+            (Outcome::Applied, Some(id.clone()), of_message(body, id, kind, origin))
         }
         BroadcastLogStatus => {
             let Some(id) = body.id("id") else {
@@ -133,11 +121,7 @@ fn changes(
         | AgentHandoverRoom => match payload::room_of(body, kind) {
             Some(reference) => {
                 let id = reference.room_id().to_owned();
-                (
-                    Outcome::Applied,
-                    Some(id),
-                    of_room(body, &reference, kind, origin),
-                )
+                (Outcome::Applied, Some(id), of_room(body, &reference, kind, origin))
             }
             None if matches!(kind, RoomCreated | RoomResolved | RoomUpdated) => quarantined(),
             None => (Outcome::Recorded, None, Changes::default()),
@@ -155,13 +139,10 @@ fn changes(
 
 fn of_message(body: &Fields<'_>, id: String, kind: Kind, origin: &Origin<'_>) -> Changes {
     let (message, sender, broadcast) = payload::message(body, id, kind, origin);
-    let room = message
-        .room_id
-        .as_deref()
-        .map(|room_id| match body.object("room") {
-            Some(room) => payload::snapshot(&room, room_id, origin),
-            None => payload::stub(room_id, origin),
-        });
+    let room = message.room_id.as_deref().map(|room_id| match body.object("room") {
+        Some(room) => payload::snapshot(&room, room_id, origin),
+        None => payload::stub(room_id, origin),
+    });
     Changes {
         messages: vec![message],
         rooms: room.into_iter().collect(),
@@ -181,9 +162,7 @@ fn of_room(
     let mut changes = Changes::default();
     let mut room = match reference {
         Reference::Snapshot(fields, _) => {
-            changes
-                .messages
-                .extend(payload::embedded_message(fields, room_id, origin));
+            changes.messages.extend(payload::embedded_message(fields, room_id, origin));
             Some(payload::snapshot(fields, room_id, origin))
         }
         Reference::IdOnly(..) => None,
@@ -192,9 +171,7 @@ fn of_room(
         let room = room.get_or_insert_with(|| payload::stub(room_id, origin));
         payload::resolution(room, reference, body, origin);
     }
-    changes
-        .room_events
-        .extend(payload::life(kind, room_id, room.as_ref(), body, origin));
+    changes.room_events.extend(payload::life(kind, room_id, room.as_ref(), body, origin));
     if kind == Kind::RoomCreated {
         room.get_or_insert_with(|| payload::stub(room_id, origin));
     }
@@ -212,11 +189,7 @@ fn unread(webhook: Authentic, outcome: Outcome, reason: String) -> Normalized {
         endpoint: webhook.endpoint,
         kind: None,
         name: None,
-        organization_id: webhook
-            .organization_id
-            .as_deref()
-            .unwrap_or_default()
-            .to_owned(),
+        organization_id: webhook.organization_id.as_deref().unwrap_or_default().to_owned(),
         subject_id: None,
         outcome,
         reasons: vec![reason],
@@ -280,9 +253,5 @@ fn strip_nul(value: &mut Value) {
 }
 
 fn without_nul(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        text.replace('\0', "").into()
-    } else {
-        text.into()
-    }
+    if text.contains('\0') { text.replace('\0', "").into() } else { text.into() }
 }

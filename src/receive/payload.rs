@@ -42,13 +42,8 @@ pub struct Handshake {
 
 /// Whether a body is the handshake and not an event that happens to have such a field.
 pub fn is_handshake(body: &Map<String, Value>) -> bool {
-    const OF_EVENTS: [&str; 5] = [
-        "id",
-        "data_event",
-        "webhook_event",
-        "event_type",
-        "service_name",
-    ];
+    const OF_EVENTS: [&str; 5] =
+        ["id", "data_event", "webhook_event", "event_type", "service_name"];
     body.contains_key("verify_info") && !OF_EVENTS.iter().any(|key| body.contains_key(*key))
 }
 
@@ -59,7 +54,5 @@ pub fn organization_id(body: &Fields<'_>) -> Option<String> {
         let data = body.object("data")?;
         data.id("organization_id").or_else(|| of_room(&data))
     };
-    body.id("organization_id")
-        .or_else(|| of_room(body))
-        .or_else(of_data)
+    body.id("organization_id").or_else(|| of_room(body)).or_else(of_data)
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
+use serde::Serialize;
 use sqlx::PgPool;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 use crate::config;
 use crate::event::{Changes, Event, EventId, Kind, Outcome};
-use crate::store::{self, Failure};
+use crate::store::{self, Failure, Stored};
 
 /// What an event costs in the queue besides its body, in bytes.
 const OVERHEAD_BYTES: usize = 1024;
@@ -27,21 +28,39 @@ const OVERHEAD_BYTES: usize = 1024;
 /// How often a batch is tried again that lost a race against another one.
 const MAX_RETRIES: u32 = 10;
 
-/// What became of an event.
-#[derive(Clone, Debug)]
+/// What became of an event; serialised, what the caller is told.
+#[derive(Clone, Debug, Serialize)]
 pub struct Receipt {
     /// Id of the journal row; of the first one for a duplicate.
     pub event_id: EventId,
-    /// What it is; `None` when that could not be told.
-    pub kind: Option<Kind>,
     /// What became of it; of the first one for a duplicate.
     pub outcome: Outcome,
     /// Whether the same bytes were there before.
     pub duplicate: bool,
     /// What could not be understood.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
-    /// How many events the commit held.
+    /// What it is; `None` when that could not be told. For the log.
+    #[serde(skip)]
+    pub kind: Option<Kind>,
+    /// How many events the commit held. For the log.
+    #[serde(skip)]
     pub batch_size: usize,
+}
+
+impl Receipt {
+    fn new(event: &Event, row: Stored, batch_size: usize) -> Self {
+        let outcome = if row.duplicate { "duplicate" } else { row.outcome.as_str() };
+        counter!("events_total", "outcome" => outcome).increment(1);
+        Self {
+            event_id: row.event_id,
+            outcome: row.outcome,
+            duplicate: row.duplicate,
+            reasons: event.reasons.clone(),
+            kind: event.kind,
+            batch_size,
+        }
+    }
 }
 
 /// An event that is not safe, or not known to be: the sender should send it again.
@@ -71,7 +90,7 @@ pub struct Writer {
 struct Job {
     event: Event,
     done: oneshot::Sender<Result<Receipt, Unwritten>>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 impl Writer {
@@ -81,10 +100,7 @@ impl Writer {
         let (jobs, queue) = mpsc::unbounded_channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..settings.tasks {
-            let committer = Committer {
-                pool: pool.clone(),
-                writer_id: Uuid::now_v7(),
-            };
+            let committer = Committer { pool: pool.clone(), writer_id: Uuid::now_v7() };
             tasks.spawn(committer.run(queue.clone(), settings.max_batch));
         }
         Self {
@@ -104,15 +120,9 @@ impl Writer {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(bytes);
         let room = room.map_err(|_| Unwritten::QueueFull)?;
-        gauge!("queue_bytes").set((self.max_queue_bytes - self.room.available_permits()) as f64);
+        gauge!("queue_bytes").increment(f64::from(bytes));
         let (done, receipt) = oneshot::channel();
-        self.jobs
-            .send(Job {
-                event,
-                done,
-                _room: room,
-            })
-            .map_err(|_| Unwritten::StorageAway)?;
+        self.jobs.send(Job { event, done, room }).map_err(|_| Unwritten::StorageAway)?;
         match tokio::time::timeout(self.answer_timeout, receipt).await {
             Ok(Ok(answer)) => answer,
             // The task ended without an answer: it panicked, which ends the process.
@@ -139,12 +149,13 @@ impl Committer {
             }
             let mut callers = Vec::with_capacity(taken);
             let mut events = Vec::with_capacity(taken);
-            for Job { event, done, _room } in jobs.drain(..) {
-                callers.push((done, _room));
+            for Job { event, done, room } in jobs.drain(..) {
+                callers.push((done, room));
                 events.push(event);
             }
             let answers = self.commit(&mut events).await;
-            for ((caller, _room), answer) in callers.into_iter().zip(answers) {
+            for ((caller, room), answer) in callers.into_iter().zip(answers) {
+                gauge!("queue_bytes").decrement(room.num_permits() as f64);
                 // The caller may have hung up. Its event is safe all the same.
                 _ = caller.send(answer);
             }
@@ -168,11 +179,7 @@ impl Committer {
                     }
                 }
                 Err(Failure::Data(code)) if part.len() > 1 => {
-                    warn!(
-                        batch.size = part.len(),
-                        db.code = code,
-                        "batch refused, splitting it"
-                    );
+                    warn!(batch.size = part.len(), db.code = code, "batch refused, splitting it");
                     counter!("batches_split_total").increment(1);
                     let Range { start, end } = part;
                     let middle = start.midpoint(end);
@@ -184,9 +191,7 @@ impl Committer {
                     error!(event.id = %event.id.0, db.code = code, "event refused, quarantined");
                     event.changes = Changes::default();
                     event.outcome = Outcome::Quarantined;
-                    event
-                        .reasons
-                        .insert(0, format!("refused: by the database, code {code}"));
+                    event.reasons.insert(0, format!("refused: by the database, code {code}"));
                     parts.push(part);
                 }
                 Err(failure) => {
@@ -203,27 +208,18 @@ impl Committer {
         let began = Instant::now();
         let mut retries = 0;
         let stored = loop {
-            match store::write(&self.pool, self.writer_id, events)
-                .await
-                .map_err(Failure::from)
-            {
+            match store::write(&self.pool, self.writer_id, events).await.map_err(Failure::from) {
                 Ok(stored) => break stored,
                 Err(Failure::Race(code)) if retries < MAX_RETRIES => {
                     retries += 1;
                     counter!("batches_retried_total").increment(1);
-                    debug!(
-                        batch.size = events.len(),
-                        db.code = code,
-                        "lost a race, again"
-                    );
+                    debug!(batch.size = events.len(), db.code = code, "lost a race, again");
                 }
                 // The task that makes partitions ahead did not, or the clock jumped.
                 Err(Failure::NoPartition) if retries < MAX_RETRIES => {
                     retries += 1;
                     let days = events.iter().map(|event| event.received_at.day());
-                    store::partition::create(&self.pool, days)
-                        .await
-                        .map_err(Failure::from)?;
+                    store::partition::create(&self.pool, days).await.map_err(Failure::from)?;
                 }
                 Err(failure) => return Err(failure),
             }
@@ -231,27 +227,8 @@ impl Committer {
         let took = began.elapsed();
         histogram!("commit_seconds").record(took);
         histogram!("batch_size").record(events.len() as f64);
-        debug!(
-            batch.size = events.len(),
-            duration_ms = took.as_secs_f64() * 1e3,
-            "committed"
-        );
-        let receipt = |(event, row): (&Event, store::Stored)| {
-            let outcome = if row.duplicate {
-                "duplicate"
-            } else {
-                row.outcome.as_str()
-            };
-            counter!("events_total", "outcome" => outcome).increment(1);
-            Receipt {
-                event_id: row.event_id,
-                kind: event.kind,
-                outcome: row.outcome,
-                duplicate: row.duplicate,
-                reasons: event.reasons.clone(),
-                batch_size: events.len(),
-            }
-        };
+        debug!(batch.size = events.len(), duration_ms = took.as_secs_f64() * 1e3, "committed");
+        let receipt = |(event, row)| Receipt::new(event, row, events.len());
         Ok(events.iter().zip(stored).map(receipt).collect())
     }
 }

@@ -81,21 +81,12 @@ pub async fn insert(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec
 
     let known: HashMap<(&[u8], NaiveDate), (EventId, Outcome)> = rows
         .iter()
-        .map(|row| {
-            (
-                (row.dedup_key.as_slice(), row.day),
-                (EventId(row.event_id), row.outcome),
-            )
-        })
+        .map(|row| ((row.dedup_key.as_slice(), row.day), (EventId(row.event_id), row.outcome)))
         .collect();
     let stored = events.iter().map(|event| {
         let (event_id, outcome) = known[&(&event.dedup_key.0[..], event.received_at.day())];
         // A row with our id is the one that we inserted.
-        Stored {
-            event_id,
-            outcome,
-            duplicate: event_id != event.id,
-        }
+        Stored { event_id, outcome, duplicate: event_id != event.id }
     });
     Ok(stored.collect())
 }

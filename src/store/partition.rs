@@ -32,9 +32,7 @@ pub async fn create(pool: &PgPool, days: impl Iterator<Item = NaiveDate>) -> sql
              alter table {name} drop constraint {name}_day;"
         );
         // The parts are a date and a name made of it.
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }
@@ -47,13 +45,8 @@ pub async fn drop_before(pool: &PgPool, oldest: NaiveDate) -> sqlx::Result<Vec<N
         let mut transaction = pool.begin().await?;
         // Dropping needs the journal for itself for a moment. If somebody reads it for long,
         // the next round will do; writers must not queue up behind us meanwhile.
-        let sql = format!(
-            "set local lock_timeout = '1s'; drop table if exists {};",
-            name(*day)
-        );
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut *transaction)
-            .await?;
+        let sql = format!("set local lock_timeout = '1s'; drop table if exists {};", name(*day));
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
         transaction.commit().await?;
     }
     Ok(days)
@@ -88,9 +81,7 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
 async fn lock(db: &mut PgConnection) -> sqlx::Result<()> {
     // Any number will do that nothing else in this database uses.
     const PARTITIONS: i64 = 0x716f_6e74_616b;
-    sqlx::query!("select pg_advisory_xact_lock($1)", PARTITIONS)
-        .execute(db)
-        .await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", PARTITIONS).execute(db).await?;
     Ok(())
 }
 

@@ -48,12 +48,7 @@ async fn two_hundred_clients_post_twenty_thousand_messages_and_it_adds_up(db: Pg
     assert_eq!(service.count("room").await, 700);
     let hours = service.data("/v1/ledger").await;
     let sum = |name: &str| -> i64 {
-        hours
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|hour| hour[name].as_i64().unwrap())
-            .sum()
+        hours.as_array().unwrap().iter().map(|hour| hour[name].as_i64().unwrap()).sum()
     };
     assert_eq!(sum("received"), 22_000);
     assert_eq!((sum("applied"), sum("duplicate")), (20_000, 2_000));

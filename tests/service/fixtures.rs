@@ -13,19 +13,14 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn body(&self) -> Vec<u8> {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/fixtures")
-            .join(self.file);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(self.file);
         std::fs::read(path).unwrap()
     }
 }
 
 /// One fixture's body.
 pub fn body(file: &str) -> Vec<u8> {
-    ALL.iter()
-        .find(|fixture| fixture.file.starts_with(file))
-        .unwrap()
-        .body()
+    ALL.iter().find(|fixture| fixture.file.starts_with(file)).unwrap().body()
 }
 
 pub const SITI: &str = "24a60fba-3bc1-4694-9f51-66c4b74d1978";
@@ -41,17 +36,8 @@ const fn fixture(
     outcome: &'static str,
 ) -> Fixture {
     let kind = if kind.is_empty() { None } else { Some(kind) };
-    let subject_id = if subject_id.is_empty() {
-        None
-    } else {
-        Some(subject_id)
-    };
-    Fixture {
-        file,
-        kind,
-        subject_id,
-        outcome,
-    }
+    let subject_id = if subject_id.is_empty() { None } else { Some(subject_id) };
+    Fixture { file, kind, subject_id, outcome }
 }
 
 /// In the order of the story.
@@ -304,17 +290,7 @@ pub const ALL: [Fixture; 46] = [
         "856c3ea9-7361-4920-8c4c-c3434e062283",
         "applied",
     ),
-    fixture(
-        "75-json-array-not-object.json",
-        "",
-        "",
-        "quarantined not_an_object",
-    ),
-    fixture(
-        "76-object-unclassifiable.json",
-        "",
-        "",
-        "quarantined unclassifiable",
-    ),
+    fixture("75-json-array-not-object.json", "", "", "quarantined not_an_object"),
+    fixture("76-object-unclassifiable.json", "", "", "quarantined unclassifiable"),
     fixture("77-truncated.txt", "", "", "malformed"),
 ];

@@ -45,32 +45,21 @@ pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
         ("RECEIVER__OPS__LISTEN", "127.0.0.1:0"),
         ("RECEIVER__ENDPOINT__QONTAK__TOKENS", TOKEN),
         ("RECEIVER__ENDPOINT__BOUND__TOKENS", BOUND_TOKEN),
-        (
-            "RECEIVER__ENDPOINT__BOUND__ORGANIZATION_ID",
-            BOUND_ORGANIZATION,
-        ),
+        ("RECEIVER__ENDPOINT__BOUND__ORGANIZATION_ID", BOUND_ORGANIZATION),
         ("RECEIVER__KEY__ALL__SHA256", sha256(KEY_OF_ALL)),
         ("RECEIVER__KEY__ALL__SCOPES", "read"),
         ("RECEIVER__KEY__ALL__ORGANIZATIONS", "*"),
-        (
-            "RECEIVER__KEY__ORGANIZATION__SHA256",
-            sha256(KEY_OF_ORGANIZATION),
-        ),
+        ("RECEIVER__KEY__ORGANIZATION__SHA256", sha256(KEY_OF_ORGANIZATION)),
         ("RECEIVER__KEY__ORGANIZATION__SCOPES", "read,export"),
         ("RECEIVER__KEY__ORGANIZATION__ORGANIZATIONS", ORGANIZATION),
         ("RECEIVER__KEY__ANOTHER__SHA256", sha256(KEY_OF_ANOTHER)),
         ("RECEIVER__KEY__ANOTHER__SCOPES", "read"),
-        (
-            "RECEIVER__KEY__ANOTHER__ORGANIZATIONS",
-            "another-organization",
-        ),
+        ("RECEIVER__KEY__ANOTHER__ORGANIZATIONS", "another-organization"),
         ("RECEIVER__KEY__REPLAYER__SHA256", sha256(KEY_WITHOUT_SCOPE)),
         ("RECEIVER__KEY__REPLAYER__SCOPES", "replay"),
         ("RECEIVER__KEY__REPLAYER__ORGANIZATIONS", "*"),
     ];
-    settings
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+    settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 /// The real router over a real database.
@@ -112,22 +101,14 @@ impl Service {
         let read = store::connect(&config.database, 2).unwrap();
         let mut tasks = JoinSet::new();
         let router = http::router(App::start(&config, read, &write, &mut tasks));
-        Self {
-            db,
-            router,
-            _tasks: tasks,
-        }
+        Self { db, router, _tasks: tasks }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            bytes,
-        }
+        Answer { status: parts.status, headers: parts.headers, bytes }
     }
 
     /// Posts a webhook as Qontak does.
@@ -154,35 +135,20 @@ impl Service {
 
     pub async fn count(&self, table: &str) -> i64 {
         let sql = format!("select count(*) from {table}");
-        sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_one(&self.db)
-            .await
-            .unwrap()
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&self.db).await.unwrap()
     }
 
     pub async fn execute(&self, sql: &str) {
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-            .execute(&self.db)
-            .await
-            .unwrap();
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.db).await.unwrap();
     }
 
     /// All projections without our own observations: what must not depend on order.
     pub async fn state(&self) -> BTreeMap<&'static str, Vec<Value>> {
         let mut state = BTreeMap::new();
-        for table in [
-            "room",
-            "room_event",
-            "message",
-            "sender",
-            "broadcast",
-            "broadcast_log",
-        ] {
+        for table in ["room", "room_event", "message", "sender", "broadcast", "broadcast_log"] {
             let sql = format!("select to_jsonb(t) from {table} as t order by to_jsonb(t)");
-            let mut rows: Vec<Value> = sqlx::query_scalar(AssertSqlSafe(sql))
-                .fetch_all(&self.db)
-                .await
-                .unwrap();
+            let mut rows: Vec<Value> =
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&self.db).await.unwrap();
             rows.iter_mut().for_each(without_observations);
             rows.sort_by_key(Value::to_string);
             state.insert(table, rows);

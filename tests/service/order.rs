@@ -53,10 +53,7 @@ async fn the_story_ends_in_the_same_state_in_any_order(db: PgPool) {
 
 #[sqlx::test]
 async fn the_story_ends_in_the_same_state_when_all_of_it_comes_at_once(db: PgPool) {
-    let replicas = [
-        Arc::new(Service::start(db.clone()).await),
-        Arc::new(Service::start(db).await),
-    ];
+    let replicas = [Arc::new(Service::start(db.clone()).await), Arc::new(Service::start(db).await)];
     tell(&replicas[0], 0..ALL.len()).await;
     let expected = replicas[0].state().await;
     for seed in 1..=4 {
@@ -79,26 +76,11 @@ async fn the_story_is_told_over_the_api(db: PgPool) {
     tell(&service, shuffled(7).into_iter()).await;
 
     let messages = [
-        (
-            "e249ca3b-95f5-4108-a583-33acfc0f5dca",
-            "sent",
-            "created sent",
-            "bot",
-        ),
+        ("e249ca3b-95f5-4108-a583-33acfc0f5dca", "sent", "created sent", "bot"),
         (READ_MESSAGE, "read", "created delivered read sent", "agent"),
-        (
-            "e674cac5-f2d7-4066-8a5d-615e55f52d29",
-            "failed",
-            "failed",
-            "agent",
-        ),
+        ("e674cac5-f2d7-4066-8a5d-615e55f52d29", "failed", "failed", "agent"),
         (TWIN, "delivered", "delivered", "bot"),
-        (
-            "26083386-f020-4dcc-b6ee-a756b540136a",
-            "read",
-            "read",
-            "agent",
-        ),
+        ("26083386-f020-4dcc-b6ee-a756b540136a", "read", "read", "agent"),
     ];
     for (id, status, seen, participant_type) in messages {
         let message = service.data(&format!("/v1/messages/{id}")).await;
@@ -112,17 +94,11 @@ async fn the_story_is_told_over_the_api(db: PgPool) {
     let read = service.data(&format!("/v1/messages/{READ_MESSAGE}")).await;
     assert_eq!(read["status_times"]["read"]["source"], "received");
     assert_eq!(read["status_times"]["created"]["source"], "body");
-    assert_eq!(
-        read["status_times"]["created"]["at"],
-        "2025-06-12T02:18:22.517Z"
-    );
+    assert_eq!(read["status_times"]["created"]["at"], "2025-06-12T02:18:22.517Z");
     assert_eq!(read["sender"]["name"], "Rizky Hidayat");
     let twin = service.data(&format!("/v1/messages/{TWIN}")).await;
     let delivered = json!({"at": "2025-06-12T01:00:05.000Z", "source": "channel"});
-    assert_eq!(
-        twin["status_times"]["delivered"], delivered,
-        "its log lends it the true time"
-    );
+    assert_eq!(twin["status_times"]["delivered"], delivered, "its log lends it the true time");
 
     let maya = "deb8a35a-d051-4b10-aad8-079297722314";
     let siti = service.data(&format!("/v1/rooms/{SITI}")).await;
@@ -147,12 +123,7 @@ async fn the_story_is_told_over_the_api(db: PgPool) {
         .as_array()
         .unwrap()
         .iter()
-        .map(|room| {
-            (
-                room["id"].as_str().unwrap(),
-                room["status"].as_str().unwrap(),
-            )
-        })
+        .map(|room| (room["id"].as_str().unwrap(), room["status"].as_str().unwrap()))
         .collect();
     let expected = [
         ("214af3d9-cc48-4b48-928d-f53813a901f9", "assigned"),
@@ -193,17 +164,8 @@ async fn the_funnel_of_the_broadcast_counts_every_recipient_once(db: PgPool) {
     let broadcast = service.data(&format!("/v1/broadcasts/{BROADCAST}")).await;
     assert_eq!(broadcast["name"], "Promo Gajian Juni");
     assert_eq!(broadcast["organization_id"], ORGANIZATION);
-    let counts = [
-        "total",
-        "created",
-        "pending",
-        "sent",
-        "delivered",
-        "read",
-        "failed",
-        "other",
-    ]
-    .map(|name| broadcast[name].as_i64().unwrap());
+    let counts = ["total", "created", "pending", "sent", "delivered", "read", "failed", "other"]
+        .map(|name| broadcast[name].as_i64().unwrap());
     assert_eq!(counts, [5, 0, 1, 0, 1, 1, 2, 0]);
     let codes: Vec<i64> = broadcast["failed_by_code"]
         .as_array()
@@ -212,16 +174,11 @@ async fn the_funnel_of_the_broadcast_counts_every_recipient_once(db: PgPool) {
         .map(|failure| failure["error_code"].as_i64().unwrap())
         .collect();
     assert_eq!(codes, [131_026, 131_049]);
-    assert_eq!(
-        broadcast["seconds_to_delivery"],
-        json!({"p50": 2.0, "p95": 3.0})
-    );
+    assert_eq!(broadcast["seconds_to_delivery"], json!({"p50": 2.0, "p95": 3.0}));
     let billable = &broadcast["billable_by_category"][0];
     assert_eq!(billable["pricing_category"], "marketing");
 
-    let logs = service
-        .data(&format!("/v1/broadcasts/{BROADCAST}/logs"))
-        .await;
+    let logs = service.data(&format!("/v1/broadcasts/{BROADCAST}/logs")).await;
     let logs: Vec<(&str, &str)> = logs
         .as_array()
         .unwrap()
@@ -243,18 +200,10 @@ async fn the_funnel_of_the_broadcast_counts_every_recipient_once(db: PgPool) {
         ("delivered", "2025-06-12T01:00:05.000Z"),
         ("read", "2025-06-12T01:12:44.000Z"),
     ] {
-        assert_eq!(
-            log["status_times"][status],
-            json!({"at": at, "source": "channel"})
-        );
+        assert_eq!(log["status_times"][status], json!({"at": at, "source": "channel"}));
     }
-    let failed = service
-        .data(&format!("/v1/broadcasts/{BROADCAST}/logs?status=failed"))
-        .await;
-    assert_eq!(
-        failed[0]["status_times"]["failed"]["at"],
-        "2025-06-12T01:00:09.000Z"
-    );
+    let failed = service.data(&format!("/v1/broadcasts/{BROADCAST}/logs?status=failed")).await;
+    assert_eq!(failed[0]["status_times"]["failed"]["at"], "2025-06-12T01:00:09.000Z");
     assert_eq!(failed[1]["whatsapp_message_id"], Value::Null);
 
     let list = service.data("/v1/broadcasts").await;
@@ -272,9 +221,7 @@ async fn each_field_of_a_room_is_what_the_newest_snapshot_that_has_it_says(db: P
             "data_event": "room_updated", "id": "r", "channel": "wa", "channel_integration_id": "c",
             "last_activity_at": format!("2025-06-12T02:00:0{second}Z"), "organization_id": ORGANIZATION,
         });
-        body.as_object_mut()
-            .unwrap()
-            .extend(fields.as_object().unwrap().clone());
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         body.to_string()
     };
     let snapshots = [
@@ -283,19 +230,9 @@ async fn each_field_of_a_room_is_what_the_newest_snapshot_that_has_it_says(db: P
             json!({"name": "one", "status": "assigned", "agent_ids": ["a"], "tags": ["x"]}),
         ),
         snapshot(2, json!({"name": "two", "unread_count": 2, "tags": []})),
-        snapshot(
-            3,
-            json!({"status": "unassigned", "unread_count": null, "agent_ids": "odd"}),
-        ),
+        snapshot(3, json!({"status": "unassigned", "unread_count": null, "agent_ids": "odd"})),
     ];
-    for order in [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ] {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         service.execute("truncate event, room").await;
         for i in order {
             service.post(snapshots[i].clone()).await;
@@ -303,13 +240,7 @@ async fn each_field_of_a_room_is_what_the_newest_snapshot_that_has_it_says(db: P
         let room = service.data("/v1/rooms/r").await;
         let shown = ["name", "status", "unread_count", "agent_ids", "tags"]
             .map(|field| room[field].clone());
-        let expected = [
-            json!("two"),
-            json!("unassigned"),
-            json!(2),
-            json!(["a"]),
-            json!([]),
-        ];
+        let expected = [json!("two"), json!("unassigned"), json!(2), json!(["a"]), json!([])];
         assert_eq!(shown, expected, "{order:?}");
     }
 }
@@ -336,15 +267,8 @@ async fn a_status_never_goes_backwards(db: PgPool) {
             service.post(body.to_string()).await;
         }
         let message = service.data(&format!("/v1/messages/m{i}")).await;
-        let expected = if expected == "null" {
-            Value::Null
-        } else {
-            json!(expected)
-        };
+        let expected = if expected == "null" { Value::Null } else { json!(expected) };
         assert_eq!(message["status"], expected, "{statuses}");
     }
-    assert_eq!(
-        service.data("/v1/messages/m7").await["other_statuses"],
-        json!(["warning"])
-    );
+    assert_eq!(service.data("/v1/messages/m7").await["other_statuses"], json!(["warning"]));
 }

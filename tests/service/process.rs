@@ -31,40 +31,26 @@ struct Process {
 
 fn command(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Command {
     let mut command = Command::new(BINARY);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(settings)
-        .kill_on_drop(true);
+    command.args(arguments).env_clear().envs(settings).kill_on_drop(true);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 async fn run(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Output {
     let output = command(settings, arguments).output();
-    tokio::time::timeout(DEADLINE, output)
-        .await
-        .unwrap()
-        .unwrap()
+    tokio::time::timeout(DEADLINE, output).await.unwrap().unwrap()
 }
 
 impl Process {
     /// Starts the service and waits until it is ready.
     async fn start(mut settings: BTreeMap<String, String>) -> Self {
         settings.insert("RECEIVER__LOG__FORMAT".into(), "json".into());
-        let mut child = command(&settings, &[])
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        let mut child = command(&settings, &[]).stderr(Stdio::inherit()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut log = Vec::new();
         let ready = async {
             loop {
-                let line = lines
-                    .next_line()
-                    .await
-                    .unwrap()
-                    .expect("it ended before it was ready");
+                let line = lines.next_line().await.unwrap().expect("it ended before it was ready");
                 log.push(line.clone());
                 let line: Value = serde_json::from_str(&line).unwrap();
                 if let Some(listen) = line["http.listen"].as_str() {
@@ -82,38 +68,25 @@ impl Process {
             }
             log
         });
-        Self {
-            child,
-            url,
-            ops,
-            log,
-        }
+        Self { child, url, ops, log }
     }
 
     fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
-        let status = std::process::Command::new("kill")
-            .args([format!("-{name}"), id])
-            .status();
+        let status = std::process::Command::new("kill").args([format!("-{name}"), id]).status();
         assert!(status.unwrap().success());
     }
 
     /// Waits for the end: exit code and the whole log.
     async fn ended(mut self) -> (Option<i32>, Vec<String>) {
-        let status = tokio::time::timeout(DEADLINE, self.child.wait())
-            .await
-            .unwrap()
-            .unwrap();
+        let status = tokio::time::timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();
         (status.code(), self.log.await.unwrap())
     }
 }
 
 async fn post(client: &reqwest::Client, url: &str, body: Vec<u8>) -> reqwest::Result<StatusCode> {
     let url = format!("{url}/webhooks/qontak/{TOKEN}");
-    let request = client
-        .post(url)
-        .header("content-type", "application/json")
-        .body(body);
+    let request = client.post(url).header("content-type", "application/json").body(body);
     Ok(request.send().await?.status())
 }
 
@@ -162,22 +135,15 @@ async fn it_tells_whether_it_is_alive_and_ready(db: PgPool) {
     let mut settings = settings(&db.connect_options());
     let service = Process::start(settings.clone()).await;
     let get = async |path: &str| {
-        let answer = reqwest::get(format!("{}{path}", service.ops))
-            .await
-            .unwrap();
+        let answer = reqwest::get(format!("{}{path}", service.ops)).await.unwrap();
         (answer.status(), answer.text().await.unwrap())
     };
     assert_eq!(get("/livez").await.0, StatusCode::OK);
     let (status, body) = get("/readyz").await;
     assert_eq!(status, StatusCode::OK, "{body}");
-    post(&reqwest::Client::new(), &service.url, ALL[0].body())
-        .await
-        .unwrap();
+    post(&reqwest::Client::new(), &service.url, ALL[0].body()).await.unwrap();
     let (_, metrics) = get("/metrics").await;
-    assert!(
-        metrics.contains("events_total{outcome=\"applied\"} 1"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("events_total{outcome=\"applied\"} 1"), "{metrics}");
 
     let listen = service.ops.strip_prefix("http://").unwrap().to_owned();
     settings.insert("RECEIVER__OPS__LISTEN".into(), listen);
@@ -185,10 +151,7 @@ async fn it_tells_whether_it_is_alive_and_ready(db: PgPool) {
     let checked = run(&settings, &["check"]).await;
     let checked = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.contains("ok    schema     up to date"), "{checked}");
-    assert!(
-        checked.contains("ok    partitions there for today and tomorrow"),
-        "{checked}"
-    );
+    assert!(checked.contains("ok    partitions there for today and tomorrow"), "{checked}");
 
     let drop: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class where relname ~ '^event_[0-9]+$' order by 1",
@@ -221,44 +184,26 @@ async fn no_log_line_holds_anything_of_a_body_or_a_token(db: PgPool) {
     }
     let wrong = format!("{}/webhooks/qontak/wrong-token", service.url);
     client.post(wrong).body("{}").send().await.unwrap();
-    for path in [
-        "rooms",
-        "rooms?account_uniq_id=6281200010001",
-        "events",
-        "broadcasts",
-        "nothing",
-    ] {
+    for path in ["rooms", "rooms?account_uniq_id=6281200010001", "events", "broadcasts", "nothing"]
+    {
         let url = format!("{}/v1/{path}", service.url);
-        client
-            .get(url)
-            .bearer_auth(KEY_OF_ALL)
-            .send()
-            .await
-            .unwrap();
+        client.get(url).bearer_auth(KEY_OF_ALL).send().await.unwrap();
     }
     service.signal("TERM");
     let (_, log) = service.ended().await;
 
     assert!(secrets.len() > 60, "{secrets:?}");
     // One line per request that says what became of it.
-    let lines: Vec<Value> = log
-        .iter()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let requests: Vec<&Value> = lines
-        .iter()
-        .filter(|line| !line["http.status"].is_null())
-        .collect();
+    let lines: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let requests: Vec<&Value> =
+        lines.iter().filter(|line| !line["http.status"].is_null()).collect();
     assert_eq!(requests.len(), ALL.len() + 6);
     let first = requests[0];
     assert_eq!(first["http.route"], "/webhooks/qontak/{token}");
     assert_eq!(first["event.kind"], "receive_message_from_customer");
     assert_eq!(first["event.outcome"], "applied");
     assert_eq!(first["batch.size"], 1);
-    assert!(
-        first["event.id"].is_string() && first["request.id"].is_string(),
-        "{first}"
-    );
+    assert!(first["event.id"].is_string() && first["request.id"].is_string(), "{first}");
     assert!(first["duration_ms"].is_number(), "{first}");
     for secret in &secrets {
         for line in &log {
@@ -306,9 +251,9 @@ fn collect_secrets(value: &Value, secrets: &mut Vec<String>) {
                 }
             }
         }
-        Value::Array(elements) => elements
-            .iter()
-            .for_each(|element| collect_secrets(element, secrets)),
+        Value::Array(elements) => {
+            elements.iter().for_each(|element| collect_secrets(element, secrets))
+        }
         _ => {}
     }
 }
@@ -320,11 +265,7 @@ async fn a_wrong_setting_refuses_to_start_in_one_line(db: PgPool) {
         ("RECEIVER__WRITER__MAX_BTACH", "3", "max_btach"),
         ("RECEIVER__HTTP__LISTEN", "nowhere", "http.listen"),
         ("DATABASE_URL", "", "DATABASE_URL"),
-        (
-            "RECEIVER__ENDPOINT__QONTAK__TOKENS",
-            "short",
-            "endpoint.qontak.tokens",
-        ),
+        ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "short", "endpoint.qontak.tokens"),
         ("RECEIVER__LOG__FILTER", "a=b=c", "log.filter"),
     ];
     for (name, value, named) in cases {

@@ -28,14 +28,8 @@ async fn told(db: PgPool) -> (Service, Vec<String>) {
         service.post(fixture.body()).await;
     }
     let path = format!("/v1/events?subject_id={SITI}");
-    let id = service.data(&path).await[0]["event_id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let routes = ROUTES
-        .iter()
-        .map(|route| route.replace("EVENT", &id))
-        .collect();
+    let id = service.data(&path).await[0]["event_id"].as_str().unwrap().to_owned();
+    let routes = ROUTES.iter().map(|route| route.replace("EVENT", &id)).collect();
     (service, routes)
 }
 
@@ -43,9 +37,7 @@ async fn told(db: PgPool) -> (Service, Vec<String>) {
 async fn every_route_wants_a_key_that_may_read(db: PgPool) {
     let (service, routes) = told(db).await;
     for route in &routes {
-        let none = service
-            .send(Request::get(route).body(Body::empty()).unwrap())
-            .await;
+        let none = service.send(Request::get(route).body(Body::empty()).unwrap()).await;
         assert_eq!(none.status, StatusCode::UNAUTHORIZED, "{route}");
         assert_eq!(none.headers["www-authenticate"], "Bearer");
         assert_eq!(none.json()["error"]["code"], 401);
@@ -54,11 +46,7 @@ async fn every_route_wants_a_key_that_may_read(db: PgPool) {
         let unscoped = service.get_with(KEY_WITHOUT_SCOPE, route).await;
         assert_eq!(unscoped.status, StatusCode::FORBIDDEN, "{route}");
         for key in [KEY_OF_ALL, KEY_OF_ORGANIZATION] {
-            assert_eq!(
-                service.get_with(key, route).await.status,
-                StatusCode::OK,
-                "{route}"
-            );
+            assert_eq!(service.get_with(key, route).await.status, StatusCode::OK, "{route}");
         }
     }
 }
@@ -72,11 +60,7 @@ async fn a_key_sees_its_organisations_only(db: PgPool) {
             assert_eq!(answer.json()["data"], json!([]), "{route}");
         } else {
             assert_eq!(answer.status, StatusCode::NOT_FOUND, "{route}");
-            assert_eq!(
-                answer.json()["error"]["messages"],
-                json!(["not found"]),
-                "{route}"
-            );
+            assert_eq!(answer.json()["error"]["messages"], json!(["not found"]), "{route}");
         }
     }
     // Bodies that nobody could read belong to nobody: only a key for all sees them.
@@ -114,10 +98,7 @@ async fn what_is_not_there_is_a_404_in_qontaks_form(db: PgPool) {
 async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPool) {
     let (service, _) = told(db).await;
     let foreign = service.get("/v1/events?limit=1").await.json();
-    let foreign = foreign["meta"]["pagination"]["cursor"]["next"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let foreign = foreign["meta"]["pagination"]["cursor"]["next"].as_str().unwrap().to_owned();
     let cases = [
         ("limit=0", "limit: must be between 1 and 500"),
         ("limit=501", "limit: must be between 1 and 500"),
@@ -129,10 +110,7 @@ async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPoo
             "state=open",
             "state: unknown parameter; known are status, channel, agent, tag, account_uniq_id, limit, cursor",
         ),
-        (
-            "cursor=xyz",
-            "cursor: must be one that this list gave, with the same filters",
-        ),
+        ("cursor=xyz", "cursor: must be one that this list gave, with the same filters"),
         (
             &format!("cursor={foreign}"),
             "cursor: must be one that this list gave, with the same filters",
@@ -141,11 +119,7 @@ async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPoo
     for (query, message) in cases {
         let answer = service.get(&format!("/v1/rooms?{query}")).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
-        assert_eq!(
-            answer.json()["error"]["messages"],
-            json!([message]),
-            "{query}"
-        );
+        assert_eq!(answer.json()["error"]["messages"], json!([message]), "{query}");
     }
     let answer = service.get("/v1/events?outcome=lost&kind=x").await.json();
     assert_eq!(answer["error"]["messages"].as_array().unwrap().len(), 2);
@@ -154,12 +128,7 @@ async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPoo
 /// Walks a list to its end by `next`, and back by `prev`.
 async fn walk(service: &Service, path: &str, id: &str) -> (Vec<Value>, Vec<Value>) {
     let ids = |page: &Value| -> Vec<Value> {
-        page["data"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|row| row[id].clone())
-            .collect()
+        page["data"].as_array().unwrap().iter().map(|row| row[id].clone()).collect()
     };
     let mut page = service.get(path).await.json();
     let mut there = ids(&page);
@@ -186,11 +155,7 @@ async fn every_list_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
         ("/v1/rooms?limit=2", "id", 7),
         (&format!("/v1/rooms/{SITI}/messages?limit=3"), "id", 9),
         ("/v1/broadcasts?limit=1", "id", 2),
-        (
-            "/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/logs?limit=2",
-            "id",
-            5,
-        ),
+        ("/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/logs?limit=2", "id", 5),
         ("/v1/events?limit=7", "event_id", 45),
         ("/v1/events?limit=5&outcome=applied", "event_id", 37),
     ];
@@ -226,9 +191,7 @@ async fn filters_narrow_the_rooms(db: PgPool) {
 #[sqlx::test]
 async fn what_can_only_be_read_says_so(db: PgPool) {
     let service = Service::start(db).await;
-    let answer = service
-        .send(Request::post("/v1/rooms").body(Body::empty()).unwrap())
-        .await;
+    let answer = service.send(Request::post("/v1/rooms").body(Body::empty()).unwrap()).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(answer.headers["allow"], "GET, HEAD");
     assert_eq!(answer.json()["error"]["code"], 405);
@@ -238,19 +201,11 @@ async fn what_can_only_be_read_says_so(db: PgPool) {
 async fn a_page_is_stable_while_rows_arrive(db: PgPool) {
     let (service, _) = told(db).await;
     let first = service.get("/v1/events?limit=10").await.json();
-    let next = first["meta"]["pagination"]["cursor"]["next"]
-        .as_str()
-        .unwrap();
-    let before = service
-        .get(&format!("/v1/events?limit=10&cursor={next}"))
-        .await
-        .json();
+    let next = first["meta"]["pagination"]["cursor"]["next"].as_str().unwrap();
+    let before = service.get(&format!("/v1/events?limit=10&cursor={next}")).await.json();
     for i in 0..5 {
         service.post(format!("[{i}]")).await;
     }
-    let after = service
-        .get(&format!("/v1/events?limit=10&cursor={next}"))
-        .await
-        .json();
+    let after = service.get(&format!("/v1/events?limit=10&cursor={next}")).await.json();
     assert_eq!(before, after);
 }

@@ -49,18 +49,13 @@ async fn every_fixture_is_what_its_readme_says(db: PgPool) {
 async fn the_organisation_of_the_endpoint_serves_bodies_without_one(db: PgPool) {
     let service = Service::start(db).await;
     for file in ["01", "53"] {
-        service
-            .send(webhook(BOUND_TOKEN, fixtures::body(file)))
-            .await;
+        service.send(webhook(BOUND_TOKEN, fixtures::body(file))).await;
     }
     let organization = |path: &'static str| {
         let service = &service;
         async move { service.data(path).await["organization_id"].clone() }
     };
-    assert_eq!(
-        organization("/v1/rooms/room_tm0007").await,
-        BOUND_ORGANIZATION
-    );
+    assert_eq!(organization("/v1/rooms/room_tm0007").await, BOUND_ORGANIZATION);
     let message = "/v1/messages/1b6321cd-5091-4cd9-bd8b-91220cd20198";
     assert_eq!(organization(message).await, ORGANIZATION);
 }
@@ -88,10 +83,7 @@ async fn deliveries_racing_on_two_replicas_are_stored_once(db: PgPool) {
     let body = fixtures::body("07");
     let racing = (0..40).map(|i| replicas[i % 2].post(body.clone()));
     let answers = join_all(racing).await;
-    let firsts = answers
-        .iter()
-        .filter(|json| json["data"]["duplicate"] == false)
-        .count();
+    let firsts = answers.iter().filter(|json| json["data"]["duplicate"] == false).count();
     assert_eq!(firsts, 1, "{answers:?}");
     assert_eq!(replicas[0].data("/v1/events").await[0]["deliveries"], 40);
     assert_eq!(replicas[0].count("message").await, 1);
@@ -111,11 +103,7 @@ async fn join_all(
             }
             std::task::Poll::Pending => true,
         });
-        if calls.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+        if calls.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
     answers
@@ -124,11 +112,7 @@ async fn join_all(
 #[sqlx::test]
 async fn the_value_of_a_handshake_comes_back_unchanged(db: PgPool) {
     let service = Service::start(db).await;
-    for value in [
-        r#""<b>""#,
-        "123456789012345678901234567890",
-        r#"{"b":1.50,"a":[null]}"#,
-    ] {
+    for value in [r#""<b>""#, "123456789012345678901234567890", r#"{"b":1.50,"a":[null]}"#] {
         let body = format!("\u{feff}{{\"verify_info\":{value}}}");
         let answer = service.post(body).await;
         assert_eq!(answer.status, StatusCode::OK);
@@ -155,10 +139,7 @@ async fn json_that_the_parser_cannot_hold_is_quarantined(db: PgPool) {
     for body in [deep.as_str(), r#"{"id":"\ud83d"}"#, r#"{"id":1e999}"#] {
         let answer = service.post(body.to_owned()).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{body}");
-        let reason = answer.json()["data"]["reasons"][0]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let reason = answer.json()["data"]["reasons"][0].as_str().unwrap().to_owned();
         assert!(reason.starts_with("unparsable: "), "{reason}");
     }
 }
@@ -193,9 +174,7 @@ async fn what_is_not_json_is_refused_with_its_place_and_kept(db: PgPool) {
 async fn text_keeps_all_but_the_nul(db: PgPool) {
     let service = Service::start(db).await;
     service.post(fixtures::body("72")).await;
-    let message = service
-        .data("/v1/messages/63c8ad84-9a1b-404e-bba1-d30038595139")
-        .await;
+    let message = service.data("/v1/messages/63c8ad84-9a1b-404e-bba1-d30038595139").await;
     let sent: Value = serde_json::from_slice(&fixtures::body("72")).unwrap();
     let expected = sent["text"].as_str().unwrap().replace('\0', "");
     assert_eq!(message["text"], expected);
@@ -213,10 +192,8 @@ async fn an_odd_field_costs_that_field_only_and_is_listed(db: PgPool) {
         .iter()
         .map(|reason| reason.as_str().unwrap())
         .collect();
-    let fields: Vec<&str> = reasons
-        .iter()
-        .map(|reason| reason.split(':').next().unwrap())
-        .collect();
+    let fields: Vec<&str> =
+        reasons.iter().map(|reason| reason.split(':').next().unwrap()).collect();
     let mut sorted = fields.clone();
     sorted.sort_unstable();
     let expected = [
@@ -230,21 +207,14 @@ async fn an_odd_field_costs_that_field_only_and_is_listed(db: PgPool) {
         "sender",
     ];
     assert_eq!(sorted, expected, "{reasons:?}");
-    assert!(
-        !reasons.iter().any(|reason| reason.contains("kemarin")),
-        "{reasons:?}"
-    );
+    assert!(!reasons.iter().any(|reason| reason.contains("kemarin")), "{reasons:?}");
 
-    let message = service
-        .data("/v1/messages/856c3ea9-7361-4920-8c4c-c3434e062283")
-        .await;
+    let message = service.data("/v1/messages/856c3ea9-7361-4920-8c4c-c3434e062283").await;
     assert_eq!(message["is_campaign"], false);
     assert_eq!(message["created_at"], Value::Null);
     assert_eq!(message["reply"], "");
     assert_eq!(message["status_times"]["created"]["source"], "received");
-    let room = service
-        .data("/v1/rooms/214af3d9-cc48-4b48-928d-f53813a901f9")
-        .await;
+    let room = service.data("/v1/rooms/214af3d9-cc48-4b48-928d-f53813a901f9").await;
     assert_eq!(room["unread_count"], 3);
     assert_eq!(room["division_id"], "7");
     assert_eq!(room["avatar"], "https://cdn.example.com/assets/qi-user.png");
@@ -262,11 +232,9 @@ async fn an_edited_text_beats_an_unedited_one_that_comes_later(db: PgPool) {
         });
         body.to_string()
     };
-    for (text, is_edited, status) in [
-        ("z first", false, "created"),
-        ("edited", true, "sent"),
-        ("z first", false, "delivered"),
-    ] {
+    for (text, is_edited, status) in
+        [("z first", false, "created"), ("edited", true, "sent"), ("z first", false, "delivered")]
+    {
         service.post(message(text, is_edited, status)).await;
     }
     assert_eq!(service.data("/v1/messages/m").await["text"], "edited");

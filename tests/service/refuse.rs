@@ -52,9 +52,7 @@ impl axum::body::HttpBody for ChannelBody {
         mut self: std::pin::Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        self.0
-            .poll_recv(context)
-            .map(|part| part.map(|part| Ok(http_body::Frame::data(part))))
+        self.0.poll_recv(context).map(|part| part.map(|part| Ok(http_body::Frame::data(part))))
     }
 }
 
@@ -62,12 +60,8 @@ impl axum::body::HttpBody for ChannelBody {
 async fn a_wrong_token_is_answered_exactly_as_an_unknown_path(db: PgPool) {
     let service = Service::start(db).await;
     let mut answers = Vec::new();
-    for path in [
-        "/nowhere",
-        "/webhooks/qontak/wrong",
-        "/webhooks/qontak/%ff",
-        "/webhooks/qontak/",
-    ] {
+    for path in ["/nowhere", "/webhooks/qontak/wrong", "/webhooks/qontak/%ff", "/webhooks/qontak/"]
+    {
         for method in [Method::POST, Method::GET, Method::PUT, Method::OPTIONS] {
             let request = Request::builder()
                 .method(method)
@@ -90,9 +84,7 @@ async fn a_wrong_token_is_answered_exactly_as_an_unknown_path(db: PgPool) {
 async fn who_knows_a_token_learns_that_it_must_be_post(db: PgPool) {
     let service = Service::start(db).await;
     for method in [Method::GET, Method::HEAD, Method::PUT] {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/webhooks/qontak/{TOKEN}"));
+        let request = Request::builder().method(method).uri(format!("/webhooks/qontak/{TOKEN}"));
         let answer = service.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(answer.headers["allow"], "POST");
@@ -116,9 +108,7 @@ async fn a_body_over_the_limit_is_refused_however_it_comes(db: PgPool) {
     assert!(bomb.len() < 12_000);
     for bytes in [bomb, gzip(&vec![b' '; 4001])] {
         let mut request = webhook(TOKEN, bytes);
-        request
-            .headers_mut()
-            .insert("content-encoding", "gzip".parse().unwrap());
+        request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
         let answer = service.send(request).await;
         assert_refusal(&answer, StatusCode::PAYLOAD_TOO_LARGE, message);
     }
@@ -129,26 +119,16 @@ async fn a_body_over_the_limit_is_refused_however_it_comes(db: PgPool) {
 async fn a_compressed_body_is_the_same_event_as_a_plain_one(db: PgPool) {
     let service = Service::start(db).await;
     let mut request = webhook(TOKEN, gzip(&fixtures::body("01")));
-    request
-        .headers_mut()
-        .insert("content-encoding", "gzip".parse().unwrap());
-    assert_eq!(
-        service.send(request).await.json()["data"]["outcome"],
-        "applied"
-    );
-    assert_eq!(
-        service.post(fixtures::body("01")).await.json()["data"]["duplicate"],
-        true
-    );
+    request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    assert_eq!(service.send(request).await.json()["data"]["outcome"], "applied");
+    assert_eq!(service.post(fixtures::body("01")).await.json()["data"]["duplicate"], true);
 }
 
 #[sqlx::test]
 async fn a_body_that_only_claims_to_be_compressed_is_malformed(db: PgPool) {
     let service = Service::start(db).await;
     let mut request = webhook(TOKEN, gzip(&fixtures::body("01"))[..200].to_vec());
-    request
-        .headers_mut()
-        .insert("content-encoding", "gzip".parse().unwrap());
+    request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
     let answer = service.send(request).await;
     assert_refusal(&answer, StatusCode::BAD_REQUEST, "not UTF-8");
     assert_eq!(service.count("event").await, 1);
@@ -160,63 +140,34 @@ async fn a_slow_body_is_refused_in_time(db: PgPool) {
     let service = Service::start_with(db, &limit).await;
     let slow = chunked(50, b" ".to_vec(), Duration::from_millis(200));
     let answer = service.send(webhook(TOKEN, slow)).await;
-    assert_refusal(
-        &answer,
-        StatusCode::REQUEST_TIMEOUT,
-        "not complete after 1 s",
-    );
+    assert_refusal(&answer, StatusCode::REQUEST_TIMEOUT, "not complete after 1 s");
 }
 
 #[sqlx::test]
 async fn only_what_is_clearly_not_json_is_refused_for_its_type(db: PgPool) {
     let service = Service::start(db).await;
-    for content_type in [
-        "image/png",
-        "multipart/form-data; boundary=x",
-        "text/xml",
-        "text/html",
-    ] {
+    for content_type in ["image/png", "multipart/form-data; boundary=x", "text/xml", "text/html"] {
         let mut request = webhook(TOKEN, "{}");
-        request
-            .headers_mut()
-            .insert("content-type", content_type.parse().unwrap());
+        request.headers_mut().insert("content-type", content_type.parse().unwrap());
         let answer = service.send(request).await;
-        assert_refusal(
-            &answer,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "application/json",
-        );
+        assert_refusal(&answer, StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json");
     }
-    for content_type in [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "",
-        "application/json; charset=utf-8",
-    ] {
+    for content_type in
+        ["text/plain", "application/x-www-form-urlencoded", "", "application/json; charset=utf-8"]
+    {
         let mut request = webhook(TOKEN, fixtures::body("01"));
-        request
-            .headers_mut()
-            .insert("content-type", content_type.parse().unwrap());
-        assert_eq!(
-            service.send(request).await.status,
-            StatusCode::OK,
-            "{content_type}"
-        );
+        request.headers_mut().insert("content-type", content_type.parse().unwrap());
+        assert_eq!(service.send(request).await.status, StatusCode::OK, "{content_type}");
     }
     let mut request = webhook(TOKEN, "{}");
-    request
-        .headers_mut()
-        .insert("content-encoding", "br".parse().unwrap());
+    request.headers_mut().insert("content-encoding", "br".parse().unwrap());
     let answer = service.send(request).await;
     assert_refusal(&answer, StatusCode::UNSUPPORTED_MEDIA_TYPE, "gzip");
 }
 
 #[sqlx::test]
 async fn a_database_that_is_away_is_a_503_with_a_time_to_come_back(db: PgPool) {
-    let elsewhere = [(
-        "DATABASE_URL",
-        "postgres://localhost:1/nowhere?sslmode=disable",
-    )];
+    let elsewhere = [("DATABASE_URL", "postgres://localhost:1/nowhere?sslmode=disable")];
     let service = Service::start_with(db, &elsewhere).await;
     let answer = service.post(fixtures::body("01")).await;
     assert_refusal(&answer, StatusCode::SERVICE_UNAVAILABLE, "try again later");
@@ -228,10 +179,8 @@ async fn a_database_that_is_away_is_a_503_with_a_time_to_come_back(db: PgPool) {
 
 #[sqlx::test]
 async fn a_full_queue_is_a_503_at_once_and_a_slow_commit_soon_after(db: PgPool) {
-    let settings = [
-        ("RECEIVER__WRITER__MAX_QUEUE_BYTES", "5000"),
-        ("RECEIVER__WRITER__ANSWER_TIMEOUT", "1s"),
-    ];
+    let settings =
+        [("RECEIVER__WRITER__MAX_QUEUE_BYTES", "5000"), ("RECEIVER__WRITER__ANSWER_TIMEOUT", "1s")];
     let service = Service::start_with(db.clone(), &settings).await;
     let mut blocking = db.begin().await.unwrap();
     sqlx::raw_sql("lock table event in access exclusive mode")

@@ -25,9 +25,7 @@ async fn an_event_that_the_database_refuses_is_quarantined_and_costs_its_neighbo
 ) {
     // One writer, held up by a lock, so that all events meet in one batch.
     let service = Service::start_with(db.clone(), &[("RECEIVER__WRITER__TASKS", "1")]).await;
-    service
-        .execute("alter table message add constraint poison check (text <> 'poison')")
-        .await;
+    service.execute("alter table message add constraint poison check (text <> 'poison')").await;
     let mut blocking = db.begin().await.unwrap();
     sqlx::raw_sql("lock table event in access exclusive mode")
         .execute(&mut *blocking)
@@ -37,9 +35,8 @@ async fn an_event_that_the_database_refuses_is_quarantined_and_costs_its_neighbo
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         blocking.rollback().await.unwrap();
     };
-    let bodies: Vec<String> = (0..64)
-        .map(|i| message(i, if i == 37 { "poison" } else { "fine" }))
-        .collect();
+    let bodies: Vec<String> =
+        (0..64).map(|i| message(i, if i == 37 { "poison" } else { "fine" })).collect();
     let posting = async {
         let mut posting = tokio::task::JoinSet::new();
         let service = std::sync::Arc::new(service);
@@ -73,10 +70,7 @@ async fn a_missing_partition_is_made_when_an_event_needs_it(db: PgPool) {
     );
     let today = today.fetch_one(&service.db).await.unwrap();
     service.execute(&format!("drop table {today}")).await;
-    assert_eq!(
-        service.post(message(1, "halo")).await.status,
-        StatusCode::OK
-    );
+    assert_eq!(service.post(message(1, "halo")).await.status, StatusCode::OK);
     assert_eq!(service.count(&today).await, 1);
 }
 
@@ -86,9 +80,7 @@ async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
     service.post(message(1, "halo")).await;
     let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
     let old = [day("2025-06-01"), day("2025-06-02"), day("2025-06-03")];
-    partition::create(&service.db, old.into_iter())
-        .await
-        .unwrap();
+    partition::create(&service.db, old.into_iter()).await.unwrap();
     let dropped = partition::drop_before(&service.db, old[2]).await.unwrap();
     assert_eq!(dropped, old[..2]);
     let days = partition::list(&service.db).await.unwrap();
@@ -108,9 +100,7 @@ async fn the_same_bytes_on_another_day_are_stored_again_and_change_nothing(db: P
     tell().await;
     let expected = service.state().await;
     // As if all of it had come the day before.
-    service
-        .execute("update event set dedup_key = sha256(dedup_key)")
-        .await;
+    service.execute("update event set dedup_key = sha256(dedup_key)").await;
     tell().await;
     assert_eq!(service.count("event").await, 90);
     assert_eq!(service.state().await, expected);
@@ -158,9 +148,7 @@ async fn a_body_without_a_clock_may_come_again_later(db: PgPool) {
     let first = post().await;
     assert_eq!(post().await["duplicate"], true);
     // As if the first had come the window before.
-    service
-        .execute("update event set dedup_key = sha256(dedup_key)")
-        .await;
+    service.execute("update event set dedup_key = sha256(dedup_key)").await;
     let second: Value = post().await;
     assert_eq!(second["duplicate"], false);
     assert_ne!(first["event_id"], second["event_id"]);

@@ -35,9 +35,7 @@ pub fn broadcast_log(
     if let Some(response) = body.object("messages_response") {
         read_response(&response, &mut log, origin.received_at);
     }
-    log.error_code = log
-        .error_code
-        .or_else(|| code_in_text(log.error_message.as_deref()?));
+    log.error_code = log.error_code.or_else(|| code_in_text(log.error_message.as_deref()?));
     let broadcast = log.broadcast_id.as_ref().map(|broadcast_id| Broadcast {
         organization_id: log.organization_id.clone(),
         broadcast_id: broadcast_id.clone(),
@@ -67,44 +65,26 @@ fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Tim
     log.failed_at = said_at("failed");
 
     for name in ["sent", "delivered", "read"] {
-        let Some(status) = response
-            .object(name)
-            .and_then(|part| part.first("statuses"))
-        else {
+        let Some(status) = response.object(name).and_then(|part| part.first("statuses")) else {
             continue;
         };
         if let Some(pricing) = status.object("pricing") {
             log.billable = log.billable.or_else(|| pricing.boolean("billable"));
-            log.pricing_category = log
-                .pricing_category
-                .take()
-                .or_else(|| pricing.word("category"));
-            log.pricing_model = log
-                .pricing_model
-                .take()
-                .or_else(|| pricing.word("pricing_model"));
+            log.pricing_category = log.pricing_category.take().or_else(|| pricing.word("category"));
+            log.pricing_model = log.pricing_model.take().or_else(|| pricing.word("pricing_model"));
         }
         if let Some(conversation) = status.object("conversation") {
             log.conversation_id = log.conversation_id.take().or_else(|| conversation.id("id"));
-            log.conversation_origin = log.conversation_origin.take().or_else(|| {
-                conversation
-                    .object("origin")
-                    .and_then(|origin| origin.word("type"))
-            });
+            log.conversation_origin = log
+                .conversation_origin
+                .take()
+                .or_else(|| conversation.object("origin").and_then(|origin| origin.word("type")));
         }
     }
 
     // `code` beside `errors` is like an HTTP status; WhatsApp's own code is inside.
-    let failed = || {
-        response
-            .object("failed")?
-            .first("statuses")?
-            .first("errors")
-    };
-    let error = response
-        .first("errors")
-        .or_else(failed)
-        .or_else(|| response.object("error"));
+    let failed = || response.object("failed")?.first("statuses")?.first("errors");
+    let error = response.first("errors").or_else(failed).or_else(|| response.object("error"));
     if let Some(error) = error {
         log.error_code = error.integer("code");
         log.error_title = error.said("title").or_else(|| error.said("message"));

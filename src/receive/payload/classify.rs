@@ -19,16 +19,13 @@ pub struct Class {
 /// Classifies a body that is an object and no handshake.
 pub fn classify(body: &Fields<'_>) -> Class {
     let name = name(body);
-    let kind = match &name {
-        Some(name) => Some(Kind::from_name(name).unwrap_or_else(|| {
-            if is_flat_room(body) {
-                Kind::RoomUpdated
-            } else {
-                Kind::Unknown
-            }
-        })),
-        None => shape(body),
-    };
+    let kind =
+        match &name {
+            Some(name) => Some(Kind::from_name(name).unwrap_or_else(|| {
+                if is_flat_room(body) { Kind::RoomUpdated } else { Kind::Unknown }
+            })),
+            None => shape(body),
+        };
     Class { kind, name }
 }
 
@@ -57,11 +54,7 @@ fn name(body: &Fields<'_>) -> Option<String> {
 fn shape(body: &Fields<'_>) -> Option<Kind> {
     let any_of = |keys: [&str; 3]| keys.iter().any(|key| body.has(key));
     if body.id("messages_broadcast_id").is_some()
-        && any_of([
-            "whatsapp_message_id",
-            "contact_phone_number",
-            "messages_response",
-        ])
+        && any_of(["whatsapp_message_id", "contact_phone_number", "messages_response"])
     {
         return Some(Kind::BroadcastLogStatus);
     }
@@ -108,10 +101,7 @@ mod tests {
             "data_event": " Status_Message ", "event_type": "room_resolved", "data": {},
             "id": "1", "channel": "wa", "channel_integration_id": "2",
         });
-        assert_eq!(
-            class(&body),
-            (Some("status_message"), Some(" Status_Message ".into()))
-        );
+        assert_eq!(class(&body), (Some("status_message"), Some(" Status_Message ".into())));
     }
 
     #[test]
@@ -124,10 +114,7 @@ mod tests {
     #[test]
     fn service_and_event_make_a_name() {
         let body = json!({"service_name": "room", "event_name": "resolved", "room": {"id": "r"}});
-        assert_eq!(
-            class(&body),
-            (Some("room_resolved"), Some("room_resolved".into()))
-        );
+        assert_eq!(class(&body), (Some("room_resolved"), Some("room_resolved".into())));
     }
 
     #[test]
@@ -145,10 +132,7 @@ mod tests {
             "data_event": "add_agent", "id": "r", "channel": "wa",
             "type": "Models::CustomerServiceRoom",
         });
-        assert_eq!(
-            class(&body),
-            (Some("room_updated"), Some("add_agent".into()))
-        );
+        assert_eq!(class(&body), (Some("room_updated"), Some("add_agent".into())));
         let message = json!({"data_event": "add_agent", "id": "m", "channel": "wa",
             "type": "Models::CustomerServiceRoom", "room_id": "r"});
         assert_eq!(class(&message).0, Some("unknown"));
@@ -158,14 +142,8 @@ mod tests {
     fn bodies_without_any_name_are_told_by_their_shape() {
         let message = |status: Value, participant: &str| json!({"id": "m", "room_id": "r", "status": status, "participant_type": participant});
         let cases = [
-            (
-                message(json!("created"), "customer"),
-                Some("receive_message_from_customer"),
-            ),
-            (
-                message(json!(null), "bot"),
-                Some("receive_message_from_agent"),
-            ),
+            (message(json!("created"), "customer"), Some("receive_message_from_customer")),
+            (message(json!(null), "bot"), Some("receive_message_from_agent")),
             (message(json!("read"), "agent"), Some("status_message")),
             (message(json!("created"), "ghost"), Some("status_message")),
             (

@@ -22,10 +22,7 @@ pub struct Notes {
 impl Notes {
     /// No notes yet on a body received at `received_at`.
     pub fn new(received_at: Timestamp) -> Self {
-        Self {
-            received_at,
-            reasons: RefCell::default(),
-        }
+        Self { received_at, reasons: RefCell::default() }
     }
 
     /// Everything noted, each once, in the order of reading.
@@ -45,11 +42,7 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The fields of the body itself.
     pub fn of_body(object: &'a Map<String, Value>, notes: &'a Notes) -> Self {
-        Self {
-            object,
-            path: String::new(),
-            notes,
-        }
+        Self { object, path: String::new(), notes }
     }
 
     /// Whether the key is there, with whatever value.
@@ -65,10 +58,8 @@ impl<'a> Fields<'a> {
             other => return self.note(key, "an id", other),
         };
         if id.len() > MAX_ID_BYTES {
-            let reason = format!(
-                "{}{key}: expected an id of at most {MAX_ID_BYTES} bytes",
-                self.path
-            );
+            let reason =
+                format!("{}{key}: expected an id of at most {MAX_ID_BYTES} bytes", self.path);
             self.push(reason);
             return None;
         }
@@ -147,11 +138,7 @@ impl<'a> Fields<'a> {
         match self.value(key)? {
             Value::Object(object) => {
                 let path = format!("{}{key}.", self.path);
-                Some(Self {
-                    object,
-                    path,
-                    notes: self.notes,
-                })
+                Some(Self { object, path, notes: self.notes })
             }
             other => self.note(key, "an object", other),
         }
@@ -163,11 +150,7 @@ impl<'a> Fields<'a> {
             Value::Array(elements) => match elements.first()? {
                 Value::Object(object) => {
                     let path = format!("{}{key}[0].", self.path);
-                    Some(Fields {
-                        object,
-                        path,
-                        notes: self.notes,
-                    })
+                    Some(Fields { object, path, notes: self.notes })
                 }
                 other => self.note(key, "an array of objects", other),
             },
@@ -263,12 +246,7 @@ mod tests {
     fn what_is_written_in_another_type_is_read_as_meant() {
         let body = json!({"id": 7, "count": "3", "flag": "false", "at": 1_749_690_003});
         let (values, notes) = read(&body, |fields| {
-            (
-                fields.id("id"),
-                fields.integer("count"),
-                fields.boolean("flag"),
-                fields.time("at"),
-            )
+            (fields.id("id"), fields.integer("count"), fields.boolean("flag"), fields.time("at"))
         });
         let at = Timestamp::parse("2025-06-12T01:00:03Z");
         assert_eq!(values, (Some("7".to_owned()), Some(3), Some(false), at));

@@ -32,14 +32,11 @@ pub fn message(
     }
     if let Some(room) = room {
         message.channel = message.channel.or_else(|| room.word("channel"));
-        message.channel_integration_id = message
-            .channel_integration_id
-            .or_else(|| room.id("channel_integration_id"));
+        message.channel_integration_id =
+            message.channel_integration_id.or_else(|| room.id("channel_integration_id"));
     }
     let broadcast = campaign(body, &message);
-    message.broadcast_id = broadcast
-        .as_ref()
-        .map(|broadcast| broadcast.broadcast_id.clone());
+    message.broadcast_id = broadcast.as_ref().map(|broadcast| broadcast.broadcast_id.clone());
     let sender = sender(body, &message, origin);
     (message, sender, broadcast)
 }
@@ -56,16 +53,15 @@ pub fn embedded_message(room: &Fields<'_>, room_id: &str, origin: &Origin<'_>) -
 /// Who wrote it: `customer`, `agent` or `bot`. It stands beside the sender, not in it.
 pub fn participant_type(body: &Fields<'_>) -> Option<String> {
     let said = body.word("participant_type");
-    said.map(|said| said.trim().to_ascii_lowercase())
-        .or_else(|| {
-            let derived = match body.word("sender_type")?.trim() {
-                "Models::Contact" => "customer",
-                "Models::User" => "agent",
-                "Models::SystemAccount" => "bot",
-                _ => return None,
-            };
-            Some(derived.to_owned())
-        })
+    said.map(|said| said.trim().to_ascii_lowercase()).or_else(|| {
+        let derived = match body.word("sender_type")?.trim() {
+            "Models::Contact" => "customer",
+            "Models::User" => "agent",
+            "Models::SystemAccount" => "bot",
+            _ => return None,
+        };
+        Some(derived.to_owned())
+    })
 }
 
 fn fields(body: &Fields<'_>, message_id: String, origin: &Origin<'_>) -> Message {
@@ -75,11 +71,7 @@ fn fields(body: &Fields<'_>, message_id: String, origin: &Origin<'_>) -> Message
     }
     let participant_type = participant_type(body);
     let is_incoming = participant_type.as_deref() == Some("customer");
-    let channel_at = || {
-        body.object("raw_message")?
-            .first("messages")?
-            .time("timestamp")
-    };
+    let channel_at = || body.object("raw_message")?.first("messages")?.time("timestamp");
     Message {
         organization_id: origin.organization_id.to_owned(),
         message_id,

@@ -80,9 +80,7 @@ pub fn snapshot(fields: &Fields<'_>, room_id: &str, origin: &Origin<'_>) -> Room
         (one, None) | (None, one) => (one, one),
         (one, other) => (one.min(other), one.max(other)),
     };
-    let status = fields
-        .word("status")
-        .map(|status| status.trim().to_ascii_lowercase());
+    let status = fields.word("status").map(|status| status.trim().to_ascii_lowercase());
     Room {
         organization_id: origin.organization_id.to_owned(),
         room_id: room_id.to_owned(),
@@ -142,11 +140,7 @@ pub fn resolution(
     origin: &Origin<'_>,
 ) {
     // The wrapper's own time, in the shape with `service_name`.
-    let wrapper_at = || {
-        body.has("service_name")
-            .then(|| body.time("created_at"))
-            .flatten()
-    };
+    let wrapper_at = || body.has("service_name").then(|| body.time("created_at")).flatten();
     match reference {
         Reference::Snapshot(..) => {
             room.status.get_or_insert_with(|| "resolved".to_owned());
@@ -162,9 +156,7 @@ pub fn resolution(
             let at = fields.time("resolved_at").or_else(wrapper_at);
             room.status = Some("resolved".to_owned());
             room.resolved_at = at.or(Some(room.received_at));
-            room.resolved_by_id = fields
-                .id("resolved_by_id")
-                .or_else(|| fields.id("resolved_by"));
+            room.resolved_by_id = fields.id("resolved_by_id").or_else(|| fields.id("resolved_by"));
             room.clock = room.resolved_at;
             room.key = key(room.clock, room.clock, room.status.as_deref(), origin);
         }
@@ -181,10 +173,7 @@ pub fn life(
 ) -> Option<RoomEvent> {
     let clock = || room.and_then(|room| room.clock);
     let (r#type, at) = match kind {
-        Kind::RoomCreated => (
-            "created",
-            room.and_then(|room| room.created_at).or_else(clock),
-        ),
+        Kind::RoomCreated => ("created", room.and_then(|room| room.created_at).or_else(clock)),
         Kind::RoomResolved => ("resolved", room.and_then(|room| room.resolved_at)),
         Kind::AgentAssignedToRoom => ("assigned", clock()),
         Kind::AgentUnassignedFromRoom => ("unassigned", clock()),
@@ -192,13 +181,7 @@ pub fn life(
         _ => return None,
     };
     // Without a snapshot the only clock is the body's own, if it has one.
-    let at = at.or_else(|| {
-        if room.is_none() {
-            body.time("created_at")
-        } else {
-            None
-        }
-    });
+    let at = at.or_else(|| if room.is_none() { body.time("created_at") } else { None });
     // Where nothing else says when, the resolve time is the time of receipt, which differs
     // between copies: then the body tells them apart.
     let said_at = at.filter(|at| *at != origin.received_at);
@@ -227,14 +210,9 @@ fn actor(kind: Kind, room: Option<&Room>, body: &Fields<'_>) -> (Option<String>,
         Kind::RoomCreated => (None, None),
         _ => {
             if let Some(agent) = body.object("agent") {
-                return (
-                    agent.id("id"),
-                    agent.word("full_name").or_else(|| agent.word("name")),
-                );
+                return (agent.id("id"), agent.word("full_name").or_else(|| agent.word("name")));
             }
-            let name = body
-                .object("profile")
-                .and_then(|profile| profile.word("name"));
+            let name = body.object("profile").and_then(|profile| profile.word("name"));
             (body.id("contact_able_id"), name)
         }
     }
