@@ -1,0 +1,18 @@
+# What there is to do here. How it is done is in scripts/.
+.DEFAULT_GOAL := help
+.PHONY: run test check prepare help
+
+run: ## run the service with a PostgreSQL of its own, until Ctrl-C
+	@scripts/run.sh
+
+test: ## run the tests against a PostgreSQL of their own
+	@scripts/test.sh
+
+check: ## what must hold beside the tests: format, lints, queries, licences, docs
+	@scripts/check.sh
+
+prepare: ## renew .sqlx/, which builds need, after a query or a migration changed
+	@scripts/prepare.sh -- --all-targets
+
+help: ## show this
+	@sed -n 's/^\([a-z]*\): *## */  make \1	/p' $(MAKEFILE_LIST)

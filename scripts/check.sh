@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# What must hold beside the tests, the quickest first. Stops at the first that does not.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export SQLX_OFFLINE=true
+export PATH=$PWD/target/tools/bin:$PATH
+
+step() {
+    printf '\n== %s\n' "$*"
+    "$@"
+}
+
+step cargo fmt --check
+step cargo clippy --all-targets --locked -- -D warnings
+step scripts/prepare.sh --check -- --all-targets
+
+[[ $(cargo deny --version 2>/dev/null) == *' 0.20.'* ]] \
+    || step cargo install cargo-deny --version 0.20.2 --locked --debug --root target/tools
+if cargo deny fetch db >/dev/null 2>&1; then
+    step cargo deny check
+else
+    printf '\n== the advisories cannot be fetched, so they are not looked at\n'
+    step cargo deny check bans licenses sources
+fi
+
+RUSTDOCFLAGS='-D warnings' step cargo doc --no-deps --locked

@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+# Runs the service from this checkout, with a PostgreSQL of its own in .data/, until
+# Ctrl-C. What it needs to be told is taken from the environment where it is set there
+# (RECEIVER__…, API_KEY), else made up once and kept in .data/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+postgres=.data/postgres
+child=
+stopping=
+
+say() { printf 'run.sh: %s\n' "$*" >&2; }
+die() { say "$@"; exit 1; }
+
+# --- its processes --------------------------------------------------------------
+
+# A process group of its own keeps Ctrl-C from it: we end things one after the other.
+start() {
+    set -m
+    "$@" </dev/null &
+    child=$!
+    set +m
+}
+
+# shellcheck disable=SC2317 # The trap calls it.
+finish() {
+    local code=$? ended=0
+    trap '' INT TERM HUP
+    if [[ -n $child ]] && kill -TERM -- "-$child" 2>/dev/null; then
+        # It ends by itself, unless something is wrong with it.
+        for ((tenths = 0; tenths < 300; tenths++)); do
+            kill -0 "$child" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL -- "-$child" 2>/dev/null || true
+        wait "$child" || ended=$?
+        [[ -z $stopping ]] || code=$ended
+    fi
+    # Only now: the service has to write down what it has taken.
+    scripts/postgres.sh stop "$postgres" || code=1
+    exit "$code"
+}
+
+# --- its addresses --------------------------------------------------------------
+
+# Where a program on this machine reaches what listens on $1.
+reachable() {
+    local address=${1/#0.0.0.0:/127.0.0.1:}
+    echo "${address/#\[::\]:/[::1]:}"
+}
+
+connect() {
+    local address host
+    address=$(reachable "$1")
+    host=${address%:*} host=${host#[} host=${host%]}
+    exec 3<>"/dev/tcp/$host/${address##*:}"
+}
+
+taken() { (connect "$1") 2>/dev/null; }
+
+ready() {
+    (
+        connect "$1" || exit 1
+        printf 'GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+        read -r _ status _ <&3
+        cat <&3 >/dev/null
+        [[ $status == 200 ]]
+    ) 2>/dev/null
+}
+
+# What to listen on: as it was given, or a usual port of this machine. A free port
+# stands in for port 0 and for a usual port that is taken. $3 is not free.
+choose() {
+    local host=127.0.0.1 port=$2
+    if [[ -n $1 ]]; then
+        host=${1%:*} port=${1##*:}
+        [[ $port == 0 ]] || { echo "$1"; return; }
+    fi
+    while [[ $port == 0 || $host:$port == "$3" ]] || taken "$host:$port"; do
+        # Below those that systems use for outgoing connections.
+        port=$((20000 + RANDOM % 10000))
+    done
+    echo "$host:$port"
+}
+
+# --- its secrets ----------------------------------------------------------------
+
+# Prints what the file $1 holds, after filling it at random if there is none.
+kept() {
+    [[ -s $1 ]] || (umask 077 && head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n' >"$1")
+    cat "$1"
+}
+
+sha256() {
+    if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -c 1-64
+}
+
+# --- all of it ------------------------------------------------------------------
+
+mkdir -p .data
+if command -v flock >/dev/null; then
+    # The service holds it too, so one that outlived this script is noticed.
+    exec 8>>.data/lock
+    flock -n 8 || die "it runs already in this checkout: end that first (process $(cat .data/lock))"
+fi
+echo $$ >.data/lock
+trap finish EXIT
+trap 'stopping=yes; exit 0' INT TERM HUP
+
+scripts/postgres.sh start "$postgres" receiver 8>&-
+start env SQLX_OFFLINE=true cargo build --release --locked
+wait "$child"
+child=
+
+tokens=${RECEIVER__ENDPOINT__QONTAK__TOKENS:-$(kept .data/webhook-token)}
+if [[ -z ${API_KEY:-} && -n ${RECEIVER__KEY__LOCAL__SHA256:-} ]]; then
+    key='(the one whose SHA-256 is in RECEIVER__KEY__LOCAL__SHA256)'
+    bearer=\$API_KEY
+else
+    key=${API_KEY:-$(kept .data/api-key)}
+    bearer=$key
+    RECEIVER__KEY__LOCAL__SHA256=$(printf %s "$key" | sha256)
+fi
+
+# Two that start at once must not choose the same port. /tmp is there for everyone.
+exec 9</tmp
+! command -v flock >/dev/null || flock -w 30 9 || true
+http=$(choose "${RECEIVER__HTTP__LISTEN:-}" 8080 '')
+ops=$(choose "${RECEIVER__OPS__LISTEN:-}" 9090 "$http")
+
+# No other database is touched, whatever the environment says.
+unset DATABASE_URL_FILE "${!RECEIVER__DATABASE__URL@}"
+export DATABASE_URL
+DATABASE_URL=$(scripts/postgres.sh url "$postgres" receiver)
+export RECEIVER__HTTP__LISTEN=$http
+export RECEIVER__OPS__LISTEN=$ops
+export RECEIVER__ENDPOINT__QONTAK__TOKENS=$tokens
+export RECEIVER__KEY__LOCAL__SHA256
+export RECEIVER__KEY__LOCAL__SCOPES=${RECEIVER__KEY__LOCAL__SCOPES:-read}
+export RECEIVER__KEY__LOCAL__ORGANIZATIONS=${RECEIVER__KEY__LOCAL__ORGANIZATIONS:-*}
+export RECEIVER__LOG__FORMAT=${RECEIVER__LOG__FORMAT:-text}
+
+start "${CARGO_TARGET_DIR:-target}/release/qontak-receiver" serve 9<&-
+echo "$$, $child" >.data/lock
+until ready "$ops"; do
+    if ! kill -0 "$child" 2>/dev/null; then
+        code=0
+        wait "$child" || code=$?
+        child=
+        die "the service ended with code $code before it was ready; its last lines are above"
+    fi
+    sleep 0.1
+done
+exec 9<&-
+
+api=http://$(reachable "$http")
+webhook=$api/webhooks/qontak/${tokens%%,*}
+printf '%-9s%s\n' \
+    webhook "$webhook" \
+    api "$api" \
+    key "$key" \
+    ops "http://$(reachable "$ops")" \
+    stop Ctrl-C
+cat <<LINES
+
+curl -H 'content-type: application/json' --data-binary @tests/fixtures/01-message-customer-text.json $webhook
+curl -H "authorization: Bearer $bearer" $api/v1/rooms
+LINES
+
+code=0
+wait "$child" || code=$?
+child=
+say "the service ended by itself, with code $code"
+exit $((code > 0 ? code : 1))
