@@ -90,44 +90,73 @@ async fn post(client: &reqwest::Client, url: &str, body: Vec<u8>) -> reqwest::Re
     Ok(request.send().await?.status())
 }
 
+/// Clients that post without pause until the service is gone, each event once; ids of those that
+/// were acknowledged.
+async fn post_until_gone(service: &Process, name: &'static str) -> JoinSet<Vec<String>> {
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let mut clients = JoinSet::new();
+    for client in 0..30 {
+        let (url, acknowledged) = (service.url.clone(), acknowledged.clone());
+        clients.spawn(async move {
+            let http = reqwest::Client::new();
+            let mut ids = Vec::new();
+            for i in 0.. {
+                let id = format!("{name}-{client}-{i}");
+                let body =
+                    format!(r#"{{"data_event":"status_message","id":"{id}","room_id":"{name}"}}"#);
+                match post(&http, &url, body.into_bytes()).await {
+                    Ok(StatusCode::OK) => {
+                        acknowledged.fetch_add(1, Ordering::Relaxed);
+                        ids.push(id);
+                    }
+                    // It is gone: the connection is refused, or closed before an answer.
+                    Err(_) => break,
+                    Ok(other) => panic!("{other}"),
+                }
+            }
+            ids
+        });
+    }
+    while acknowledged.load(Ordering::Relaxed) < 500 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    clients
+}
+
+async fn stored(db: &PgPool, name: &str) -> Vec<String> {
+    let sql = "select message_id from message where room_id = $1 order by message_id";
+    sqlx::query_scalar(sql).bind(name).fetch_all(db).await.unwrap()
+}
+
 #[sqlx::test(migrations = false)]
 async fn what_was_acknowledged_before_a_stop_is_stored_and_it_ends_well(db: PgPool) {
     for signal in ["TERM", "INT"] {
         let service = Process::start(settings(&db.connect_options())).await;
-        let acknowledged = Arc::new(AtomicUsize::new(0));
-        let mut clients = JoinSet::new();
-        for client in 0..30 {
-            let (url, acknowledged) = (service.url.clone(), acknowledged.clone());
-            clients.spawn(async move {
-                let http = reqwest::Client::new();
-                for i in 0.. {
-                    let body = format!(r#"{{"data_event":"{signal}","id":"{client}-{i}"}}"#);
-                    match post(&http, &url, body.into_bytes()).await {
-                        Ok(StatusCode::OK) => acknowledged.fetch_add(1, Ordering::Relaxed),
-                        // It stopped: the connection is refused, or closed before an answer.
-                        Err(_) => return,
-                        Ok(other) => panic!("{other}"),
-                    };
-                }
-            });
-        }
-        while acknowledged.load(Ordering::Relaxed) < 500 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let clients = post_until_gone(&service, signal).await;
         service.signal(signal);
         let (code, log) = service.ended().await;
         assert_eq!(code, Some(0), "{log:?}");
-        while let Some(client) = clients.join_next().await {
-            client.unwrap();
-        }
-        let stored: i64 = sqlx::query_scalar("select count(*) from event where name = $1")
-            .bind(signal)
-            .fetch_one(&db)
-            .await
-            .unwrap();
-        assert_eq!(stored as usize, acknowledged.load(Ordering::Relaxed));
         assert!(log.last().unwrap().contains("stopped"), "{log:?}");
+        let mut acknowledged = clients.join_all().await.concat();
+        acknowledged.sort();
+        // Not one more: whoever was stored was also told.
+        assert!(stored(&db, signal).await == acknowledged, "{signal}");
     }
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_was_acknowledged_before_a_kill_is_stored(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let clients = post_until_gone(&service, "KILL").await;
+    service.signal("KILL");
+    assert_eq!(service.ended().await.0, None);
+    let acknowledged = clients.join_all().await.concat();
+    let stored = stored(&db, "KILL").await;
+    for id in &acknowledged {
+        assert!(stored.binary_search(id).is_ok(), "{id} was acknowledged and is lost");
+    }
+    // At most one event a client was stored and could not be told any more.
+    assert!(stored.len() <= acknowledged.len() + 30, "{} {}", stored.len(), acknowledged.len());
 }
 
 #[sqlx::test(migrations = false)]
