@@ -344,6 +344,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_wins_over_the_defaults_and_the_environment_over_the_file() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let text = b"[writer]\nmax_batch = 5\ntasks = 6\n[endpoint.other]\n\
+            tokens = [\"a-token-of-the-file-of-settings\"]\n";
+        std::io::Write::write_all(&mut file, text).unwrap();
+        let environment =
+            [("DATABASE_URL", "postgres://localhost/receiver"), ("RECEIVER__WRITER__TASKS", "7")];
+        let owned = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = Config::read(Some(file.path()), owned.into()).unwrap();
+        assert_eq!((config.writer.max_batch, config.writer.tasks), (5, 7));
+        assert_eq!(config.endpoint["other"].tokens.len(), 1);
+    }
+
+    #[test]
     fn a_secret_may_be_given_as_a_file() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         std::io::Write::write_all(&mut file, b"a-token-in-a-file-of-lines\n").unwrap();

@@ -82,7 +82,7 @@ pub enum Unwritten {
 pub struct Writer {
     jobs: mpsc::UnboundedSender<Job>,
     /// What bounds the queue: bytes, because a body may be 1 KB or 1 MB.
-    room: Arc<Semaphore>,
+    space: Arc<Semaphore>,
     max_queue_bytes: usize,
     answer_timeout: Duration,
 }
@@ -90,7 +90,7 @@ pub struct Writer {
 struct Job {
     event: Event,
     done: oneshot::Sender<Result<Receipt, Unwritten>>,
-    room: OwnedSemaphorePermit,
+    space: OwnedSemaphorePermit,
 }
 
 impl Writer {
@@ -105,7 +105,7 @@ impl Writer {
         }
         Self {
             jobs,
-            room: Arc::new(Semaphore::new(settings.max_queue_bytes)),
+            space: Arc::new(Semaphore::new(settings.max_queue_bytes)),
             max_queue_bytes: settings.max_queue_bytes,
             answer_timeout: settings.answer_timeout,
         }
@@ -118,11 +118,11 @@ impl Writer {
     pub async fn write(&self, event: Event) -> Result<Receipt, Unwritten> {
         let bytes = (event.body.len() + OVERHEAD_BYTES).min(self.max_queue_bytes);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let room = self.room.clone().try_acquire_many_owned(bytes);
-        let room = room.map_err(|_| Unwritten::QueueFull)?;
+        let space = self.space.clone().try_acquire_many_owned(bytes);
+        let space = space.map_err(|_| Unwritten::QueueFull)?;
         gauge!("queue_bytes").increment(f64::from(bytes));
         let (done, receipt) = oneshot::channel();
-        self.jobs.send(Job { event, done, room }).map_err(|_| Unwritten::StorageAway)?;
+        self.jobs.send(Job { event, done, space }).map_err(|_| Unwritten::StorageAway)?;
         match tokio::time::timeout(self.answer_timeout, receipt).await {
             Ok(Ok(answer)) => answer,
             // The task ended without an answer: it panicked, which ends the process.
@@ -149,13 +149,13 @@ impl Committer {
             }
             let mut callers = Vec::with_capacity(taken);
             let mut events = Vec::with_capacity(taken);
-            for Job { event, done, room } in jobs.drain(..) {
-                callers.push((done, room));
+            for Job { event, done, space } in jobs.drain(..) {
+                callers.push((done, space));
                 events.push(event);
             }
             let answers = self.commit(&mut events).await;
-            for ((caller, room), answer) in callers.into_iter().zip(answers) {
-                gauge!("queue_bytes").decrement(room.num_permits() as f64);
+            for ((caller, space), answer) in callers.into_iter().zip(answers) {
+                gauge!("queue_bytes").decrement(space.num_permits() as f64);
                 // The caller may have hung up. Its event is safe all the same.
                 _ = caller.send(answer);
             }

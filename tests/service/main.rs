@@ -9,6 +9,7 @@ mod harness;
 mod normalize;
 mod order;
 mod process;
+mod properties;
 mod read;
 mod receive;
 mod refuse;

@@ -160,6 +160,30 @@ async fn what_was_acknowledged_before_a_kill_is_stored(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_writer_that_dies_takes_the_process_with_it(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    // The journal swallows rows, which no writer expects.
+    let swallow = "create function swallow() returns trigger language plpgsql
+            as 'begin return null; end';
+        create trigger swallow before insert on event for each row execute function swallow();";
+    sqlx::raw_sql(swallow).execute(&db).await.unwrap();
+    let answer = post(&reqwest::Client::new(), &service.url, ALL[0].body()).await;
+    assert!(!answer.is_ok_and(|status| status.is_success()));
+    let (code, _) = service.ended().await;
+    assert_eq!(code, Some(1));
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_database_that_may_forget_is_warned_about_at_start(db: PgPool) {
+    let may_forget: String = sqlx::query_scalar("show fsync").fetch_one(&db).await.unwrap();
+    let service = Process::start(settings(&db.connect_options())).await;
+    service.signal("TERM");
+    let (_, log) = service.ended().await;
+    let warned = log.iter().any(|line| line.contains("WARN") && line.contains("fsync is off"));
+    assert_eq!(warned, may_forget == "off", "{log:?}");
+}
+
+#[sqlx::test(migrations = false)]
 async fn it_tells_whether_it_is_alive_and_ready(db: PgPool) {
     let mut settings = settings(&db.connect_options());
     let service = Process::start(settings.clone()).await;
