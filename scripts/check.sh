@@ -24,4 +24,4 @@ else
     step cargo deny check bans licenses sources
 fi
 
-RUSTDOCFLAGS='-D warnings' step cargo doc --no-deps --locked
+RUSTDOCFLAGS='-D warnings' step cargo doc --no-deps --locked --document-private-items

@@ -66,7 +66,7 @@ pub struct Database {
     pub migrate: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config/default.toml says it")]
 pub struct Writer {
@@ -75,6 +75,8 @@ pub struct Writer {
     pub max_queue_bytes: usize,
     #[serde(with = "humantime_serde")]
     pub answer_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub commit_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -168,7 +170,7 @@ impl Config {
             .add_source(source)
             .build()
             .and_then(config::Config::try_deserialize)
-            .map_err(|error| anyhow!("configuration: {}", one_line(&error.to_string())))?;
+            .map_err(|error| anyhow!("configuration: {}", without_value(&error.to_string())))?;
         settings.check()?;
         Ok(settings)
     }
@@ -297,8 +299,15 @@ fn list<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
         .map_err(D::Error::custom)
 }
 
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// An error of the parser in one line. It may quote a value, and that may be a secret.
+fn without_value(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match (line.find("string \""), line.rfind(", expected")) {
+        (Some(start), Some(end)) if start < end => {
+            format!("{}text{}", &line[..start], &line[end..])
+        }
+        _ => line,
+    }
 }
 
 #[cfg(test)]
@@ -387,6 +396,17 @@ mod tests {
             let refusal = refusal(&[(name, value)]);
             assert!(refusal.contains(key), "{name}={value}: {refusal}");
             assert!(!refusal.contains('\n'), "{name}={value}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_quoted_when_it_is_in_the_wrong_place() {
+        let misplaced =
+            ["RECEIVER__ENDPOINT__OTHER", "RECEIVER__ENDPOINT__TOKENS", "RECEIVER__KEY__DASHBOARD"];
+        for name in misplaced {
+            let refusal = refusal(&[(name, "a \"secret\", expected by none")]);
+            assert!(!refusal.contains("secret"), "{refusal}");
+            assert!(refusal.contains("expected struct"), "{refusal}");
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tracing::error;
 use uuid::{NoContext, Uuid};
 
 use crate::model::{Broadcast, BroadcastLog, FoldKey, Message, Room, RoomEvent, Sender, Timestamp};
@@ -44,8 +45,18 @@ pub struct Event {
     pub changes: Changes,
 }
 
+impl Event {
+    /// Keeps the event although the database refuses what follows from it.
+    pub fn quarantine(&mut self, code: &str) {
+        error!(event.id = %self.id.0, db.code = code, "refused by the database, quarantined");
+        self.changes = Changes::default();
+        self.outcome = Outcome::Quarantined;
+        self.reasons.insert(0, format!("refused: by the database, code {code}"));
+    }
+}
+
 /// The rows that an event says something about.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "the types say it")]
 pub struct Changes {
     pub messages: Vec<Message>,
@@ -59,7 +70,13 @@ pub struct Changes {
 impl Changes {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let Self { messages, rooms, senders, room_events, broadcasts, broadcast_logs } = self;
+        messages.is_empty()
+            && rooms.is_empty()
+            && senders.is_empty()
+            && room_events.is_empty()
+            && broadcasts.is_empty()
+            && broadcast_logs.is_empty()
     }
 }
 

@@ -3,12 +3,15 @@
 //! Each type holds what *one* event says, absent fields as `None`. The tables of the same name
 //! hold what all of them say together; the merging is done by Postgres (see `store`), so that
 //! any number of replicas agree.
+//!
+//! JSON that is kept as it is stays text: parsed, it takes many times the memory, and a queue
+//! full of it would not be bounded by what its bodies weigh.
 
 mod status;
 mod time;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 pub use self::status::Statuses;
@@ -16,7 +19,7 @@ pub use self::time::{FoldKey, Timestamp};
 use crate::event::EventId;
 
 /// A message of a customer, an agent or a bot.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "the columns of table message say it")]
 pub struct Message {
     pub organization_id: String,
@@ -40,10 +43,10 @@ pub struct Message {
     pub is_campaign: Option<bool>,
     pub is_edited: Option<bool>,
     pub review_star: Option<i64>,
-    pub file: Option<Value>,
-    pub reply: Option<Value>,
-    pub buttons: Option<Value>,
-    pub raw_message: Option<Value>,
+    pub file: Option<Box<RawValue>>,
+    pub reply: Option<Box<RawValue>>,
+    pub buttons: Option<Box<RawValue>>,
+    pub raw_message: Option<Box<RawValue>>,
     pub statuses: Statuses,
 }
 
@@ -71,7 +74,7 @@ impl TextRank {
 }
 
 /// What one event says of a conversation: a snapshot, or the little that a reference tells.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "the columns of table room say it")]
 pub struct Room {
     pub organization_id: String,
@@ -96,16 +99,16 @@ pub struct Room {
     pub updated_at: Option<Timestamp>,
     pub last_message_at: Option<Timestamp>,
     pub last_activity_at: Option<Timestamp>,
-    pub avatar: Option<Value>,
+    pub avatar: Option<Box<RawValue>>,
     pub resolved_at: Option<Timestamp>,
     pub resolved_by_id: Option<String>,
     pub resolved_by_type: Option<String>,
     pub external_id: Option<String>,
     pub division_id: Option<String>,
     pub agent_ids: Option<Vec<String>>,
-    pub note: Option<Value>,
-    pub extra: Option<Value>,
-    pub email_cc: Option<Value>,
+    pub note: Option<Box<RawValue>>,
+    pub extra: Option<Box<RawValue>>,
+    pub email_cc: Option<Box<RawValue>>,
     pub is_dont_auto_resolve: Option<bool>,
     pub is_blocked: Option<bool>,
     pub is_unresponded: Option<bool>,
@@ -113,7 +116,7 @@ pub struct Room {
 }
 
 /// The face of a contact, agent or bot, as one message shows it.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the columns of table sender say it")]
 pub struct Sender {
     pub organization_id: String,
@@ -122,7 +125,7 @@ pub struct Sender {
     pub r#type: Option<String>,
     pub name: Option<String>,
     pub username: Option<String>,
-    pub avatar: Option<Value>,
+    pub avatar: Option<Box<RawValue>>,
 }
 
 /// Something that happened in the life of a room.
@@ -173,7 +176,7 @@ impl Broadcast {
 }
 
 /// One recipient of a broadcast.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
 pub struct BroadcastLog {
     pub organization_id: String,
@@ -195,7 +198,7 @@ pub struct BroadcastLog {
     pub conversation_id: Option<String>,
     pub conversation_origin: Option<String>,
     pub is_pacing: Option<bool>,
-    pub messages: Option<Value>,
+    pub messages: Option<Box<RawValue>>,
     pub pending_at: Option<Timestamp>,
     pub sent_at: Option<Timestamp>,
     pub delivered_at: Option<Timestamp>,

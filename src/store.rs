@@ -13,9 +13,11 @@ pub mod room;
 pub mod room_event;
 pub mod sender;
 
+use std::io;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use serde_json::value::RawValue;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::types::Json;
@@ -27,7 +29,12 @@ use crate::config;
 use crate::event::Event;
 
 /// The schema this program needs.
-pub static MIGRATOR: Migrator = sqlx::migrate!();
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!();
+    // While a newer version is rolled out, replicas of this one go on with its schema.
+    migrator.set_ignore_missing(true);
+    migrator
+}
 
 /// Connections for one purpose, at most `connections` of them.
 ///
@@ -39,6 +46,7 @@ pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<Pg
         .acquire_timeout(settings.acquire_timeout)
         // A pinned old connection keeps the memory of every statement it ever prepared.
         .max_lifetime(Duration::from_secs(30 * 60))
+        .after_connect(|connection, _| Box::pin(make_durable(connection)))
         .connect_lazy_with(options(settings)?))
 }
 
@@ -49,21 +57,38 @@ fn options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {
         .parse::<PgConnectOptions>()?
         .application_name("qontak-receiver")
         .options([
-            // A 2xx promises that the event is on disk, whatever the server's default.
-            ("synchronous_commit", "on"),
-            ("statement_timeout", &timeout.to_string()),
+            ("statement_timeout", timeout.to_string().as_str()),
+            // A row that somebody else has locked must not hold up its neighbours for long.
+            ("lock_timeout", "300ms"),
+            // The locks of a replica that died without a word go with its session.
+            ("idle_in_transaction_session_timeout", "10s"),
             // Times in logs and in psql sessions of this service are UTC.
             ("timezone", "UTC"),
         ])
         .disable_statement_logging())
 }
 
+/// A 2xx promises that the event is on disk, whatever the server's default.
+async fn make_durable(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+            select set_config('synchronous_commit', 'on', false)
+            where current_setting('synchronous_commit') in ('off', 'local')
+        "#
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(())
+}
+
 /// Brings the schema up to date. Several replicas may do so at once.
 pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
     let mut connection = pool.acquire().await?.detach();
-    // Migrations may take longer than a request may.
-    sqlx::query("set statement_timeout = 0").execute(&mut connection).await?;
-    MIGRATOR.run(&mut connection).await?;
+    // Migrations may take longer than a request may, and replicas wait for each other's.
+    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0")
+        .execute(&mut connection)
+        .await?;
+    migrator().run(&mut connection).await?;
     connection.close().await?;
     Ok(())
 }
@@ -80,7 +105,7 @@ pub async fn pending_migrations(pool: &PgPool) -> sqlx::Result<usize> {
                 .await?
         }
     };
-    Ok(MIGRATOR.iter().filter(|migration| !applied.contains(&migration.version)).count())
+    Ok(migrator().iter().filter(|migration| !applied.contains(&migration.version)).count())
 }
 
 /// What of the server's settings would break the promise that a 2xx is on disk.
@@ -107,11 +132,34 @@ pub async fn clock(pool: &PgPool) -> sqlx::Result<crate::model::Timestamp> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(pool).await
 }
 
-/// Writes events and all that follows from them: all or nothing, in one transaction.
+/// Writes events and all that follows from them: all or nothing, in one transaction that takes
+/// at most `limit`.
 ///
 /// What came before changes no table again; it is only counted.
-pub async fn write(pool: &PgPool, writer_id: Uuid, events: &[Event]) -> sqlx::Result<Vec<Stored>> {
-    let mut transaction = pool.begin().await?;
+pub async fn write(
+    pool: &PgPool,
+    limit: Duration,
+    writer_id: Uuid,
+    events: &[Event],
+) -> sqlx::Result<Vec<Stored>> {
+    let mut connection = pool.acquire().await?;
+    let written = tokio::time::timeout(limit, transact(&mut connection, writer_id, events)).await;
+    let written = written.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+    if let Err(error) = &written
+        && error.as_database_error().is_none()
+    {
+        // The other end may be gone without a word, and then every use of it would wait for ever.
+        connection.close_on_drop();
+    }
+    written
+}
+
+async fn transact(
+    connection: &mut PgConnection,
+    writer_id: Uuid,
+    events: &[Event],
+) -> sqlx::Result<Vec<Stored>> {
+    let mut transaction = connection.begin().await?;
     let db: &mut PgConnection = &mut transaction;
     let stored = event::insert(db, events).await?;
     let new = || {
@@ -141,6 +189,9 @@ pub enum Failure {
     /// Postgres will never take this data.
     #[error("the data was refused (code {0})")]
     Data(String),
+    /// Somebody holds a lock, or the statement took too long: fewer rows may go through.
+    #[error("a lock or a statement took too long (code {0})")]
+    Blocked(String),
     /// The journal has no partition for today.
     #[error("the journal has no partition for the day")]
     NoPartition,
@@ -157,6 +208,7 @@ impl From<sqlx::Error> for Failure {
         let code = database.code().unwrap_or_default().into_owned();
         match code.as_str() {
             "40001" | "40P01" => Self::Race(code),
+            "55P03" | "57014" => Self::Blocked(code),
             "23514" if database.constraint().is_none() => Self::NoPartition,
             // Data exception, integrity constraint, program limit (an index row too large).
             _ if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Self::Data(code),
@@ -195,8 +247,8 @@ fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
 }
 
 /// A column of JSON.
-fn json(value: &Option<serde_json::Value>) -> Option<Json<&serde_json::Value>> {
-    value.as_ref().map(Json)
+fn json(value: &Option<Box<RawValue>>) -> Option<Json<&RawValue>> {
+    value.as_deref().map(Json)
 }
 
 /// A list as one text, because `unnest` flattens arrays of arrays. Split by `string_to_array`.

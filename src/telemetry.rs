@@ -3,11 +3,12 @@
 use anyhow::Context;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
-/// Starts logging to standard output.
+/// Starts logging to standard output. A panic is logged by its place: its text may quote data.
 pub fn start(settings: &Log) -> anyhow::Result<()> {
     let filter: EnvFilter = settings
         .filter
@@ -20,6 +21,10 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
         LogFormat::Text => logs.with_ansi(false).init(),
         LogFormat::Json => logs.json().flatten_event(true).init(),
     }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        error!(place, "panicked");
+    }));
     Ok(())
 }
 

@@ -131,8 +131,7 @@ impl<'a> Body<'a> {
 
 /// The answer to a request whose handler panicked.
 pub fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
-    // The panic's text may quote data; its place was printed by the panic hook.
+    // Its text may quote data; its place was logged by the panic hook.
     drop(cause);
-    error!("a request panicked");
     Error::Internal.into_response()
 }

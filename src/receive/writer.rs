@@ -6,7 +6,8 @@
 //!
 //! [`Writer::write`] is the only way in: whatever brings events uses it.
 
-use std::ops::Range;
+use std::collections::VecDeque;
+use std::iter::repeat_n;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use crate::config;
-use crate::event::{Changes, Event, EventId, Kind, Outcome};
+use crate::event::{Event, EventId, Kind, Outcome};
 use crate::store::{self, Failure, Stored};
 
 /// What an event costs in the queue besides its body, in bytes.
@@ -87,9 +88,14 @@ pub struct Writer {
     answer_timeout: Duration,
 }
 
+/// An event on its way, and who waits for it.
 struct Job {
     event: Event,
-    done: oneshot::Sender<Result<Receipt, Unwritten>>,
+    caller: Caller,
+}
+
+struct Caller {
+    answer: oneshot::Sender<Result<Receipt, Unwritten>>,
     space: OwnedSemaphorePermit,
 }
 
@@ -100,8 +106,12 @@ impl Writer {
         let (jobs, queue) = mpsc::unbounded_channel();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..settings.tasks {
-            let committer = Committer { pool: pool.clone(), writer_id: Uuid::now_v7() };
-            tasks.spawn(committer.run(queue.clone(), settings.max_batch));
+            let committer = Committer {
+                pool: pool.clone(),
+                writer_id: Uuid::now_v7(),
+                settings: settings.clone(),
+            };
+            tasks.spawn(committer.run(queue.clone()));
         }
         Self {
             jobs,
@@ -113,21 +123,54 @@ impl Writer {
 
     /// Returns once the event is committed.
     ///
-    /// A caller that stops waiting (it hung up, or its time ran out) changes nothing for the
-    /// event: it is committed all the same.
+    /// Whether the caller waits for that does not matter: an event that was taken is committed
+    /// unless the database fails.
     pub async fn write(&self, event: Event) -> Result<Receipt, Unwritten> {
         let bytes = (event.body.len() + OVERHEAD_BYTES).min(self.max_queue_bytes);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let space = self.space.clone().try_acquire_many_owned(bytes);
         let space = space.map_err(|_| Unwritten::QueueFull)?;
         gauge!("queue_bytes").increment(f64::from(bytes));
-        let (done, receipt) = oneshot::channel();
-        self.jobs.send(Job { event, done, space }).map_err(|_| Unwritten::StorageAway)?;
+        let (answer, receipt) = oneshot::channel();
+        let job = Job { event, caller: Caller { answer, space } };
+        self.jobs.send(job).map_err(|_| Unwritten::StorageAway)?;
         match tokio::time::timeout(self.answer_timeout, receipt).await {
             Ok(Ok(answer)) => answer,
             // The task ended without an answer: it panicked, which ends the process.
             Ok(Err(_)) => Err(Unwritten::StorageAway),
             Err(_) => Err(Unwritten::TooSlow),
+        }
+    }
+
+    /// Takes nothing more, and returns once all that was taken is answered.
+    pub async fn drain(&self) {
+        // Whoever has all of the space knows that nobody else has any.
+        let all = u32::try_from(self.max_queue_bytes).unwrap_or(u32::MAX);
+        _ = self.space.acquire_many(all).await;
+        self.space.close();
+    }
+}
+
+/// What is committed together.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Event>,
+    callers: Vec<Caller>,
+}
+
+impl Batch {
+    /// Its first half stays, its second half is returned.
+    fn split(&mut self) -> Self {
+        let middle = self.events.len() / 2;
+        Self { events: self.events.split_off(middle), callers: self.callers.split_off(middle) }
+    }
+
+    /// Tells every caller what became of its event.
+    fn answer(self, answers: impl IntoIterator<Item = Result<Receipt, Unwritten>>) {
+        for (caller, answer) in self.callers.into_iter().zip(answers) {
+            gauge!("queue_bytes").decrement(caller.space.num_permits() as f64);
+            // The caller may have hung up.
+            _ = caller.answer.send(answer);
         }
     }
 }
@@ -136,10 +179,12 @@ impl Writer {
 struct Committer {
     pool: PgPool,
     writer_id: Uuid,
+    settings: config::Writer,
 }
 
 impl Committer {
-    async fn run(self, queue: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>, max_batch: usize) {
+    async fn run(self, queue: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>) {
+        let max_batch = self.settings.max_batch;
         let mut jobs = Vec::with_capacity(max_batch);
         loop {
             // Whoever holds the lock waits for the first event; the others wait for the lock.
@@ -147,60 +192,52 @@ impl Committer {
             if taken == 0 {
                 return;
             }
-            let mut callers = Vec::with_capacity(taken);
-            let mut events = Vec::with_capacity(taken);
-            for Job { event, done, space } in jobs.drain(..) {
-                callers.push((done, space));
-                events.push(event);
-            }
-            let answers = self.commit(&mut events).await;
-            for ((caller, space), answer) in callers.into_iter().zip(answers) {
-                gauge!("queue_bytes").decrement(space.num_permits() as f64);
-                // The caller may have hung up. Its event is safe all the same.
-                _ = caller.send(answer);
+            let (events, callers) = jobs.drain(..).map(|job| (job.event, job.caller)).unzip();
+            self.commit(Batch { events, callers }).await;
+        }
+    }
+
+    /// Commits a batch and answers its callers.
+    ///
+    /// A batch that Postgres refuses for its data is split by halves, so that one bad event
+    /// among a thousand costs ten more commits and its neighbours nothing. The bad one itself is
+    /// quarantined: the journal takes any bytes. A batch that waits for somebody's lock is split
+    /// as well, while its callers still wait.
+    async fn commit(&self, batch: Batch) {
+        let deadline = Instant::now() + self.settings.answer_timeout;
+        let mut parts = VecDeque::from([batch]);
+        while let Some(mut part) = parts.pop_front() {
+            let size = part.events.len();
+            match self.write(&part.events).await {
+                Ok(receipts) => part.answer(receipts.into_iter().map(Ok)),
+                Err(failure) if size > 1 && Self::is_worth_splitting(&failure, deadline) => {
+                    warn!(batch.size = size, "splitting a batch: {failure}");
+                    counter!("batches_split_total").increment(1);
+                    // To the back of the line: the half that is fine must not wait until the
+                    // other one is taken apart.
+                    let second = part.split();
+                    parts.extend([part, second]);
+                }
+                Err(Failure::Data(code)) if !part.events[0].changes.is_empty() => {
+                    part.events[0].quarantine(&code);
+                    parts.push_front(part);
+                }
+                Err(failure) => {
+                    error!(batch.size = size, "not stored: {failure}");
+                    counter!("events_unwritten_total").increment(size as u64);
+                    part.answer(repeat_n(Err(Unwritten::StorageAway), size));
+                }
             }
         }
     }
 
-    /// Commits a batch, one answer for each of its events.
-    ///
-    /// A batch that Postgres refuses for its data is split by halves, so that one bad event
-    /// among a thousand costs ten more commits and its neighbours nothing. The bad one itself is
-    /// quarantined: the journal takes any bytes.
-    async fn commit(&self, events: &mut [Event]) -> Vec<Result<Receipt, Unwritten>> {
-        let mut answers = vec![Err(Unwritten::StorageAway); events.len()];
-        let whole = 0..events.len();
-        let mut parts = vec![whole];
-        while let Some(part) = parts.pop() {
-            match self.write(&events[part.clone()]).await {
-                Ok(receipts) => {
-                    for (answer, receipt) in answers[part].iter_mut().zip(receipts) {
-                        *answer = Ok(receipt);
-                    }
-                }
-                Err(Failure::Data(code)) if part.len() > 1 => {
-                    warn!(batch.size = part.len(), db.code = code, "batch refused, splitting it");
-                    counter!("batches_split_total").increment(1);
-                    let Range { start, end } = part;
-                    let middle = start.midpoint(end);
-                    // The first half is on top, so that events keep their order.
-                    parts.extend([middle..end, start..middle]);
-                }
-                Err(Failure::Data(code)) if !events[part.start].changes.is_empty() => {
-                    let event = &mut events[part.start];
-                    error!(event.id = %event.id.0, db.code = code, "event refused, quarantined");
-                    event.changes = Changes::default();
-                    event.outcome = Outcome::Quarantined;
-                    event.reasons.insert(0, format!("refused: by the database, code {code}"));
-                    parts.push(part);
-                }
-                Err(failure) => {
-                    error!(batch.size = part.len(), "not stored: {failure}");
-                    counter!("events_unwritten_total").increment(part.len() as u64);
-                }
-            }
+    /// Whether fewer events may get through, and somebody still waits for them.
+    fn is_worth_splitting(failure: &Failure, deadline: Instant) -> bool {
+        match failure {
+            Failure::Data(_) => true,
+            Failure::Blocked(_) => Instant::now() < deadline,
+            _ => false,
         }
-        answers
     }
 
     /// Writes events in one transaction, again if it lost a race against another one.
@@ -208,7 +245,10 @@ impl Committer {
         let began = Instant::now();
         let mut retries = 0;
         let stored = loop {
-            match store::write(&self.pool, self.writer_id, events).await.map_err(Failure::from) {
+            match store::write(&self.pool, self.settings.commit_timeout, self.writer_id, events)
+                .await
+                .map_err(Failure::from)
+            {
                 Ok(stored) => break stored,
                 Err(Failure::Race(code)) if retries < MAX_RETRIES => {
                     retries += 1;

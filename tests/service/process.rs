@@ -9,7 +9,8 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::Value;
 use sqlx::PgPool;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
@@ -157,6 +158,35 @@ async fn what_was_acknowledged_before_a_kill_is_stored(db: PgPool) {
     }
     // At most one event a client was stored and could not be told any more.
     assert!(stored.len() <= acknowledged.len() + 30, "{} {}", stored.len(), acknowledged.len());
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_stranger_who_never_ends_a_request_does_not_keep_it_from_stopping_well(db: PgPool) {
+    let mut settings = settings(&db.connect_options());
+    settings.insert("RECEIVER__HTTP__STOP_TIMEOUT".into(), "2s".into());
+    let service = Process::start(settings).await;
+    let address = service.url.strip_prefix("http://").unwrap();
+    let mut half_a_head = TcpStream::connect(address).await.unwrap();
+    half_a_head.write_all(b"POST /webhooks/qo").await.unwrap();
+    let mut half_a_body = TcpStream::connect(address).await.unwrap();
+    let head = format!("POST /webhooks/qontak/{TOKEN} HTTP/1.1\r\ncontent-length: 9\r\n\r\n{{");
+    half_a_body.write_all(head.as_bytes()).await.unwrap();
+    post(&reqwest::Client::new(), &service.url, ALL[0].body()).await.unwrap();
+    service.signal("TERM");
+    let (code, log) = service.ended().await;
+    assert_eq!(code, Some(0), "{log:?}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_replica_goes_on_with_the_schema_of_a_newer_one(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    assert!(run(&settings, &["migrate"]).await.status.success());
+    let newer = "insert into _sqlx_migrations
+        select 9999, 'newer', now(), true, '', 0";
+    sqlx::raw_sql(newer).execute(&db).await.unwrap();
+    let service = Process::start(settings).await;
+    service.signal("TERM");
+    assert_eq!(service.ended().await.0, Some(0));
 }
 
 #[sqlx::test(migrations = false)]

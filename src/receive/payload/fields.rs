@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
 use crate::model::Timestamp;
@@ -159,36 +160,36 @@ impl<'a> Fields<'a> {
     }
 
     /// An object kept as it is; an empty one says nothing.
-    pub fn object_as_is(&self, key: &str) -> Option<Value> {
+    pub fn object_as_is(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
             Value::Object(object) if object.is_empty() => None,
-            value @ Value::Object(_) => Some(value.clone()),
+            value @ Value::Object(_) => to_raw_value(value).ok(),
             other => self.note(key, "an object", other),
         }
     }
 
     /// An array kept as it is; an empty one says nothing.
-    pub fn array_as_is(&self, key: &str) -> Option<Value> {
+    pub fn array_as_is(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
             Value::Array(elements) if elements.is_empty() => None,
-            value @ Value::Array(_) => Some(value.clone()),
+            value @ Value::Array(_) => to_raw_value(value).ok(),
             other => self.note(key, "an array", other),
         }
     }
 
     /// A picture: an object with `url`, or the URL itself.
-    pub fn picture(&self, key: &str) -> Option<Value> {
+    pub fn picture(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
             Value::Object(object) if object.is_empty() => None,
             Value::String(text) if !is_said(text) => None,
-            value @ (Value::Object(_) | Value::String(_)) => Some(value.clone()),
+            value @ (Value::Object(_) | Value::String(_)) => to_raw_value(value).ok(),
             other => self.note(key, "an object or a URL", other),
         }
     }
 
     /// Whatever is there.
-    pub fn as_is(&self, key: &str) -> Option<Value> {
-        self.value(key).cloned()
+    pub fn as_is(&self, key: &str) -> Option<Box<RawValue>> {
+        to_raw_value(self.value(key)?).ok()
     }
 
     /// Null is as good as absent.
