@@ -7,7 +7,7 @@ create table event (
     received_at     timestamptz not null,
     endpoint        text        collate "C" not null,
     kind            text        collate "C",
-    name            text,
+    name            text        collate "C",
     organization_id text        collate "C" not null,
     subject_id      text        collate "C",
     outcome         text        collate "C" not null
@@ -18,10 +18,16 @@ create table event (
     deliveries      integer     not null,
     body            bytea       not null,
     parser_version  smallint    not null,
-    request_id      text        not null,
+    request_id      text        collate "C" not null,
     constraint event_pkey primary key (day, event_id),
     constraint event_dedup_key unique (dedup_key, day)
 ) partition by range (day);
+
+-- What happened to this message, room or log?
+create index event_by_subject on event (subject_id, day, event_id) where subject_id is not null;
+-- What could not be understood? These are few, so the index costs nothing.
+create index event_not_understood on event (outcome, day, event_id)
+    where outcome in ('quarantined', 'malformed');
 
 comment on table event is 'The journal: every webhook acknowledged, as it came in.';
 comment on column event.day is 'UTC day of received_at; the partition.';
@@ -58,7 +64,7 @@ create table ledger (
 comment on table ledger is 'Deliveries per hour: received = applied + recorded + quarantined + malformed + duplicate.';
 comment on column ledger.hour is 'Start of the hour (UTC) in which they were received.';
 comment on column ledger.organization_id is 'Organisation of the events; empty when it could not be told.';
-comment on column ledger.writer_id is 'The writer task that counted; new at each start.';
+comment on column ledger.writer_id is 'The writer task that counted, new at each start; all zeros for hours merged since.';
 comment on column ledger.received is 'All deliveries.';
 comment on column ledger.applied is 'First deliveries that were written to projections.';
 comment on column ledger.recorded is 'First deliveries that change no table.';

@@ -1,3 +1,6 @@
+-- Text is compared by its bytes everywhere (collate "C"): what wins must not depend on the
+-- locale of a database.
+--
 -- A field of a room is what the newest snapshot that has it says. "Newest" is the greater
 -- fold key, so any order of arrival ends in the same row.
 --
@@ -23,15 +26,15 @@ create table room (
     room_id                text        collate "C" not null,
     received_at            timestamptz not null,
     clock                  timestamptz,
-    name                   text,
-    description            text,
+    name                   text        collate "C",
+    description            text        collate "C",
     status                 text        collate "C",
     type                   text        collate "C",
     tags                   text[],
     channel                text        collate "C",
-    channel_account        text,
-    channel_uniq_id        text,
-    account_uniq_id        text,
+    channel_account        text        collate "C",
+    channel_uniq_id        text        collate "C",
+    account_uniq_id        text        collate "C",
     channel_integration_id text        collate "C",
     session                text        collate "C",
     session_at             timestamptz,
@@ -60,6 +63,7 @@ create table room (
     constraint room_pkey primary key (room_id, organization_id)
 ) with (fillfactor = 85);
 
+create index room_by_account on room (account_uniq_id) where account_uniq_id is not null;
 create index room_by_activity on room (activity_at, room_id, organization_id);
 
 comment on table room is 'Conversations, each the fold of all its snapshots.';
@@ -111,7 +115,7 @@ create table room_event (
     mark            text        collate "C" not null,
     at              timestamptz,
     actor_id        text        collate "C",
-    actor_name      text,
+    actor_name      text        collate "C",
     event_id        uuid        not null,
     received_at     timestamptz not null,
     constraint room_event_pkey primary key (room_id, organization_id, type, mark)

@@ -84,6 +84,8 @@ impl<P: Serialize + DeserializeOwned> Page<P> {
         let limit = parameters.integer("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
         let cursor: Option<Cursor<P>> = parameters.text("cursor").and_then(|text| {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
+            // No id has a NUL, and Postgres takes none.
+            let bytes = bytes.filter(|bytes| !bytes.windows(6).any(|six| six == br"\u0000"));
             let cursor = bytes.and_then(|bytes| serde_json::from_slice::<Cursor<P>>(&bytes).ok());
             cursor.filter(|cursor| cursor.fingerprint == fingerprint).or_else(|| {
                 parameters

@@ -164,6 +164,9 @@ pub async fn list(
                 where broadcast_log.broadcast_id = page.broadcast_id
                     and broadcast_log.organization_id = page.organization_id
             ) as funnel
+            order by
+                case when $6 then page.at end, case when $6 then page.broadcast_id end,
+                page.at desc, page.broadcast_id desc, page.organization_id desc
         "#,
         organizations,
         from.is_some(),
@@ -211,7 +214,8 @@ pub async fn find(
             ) as funnel
             where broadcast.broadcast_id = $1
                 and ($2::text[] is null or broadcast.organization_id = any($2))
-            order by broadcast.organization_id
+            -- One without an organisation is but a guess beside one that has it.
+            order by broadcast.organization_id desc
             limit 1
         "#,
         broadcast_id,

@@ -69,7 +69,14 @@ async fn upsert_round(db: &mut PgConnection, rows: &[&BroadcastLog]) -> sqlx::Re
                 contact_full_name = greatest(broadcast_log.contact_full_name, excluded.contact_full_name),
                 whatsapp_message_id = greatest(broadcast_log.whatsapp_message_id, excluded.whatsapp_message_id),
                 error_code = greatest(broadcast_log.error_code, excluded.error_code),
-                error_title = greatest(broadcast_log.error_title, excluded.error_title),
+                -- With its code, so that a title never stands beside another's code.
+                error_title = case
+                    when coalesce(excluded.error_code, -1) > coalesce(broadcast_log.error_code, -1)
+                        then excluded.error_title
+                    when coalesce(excluded.error_code, -1) < coalesce(broadcast_log.error_code, -1)
+                        then broadcast_log.error_title
+                    else greatest(broadcast_log.error_title, excluded.error_title)
+                end,
                 error_message = greatest(broadcast_log.error_message, excluded.error_message),
                 billable = greatest(broadcast_log.billable, excluded.billable),
                 pricing_category = greatest(broadcast_log.pricing_category, excluded.pricing_category),

@@ -80,6 +80,37 @@ pub async fn add(
     Ok(())
 }
 
+/// Merges the lines of all writers for each hour that is over since a day: each start of the
+/// service leaves as many as it has writers.
+pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+            with old as (
+                delete from ledger
+                where hour < now() - interval '1 day' and writer_id <> $1
+                returning *
+            )
+            insert into ledger
+            select
+                hour, organization_id, $1, sum(received), sum(applied), sum(recorded),
+                sum(quarantined), sum(malformed), sum(duplicate)
+            from old
+            group by hour, organization_id
+            on conflict (hour, organization_id, writer_id) do update set
+                received    = ledger.received    + excluded.received,
+                applied     = ledger.applied     + excluded.applied,
+                recorded    = ledger.recorded    + excluded.recorded,
+                quarantined = ledger.quarantined + excluded.quarantined,
+                malformed   = ledger.malformed   + excluded.malformed,
+                duplicate   = ledger.duplicate   + excluded.duplicate
+        "#,
+        Uuid::nil(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// An hour as the API shows it.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the columns of table ledger say it")]

@@ -231,7 +231,8 @@ pub async fn find(
             select organization_id, message_id
             from message
             where message_id = $1 and ($2::text[] is null or organization_id = any($2))
-            order by organization_id
+            -- One without an organisation is but a guess beside one that has it.
+            order by organization_id desc
             limit 1
         "#,
         message_id,

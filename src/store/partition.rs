@@ -16,6 +16,7 @@ pub async fn create(pool: &PgPool, days: impl Iterator<Item = NaiveDate>) -> sql
     }
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin().await?;
+    sqlx::raw_sql("set local lock_timeout = '5s'").execute(&mut *transaction).await?;
     lock(&mut transaction).await?;
     // Another replica may have made them while we waited for the lock.
     let existing = list(&mut *transaction).await?;

@@ -182,6 +182,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[&Room]) -> sqlx::Result<()>
 pub struct RoomKey {
     pub organization_id: String,
     pub room_id: String,
+    /// Its place in the list, which moves on while the room does.
+    pub activity_at: Timestamp,
 }
 
 /// Which rooms to list.
@@ -222,9 +224,10 @@ pub async fn list(
     sqlx::query_as!(
         RoomKey,
         r#"
-            select organization_id as "organization_id!", room_id as "room_id!"
+            select organization_id as "organization_id!", room_id as "room_id!",
+                activity_at as "activity_at!"
             from (
-                select organization_id, room_id
+                select organization_id, room_id, activity_at
                 from room
                 where not $11
                     and ($1::text[] is null or organization_id = any($1))
@@ -239,9 +242,9 @@ pub async fn list(
                 limit $12
             ) as after
             union all
-            select organization_id, room_id
+            select organization_id, room_id, activity_at
             from (
-                select organization_id, room_id
+                select organization_id, room_id, activity_at
                 from room
                 where $11
                     and ($1::text[] is null or organization_id = any($1))
@@ -282,10 +285,11 @@ pub async fn find(
     sqlx::query_as!(
         RoomKey,
         r#"
-            select organization_id, room_id
+            select organization_id, room_id, activity_at as "activity_at!"
             from room
             where room_id = $1 and ($2::text[] is null or organization_id = any($2))
-            order by organization_id
+            -- One without an organisation is but a guess beside one that has it.
+            order by organization_id desc
             limit 1
         "#,
         room_id,
@@ -351,14 +355,15 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[RoomKey]) -> sqlx::Result<Vec
                 case when status = 'resolved' then resolved_by_id end as resolved_by_id,
                 case when status = 'resolved' then resolved_by_type end as resolved_by_type,
                 external_id, division_id, agent_ids, note, extra, email_cc, is_dont_auto_resolve,
-                is_blocked, is_unresponded, is_manual_survey, activity_at as "activity_at!"
-            from unnest($1::text[], $2::text[]) with ordinality
-                as key (room_id, organization_id, place)
+                is_blocked, is_unresponded, is_manual_survey, key.activity_at as "activity_at!"
+            from unnest($1::text[], $2::text[], $3::timestamptz[]) with ordinality
+                as key (room_id, organization_id, activity_at, place)
             join room using (room_id, organization_id)
             order by key.place
         "#,
         &column(keys, |key| key.room_id.as_str()) as _,
         &column(keys, |key| key.organization_id.as_str()) as _,
+        &column(keys, |key| key.activity_at) as _,
     )
     .fetch_all(db)
     .await

@@ -246,6 +246,73 @@ async fn each_field_of_a_room_is_what_the_newest_snapshot_that_has_it_says(db: P
 }
 
 #[sqlx::test]
+async fn a_resolution_without_any_clock_of_its_room_still_resolves_it(db: PgPool) {
+    let service = Service::start(db).await;
+    let resolutions = [
+        json!({"service_name": "room", "event_name": "resolved", "organization_id": ORGANIZATION,
+            "created_at": "2025-06-12T03:00:00Z", "room": {"id": "r"}}),
+        json!({"data_event": "room_resolved", "id": "r", "organization_id": ORGANIZATION,
+            "resolved_at": "2025-06-12T03:00:00Z"}),
+        json!({"event_type": "room_resolved", "organization_id": ORGANIZATION,
+            "data": {"room_id": "r", "resolved_at": "2025-06-12T03:00:00Z"}}),
+    ];
+    let snapshot = |status: &str, at: &str| {
+        json!({"data_event": "room_updated", "id": "r", "channel": "wa", "status": status,
+            "channel_integration_id": "c", "last_activity_at": at, "organization_id": ORGANIZATION})
+    };
+    let earlier = snapshot("assigned", "2025-06-12T02:00:00Z");
+    let later = snapshot("unassigned", "2025-06-12T04:00:00Z");
+    for resolution in resolutions {
+        for order in [[&earlier, &resolution], [&resolution, &earlier]] {
+            service.execute("truncate event, room, room_event").await;
+            for body in order {
+                service.post(body.to_string()).await;
+            }
+            let room = service.data("/v1/rooms/r").await;
+            assert_eq!(room["status"], "resolved", "{order:?}");
+            assert_eq!(room["resolved_at"], "2025-06-12T03:00:00.000Z", "{order:?}");
+        }
+        service.post(later.to_string()).await;
+        let room = service.data("/v1/rooms/r").await;
+        assert_eq!(room["status"], "unassigned", "{resolution}");
+        assert_eq!(room["resolved_at"], Value::Null, "{resolution}");
+    }
+}
+
+#[sqlx::test]
+async fn of_each_status_the_first_observation_stays(db: PgPool) {
+    let service = Service::start(db).await;
+    let message = |text: &str| json!({"data_event": "status_message", "id": "m", "status": "sent", "text": text});
+    service.post(message("one").to_string()).await;
+    let first = service.data("/v1/messages/m").await;
+    service.post(message("two").to_string()).await;
+    let second = service.data("/v1/messages/m").await;
+    assert_eq!(second["status_times"]["sent"], first["status_times"]["sent"]);
+    assert_eq!(second["received_at"], first["received_at"]);
+}
+
+#[sqlx::test]
+async fn a_title_never_stands_beside_another_error(db: PgPool) {
+    let service = Service::start(db).await;
+    let log = |code: i64, title: &str| {
+        json!({"data_event": "broadcast_log_status", "id": "l", "messages_broadcast_id": "b",
+            "status": "failed", "messages_response": {"errors": [{"code": code, "title": title}]}})
+    };
+    for order in [[131_026, 131_049], [131_049, 131_026]] {
+        service.execute("truncate event, broadcast_log").await;
+        for code in order {
+            let title = if code == 131_026 { "Undeliverable" } else { "Ecosystem" };
+            service.post(log(code, title).to_string()).await;
+        }
+        let logs = service.data("/v1/broadcasts/b/logs").await;
+        assert_eq!(
+            (&logs[0]["error_code"], &logs[0]["error_title"]),
+            (&json!(131_049), &json!("Ecosystem"))
+        );
+    }
+}
+
+#[sqlx::test]
 async fn a_status_never_goes_backwards(db: PgPool) {
     let service = Service::start(db).await;
     let cases = [

@@ -2,11 +2,15 @@
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::fixtures::{ALL, SITI};
-use super::harness::{KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_WITHOUT_SCOPE, Service};
+use super::harness::{
+    KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_WITHOUT_SCOPE, ORGANIZATION, Service,
+};
 
 const ROUTES: [&str; 11] = [
     "/v1/rooms",
@@ -99,6 +103,10 @@ async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPoo
     let (service, _) = told(db).await;
     let foreign = service.get("/v1/events?limit=1").await.json();
     let foreign = foreign["meta"]["pagination"]["cursor"]["next"].as_str().unwrap().to_owned();
+    let own = service.get("/v1/rooms?limit=1").await.json();
+    let own = own["meta"]["pagination"]["cursor"]["next"].as_str().unwrap();
+    let own = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(own).unwrap()).unwrap();
+    let nul = BASE64_URL_SAFE_NO_PAD.encode(own.replace(ORGANIZATION, "\\u0000"));
     let cases = [
         ("limit=0", "limit: must be between 1 and 500"),
         ("limit=501", "limit: must be between 1 and 500"),
@@ -111,6 +119,10 @@ async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPoo
             "state: unknown parameter; known are status, channel, agent, tag, account_uniq_id, limit, cursor",
         ),
         ("cursor=xyz", "cursor: must be one that this list gave, with the same filters"),
+        (
+            &format!("cursor={nul}"),
+            "cursor: must be one that this list gave, with the same filters",
+        ),
         (
             &format!("cursor={foreign}"),
             "cursor: must be one that this list gave, with the same filters",
@@ -185,6 +197,35 @@ async fn filters_narrow_the_rooms(db: PgPool) {
     for (query, expected) in cases {
         let rooms = service.data(&format!("/v1/rooms?{query}")).await;
         assert_eq!(rooms.as_array().unwrap().len(), expected, "{query}");
+    }
+}
+
+#[sqlx::test]
+async fn a_room_without_an_organisation_does_not_hide_the_real_one(db: PgPool) {
+    let (service, _) = told(db).await;
+    let stray = json!({"event_type": "room_resolved", "data": {"room_id": SITI}});
+    service.post(stray.to_string()).await;
+    assert_eq!(service.data(&format!("/v1/rooms/{SITI}")).await["name"], "Siti Rahmawati");
+    let messages = service.data(&format!("/v1/rooms/{SITI}/messages")).await;
+    assert_eq!(messages.as_array().unwrap().len(), 9);
+}
+
+#[sqlx::test]
+async fn two_organisations_may_use_one_id(db: PgPool) {
+    let service = Service::start(db).await;
+    for organization in [ORGANIZATION, "another-organization"] {
+        let body = json!({"data_event": "status_message", "id": "m", "room_id": "r",
+            "organization_id": organization, "text": organization, "status": "sent"});
+        service.post(body.to_string()).await;
+    }
+    for (key, organization) in
+        [(KEY_OF_ORGANIZATION, ORGANIZATION), (KEY_OF_ANOTHER, "another-organization")]
+    {
+        let message = service.get_with(key, "/v1/messages/m").await.json();
+        assert_eq!(message["data"]["text"], organization);
+        let messages = service.get_with(key, "/v1/rooms/r/messages").await.json();
+        assert_eq!(messages["data"].as_array().unwrap().len(), 1);
+        assert_eq!(messages["data"][0]["text"], organization);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use qontak_receiver::store::partition;
+use qontak_receiver::store::{ledger, partition};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -87,6 +87,21 @@ async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
     assert_eq!(days.len(), 1 + 8);
     assert_eq!(days[0], old[2]);
     assert_eq!(service.count("event").await, 1);
+}
+
+#[sqlx::test]
+async fn lines_of_hours_long_over_are_merged_and_still_add_up(db: PgPool) {
+    let service = Service::start(db).await;
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    service.execute("update ledger set hour = hour - interval '2 days'").await;
+    let before = service.data("/v1/ledger").await;
+    for _ in 0..2 {
+        ledger::compact(&service.db).await.unwrap();
+        assert_eq!(service.data("/v1/ledger").await, before);
+    }
+    assert!(service.count("ledger").await <= 2, "one line for each organisation");
 }
 
 #[sqlx::test]

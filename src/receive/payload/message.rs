@@ -14,13 +14,11 @@ pub fn message(
     kind: Kind,
     origin: &Origin<'_>,
 ) -> (Message, Option<Sender>, Option<Broadcast>) {
-    let mut message = fields(body, id, origin);
+    // The name tells what the body may leave out.
+    let from_customer = kind == Kind::ReceiveMessageFromCustomer;
+    let mut message = fields(body, id, from_customer, origin);
     let room = body.object("room");
     message.room_id = body.id("room_id").or_else(|| room.as_ref()?.id("id"));
-    message.participant_type = message.participant_type.or_else(|| {
-        // The name tells what the body left out.
-        (kind == Kind::ReceiveMessageFromCustomer).then(|| "customer".to_owned())
-    });
     message.text_rank = match message.text {
         None => TextRank::Embedded,
         Some(_) if message.is_edited == Some(true) => TextRank::Edited(origin.event_id),
@@ -44,7 +42,7 @@ pub fn message(
 /// Reads the message that a room carries as its last one, if it can be identified.
 pub fn embedded_message(room: &Fields<'_>, room_id: &str, origin: &Origin<'_>) -> Option<Message> {
     let body = room.object("last_message")?;
-    let mut message = fields(&body, body.id("id")?, origin);
+    let mut message = fields(&body, body.id("id")?, false, origin);
     message.room_id = body.id("room_id").or_else(|| Some(room_id.to_owned()));
     message.channel = body.word("channel");
     Some(message)
@@ -64,12 +62,18 @@ pub fn participant_type(body: &Fields<'_>) -> Option<String> {
     })
 }
 
-fn fields(body: &Fields<'_>, message_id: String, origin: &Origin<'_>) -> Message {
+fn fields(
+    body: &Fields<'_>,
+    message_id: String,
+    from_customer: bool,
+    origin: &Origin<'_>,
+) -> Message {
     let mut statuses = Statuses::default();
     if let Some(status) = body.word("status") {
         statuses.add(&status, origin.received_at);
     }
-    let participant_type = participant_type(body);
+    let participant_type =
+        participant_type(body).or_else(|| from_customer.then(|| "customer".to_owned()));
     let is_incoming = participant_type.as_deref() == Some("customer");
     let channel_at = || body.object("raw_message")?.first("messages")?.time("timestamp");
     Message {

@@ -151,16 +151,20 @@ pub fn resolution(
                 .or_else(wrapper_at)
                 .or(room.clock)
                 .or(Some(room.received_at));
+            if room.clock.is_some() {
+                return;
+            }
         }
         Reference::IdOnly(fields, _) => {
             let at = fields.time("resolved_at").or_else(wrapper_at);
             room.status = Some("resolved".to_owned());
             room.resolved_at = at.or(Some(room.received_at));
             room.resolved_by_id = fields.id("resolved_by_id").or_else(|| fields.id("resolved_by"));
-            room.clock = room.resolved_at;
-            room.key = key(room.clock, room.clock, room.status.as_deref(), origin);
         }
     }
+    // Without times of its own the room is as it was at that moment.
+    room.clock = room.resolved_at;
+    room.key = key(room.clock, room.clock, room.status.as_deref(), origin);
 }
 
 /// What an event of this kind adds to the life of its room.
