@@ -1,3 +1,23 @@
+-- The lattice of statuses: a pure function of the set of statuses seen, each given by the time
+-- at which it was. Delivered and read beat failed, because a phone with several devices reports
+-- both; failed beats sent.
+create function effective_status(
+    created timestamptz, pending timestamptz, sent timestamptz, delivered timestamptz,
+    read timestamptz, failed timestamptz
+)
+    returns text
+    language sql immutable parallel safe
+    return case
+        when read      is not null then 'read'
+        when delivered is not null then 'delivered'
+        when failed    is not null then 'failed'
+        when sent      is not null then 'sent'
+        when pending   is not null then 'pending'
+        when created   is not null then 'created'
+    end;
+
+comment on function effective_status is 'The status that follows from the set of statuses seen.';
+
 -- One row per message id, written by any event that carries the message, in any order.
 --
 -- Every column is merged by a rule that does not depend on order: first observations by
@@ -37,17 +57,11 @@ create table message (
     read_seen_at           timestamptz,
     failed_seen_at         timestamptz,
     other_statuses         text[],
-    -- The lattice: delivered and read beat failed, because a phone with several devices
-    -- reports both; failed beats sent.
     status                 text        collate "C" generated always as (
-        case
-            when read_seen_at      is not null then 'read'
-            when delivered_seen_at is not null then 'delivered'
-            when failed_seen_at    is not null then 'failed'
-            when sent_seen_at      is not null then 'sent'
-            when pending_seen_at   is not null then 'pending'
-            when created_seen_at   is not null then 'created'
-        end
+        effective_status(
+            created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at, read_seen_at,
+            failed_seen_at
+        )
     ) stored,
     at                     timestamptz not null generated always as
         (coalesce(created_at, channel_at, received_at)) stored,

@@ -58,16 +58,11 @@ create table broadcast_log (
     read_seen_at           timestamptz,
     failed_seen_at         timestamptz,
     other_statuses         text[],
-    -- The lattice of message.
     status                 text        collate "C" generated always as (
-        case
-            when read_seen_at      is not null then 'read'
-            when delivered_seen_at is not null then 'delivered'
-            when failed_seen_at    is not null then 'failed'
-            when sent_seen_at      is not null then 'sent'
-            when pending_seen_at   is not null then 'pending'
-            when created_seen_at   is not null then 'created'
-        end
+        effective_status(
+            created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at, read_seen_at,
+            failed_seen_at
+        )
     ) stored,
     at                     timestamptz not null generated always as
         (coalesce(created_at, received_at)) stored,
@@ -113,3 +108,24 @@ comment on column broadcast_log.failed_seen_at is 'When status failed was first 
 comment on column broadcast_log.other_statuses is 'Other status words seen (played, warning, …), sorted.';
 comment on column broadcast_log.status is 'Effective status: a pure function of the set of statuses seen. Null when none of them is ranked.';
 comment on column broadcast_log.at is 'What lists are sorted by.';
+
+-- A broadcast with how far its recipients are. Each counts once, under its effective status.
+create view broadcast_funnel as
+select broadcast.*, funnel.*
+from broadcast
+cross join lateral (
+    select
+        count(*)                                     as total,
+        count(*) filter (where status = 'created')   as created,
+        count(*) filter (where status = 'pending')   as pending,
+        count(*) filter (where status = 'sent')      as sent,
+        count(*) filter (where status = 'delivered') as delivered,
+        count(*) filter (where status = 'read')      as read,
+        count(*) filter (where status = 'failed')    as failed,
+        count(*) filter (where status is null)       as other
+    from broadcast_log
+    where broadcast_log.broadcast_id = broadcast.broadcast_id
+        and broadcast_log.organization_id = broadcast.organization_id
+) as funnel;
+
+comment on view broadcast_funnel is 'Broadcasts with their recipients counted by effective status.';

@@ -121,8 +121,8 @@ pub async fn list(
         r#"
             with page as (
                 select * from (
-                    select broadcast.*
-                    from broadcast
+                    select *
+                    from broadcast_funnel
                     where not $6
                         and ($1::text[] is null or organization_id = any($1))
                         and (not $2 or (at, broadcast_id, organization_id)
@@ -132,8 +132,8 @@ pub async fn list(
                 ) as after
                 union all
                 select * from (
-                    select broadcast.*
-                    from broadcast
+                    select *
+                    from broadcast_funnel
                     where $6
                         and ($1::text[] is null or organization_id = any($1))
                         and (not $2 or (at, broadcast_id, organization_id)
@@ -143,30 +143,11 @@ pub async fn list(
                 ) as before
             )
             select
-                page.broadcast_id as "id!", nullif(page.organization_id, '') as organization_id,
-                page.name, page.template_id, page.channel_integration_id, page.created_at,
-                page.at as "at!",
-                total as "total!", created as "created!", pending as "pending!", sent as "sent!",
-                delivered as "delivered!", read as "read!", failed as "failed!",
-                other as "other!"
+                broadcast_id as "id!", nullif(organization_id, '') as organization_id, name,
+                template_id, channel_integration_id, created_at, at as "at!", total as "total!",
+                created as "created!", pending as "pending!", sent as "sent!",
+                delivered as "delivered!", read as "read!", failed as "failed!", other as "other!"
             from page
-            cross join lateral (
-                select
-                    count(*) as total,
-                    count(*) filter (where status = 'created')   as created,
-                    count(*) filter (where status = 'pending')   as pending,
-                    count(*) filter (where status = 'sent')      as sent,
-                    count(*) filter (where status = 'delivered') as delivered,
-                    count(*) filter (where status = 'read')      as read,
-                    count(*) filter (where status = 'failed')    as failed,
-                    count(*) filter (where status is null)       as other
-                from broadcast_log
-                where broadcast_log.broadcast_id = page.broadcast_id
-                    and broadcast_log.organization_id = page.organization_id
-            ) as funnel
-            order by
-                case when $6 then page.at end, case when $6 then page.broadcast_id end,
-                page.at desc, page.broadcast_id desc, page.organization_id desc
         "#,
         organizations,
         from.is_some(),
@@ -190,32 +171,14 @@ pub async fn find(
         BroadcastRow,
         r#"
             select
-                broadcast.broadcast_id as id,
-                nullif(broadcast.organization_id, '') as organization_id,
-                broadcast.name, broadcast.template_id, broadcast.channel_integration_id,
-                broadcast.created_at, broadcast.at as "at!",
-                total as "total!", created as "created!", pending as "pending!", sent as "sent!",
-                delivered as "delivered!", read as "read!", failed as "failed!",
-                other as "other!"
-            from broadcast
-            cross join lateral (
-                select
-                    count(*) as total,
-                    count(*) filter (where status = 'created')   as created,
-                    count(*) filter (where status = 'pending')   as pending,
-                    count(*) filter (where status = 'sent')      as sent,
-                    count(*) filter (where status = 'delivered') as delivered,
-                    count(*) filter (where status = 'read')      as read,
-                    count(*) filter (where status = 'failed')    as failed,
-                    count(*) filter (where status is null)       as other
-                from broadcast_log
-                where broadcast_log.broadcast_id = broadcast.broadcast_id
-                    and broadcast_log.organization_id = broadcast.organization_id
-            ) as funnel
-            where broadcast.broadcast_id = $1
-                and ($2::text[] is null or broadcast.organization_id = any($2))
+                broadcast_id as "id!", nullif(organization_id, '') as organization_id, name,
+                template_id, channel_integration_id, created_at, at as "at!", total as "total!",
+                created as "created!", pending as "pending!", sent as "sent!",
+                delivered as "delivered!", read as "read!", failed as "failed!", other as "other!"
+            from broadcast_funnel
+            where broadcast_id = $1 and ($2::text[] is null or organization_id = any($2))
             -- One without an organisation is but a guess beside one that has it.
-            order by broadcast.organization_id desc
+            order by organization_id desc
             limit 1
         "#,
         broadcast_id,

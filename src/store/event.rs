@@ -1,8 +1,8 @@
 //! Table `event`, the journal.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use chrono::NaiveDate;
+use chrono::{NaiveDate, Timelike};
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -22,22 +22,94 @@ pub struct Stored {
     pub duplicate: bool,
 }
 
+/// How long after midnight the day before is asked as well, in seconds: a sender that tries again
+/// does so soon, and the unique index knows one day only.
+const REPEATS_AFTER_MIDNIGHT: u32 = 3600;
+
+/// The same bytes within a batch: its first event, and how many there are.
+#[derive(Clone, Copy)]
+struct Delivered<'a> {
+    event: &'a Event,
+    deliveries: i32,
+}
+
+/// Where a delivery's row is: what the unique index is about.
+type Place = (DedupKey, NaiveDate);
+
+/// The row of a delivery, new or not; under the day of the delivery.
+struct Row {
+    day: NaiveDate,
+    dedup_key: Vec<u8>,
+    event_id: Uuid,
+    outcome: Outcome,
+}
+
+impl Row {
+    fn place(&self) -> Place {
+        let key = self.dedup_key.as_slice().try_into();
+        (DedupKey(key.expect("the column holds SHA-256 only")), self.day)
+    }
+}
+
+fn place(event: &Event) -> Place {
+    (event.dedup_key, event.received_at.day())
+}
+
 /// Inserts the events that are not known yet and counts the others.
 pub async fn insert(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<Stored>> {
-    // The unique index has one row per day and key, so the same bytes within a batch are one row.
-    let key = |event: &Event| (event.dedup_key, event.received_at.day());
-    let mut firsts: Vec<(&Event, i32)> = Vec::with_capacity(events.len());
-    let mut places: HashMap<(DedupKey, NaiveDate), usize> = HashMap::with_capacity(events.len());
+    let mut news: BTreeMap<Place, Delivered<'_>> = BTreeMap::new();
     for event in events {
-        let place = *places.entry(key(event)).or_insert(firsts.len());
-        if place == firsts.len() {
-            firsts.push((event, 0));
-        }
-        firsts[place].1 += 1;
+        let first = Delivered { event, deliveries: 0 };
+        news.entry(place(event)).or_insert(first).deliveries += 1;
     }
-    // Writers that insert the same keys in the same order do not deadlock.
-    firsts.sort_unstable_by_key(|(event, _)| event.dedup_key);
-    let rows = sqlx::query!(
+    let mut rows = HashMap::with_capacity(news.len());
+    let is_soon =
+        |event: &Event| event.received_at.0.num_seconds_from_midnight() < REPEATS_AFTER_MIDNIGHT;
+    if events.iter().any(is_soon) {
+        for row in count_repeats(db, &news).await? {
+            news.remove(&row.place());
+            rows.insert(row.place(), row);
+        }
+    }
+    // In the order of the keys, so that writers that insert the same ones do not deadlock.
+    let news: Vec<Delivered<'_>> = news.into_values().collect();
+    rows.extend(insert_or_count(db, &news).await?.into_iter().map(|row| (row.place(), row)));
+    let stored = events.iter().map(|event| {
+        let row = &rows[&place(event)];
+        // A row with our id is the one that we inserted.
+        let duplicate = row.event_id != event.id.0;
+        Stored { event_id: EventId(row.event_id), outcome: row.outcome, duplicate }
+    });
+    Ok(stored.collect())
+}
+
+/// Counts deliveries that came the day before already.
+async fn count_repeats(
+    db: &mut PgConnection,
+    news: &BTreeMap<Place, Delivered<'_>>,
+) -> sqlx::Result<Vec<Row>> {
+    let news: Vec<_> = news.values().collect();
+    sqlx::query_as!(
+        Row,
+        r#"
+            update event
+            set deliveries = event.deliveries + new.deliveries
+            from unnest($1::date[], $2::bytea[], $3::int[]) as new (day, dedup_key, deliveries)
+            where event.day = new.day - 1 and event.dedup_key = new.dedup_key
+            returning new.day as "day!", event.dedup_key, event_id, outcome as "outcome: Outcome"
+        "#,
+        &column(&news, |new| new.event.received_at.day()),
+        &column(&news, |new| &new.event.dedup_key.0[..]) as _,
+        &column(&news, |new| new.deliveries),
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Inserts rows; where one is there already, counts. The rows that are there then.
+async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as!(
+        Row,
         r#"
             insert into event (
                 day, event_id, received_at, endpoint, kind, name, organization_id, subject_id,
@@ -59,36 +131,25 @@ pub async fn insert(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec
                 set deliveries = event.deliveries + excluded.deliveries
             returning day, dedup_key, event_id, outcome as "outcome: Outcome"
         "#,
-        &column(&firsts, |(event, _)| event.received_at.day()),
-        &column(&firsts, |(event, _)| event.id.0),
-        &column(&firsts, |(event, _)| event.received_at) as _,
-        &column(&firsts, |(event, _)| &*event.endpoint) as _,
-        &column(&firsts, |(event, _)| event.kind.map(Kind::as_str)) as _,
-        &column(&firsts, |(event, _)| event.name.as_deref()) as _,
-        &column(&firsts, |(event, _)| event.organization_id.as_str()) as _,
-        &column(&firsts, |(event, _)| event.subject_id.as_deref()) as _,
-        &column(&firsts, |(event, _)| event.outcome.as_str()) as _,
+        &column(news, |new| new.event.received_at.day()),
+        &column(news, |new| new.event.id.0),
+        &column(news, |new| new.event.received_at) as _,
+        &column(news, |new| &*new.event.endpoint) as _,
+        &column(news, |new| new.event.kind.map(Kind::as_str)) as _,
+        &column(news, |new| new.event.name.as_deref()) as _,
+        &column(news, |new| new.event.organization_id.as_str()) as _,
+        &column(news, |new| new.event.subject_id.as_deref()) as _,
+        &column(news, |new| new.event.outcome.as_str()) as _,
         // Reasons are ours and hold no line break; an array of arrays would be flattened.
-        &column(&firsts, |(event, _)| event.reasons.join("\n")),
-        &column(&firsts, |(event, _)| &event.dedup_key.0[..]) as _,
-        &column(&firsts, |(_, deliveries)| *deliveries),
-        &column(&firsts, |(event, _)| &event.body[..]) as _,
+        &column(news, |new| new.event.reasons.join("\n")),
+        &column(news, |new| &new.event.dedup_key.0[..]) as _,
+        &column(news, |new| new.deliveries),
+        &column(news, |new| &new.event.body[..]) as _,
         PARSER_VERSION,
-        &column(&firsts, |(event, _)| event.request_id.as_str()) as _,
+        &column(news, |new| new.event.request_id.as_str()) as _,
     )
     .fetch_all(db)
-    .await?;
-
-    let known: HashMap<(&[u8], NaiveDate), (EventId, Outcome)> = rows
-        .iter()
-        .map(|row| ((row.dedup_key.as_slice(), row.day), (EventId(row.event_id), row.outcome)))
-        .collect();
-    let stored = events.iter().map(|event| {
-        let (event_id, outcome) = known[&(&event.dedup_key.0[..], event.received_at.day())];
-        // A row with our id is the one that we inserted.
-        Stored { event_id, outcome, duplicate: event_id != event.id }
-    });
-    Ok(stored.collect())
+    .await
 }
 
 /// An event as the API shows it.

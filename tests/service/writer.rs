@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
-use qontak_receiver::store::{ledger, partition};
+use qontak_receiver::model::Timestamp;
+use qontak_receiver::receive::auth::Authentic;
+use qontak_receiver::receive::normalize::{Normalized, normalize};
+use qontak_receiver::store::{self, ledger, partition};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -87,6 +90,32 @@ async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
     assert_eq!(days.len(), 1 + 8);
     assert_eq!(days[0], old[2]);
     assert_eq!(service.count("event").await, 1);
+}
+
+#[sqlx::test]
+async fn a_repeat_soon_after_midnight_is_a_duplicate_of_the_day_before(db: PgPool) {
+    let days = ["2025-06-12", "2025-06-13"].map(|day| day.parse().unwrap());
+    partition::create(&db, days.into_iter()).await.unwrap();
+    let deliver = async |at: &str| {
+        let webhook = Authentic {
+            endpoint: "qontak".into(),
+            organization_id: None,
+            received_at: Timestamp::parse(at).unwrap(),
+            body: message(1, "halo").into(),
+            request_id: String::new(),
+        };
+        let Normalized::Event(event) = normalize(webhook) else { panic!("a handshake") };
+        let limit = std::time::Duration::from_secs(5);
+        store::write(&db, limit, uuid::Uuid::nil(), &[*event]).await.unwrap()[0]
+    };
+    let first = deliver("2025-06-12T23:59:59Z").await;
+    assert!(!first.duplicate);
+    let repeat = deliver("2025-06-13T00:30:00Z").await;
+    assert!(repeat.duplicate);
+    assert_eq!(repeat.event_id, first.event_id);
+    // Later on the day before is not asked any more; the event is stored again.
+    let late = deliver("2025-06-13T01:30:00Z").await;
+    assert!(!late.duplicate);
 }
 
 #[sqlx::test]
