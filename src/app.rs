@@ -19,7 +19,7 @@ use crate::model::Timestamp;
 use crate::read::key::Keys;
 use crate::receive::auth::{Doors, Limits};
 use crate::receive::writer::Writer;
-use crate::store::{self, partition};
+use crate::store::{self, ledger, partition};
 use crate::{http, telemetry};
 
 /// What every request may use.
@@ -107,7 +107,7 @@ pub async fn serve(
     let writer = app.writer.clone();
     let ops = Ops { db: read.clone(), metrics: metrics.clone(), stopping: is_stopping.clone() };
     let mut background = JoinSet::new();
-    background.spawn(keep_partitions(read.clone(), config.retention));
+    background.spawn(keep_journal(read.clone(), config.retention));
     background.spawn(keep_metrics(metrics));
     background.spawn(async move {
         let served = axum::serve(ops_listener, http::ops::router(ops)).await;
@@ -167,25 +167,28 @@ pub async fn make_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result
     partition::create(db, days).await
 }
 
-/// Keeps partitions ahead and drops old ones, once an hour. A failure is tried again: the
-/// partitions last for days.
-async fn keep_partitions(db: PgPool, retention: Retention) {
+/// Keeps the journal once an hour. A failure is tried again: partitions last for days.
+async fn keep_journal(db: PgPool, retention: Retention) {
     let mut every_hour = tokio::time::interval(Duration::from_secs(3600));
     loop {
         every_hour.tick().await;
-        let kept = async {
-            make_partitions(&db, &retention).await?;
-            store::ledger::compact(&db).await?;
-            // By the earlier of two clocks: one that runs ahead must not cost the journal.
-            let now = store::clock(&db).await?.min(Timestamp::now());
-            partition::drop_before(&db, now.day() - Days::new(retention.event_days)).await
-        };
-        match kept.await {
-            Ok(dropped) if dropped.is_empty() => {}
-            Ok(dropped) => info!(days = dropped.len(), "dropped old days of the journal"),
-            Err(cause) => error!("partitions: {}", store::Failure::from(cause)),
+        if let Err(cause) = keep_journal_once(&db, &retention).await {
+            error!("keeping the journal: {}", store::Failure::from(cause));
         }
     }
+}
+
+/// Makes partitions ahead, drops old ones, and merges old lines of the ledger.
+async fn keep_journal_once(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
+    make_partitions(db, retention).await?;
+    // By the earlier of two clocks: one that runs ahead must not cost the journal.
+    let now = store::clock(db).await?.min(Timestamp::now());
+    let oldest = now.day() - Days::new(retention.event_days);
+    let dropped = partition::drop_before(db, oldest).await?;
+    if !dropped.is_empty() {
+        info!(days = dropped.len(), "dropped old days of the journal");
+    }
+    ledger::compact(db).await
 }
 
 /// The recorder keeps raw samples until somebody scrapes; nobody may ever.

@@ -299,15 +299,23 @@ fn list<'de, D: Deserializer<'de>, T: serde::de::DeserializeOwned>(
         .map_err(D::Error::custom)
 }
 
-/// An error of the parser in one line. It may quote a value, and that may be a secret.
+/// An error of the parser in one line. It may quote a value or a whole line of a file, and these
+/// may be secrets.
 fn without_value(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match (line.find("string \""), line.rfind(", expected")) {
-        (Some(start), Some(end)) if start < end => {
-            format!("{}text{}", &line[..start], &line[end..])
-        }
-        _ => line,
+    // `TOML parse error at line 1, column 9 | 1 | tokens = [… | ^ expected …`
+    if let Some((place, _)) = line.split_once(" | ") {
+        return place.to_owned();
     }
+    // `invalid type: string "…", expected …`
+    for said in ["invalid type", "invalid value"] {
+        if let (Some(start), Some(end)) = (line.find(said), line.rfind(", expected"))
+            && start < end
+        {
+            return format!("{}{said}{}", &line[..start], &line[end..]);
+        }
+    }
+    line
 }
 
 #[cfg(test)]
@@ -408,6 +416,11 @@ mod tests {
             assert!(!refusal.contains("secret"), "{refusal}");
             assert!(refusal.contains("expected struct"), "{refusal}");
         }
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, b"[database]\nurl = secret://\n").unwrap();
+        let refusal = Config::read(Some(file.path()), BTreeMap::new()).unwrap_err().to_string();
+        assert!(!refusal.contains("secret"), "{refusal}");
+        assert!(refusal.contains("line 2, column 7"), "{refusal}");
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         describe_counter!("handshakes_total", "Handshakes answered.");
         describe_counter!("refused_total", "Requests refused, by status.");
         describe_counter!("events_unwritten_total", "Events that could not be stored (503).");
-        describe_counter!("batches_split_total", "Batches split because their data was refused.");
+        describe_counter!("batches_split_total", "Batches split, for refused data or a lock.");
         describe_counter!("batches_retried_total", "Batches written again after a lost race.");
         describe_histogram!("batch_size", Unit::Count, "Events in one transaction.");
         describe_histogram!("commit_seconds", Unit::Seconds, "From a batch's begin to its commit.");

@@ -140,7 +140,7 @@ fn changes(
 fn of_message(body: &Fields<'_>, id: String, kind: Kind, origin: &Origin<'_>) -> Changes {
     let (message, sender, broadcast) = payload::message(body, id, kind, origin);
     let room = message.room_id.as_deref().map(|room_id| match body.object("room") {
-        Some(room) => payload::snapshot(&room, room_id, origin),
+        Some(room) => payload::snapshot(&room, room_id, kind, origin),
         None => payload::stub(room_id, origin),
     });
     Changes {
@@ -163,7 +163,7 @@ fn of_room(
     let mut room = match reference {
         Reference::Snapshot(fields, _) => {
             changes.messages.extend(payload::embedded_message(fields, room_id, origin));
-            Some(payload::snapshot(fields, room_id, origin))
+            Some(payload::snapshot(fields, room_id, kind, origin))
         }
         Reference::IdOnly(..) => None,
     };

@@ -146,13 +146,12 @@ impl Writer {
     pub async fn drain(&self) {
         // Whoever has all of the space knows that nobody else has any.
         let all = u32::try_from(self.max_queue_bytes).unwrap_or(u32::MAX);
-        _ = self.space.acquire_many(all).await;
+        let _all = self.space.acquire_many(all).await;
         self.space.close();
     }
 }
 
 /// What is committed together.
-#[derive(Default)]
 struct Batch {
     events: Vec<Event>,
     callers: Vec<Caller>,
@@ -222,6 +221,8 @@ impl Committer {
                     part.events[0].quarantine(&code);
                     parts.push_front(part);
                 }
+                // The lock may go while the caller still waits.
+                Err(Failure::Blocked(_)) if Instant::now() < deadline => parts.push_back(part),
                 Err(failure) => {
                     error!(batch.size = size, "not stored: {failure}");
                     counter!("events_unwritten_total").increment(size as u64);
@@ -231,7 +232,7 @@ impl Committer {
         }
     }
 
-    /// Whether fewer events may get through, and somebody still waits for them.
+    /// Whether fewer events may get through, and somebody may still wait for them.
     fn is_worth_splitting(failure: &Failure, deadline: Instant) -> bool {
         match failure {
             Failure::Data(_) => true,

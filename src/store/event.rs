@@ -63,13 +63,9 @@ pub async fn insert(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec
         news.entry(place(event)).or_insert(first).deliveries += 1;
     }
     let mut rows = HashMap::with_capacity(news.len());
-    let is_soon =
-        |event: &Event| event.received_at.0.num_seconds_from_midnight() < REPEATS_AFTER_MIDNIGHT;
-    if events.iter().any(is_soon) {
-        for row in count_repeats(db, &news).await? {
-            news.remove(&row.place());
-            rows.insert(row.place(), row);
-        }
+    for row in count_repeats(db, &news).await? {
+        news.remove(&row.place());
+        rows.insert(row.place(), row);
     }
     // In the order of the keys, so that writers that insert the same ones do not deadlock.
     let news: Vec<Delivered<'_>> = news.into_values().collect();
@@ -83,12 +79,19 @@ pub async fn insert(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec
     Ok(stored.collect())
 }
 
-/// Counts deliveries that came the day before already.
+/// Counts deliveries of soon after midnight that came the day before already.
 async fn count_repeats(
     db: &mut PgConnection,
     news: &BTreeMap<Place, Delivered<'_>>,
 ) -> sqlx::Result<Vec<Row>> {
-    let news: Vec<_> = news.values().collect();
+    let is_soon = |new: &&Delivered<'_>| {
+        let time = new.event.received_at.0;
+        time.num_seconds_from_midnight() < REPEATS_AFTER_MIDNIGHT
+    };
+    let news: Vec<_> = news.values().filter(is_soon).collect();
+    if news.is_empty() {
+        return Ok(Vec::new());
+    }
     sqlx::query_as!(
         Row,
         r#"

@@ -45,8 +45,8 @@ pub async fn drop_before(pool: &PgPool, oldest: NaiveDate) -> sqlx::Result<Vec<N
     for day in &days {
         let mut transaction = pool.begin().await?;
         // Dropping needs the journal for itself for a moment. If somebody reads it for long,
-        // the next round will do; writers must not queue up behind us meanwhile.
-        let sql = format!("set local lock_timeout = '1s'; drop table if exists {};", name(*day));
+        // the next round will do; writers queue up behind us, and give up after 300 ms.
+        let sql = format!("set local lock_timeout = '100ms'; drop table if exists {};", name(*day));
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
         transaction.commit().await?;
     }

@@ -261,9 +261,16 @@ async fn a_resolution_without_any_clock_of_its_room_still_resolves_it(db: PgPool
             "channel_integration_id": "c", "last_activity_at": at, "organization_id": ORGANIZATION})
     };
     let earlier = snapshot("assigned", "2025-06-12T02:00:00Z");
+    let at_once = snapshot("assigned", "2025-06-12T03:00:00Z");
     let later = snapshot("unassigned", "2025-06-12T04:00:00Z");
     for resolution in resolutions {
-        for order in [[&earlier, &resolution], [&resolution, &earlier]] {
+        for order in [
+            [&earlier, &resolution],
+            [&resolution, &earlier],
+            // The greater status wins where the clocks are equal.
+            [&at_once, &resolution],
+            [&resolution, &at_once],
+        ] {
             service.execute("truncate event, room, room_event").await;
             for body in order {
                 service.post(body.to_string()).await;

@@ -229,6 +229,7 @@ async fn a_row_that_somebody_has_locked_holds_up_only_its_own_events(db: PgPool)
         let body = message(i, room);
         posting.spawn(async move { (i, service.post(body).await.status) });
     }
+    // Whoever waits gets through if the lock goes in time, and here it does not.
     let mut refused: Vec<usize> = posting
         .join_all()
         .await

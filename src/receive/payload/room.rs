@@ -64,8 +64,8 @@ pub fn room_of<'a>(body: &Fields<'a>, kind: Kind) -> Option<Reference<'a>> {
     None
 }
 
-/// Reads a snapshot of a room.
-pub fn snapshot(fields: &Fields<'_>, room_id: &str, origin: &Origin<'_>) -> Room {
+/// Reads a snapshot of a room, as an event of this kind shows it.
+pub fn snapshot(fields: &Fields<'_>, room_id: &str, kind: Kind, origin: &Origin<'_>) -> Room {
     let created_at = fields.time("created_at");
     let updated_at = fields.time("updated_at");
     let last_message_at = fields.time("last_message_at");
@@ -80,7 +80,9 @@ pub fn snapshot(fields: &Fields<'_>, room_id: &str, origin: &Origin<'_>) -> Room
         (one, None) | (None, one) => (one, one),
         (one, other) => (one.min(other), one.max(other)),
     };
+    let implied = || (kind == Kind::RoomResolved).then(|| "resolved".to_owned());
     let status = fields.word("status").map(|status| status.trim().to_ascii_lowercase());
+    let status = status.or_else(implied);
     Room {
         organization_id: origin.organization_id.to_owned(),
         room_id: room_id.to_owned(),
@@ -143,7 +145,6 @@ pub fn resolution(
     let wrapper_at = || body.has("service_name").then(|| body.time("created_at")).flatten();
     match reference {
         Reference::Snapshot(..) => {
-            room.status.get_or_insert_with(|| "resolved".to_owned());
             let data_at = || body.object("data")?.time("resolved_at");
             room.resolved_at = room
                 .resolved_at
