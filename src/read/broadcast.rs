@@ -1,14 +1,12 @@
 //! Broadcasts: their funnel and their recipients.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use sqlx::PgPool;
 
 use super::key::Reader;
-use super::message::StatusTime;
+use super::message::{StatusTime, StatusTimes, status_times};
 use super::one;
 use super::page::{Micros, Page};
 use crate::http::Error;
@@ -32,7 +30,7 @@ struct Log {
     #[serde(flatten)]
     row: LogRow,
     /// Of every status seen, when; the effective one is `status`.
-    status_times: BTreeMap<&'static str, StatusTime>,
+    status_times: StatusTimes,
 }
 
 /// Broadcasts, newest first, each with how far its recipients are.
@@ -110,8 +108,6 @@ impl Log {
             ("read", StatusTime::best(row.read_at, None, row.read_seen_at)),
             ("failed", StatusTime::best(row.failed_at, None, row.failed_seen_at)),
         ];
-        let status_times =
-            times.into_iter().filter_map(|(status, time)| Some((status, time?))).collect();
-        Self { row, status_times }
+        Self { row, status_times: status_times(times) }
     }
 }

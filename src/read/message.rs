@@ -24,7 +24,7 @@ pub struct Message {
     row: MessageRow,
     sender: Sender,
     /// Of every status seen, when; the effective one is `status`.
-    status_times: BTreeMap<&'static str, StatusTime>,
+    status_times: StatusTimes,
 }
 
 #[derive(Serialize)]
@@ -32,6 +32,14 @@ struct Sender {
     name: Option<String>,
     username: Option<String>,
     avatar: Option<Value>,
+}
+
+/// The statuses that were seen, each with its time.
+pub type StatusTimes = BTreeMap<&'static str, StatusTime>;
+
+/// Leaves out the statuses that were not seen.
+pub fn status_times(times: [(&'static str, Option<StatusTime>); 6]) -> StatusTimes {
+    times.into_iter().filter_map(|(status, time)| Some((status, time?))).collect()
 }
 
 /// When a status was reached, and who says so.
@@ -86,9 +94,7 @@ impl Message {
             ("read", StatusTime::best(row.log_read_at, None, row.read_seen_at)),
             ("failed", StatusTime::best(row.log_failed_at, None, row.failed_seen_at)),
         ];
-        let status_times =
-            times.into_iter().filter_map(|(status, time)| Some((status, time?))).collect();
-        Self { row, sender, status_times }
+        Self { row, sender, status_times: status_times(times) }
     }
 }
 
