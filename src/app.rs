@@ -146,6 +146,7 @@ pub async fn serve(
 
 /// Brings the schema up to date and looks whether the database keeps what it commits.
 async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
+    store::reach(&config.database).await.context("database")?;
     if config.database.migrate {
         store::migrate(db).await.context("database: cannot bring the schema up to date")?;
     }

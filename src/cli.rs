@@ -95,16 +95,13 @@ async fn check(config: &Config) -> anyhow::Result<ExitCode> {
     );
     line("settings", Ok(settings));
 
-    let pool = store::connect(&config.database, 1)?;
-    let clock = match store::clock(&pool).await {
-        Ok(clock) => clock,
-        Err(error) => {
-            let what = store::Failure::from(error);
-            line("database", Err(format!("{what}; check DATABASE_URL and that Postgres runs")));
-            return Ok(ExitCode::FAILURE);
-        }
-    };
+    if let Err(error) = store::reach(&config.database).await {
+        line("database", Err(format!("{error:#}")));
+        return Ok(ExitCode::FAILURE);
+    }
     line("database", Ok("reached".into()));
+    let pool = store::connect(&config.database, 1)?;
+    let clock = store::clock(&pool).await?;
     let skew = (Timestamp::now().0 - clock.0).abs();
     line(
         "clock",

@@ -16,6 +16,7 @@ pub mod sender;
 use std::io;
 use std::time::Duration;
 
+use anyhow::Context;
 use secrecy::ExposeSecret;
 use serde_json::value::RawValue;
 use sqlx::migrate::Migrator;
@@ -48,6 +49,17 @@ pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<Pg
         .max_lifetime(Duration::from_secs(30 * 60))
         .after_connect(|connection, _| Box::pin(make_durable(connection)))
         .connect_lazy_with(options(settings)?))
+}
+
+/// Connects once, without a pool, whose only word would be that it waited in vain. Fails with what
+/// to do.
+pub async fn reach(settings: &config::Database) -> anyhow::Result<()> {
+    let options = options(settings)?;
+    let connecting = PgConnection::connect_with(&options);
+    let connected = tokio::time::timeout(Duration::from_secs(5), connecting).await;
+    let help = "cannot be reached; check DATABASE_URL and that Postgres runs";
+    connected.context("no answer in 5 s").and_then(|connected| Ok(connected?)).context(help)?;
+    Ok(())
 }
 
 fn options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {

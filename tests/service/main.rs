@@ -13,4 +13,5 @@ mod properties;
 mod read;
 mod receive;
 mod refuse;
+mod schema;
 mod writer;

@@ -350,6 +350,8 @@ async fn a_wrong_setting_refuses_to_start_in_one_line(db: PgPool) {
         ("DATABASE_URL", "", "DATABASE_URL"),
         ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "short", "endpoint.qontak.tokens"),
         ("RECEIVER__LOG__FILTER", "a=b=c", "log.filter"),
+        ("RECEIVER__LOG__FORMAT", "xml", "expected text or json"),
+        ("DATABASE_URL", "postgres://localhost:1/none", "check DATABASE_URL"),
     ];
     for (name, value, named) in cases {
         let mut settings = right.clone();
