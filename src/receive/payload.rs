@@ -1,7 +1,7 @@
 //! What does a body of Qontak's say? The only place that knows Qontak's field names.
 //!
 //! Nothing here refuses a body: fields are read leniently ([`fields`]), and what a body *is*
-//! follows from the decision list in [`classify`].
+//! follows from the decision list in [`classify()`].
 
 mod broadcast_log;
 mod classify;
