@@ -246,6 +246,70 @@ async fn each_field_of_a_room_is_what_the_newest_snapshot_that_has_it_says(db: P
 }
 
 #[sqlx::test]
+async fn every_field_of_a_room_follows_the_clock_of_its_own_snapshot(db: PgPool) {
+    const TEXTS: [&str; 12] = [
+        "name",
+        "description",
+        "type",
+        "channel",
+        "channel_account",
+        "channel_uniq_id",
+        "account_uniq_id",
+        "channel_integration_id",
+        "session",
+        "external_id",
+        "division_id",
+        "resolved_by_type",
+    ];
+    const OBJECTS: [&str; 3] = ["avatar", "note", "extra"];
+    const LISTS: [&str; 3] = ["tags", "agent_ids", "email_cc"];
+    const TIMES: [&str; 4] = ["session_at", "created_at", "last_message_at", "resolved_at"];
+    const FLAGS: [&str; 4] =
+        ["is_dont_auto_resolve", "is_blocked", "is_unresponded", "is_manual_survey"];
+    let service = Service::start(db).await;
+    let snapshot = |number: u8| {
+        let mut room = json!({"id": "r", "status": "resolved", "unread_count": number,
+            "last_activity_at": format!("2025-06-12T02:00:0{number}Z"),
+            "resolved_by_id": format!("user {number}")});
+        for field in TEXTS {
+            room[field] = json!(format!("{field} {number}"));
+        }
+        for field in OBJECTS {
+            room[field] = json!({ "text": format!("{field} {number}") });
+        }
+        for field in LISTS {
+            room[field] = json!([format!("{field} {number}")]);
+        }
+        for field in TIMES {
+            room[field] = json!(format!("2025-06-12T01:0{number}:00.000Z"));
+        }
+        for field in FLAGS {
+            room[field] = json!(number == 1);
+        }
+        room
+    };
+    let (older, newer) = (snapshot(1), snapshot(2));
+    let fields =
+        [TEXTS.as_slice(), &OBJECTS, &LISTS, &TIMES, &FLAGS, &["unread_count", "resolved_by_id"]];
+    for lacking in fields.concat() {
+        let mut newer = newer.clone();
+        newer.as_object_mut().unwrap().remove(lacking);
+        for order in [[&older, &newer], [&newer, &older]] {
+            service.execute("truncate event, room").await;
+            for room in order {
+                let body = json!({"data_event": "status_message", "id": "m", "room": room});
+                service.post(body.to_string()).await;
+            }
+            let shown = service.data("/v1/rooms/r").await;
+            for field in fields.concat() {
+                let expected = if field == lacking { &older[field] } else { &newer[field] };
+                assert_eq!(shown[field], *expected, "{field} without {lacking}, {order:?}");
+            }
+        }
+    }
+}
+
+#[sqlx::test]
 async fn a_resolution_without_any_clock_of_its_room_still_resolves_it(db: PgPool) {
     let service = Service::start(db).await;
     let resolutions = [
