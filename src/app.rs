@@ -99,7 +99,7 @@ pub async fn serve(
         http.listen = %listener.local_addr()?, ops.listen = %ops_listener.local_addr()?,
         "ready for webhooks",
     );
-    let (stopping, is_stopping) = watch::channel(false);
+    let (stopping, mut is_stopping) = watch::channel(false);
     let metrics = telemetry::metrics()?;
 
     let mut writing = JoinSet::new();
@@ -114,7 +114,6 @@ pub async fn serve(
         error!("the ops port is no longer served: {served:?}");
     });
 
-    let mut is_stopping = is_stopping;
     let serving = axum::serve(listener, http::router(app)).with_graceful_shutdown(async move {
         _ = is_stopping.wait_for(|stopping| *stopping).await
     });

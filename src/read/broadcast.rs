@@ -82,13 +82,13 @@ pub async fn logs(
     let page: Page<(Micros, String)> =
         Page::read(&mut parameters, &format!("broadcasts/{id}/logs"));
     parameters.finish()?;
-    let broadcast =
-        broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let organization_id = broadcast.organization_id.as_deref().unwrap_or_default();
+    // Without the funnel: a page of recipients must not count all of them.
+    let organization_id = broadcast::find_organization(&db, reader.organizations(), &id).await?;
+    let organization_id = organization_id.ok_or(Error::NotFound)?;
     let from = page.from.as_ref().map(|(at, id)| (at.0, id.as_str()));
     let rows = broadcast_log::list(
         &db,
-        (organization_id, &id),
+        (&organization_id, &id),
         status.as_deref(),
         from,
         page.backward,

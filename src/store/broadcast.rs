@@ -161,6 +161,28 @@ pub async fn list(
     .await
 }
 
+/// The organisation of the broadcast with this id, if it may be seen.
+pub async fn find_organization(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    broadcast_id: &str,
+) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        r#"
+            select organization_id
+            from broadcast
+            where broadcast_id = $1 and ($2::text[] is null or organization_id = any($2))
+            -- One without an organisation is but a guess beside one that has it.
+            order by organization_id desc
+            limit 1
+        "#,
+        broadcast_id,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 /// The broadcast with this id, if it may be seen.
 pub async fn find(
     db: impl PgExecutor<'_>,

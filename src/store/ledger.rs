@@ -90,7 +90,10 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
                 where hour < now() - interval '1 day' and writer_id <> $1
                 returning *
             )
-            insert into ledger
+            insert into ledger (
+                hour, organization_id, writer_id,
+                received, applied, recorded, quarantined, malformed, duplicate
+            )
             select
                 hour, organization_id, $1, sum(received), sum(applied), sum(recorded),
                 sum(quarantined), sum(malformed), sum(duplicate)
