@@ -5,6 +5,7 @@
 
 mod crowd;
 mod fixtures;
+mod fold;
 mod harness;
 mod normalize;
 mod order;

@@ -163,7 +163,7 @@ async fn what_was_acknowledged_before_a_kill_is_stored(db: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn a_stranger_who_never_ends_a_request_does_not_keep_it_from_stopping_well(db: PgPool) {
     let mut settings = settings(&db.connect_options());
-    settings.insert("RECEIVER__HTTP__STOP_TIMEOUT".into(), "2s".into());
+    settings.insert("RECEIVER__HTTP__STOP_TIMEOUT".into(), "6s".into());
     let service = Process::start(settings).await;
     let address = service.url.strip_prefix("http://").unwrap();
     let mut half_a_head = TcpStream::connect(address).await.unwrap();
@@ -173,6 +173,15 @@ async fn a_stranger_who_never_ends_a_request_does_not_keep_it_from_stopping_well
     half_a_body.write_all(head.as_bytes()).await.unwrap();
     post(&reqwest::Client::new(), &service.url, ALL[0].body()).await.unwrap();
     service.signal("TERM");
+    // Meanwhile it tells balancers to look elsewhere.
+    let readyz = format!("{}/readyz", service.ops);
+    let told = loop {
+        let answer = reqwest::get(&readyz).await.unwrap();
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            break answer.text().await.unwrap();
+        }
+    };
+    assert!(told.contains("stopping"), "{told}");
     let (code, log) = service.ended().await;
     assert_eq!(code, Some(0), "{log:?}");
 }

@@ -1,0 +1,144 @@
+//! A room is the fold of its snapshots, field by field.
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::harness::{ORGANIZATION, Service};
+
+/// Snapshots that lack each other's fields: the newest that has a field says it, always.
+#[sqlx::test]
+async fn each_field_of_a_room_is_what_the_newest_snapshot_that_has_it_says(db: PgPool) {
+    let service = Service::start(db).await;
+    let snapshot = |second: u8, fields: Value| {
+        let mut body = json!({
+            "data_event": "room_updated", "id": "r", "channel": "wa", "channel_integration_id": "c",
+            "last_activity_at": format!("2025-06-12T02:00:0{second}Z"), "organization_id": ORGANIZATION,
+        });
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body.to_string()
+    };
+    let snapshots = [
+        snapshot(
+            1,
+            json!({"name": "one", "status": "assigned", "agent_ids": ["a"], "tags": ["x"]}),
+        ),
+        snapshot(2, json!({"name": "two", "unread_count": 2, "tags": []})),
+        snapshot(3, json!({"status": "unassigned", "unread_count": null, "agent_ids": "odd"})),
+    ];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        service.execute("truncate event, room").await;
+        for i in order {
+            service.post(snapshots[i].clone()).await;
+        }
+        let room = service.data("/v1/rooms/r").await;
+        let shown = ["name", "status", "unread_count", "agent_ids", "tags"]
+            .map(|field| room[field].clone());
+        let expected = [json!("two"), json!("unassigned"), json!(2), json!(["a"]), json!([])];
+        assert_eq!(shown, expected, "{order:?}");
+    }
+}
+
+#[sqlx::test]
+async fn every_field_of_a_room_follows_the_clock_of_its_own_snapshot(db: PgPool) {
+    const TEXTS: [&str; 12] = [
+        "name",
+        "description",
+        "type",
+        "channel",
+        "channel_account",
+        "channel_uniq_id",
+        "account_uniq_id",
+        "channel_integration_id",
+        "session",
+        "external_id",
+        "division_id",
+        "resolved_by_type",
+    ];
+    const OBJECTS: [&str; 3] = ["avatar", "note", "extra"];
+    const LISTS: [&str; 3] = ["tags", "agent_ids", "email_cc"];
+    const TIMES: [&str; 4] = ["session_at", "created_at", "last_message_at", "resolved_at"];
+    const FLAGS: [&str; 4] =
+        ["is_dont_auto_resolve", "is_blocked", "is_unresponded", "is_manual_survey"];
+    let service = Service::start(db).await;
+    let snapshot = |number: u8| {
+        let mut room = json!({"id": "r", "status": "resolved", "unread_count": number,
+            "last_activity_at": format!("2025-06-12T02:00:0{number}Z"),
+            "resolved_by_id": format!("user {number}")});
+        for field in TEXTS {
+            room[field] = json!(format!("{field} {number}"));
+        }
+        for field in OBJECTS {
+            room[field] = json!({ "text": format!("{field} {number}") });
+        }
+        for field in LISTS {
+            room[field] = json!([format!("{field} {number}")]);
+        }
+        for field in TIMES {
+            room[field] = json!(format!("2025-06-12T01:0{number}:00.000Z"));
+        }
+        for field in FLAGS {
+            room[field] = json!(number == 1);
+        }
+        room
+    };
+    let (older, newer) = (snapshot(1), snapshot(2));
+    let fields =
+        [TEXTS.as_slice(), &OBJECTS, &LISTS, &TIMES, &FLAGS, &["unread_count", "resolved_by_id"]];
+    for lacking in fields.concat() {
+        let mut newer = newer.clone();
+        newer.as_object_mut().unwrap().remove(lacking);
+        for order in [[&older, &newer], [&newer, &older]] {
+            service.execute("truncate event, room").await;
+            for room in order {
+                let body = json!({"data_event": "status_message", "id": "m", "room": room});
+                service.post(body.to_string()).await;
+            }
+            let shown = service.data("/v1/rooms/r").await;
+            for field in fields.concat() {
+                let expected = if field == lacking { &older[field] } else { &newer[field] };
+                assert_eq!(shown[field], *expected, "{field} without {lacking}, {order:?}");
+            }
+        }
+    }
+}
+
+#[sqlx::test]
+async fn a_resolution_without_any_clock_of_its_room_still_resolves_it(db: PgPool) {
+    let service = Service::start(db).await;
+    let resolutions = [
+        json!({"service_name": "room", "event_name": "resolved", "organization_id": ORGANIZATION,
+            "created_at": "2025-06-12T03:00:00Z", "room": {"id": "r"}}),
+        json!({"data_event": "room_resolved", "id": "r", "organization_id": ORGANIZATION,
+            "resolved_at": "2025-06-12T03:00:00Z"}),
+        json!({"event_type": "room_resolved", "organization_id": ORGANIZATION,
+            "data": {"room_id": "r", "resolved_at": "2025-06-12T03:00:00Z"}}),
+    ];
+    let snapshot = |status: &str, at: &str| {
+        json!({"data_event": "room_updated", "id": "r", "channel": "wa", "status": status,
+            "channel_integration_id": "c", "last_activity_at": at, "organization_id": ORGANIZATION})
+    };
+    let earlier = snapshot("assigned", "2025-06-12T02:00:00Z");
+    let at_once = snapshot("assigned", "2025-06-12T03:00:00Z");
+    let later = snapshot("unassigned", "2025-06-12T04:00:00Z");
+    for resolution in resolutions {
+        for order in [
+            [&earlier, &resolution],
+            [&resolution, &earlier],
+            // The greater status wins where the clocks are equal.
+            [&at_once, &resolution],
+            [&resolution, &at_once],
+        ] {
+            service.execute("truncate event, room, room_event").await;
+            for body in order {
+                service.post(body.to_string()).await;
+            }
+            let room = service.data("/v1/rooms/r").await;
+            assert_eq!(room["status"], "resolved", "{order:?}");
+            assert_eq!(room["resolved_at"], "2025-06-12T03:00:00.000Z", "{order:?}");
+        }
+        service.post(later.to_string()).await;
+        let room = service.data("/v1/rooms/r").await;
+        assert_eq!(room["status"], "unassigned", "{resolution}");
+        assert_eq!(room["resolved_at"], Value::Null, "{resolution}");
+    }
+}
