@@ -14,15 +14,29 @@ use crate::model::{Broadcast, BroadcastLog, FoldKey, Message, Room, RoomEvent, S
 /// the journal tells which rows a later version may read differently.
 pub const PARSER_VERSION: i16 = 1;
 
-/// A webhook after normalising: the journal row and every change that follows from it.
-#[derive(Debug)]
-pub struct Event {
+/// What came in, before anything of its body is read. An event can be read from it at any time,
+/// and says the same each time.
+#[derive(Clone, Debug)]
+pub struct Webhook {
     /// Id of the journal row.
     pub id: EventId,
     /// When the request was authenticated.
     pub received_at: Timestamp,
     /// Name of the endpoint whose token was used.
     pub endpoint: Arc<str>,
+    /// Organisation of bodies that name none.
+    pub organization_id: Option<Arc<str>>,
+    /// The bytes as they came, inflated if they came compressed.
+    pub body: Bytes,
+    /// The request's id, as in the logs.
+    pub request_id: String,
+}
+
+/// A webhook after normalising: the journal row and every change that follows from it.
+#[derive(Debug)]
+pub struct Event {
+    /// What it was read from.
+    pub webhook: Webhook,
     /// What it is; `None` when that could not be told.
     pub kind: Option<Kind>,
     /// The event's name as Qontak sent it.
@@ -37,18 +51,24 @@ pub struct Event {
     pub reasons: Vec<String>,
     /// What makes two deliveries the same.
     pub dedup_key: DedupKey,
-    /// The bytes as they came.
-    pub body: Bytes,
-    /// The request's id, as in the logs.
-    pub request_id: String,
     /// What it changes; empty unless the outcome is [`Outcome::Applied`].
     pub changes: Changes,
 }
 
 impl Event {
+    /// Id of the journal row.
+    pub const fn id(&self) -> EventId {
+        self.webhook.id
+    }
+
+    /// When it was received.
+    pub const fn received_at(&self) -> Timestamp {
+        self.webhook.received_at
+    }
+
     /// Keeps the event although the database refuses what follows from it.
     pub fn quarantine(&mut self, code: &str) {
-        error!(event.id = %self.id.0, db.code = code, "refused by the database, quarantined");
+        error!(event.id = %self.webhook.id.0, db.code = code, "refused by the database, quarantined");
         self.changes = Changes::default();
         self.outcome = Outcome::Quarantined;
         self.reasons.insert(0, format!("refused: by the database, code {code}"));

@@ -5,10 +5,10 @@
 //! ```text
 //! POST /webhooks/qontak/{token}
 //!   └─ receive             the handler: the three steps below, in order
-//!       ├─ receive::auth       does the caller know a live token?  request   → Authentic
-//!       ├─ receive::normalize  what does it say? never fails       Authentic → Event
+//!       ├─ receive::auth       does the caller know a live token?  request → Authentic
+//!       ├─ receive::normalize  what does it say? never fails       Webhook → Event
 //!       │    └─ receive::payload   Qontak's field names, and only there
-//!       └─ receive::writer     commit it with its neighbours       Event     → Receipt → 200
+//!       └─ receive::writer     commit it with its neighbours       Event   → Receipt → 200
 //!            └─ store              all SQL
 //! GET /v1/…
 //!   └─ read                keys, pages, one file per resource

@@ -31,7 +31,10 @@ pub fn routes() -> Router<App> {
 ///
 /// A repeated delivery is a 2xx as well: the sender only wants to know whether it may forget the
 /// event, and it may.
-async fn receive(State(writer): State<Writer>, webhook: Authentic) -> Result<Response, Error> {
+async fn receive(
+    State(writer): State<Writer>,
+    Authentic(webhook): Authentic,
+) -> Result<Response, Error> {
     match normalize(webhook) {
         Normalized::Handshake(handshake) => Ok(echo(&handshake)),
         Normalized::Event(event) => Ok(answer(writer.write(*event).await?)),

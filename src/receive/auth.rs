@@ -20,26 +20,15 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use crate::app::App;
 use crate::config;
+use crate::event::{EventId, Webhook};
 use crate::http::{Error, trace};
 use crate::model::Timestamp;
 
 /// A webhook whose sender knows a live token of an endpoint, with its whole body.
 ///
-/// Only this extractor makes one outside of tests, so a handler that takes an `Authentic`
-/// cannot forget to check.
+/// Only this extractor makes one, so a handler that takes an `Authentic` cannot forget to check.
 #[derive(Debug)]
-pub struct Authentic {
-    /// Name of the endpoint.
-    pub endpoint: Arc<str>,
-    /// Organisation of bodies that name none.
-    pub organization_id: Option<Arc<str>>,
-    /// When the token was checked.
-    pub received_at: Timestamp,
-    /// The body, inflated if it came compressed.
-    pub body: Bytes,
-    /// The request's id, as in the logs.
-    pub request_id: String,
-}
+pub struct Authentic(pub Webhook);
 
 impl FromRequest<App> for Authentic {
     type Rejection = Error;
@@ -60,13 +49,14 @@ impl FromRequest<App> for Authentic {
             Encoding::Identity => sent,
             Encoding::Gzip => inflate(sent, app.limits.max_body_bytes)?,
         };
-        Ok(Self {
+        Ok(Self(Webhook {
+            id: EventId::next(received_at),
+            received_at,
             endpoint: endpoint.name.clone(),
             organization_id: endpoint.organization_id.clone(),
-            received_at,
             body,
             request_id,
-        })
+        }))
     }
 }
 

@@ -8,9 +8,8 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::auth::Authentic;
 use super::payload::{self, Class, Fields, Handshake, Notes, Origin, Reference};
-use crate::event::{BodyHash, Changes, DedupKey, Event, EventId, Kind, Outcome};
+use crate::event::{BodyHash, Changes, DedupKey, Event, Kind, Outcome, Webhook};
 
 /// What a body turned out to be.
 #[derive(Debug)]
@@ -21,8 +20,8 @@ pub enum Normalized {
     Event(Box<Event>),
 }
 
-/// Normalises an authenticated webhook.
-pub fn normalize(webhook: Authentic) -> Normalized {
+/// Normalises a webhook: one just received, or one that was kept.
+pub fn normalize(webhook: Webhook) -> Normalized {
     let object = match parse(&webhook.body) {
         Ok(Value::Object(object)) => object,
         Ok(_) => return unread(webhook, Outcome::Quarantined, "not_an_object".into()),
@@ -40,7 +39,7 @@ pub fn normalize(webhook: Authentic) -> Normalized {
 }
 
 /// Reads a body that is an object and no handshake.
-fn read(webhook: Authentic, object: &Map<String, Value>) -> Event {
+fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
     let notes = Notes::new(webhook.received_at);
     let body = Fields::of_body(object, &notes);
     let Class { kind, name } = payload::classify(&body);
@@ -48,9 +47,8 @@ fn read(webhook: Authentic, object: &Map<String, Value>) -> Event {
         .or_else(|| webhook.organization_id.as_deref().map(str::to_owned))
         .unwrap_or_default();
     let hash = BodyHash::of(&webhook.body);
-    let id = EventId::next(webhook.received_at);
     let origin = Origin {
-        event_id: id,
+        event_id: webhook.id,
         received_at: webhook.received_at,
         organization_id: &organization_id,
         hash,
@@ -65,18 +63,14 @@ fn read(webhook: Authentic, object: &Map<String, Value>) -> Event {
         reasons.insert(0, reason.to_owned());
     }
     Event {
-        id,
-        received_at: webhook.received_at,
         dedup_key: DedupKey::new(&webhook.endpoint, hash, kind, webhook.received_at),
-        endpoint: webhook.endpoint,
+        webhook,
         kind,
         name,
         organization_id,
         subject_id,
         outcome,
         reasons,
-        body: webhook.body,
-        request_id: webhook.request_id,
         changes,
     }
 }
@@ -180,22 +174,18 @@ fn of_room(
 }
 
 /// The event of a body that is not an object.
-fn unread(webhook: Authentic, outcome: Outcome, reason: String) -> Normalized {
+fn unread(webhook: Webhook, outcome: Outcome, reason: String) -> Normalized {
     let hash = BodyHash::of(&webhook.body);
     Normalized::Event(Box::new(Event {
-        id: EventId::next(webhook.received_at),
-        received_at: webhook.received_at,
         dedup_key: DedupKey::new(&webhook.endpoint, hash, None, webhook.received_at),
-        endpoint: webhook.endpoint,
         kind: None,
         name: None,
         organization_id: webhook.organization_id.as_deref().unwrap_or_default().to_owned(),
         subject_id: None,
         outcome,
         reasons: vec![reason],
-        body: webhook.body,
-        request_id: webhook.request_id,
         changes: Changes::default(),
+        webhook,
     }))
 }
 

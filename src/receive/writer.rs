@@ -126,7 +126,7 @@ impl Writer {
     /// Whether the caller waits for that does not matter: an event that was taken is committed
     /// unless the database fails.
     pub async fn write(&self, event: Event) -> Result<Receipt, Unwritten> {
-        let bytes = (event.body.len() + OVERHEAD_BYTES).min(self.max_queue_bytes);
+        let bytes = (event.webhook.body.len() + OVERHEAD_BYTES).min(self.max_queue_bytes);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let space = self.space.clone().try_acquire_many_owned(bytes);
         let space = space.map_err(|_| Unwritten::QueueFull)?;
@@ -259,7 +259,7 @@ impl Committer {
                 // The task that makes partitions ahead did not, or the clock jumped.
                 Err(Failure::NoPartition) if retries < MAX_RETRIES => {
                     retries += 1;
-                    let days = events.iter().map(|event| event.received_at.day());
+                    let days = events.iter().map(|event| event.received_at().day());
                     store::partition::create(&self.pool, days).await.map_err(Failure::from)?;
                 }
                 Err(failure) => return Err(failure),

@@ -52,7 +52,7 @@ impl Row {
 }
 
 fn place(event: &Event) -> Place {
-    (event.dedup_key, event.received_at.day())
+    (event.dedup_key, event.received_at().day())
 }
 
 /// Inserts the events that are not known yet and counts the others.
@@ -73,7 +73,7 @@ pub async fn insert(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec
     let stored = events.iter().map(|event| {
         let row = &rows[&place(event)];
         // A row with our id is the one that we inserted.
-        let duplicate = row.event_id != event.id.0;
+        let duplicate = row.event_id != event.id().0;
         Stored { event_id: EventId(row.event_id), outcome: row.outcome, duplicate }
     });
     Ok(stored.collect())
@@ -85,7 +85,7 @@ async fn count_repeats(
     news: &BTreeMap<Place, Delivered<'_>>,
 ) -> sqlx::Result<Vec<Row>> {
     let is_soon = |new: &&Delivered<'_>| {
-        let time = new.event.received_at.0;
+        let time = new.event.received_at().0;
         time.num_seconds_from_midnight() < REPEATS_AFTER_MIDNIGHT
     };
     let news: Vec<_> = news.values().filter(is_soon).collect();
@@ -101,7 +101,7 @@ async fn count_repeats(
             where event.day = new.day - 1 and event.dedup_key = new.dedup_key
             returning new.day as "day!", event.dedup_key, event_id, outcome as "outcome: Outcome"
         "#,
-        &column(&news, |new| new.event.received_at.day()),
+        &column(&news, |new| new.event.received_at().day()),
         &column(&news, |new| &new.event.dedup_key.0[..]) as _,
         &column(&news, |new| new.deliveries),
     )
@@ -134,10 +134,10 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
                 set deliveries = event.deliveries + excluded.deliveries
             returning day, dedup_key, event_id, outcome as "outcome: Outcome"
         "#,
-        &column(news, |new| new.event.received_at.day()),
-        &column(news, |new| new.event.id.0),
-        &column(news, |new| new.event.received_at) as _,
-        &column(news, |new| &*new.event.endpoint) as _,
+        &column(news, |new| new.event.received_at().day()),
+        &column(news, |new| new.event.id().0),
+        &column(news, |new| new.event.received_at()) as _,
+        &column(news, |new| &*new.event.webhook.endpoint) as _,
         &column(news, |new| new.event.kind.map(Kind::as_str)) as _,
         &column(news, |new| new.event.name.as_deref()) as _,
         &column(news, |new| new.event.organization_id.as_str()) as _,
@@ -147,9 +147,9 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
         &column(news, |new| new.event.reasons.join("\n")),
         &column(news, |new| &new.event.dedup_key.0[..]) as _,
         &column(news, |new| new.deliveries),
-        &column(news, |new| &new.event.body[..]) as _,
+        &column(news, |new| &new.event.webhook.body[..]) as _,
         PARSER_VERSION,
-        &column(news, |new| new.event.request_id.as_str()) as _,
+        &column(news, |new| new.event.webhook.request_id.as_str()) as _,
     )
     .fetch_all(db)
     .await

@@ -30,7 +30,7 @@ pub async fn add(
 ) -> sqlx::Result<()> {
     let mut hours: BTreeMap<(i64, &str), Counts> = BTreeMap::new();
     for (event, row) in events.iter().zip(stored) {
-        let hour = event.received_at.0.timestamp().div_euclid(3600);
+        let hour = event.received_at().0.timestamp().div_euclid(3600);
         let counts = hours.entry((hour, &event.organization_id)).or_default();
         counts.received += 1;
         *match row.outcome {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use qontak_receiver::app::{self, App};
 use qontak_receiver::config::Config;
+use qontak_receiver::event::{EventId, Webhook};
+use qontak_receiver::model::Timestamp;
 use qontak_receiver::{http, store};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
@@ -176,4 +178,17 @@ pub fn webhook(token: &str, body: impl Into<Body>) -> Request<Body> {
         .header(CONTENT_TYPE, "application/json")
         .body(body.into())
         .unwrap()
+}
+
+/// A webhook as [`webhook`]'s, received at `at` and not read yet.
+pub fn webhook_at(at: &str, body: impl Into<Bytes>) -> Webhook {
+    let received_at = Timestamp::parse(at).unwrap();
+    Webhook {
+        id: EventId::next(received_at),
+        received_at,
+        endpoint: "qontak".into(),
+        organization_id: None,
+        body: body.into(),
+        request_id: String::new(),
+    }
 }

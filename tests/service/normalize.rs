@@ -1,22 +1,15 @@
 //! What every fixture says, word for word.
 
-use axum::body::Bytes;
-use qontak_receiver::event::{Event, EventId};
-use qontak_receiver::model::Timestamp;
-use qontak_receiver::receive::auth::Authentic;
+use qontak_receiver::event::{Event, EventId, Webhook};
 use qontak_receiver::receive::normalize::{Normalized, normalize};
 use serde_json::json;
 
 use super::fixtures::ALL;
+use super::harness::webhook_at;
 
 fn event(body: Vec<u8>) -> Option<Event> {
-    let webhook = Authentic {
-        endpoint: "qontak".into(),
-        organization_id: Some("organization-of-the-endpoint".into()),
-        received_at: Timestamp::parse("2025-06-13T00:00:00Z").unwrap(),
-        body: Bytes::from(body),
-        request_id: String::new(),
-    };
+    let organization_id = Some("organization-of-the-endpoint".into());
+    let webhook = Webhook { organization_id, ..webhook_at("2025-06-13T00:00:00Z", body) };
     match normalize(webhook) {
         Normalized::Handshake(_) => None,
         Normalized::Event(event) => Some(*event),
