@@ -3,6 +3,7 @@
 pub mod auth;
 pub mod normalize;
 pub mod payload;
+mod queue;
 pub mod writer;
 
 use axum::Json;

@@ -8,23 +8,19 @@
 
 use std::collections::VecDeque;
 use std::iter::repeat_n;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, histogram};
 use serde::Serialize;
 use sqlx::PgPool;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
 use uuid::Uuid;
 
+use super::queue::{self, Caller, Receiver, Sender, Unanswered};
 use crate::config;
 use crate::event::{Event, EventId, Kind, Outcome};
 use crate::store::{self, Failure, Stored};
-
-/// What an event costs in the queue besides its body, in bytes.
-const OVERHEAD_BYTES: usize = 1024;
 
 /// How often a batch is tried again that lost a race against another one.
 const MAX_RETRIES: u32 = 10;
@@ -78,83 +74,61 @@ pub enum Unwritten {
     StorageAway,
 }
 
+impl From<Unanswered> for Unwritten {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Full => Self::QueueFull,
+            Unanswered::TooSlow => Self::TooSlow,
+            Unanswered::Closed => Self::StorageAway,
+        }
+    }
+}
+
+/// What became of an event.
+type Answer = Result<Receipt, Unwritten>;
+
 /// Takes events from any number of callers.
 #[derive(Clone)]
 pub struct Writer {
-    jobs: mpsc::UnboundedSender<Job>,
-    /// What bounds the queue: bytes, because a body may be 1 KB or 1 MB.
-    space: Arc<Semaphore>,
-    max_queue_bytes: usize,
+    queue: Sender<Event, Answer>,
     answer_timeout: Duration,
-}
-
-/// An event on its way, and who waits for it.
-struct Job {
-    event: Event,
-    caller: Caller,
-}
-
-struct Caller {
-    answer: oneshot::Sender<Result<Receipt, Unwritten>>,
-    space: OwnedSemaphorePermit,
 }
 
 impl Writer {
     /// Starts the tasks that commit. They end once every clone of the `Writer` is dropped and
     /// all that was queued is answered.
     pub fn start(pool: &PgPool, settings: &config::Writer, tasks: &mut JoinSet<()>) -> Self {
-        let (jobs, queue) = mpsc::unbounded_channel();
-        let queue = Arc::new(Mutex::new(queue));
+        let (queue, jobs) = queue::queue("queue_bytes", settings.max_queue_bytes);
         for _ in 0..settings.tasks {
             let committer = Committer {
                 pool: pool.clone(),
                 writer_id: Uuid::now_v7(),
                 settings: settings.clone(),
             };
-            tasks.spawn(committer.run(queue.clone()));
+            tasks.spawn(committer.run(jobs.clone()));
         }
-        Self {
-            jobs,
-            space: Arc::new(Semaphore::new(settings.max_queue_bytes)),
-            max_queue_bytes: settings.max_queue_bytes,
-            answer_timeout: settings.answer_timeout,
-        }
+        Self { queue, answer_timeout: settings.answer_timeout }
     }
 
     /// Returns once the event is committed.
     ///
     /// Whether the caller waits for that does not matter: an event that was taken is committed
     /// unless the database fails.
-    pub async fn write(&self, event: Event) -> Result<Receipt, Unwritten> {
-        let bytes = (event.webhook.body.len() + OVERHEAD_BYTES).min(self.max_queue_bytes);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let space = self.space.clone().try_acquire_many_owned(bytes);
-        let space = space.map_err(|_| Unwritten::QueueFull)?;
-        gauge!("queue_bytes").increment(f64::from(bytes));
-        let (answer, receipt) = oneshot::channel();
-        let job = Job { event, caller: Caller { answer, space } };
-        self.jobs.send(job).map_err(|_| Unwritten::StorageAway)?;
-        match tokio::time::timeout(self.answer_timeout, receipt).await {
-            Ok(Ok(answer)) => answer,
-            // The task ended without an answer: it panicked, which ends the process.
-            Ok(Err(_)) => Err(Unwritten::StorageAway),
-            Err(_) => Err(Unwritten::TooSlow),
-        }
+    pub async fn write(&self, event: Event) -> Answer {
+        let bytes = event.webhook.body.len();
+        self.queue.ask(event, bytes, self.answer_timeout).await?
     }
 
     /// Takes nothing more, and returns once all that was taken is answered.
     pub async fn drain(&self) {
-        // Whoever has all of the space knows that nobody else has any.
-        let all = u32::try_from(self.max_queue_bytes).unwrap_or(u32::MAX);
-        let _all = self.space.acquire_many(all).await;
-        self.space.close();
+        self.queue.drain().await;
     }
 }
 
 /// What is committed together.
 struct Batch {
     events: Vec<Event>,
-    callers: Vec<Caller>,
+    callers: Vec<Caller<Answer>>,
 }
 
 impl Batch {
@@ -165,12 +139,8 @@ impl Batch {
     }
 
     /// Tells every caller what became of its event.
-    fn answer(self, answers: impl IntoIterator<Item = Result<Receipt, Unwritten>>) {
-        for (caller, answer) in self.callers.into_iter().zip(answers) {
-            gauge!("queue_bytes").decrement(caller.space.num_permits() as f64);
-            // The caller may have hung up.
-            _ = caller.answer.send(answer);
-        }
+    fn answer(self, answers: impl IntoIterator<Item = Answer>) {
+        self.callers.into_iter().zip(answers).for_each(|(caller, answer)| caller.answer(answer));
     }
 }
 
@@ -182,16 +152,11 @@ struct Committer {
 }
 
 impl Committer {
-    async fn run(self, queue: Arc<Mutex<mpsc::UnboundedReceiver<Job>>>) {
+    async fn run(self, queue: Receiver<Event, Answer>) {
         let max_batch = self.settings.max_batch;
         let mut jobs = Vec::with_capacity(max_batch);
-        loop {
-            // Whoever holds the lock waits for the first event; the others wait for the lock.
-            let taken = queue.lock().await.recv_many(&mut jobs, max_batch).await;
-            if taken == 0 {
-                return;
-            }
-            let (events, callers) = jobs.drain(..).map(|job| (job.event, job.caller)).unzip();
+        while queue.take(&mut jobs, max_batch).await {
+            let (events, callers) = jobs.drain(..).map(|job| (job.task, job.caller)).unzip();
             self.commit(Batch { events, callers }).await;
         }
     }
