@@ -4,7 +4,7 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use axum::extract::FromRef;
 use chrono::Days;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -14,13 +14,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use crate::config::{Config, Retention};
+use crate::config::{self, Config, Retention};
 use crate::model::Timestamp;
 use crate::read::key::Keys;
 use crate::receive::auth::{Doors, Limits};
+use crate::receive::spool::disk::Disk;
+use crate::receive::spool::{self, Spool};
 use crate::receive::writer::Writer;
 use crate::store::{self, ledger, partition};
 use crate::{http, telemetry};
+
+/// How long what comes from the spool waits for its commit: nobody else waits for it.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What every request may use.
 #[derive(Clone)]
@@ -29,18 +34,14 @@ pub struct App {
     pub db: PgPool,
     /// The way into the database.
     pub writer: Writer,
+    /// Where webhooks wait while the database is away.
+    pub spool: Option<Spool>,
     /// The endpoints and their tokens.
     pub doors: Arc<Doors>,
     /// What a body may cost.
     pub limits: Limits,
     /// Keys of the read API.
     pub keys: Arc<Keys>,
-}
-
-impl FromRef<App> for Writer {
-    fn from_ref(app: &App) -> Self {
-        app.writer.clone()
-    }
 }
 
 impl FromRef<App> for PgPool {
@@ -50,11 +51,27 @@ impl FromRef<App> for PgPool {
 }
 
 impl App {
-    /// Puts together what requests use. The writer's tasks end once the last clone is dropped.
-    pub fn start(config: &Config, read: PgPool, write: &PgPool, tasks: &mut JoinSet<()>) -> Self {
+    /// Puts together what requests use. The tasks of writer and spool end once the last clone is
+    /// dropped.
+    pub fn start(
+        config: &Config,
+        read: PgPool,
+        write: &PgPool,
+        disk: Option<Disk>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let (max_bytes, max_queue_bytes) = (config.spool.max_bytes, config.writer.max_queue_bytes);
+        let spool = disk.map(|disk| Spool::start(disk, max_bytes, max_queue_bytes, tasks));
+        let mut writer = Writer::start(write, &config.writer, tasks);
+        if spool.is_some() {
+            // Both together must not take longer than a caller waits.
+            let timeout = config.writer.answer_timeout.saturating_sub(spool::PATIENCE);
+            writer = writer.waiting(timeout);
+        }
         Self {
             db: read,
-            writer: Writer::start(write, &config.writer, tasks),
+            writer,
+            spool,
             doors: Arc::new(Doors::new(&config.endpoint)),
             limits: Limits {
                 max_body_bytes: config.http.max_body_bytes,
@@ -70,6 +87,8 @@ impl App {
 pub struct Ops {
     /// Connections of the read API.
     pub db: PgPool,
+    /// Where webhooks wait while the database is away.
+    pub spool: Option<Spool>,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// Whether the service was told to stop.
@@ -87,7 +106,16 @@ pub async fn serve(
     let read = store::connect(&config.database, config.database.read_connections)?;
     // One connection a task: a task never waits for another one's.
     let write = store::connect(&config.database, config.writer.tasks)?;
-    prepare(&config, &read).await?;
+    let disk = open_disk(&config.spool)?;
+    let prepared = prepare(&config, &read).await;
+    if let Err(cause) = &prepared
+        && disk.is_some()
+        && store::is_away(cause)
+    {
+        error!("{cause:#}; until it is back, webhooks go to the spool");
+    } else {
+        prepared.as_ref().map_err(|cause| anyhow!("{cause:#}"))?;
+    }
 
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -103,12 +131,20 @@ pub async fn serve(
     let metrics = telemetry::metrics()?;
 
     let mut writing = JoinSet::new();
-    let app = App::start(&config, read.clone(), &write, &mut writing);
-    let writer = app.writer.clone();
-    let ops = Ops { db: read.clone(), metrics: metrics.clone(), stopping: is_stopping.clone() };
+    let app = App::start(&config, read.clone(), &write, disk, &mut writing);
+    let (writer, spool) = (app.writer.clone(), app.spool.clone());
+    let ops = Ops {
+        db: read.clone(),
+        spool: spool.clone(),
+        metrics: metrics.clone(),
+        stopping: is_stopping.clone(),
+    };
     let mut background = JoinSet::new();
-    background.spawn(keep_journal(read.clone(), config.retention));
-    background.spawn(keep_metrics(metrics));
+    let handing_over = spool.clone().map(|spool| {
+        let writer = writer.clone().waiting(HAND_OVER_TIMEOUT);
+        background.spawn(spool.hand_over(writer))
+    });
+    background.spawn(keep_metrics(metrics, spool.clone()));
     background.spawn(async move {
         let served = axum::serve(ops_listener, http::ops::router(ops)).await;
         error!("the ops port is no longer served: {served:?}");
@@ -124,6 +160,7 @@ pub async fn serve(
         // Not why: the text of a panic may quote data. Its place is in the log.
         _ = writing.join_next() => bail!("a writer ended by itself"),
         _ = background.join_next() => bail!("a background task ended by itself"),
+        never = keep_database(&config, &read, prepared.is_ok()) => never
     }
 
     stopping.send_replace(true);
@@ -133,14 +170,39 @@ pub async fn serve(
         Ok(served) => served?,
         Err(_) => warn!("some requests did not end in {for_requests:?} and are cut off"),
     }
-    if tokio::time::timeout(for_queue, writer.drain()).await.is_err() {
+    if let Some(handing_over) = handing_over {
+        handing_over.abort();
+    }
+    let committed = tokio::time::timeout(for_queue, writer.drain()).await;
+    if let Some(spool) = &spool {
+        spool.drain().await;
+    } else if committed.is_err() {
         bail!("what was queued could not be committed in {for_queue:?}");
     }
     writing.shutdown().await;
     background.shutdown().await;
     // Not `close`: that would wait for the requests that were cut off.
-    info!("stopped, everything acknowledged is committed");
+    match spool.map_or(0, |spool| spool.depth().events) {
+        0 => info!("stopped, everything acknowledged is committed"),
+        waiting => info!(spool.events = waiting, "stopped, the rest waits in the spool"),
+    }
     Ok(())
+}
+
+/// Opens the spool's folder, if there is to be a spool.
+fn open_disk(settings: &config::Spool) -> anyhow::Result<Option<Disk>> {
+    let Some(folder) = settings.folder() else {
+        warn!("spool.folder is not set: while the database is away, webhooks are answered 503");
+        return Ok(None);
+    };
+    let help = match Disk::in_folder(folder) {
+        Ok(disk) => return Ok(Some(disk)),
+        Err(redb::Error::DatabaseAlreadyOpen) => {
+            "another process uses it; each needs a folder of its own".to_owned()
+        }
+        Err(cause) => format!("cannot be used: {cause}"),
+    };
+    bail!("spool.folder: {}: {help}", folder.display())
 }
 
 /// Brings the schema up to date and looks whether the database keeps what it commits.
@@ -167,19 +229,27 @@ pub async fn make_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result
     partition::create(db, days).await
 }
 
-/// Keeps the journal once an hour. A failure is tried again: partitions last for days.
-async fn keep_journal(db: PgPool, retention: Retention) {
+/// Prepares the database if it was away at the start, then keeps the journal once an hour. A
+/// failure is tried again: partitions last for days.
+async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) -> ! {
+    while !is_prepared {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        match prepare(config, db).await {
+            Ok(()) => is_prepared = true,
+            Err(cause) => error!("{cause:#}"),
+        }
+    }
     let mut every_hour = tokio::time::interval(Duration::from_secs(3600));
     loop {
         every_hour.tick().await;
-        if let Err(cause) = keep_journal_once(&db, &retention).await {
+        if let Err(cause) = keep_journal(db, &config.retention).await {
             error!("keeping the journal: {}", store::Failure::from(cause));
         }
     }
 }
 
 /// Makes partitions ahead, drops old ones, and merges old lines of the ledger.
-async fn keep_journal_once(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
+async fn keep_journal(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
     make_partitions(db, retention).await?;
     // By the earlier of two clocks: one that runs ahead must not cost the journal.
     let now = store::clock(db).await?.min(Timestamp::now());
@@ -192,10 +262,11 @@ async fn keep_journal_once(db: &PgPool, retention: &Retention) -> sqlx::Result<(
 }
 
 /// The recorder keeps raw samples until somebody scrapes; nobody may ever.
-async fn keep_metrics(metrics: PrometheusHandle) {
+async fn keep_metrics(metrics: PrometheusHandle, spool: Option<Spool>) {
     let mut often = tokio::time::interval(Duration::from_secs(5));
     loop {
         often.tick().await;
         metrics.run_upkeep();
+        spool.iter().for_each(Spool::measure);
     }
 }

@@ -7,7 +7,7 @@ mod source;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
@@ -26,6 +26,7 @@ pub struct Config {
     pub ops: Ops,
     pub database: Database,
     pub writer: Writer,
+    pub spool: Spool,
     pub retention: Retention,
     pub log: Log,
     pub endpoint: Endpoints,
@@ -75,6 +76,21 @@ pub struct Writer {
     pub answer_timeout: Duration,
     #[serde(with = "humantime_serde")]
     pub commit_timeout: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Spool {
+    pub folder: PathBuf,
+    pub max_bytes: u64,
+}
+
+impl Spool {
+    /// Where it is; `None` if there is to be none.
+    pub fn folder(&self) -> Option<&Path> {
+        (!self.folder.as_os_str().is_empty()).then_some(self.folder.as_path())
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -216,6 +232,10 @@ impl Config {
         for (name, value) in positive {
             ensure!((1..=1 << 30).contains(&value), "{name}: must be between 1 and 1073741824");
         }
+        ensure!(
+            (1 << 16..=1 << 40).contains(&self.spool.max_bytes),
+            "spool.max_bytes: must be between 65536 and 1099511627776"
+        );
         // Partitions are made once an hour, so today's must be there before today begins.
         for (name, days) in [
             ("retention.event_days", self.retention.event_days),

@@ -53,6 +53,8 @@ pub struct Event {
     pub dedup_key: DedupKey,
     /// What it changes; empty unless the outcome is [`Outcome::Applied`].
     pub changes: Changes,
+    /// Whether it is in the journal already, and is written to be read anew.
+    pub is_replay: bool,
 }
 
 impl Event {

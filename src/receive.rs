@@ -4,6 +4,7 @@ pub mod auth;
 pub mod normalize;
 pub mod payload;
 mod queue;
+pub mod spool;
 pub mod writer;
 
 use axum::Json;
@@ -17,9 +18,9 @@ use serde::Serialize;
 use self::auth::Authentic;
 use self::normalize::{Normalized, normalize};
 use self::payload::Handshake;
-use self::writer::{Receipt, Writer};
+use self::writer::{Receipt, Unwritten};
 use crate::app::App;
-use crate::event::Outcome;
+use crate::event::{Event, Outcome};
 use crate::http::{Error, error};
 
 /// The routes of the way in.
@@ -28,18 +29,31 @@ pub fn routes() -> Router<App> {
     Router::new().route("/webhooks/qontak/{token}", any(receive))
 }
 
-/// Answers 2xx only once the event is committed.
+/// Answers 2xx only once the event is committed, or in the spool.
 ///
 /// A repeated delivery is a 2xx as well: the sender only wants to know whether it may forget the
 /// event, and it may.
-async fn receive(
-    State(writer): State<Writer>,
-    Authentic(webhook): Authentic,
-) -> Result<Response, Error> {
+async fn receive(State(app): State<App>, Authentic(webhook): Authentic) -> Result<Response, Error> {
     match normalize(webhook) {
         Normalized::Handshake(handshake) => Ok(echo(&handshake)),
-        Normalized::Event(event) => Ok(answer(writer.write(*event).await?)),
+        Normalized::Event(event) => Ok(answer(store(&app, *event).await?)),
     }
+}
+
+/// Commits an event. If that cannot be done now, and there is a spool, keeps it there.
+async fn store(app: &App, event: Event) -> Result<Receipt, Unwritten> {
+    let Some(spool) = &app.spool else {
+        return app.writer.write(event).await;
+    };
+    let (webhook, receipt) = (event.webhook.clone(), Receipt::spooled(&event));
+    // Nobody has to wait for what is known to be away.
+    if !app.writer.is_away()
+        && let Ok(receipt) = app.writer.write(event).await
+    {
+        return Ok(receipt);
+    }
+    spool.keep(webhook).await?;
+    Ok(receipt)
 }
 
 fn echo(handshake: &Handshake) -> Response {
@@ -59,8 +73,8 @@ struct Answer<'a> {
 fn answer(receipt: Receipt) -> Response {
     let status = match receipt.outcome {
         // However often it comes: a resend may still be whole.
-        Outcome::Malformed => StatusCode::BAD_REQUEST,
-        Outcome::Quarantined if !receipt.duplicate => StatusCode::ACCEPTED,
+        Some(Outcome::Malformed) => StatusCode::BAD_REQUEST,
+        Some(Outcome::Quarantined) if !receipt.duplicate => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
     };
     let answer = if status.is_success() {

@@ -25,7 +25,7 @@ use sqlx::types::Json;
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-pub use self::event::Stored;
+pub use self::event::{Before, Stored, Written};
 use crate::config;
 use crate::event::Event;
 
@@ -145,10 +145,23 @@ pub async fn clock(pool: &PgPool) -> sqlx::Result<crate::model::Timestamp> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(pool).await
 }
 
+/// Whether an error only says that the database is away, and may be gone later by itself.
+pub fn is_away(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| match cause.downcast_ref::<sqlx::Error>() {
+        // Connection exception, read-only, out of disk or connections, shutting down.
+        Some(sqlx::Error::Database(cause)) => cause.code().is_some_and(|code| {
+            ["08", "25", "53", "57"].iter().any(|class| code.starts_with(class))
+        }),
+        Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => true,
+        Some(_) => false,
+        None => cause.is::<tokio::time::error::Elapsed>(),
+    })
+}
+
 /// Writes events and all that follows from them: all or nothing, in one transaction that takes
 /// at most `limit`.
 ///
-/// What came before changes no table again; it is only counted.
+/// What came before changes no table again, unless it is replayed; it is only counted.
 pub async fn write(
     pool: &PgPool,
     limit: Duration,
@@ -174,12 +187,12 @@ async fn transact(
 ) -> sqlx::Result<Vec<Stored>> {
     let mut transaction = connection.begin().await?;
     let db: &mut PgConnection = &mut transaction;
-    let stored = event::insert(db, events).await?;
+    let stored = event::write(db, events).await?;
     let new = || {
         events
             .iter()
             .zip(&stored)
-            .filter(|(_, row)| !row.duplicate)
+            .filter(|(_, row)| row.written.is_news())
             .map(|(event, _)| &event.changes)
     };
     room::upsert(db, new().flat_map(|changes| &changes.rooms)).await?;

@@ -1,14 +1,17 @@
 //! The ops port: alive, ready, metrics.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
 use serde_json::json;
+use sqlx::PgPool;
 
 use super::Error;
 use crate::app::Ops;
+use crate::model::Timestamp;
+use crate::receive::spool::Spool;
 use crate::store::{self, Failure, partition};
 
 /// `/livez`, `/readyz` and `/metrics`.
@@ -21,29 +24,41 @@ pub fn router(ops: Ops) -> Router {
         .with_state(ops)
 }
 
-/// 200 if a webhook sent now would be stored; else 503 and why not.
-async fn ready(State(ops): State<Ops>) -> Response {
-    let problems = problems(&ops).await;
-    let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": problems.is_empty(), "problems": problems }))).into_response()
-}
-
-async fn problems(ops: &Ops) -> Vec<String> {
-    let mut problems = Vec::new();
-    if *ops.stopping.borrow() {
+/// 200 if a webhook sent now would be kept, be it in the spool; else 503. Says what is wrong, and
+/// with `?verbose` what waits in the spool.
+async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
+    let is_stopping = *ops.stopping.borrow();
+    let mut problems = problems(&ops.db).await;
+    let has_room = ops.spool.as_ref().is_some_and(Spool::has_room);
+    let is_ready = !is_stopping && (problems.is_empty() || has_room);
+    if is_stopping {
         problems.push("stopping".to_owned());
     }
-    match store::pending_migrations(&ops.db).await {
+    let mut answer = json!({ "ready": is_ready, "problems": problems });
+    if query.is_some_and(|query| query.starts_with("verbose")) {
+        answer["spool"] = json!(ops.spool.map(|spool| {
+            let depth = spool.depth();
+            json!({
+                "events": depth.events,
+                "bytes": depth.bytes,
+                "max_bytes": spool.max_bytes(),
+                "oldest_seconds": depth.oldest_at.map(Timestamp::age_seconds),
+            })
+        }));
+    }
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(answer)).into_response()
+}
+
+/// What keeps webhooks out of the database.
+async fn problems(db: &PgPool) -> Vec<String> {
+    match store::pending_migrations(db).await {
         Ok(0) => {}
-        Ok(pending) => problems.push(format!("schema: {pending} migration(s) to run")),
-        Err(_) => {
-            problems.push("database: cannot be reached".to_owned());
-            return problems;
-        }
+        Ok(pending) => return vec![format!("schema: {pending} migration(s) to run")],
+        Err(_) => return vec!["database: cannot be reached".to_owned()],
     }
-    match partition::missing(&ops.db).await {
-        Ok(days) => problems.extend(days.iter().map(|day| format!("partitions: none for {day}"))),
-        Err(cause) => problems.push(format!("partitions: {}", Failure::from(cause))),
+    match partition::missing(db).await {
+        Ok(days) => days.iter().map(|day| format!("partitions: none for {day}")).collect(),
+        Err(cause) => vec![format!("partitions: {}", Failure::from(cause))],
     }
-    problems
 }

@@ -33,7 +33,7 @@ pub async fn log(request: Request, next: Next) -> Response {
             request.id = request_id,
             event.id = %receipt.event_id.0,
             event.kind = receipt.kind.map(Kind::as_str),
-            event.outcome = receipt.outcome.as_str(),
+            event.outcome = receipt.outcome(),
             event.duplicate = receipt.duplicate,
             batch.size = receipt.batch_size,
             "{method} {route} → {status}",

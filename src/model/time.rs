@@ -26,6 +26,12 @@ impl Timestamp {
         self.0.date_naive()
     }
 
+    /// Seconds since then; none if it is yet to come.
+    pub fn age_seconds(self) -> f64 {
+        let age = Self::now().0 - self.0;
+        age.to_std().map_or(0.0, |age| age.as_secs_f64())
+    }
+
     /// Whether it can be true of something received at `received_at`: not before 2015 and at
     /// most a day later.
     pub fn is_plausible(self, received_at: Self) -> bool {

@@ -72,6 +72,7 @@ fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
         outcome,
         reasons,
         changes,
+        is_replay: false,
     }
 }
 
@@ -185,6 +186,7 @@ fn unread(webhook: Webhook, outcome: Outcome, reason: String) -> Normalized {
         outcome,
         reasons: vec![reason],
         changes: Changes::default(),
+        is_replay: false,
         webhook,
     }))
 }

@@ -8,10 +8,12 @@
 
 use std::collections::VecDeque;
 use std::iter::repeat_n;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tracing::{debug, error, warn};
@@ -20,7 +22,7 @@ use uuid::Uuid;
 use super::queue::{self, Caller, Receiver, Sender, Unanswered};
 use crate::config;
 use crate::event::{Event, EventId, Kind, Outcome};
-use crate::store::{self, Failure, Stored};
+use crate::store::{self, Before, Failure, Stored, Written};
 
 /// How often a batch is tried again that lost a race against another one.
 const MAX_RETRIES: u32 = 10;
@@ -30,9 +32,11 @@ const MAX_RETRIES: u32 = 10;
 pub struct Receipt {
     /// Id of the journal row; of the first one for a duplicate.
     pub event_id: EventId,
-    /// What became of it; of the first one for a duplicate.
-    pub outcome: Outcome,
-    /// Whether the same bytes were there before.
+    /// What became of it; of the first one for a duplicate. `None`: it is in the spool, and this
+    /// will show once the database is back.
+    #[serde(serialize_with = "outcome_or_spooled")]
+    pub outcome: Option<Outcome>,
+    /// Whether the same bytes were there before, as far as is known.
     pub duplicate: bool,
     /// What could not be understood.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -43,21 +47,61 @@ pub struct Receipt {
     /// How many events the commit held. For the log.
     #[serde(skip)]
     pub batch_size: usize,
+    /// What a replayed event's row said before.
+    #[serde(skip)]
+    pub before: Option<Before>,
 }
 
 impl Receipt {
     fn new(event: &Event, row: Stored, batch_size: usize) -> Self {
-        let outcome = if row.duplicate { "duplicate" } else { row.outcome.as_str() };
-        counter!("events_total", "outcome" => outcome).increment(1);
+        let duplicate = matches!(row.written, Written::Repeat);
+        let before = match row.written {
+            Written::Replay(before) => Some(before),
+            _ => None,
+        };
+        let counted = match before {
+            Some(_) => "replayed",
+            None if duplicate => "duplicate",
+            None => row.outcome.as_str(),
+        };
+        counter!("events_total", "outcome" => counted).increment(1);
         Self {
             event_id: row.event_id,
-            outcome: row.outcome,
-            duplicate: row.duplicate,
+            outcome: Some(row.outcome),
+            duplicate,
             reasons: event.reasons.clone(),
             kind: event.kind,
             batch_size,
+            before,
         }
     }
+
+    /// The receipt of an event that is to wait in the spool.
+    pub fn spooled(event: &Event) -> Self {
+        // Nothing that follows will make JSON of it: its sender has to know.
+        let is_malformed = event.outcome == Outcome::Malformed;
+        Self {
+            event_id: event.id(),
+            outcome: is_malformed.then_some(Outcome::Malformed),
+            duplicate: false,
+            reasons: event.reasons.clone(),
+            kind: event.kind,
+            batch_size: 0,
+            before: None,
+        }
+    }
+
+    /// What became of it, in one word.
+    pub fn outcome(&self) -> &'static str {
+        self.outcome.map_or("spooled", Outcome::as_str)
+    }
+}
+
+fn outcome_or_spooled<S: Serializer>(
+    outcome: &Option<Outcome>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(outcome.map_or("spooled", Outcome::as_str))
 }
 
 /// An event that is not safe, or not known to be: the sender should send it again.
@@ -92,6 +136,7 @@ type Answer = Result<Receipt, Unwritten>;
 pub struct Writer {
     queue: Sender<Event, Answer>,
     answer_timeout: Duration,
+    is_away: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -99,15 +144,22 @@ impl Writer {
     /// all that was queued is answered.
     pub fn start(pool: &PgPool, settings: &config::Writer, tasks: &mut JoinSet<()>) -> Self {
         let (queue, jobs) = queue::queue("queue_bytes", settings.max_queue_bytes);
+        let is_away = Arc::new(AtomicBool::new(false));
         for _ in 0..settings.tasks {
             let committer = Committer {
                 pool: pool.clone(),
                 writer_id: Uuid::now_v7(),
                 settings: settings.clone(),
+                is_away: is_away.clone(),
             };
             tasks.spawn(committer.run(jobs.clone()));
         }
-        Self { queue, answer_timeout: settings.answer_timeout }
+        Self { queue, answer_timeout: settings.answer_timeout, is_away }
+    }
+
+    /// The same, for those who can wait longer or less long for an answer.
+    pub fn waiting(self, answer_timeout: Duration) -> Self {
+        Self { answer_timeout, ..self }
     }
 
     /// Returns once the event is committed.
@@ -117,6 +169,12 @@ impl Writer {
     pub async fn write(&self, event: Event) -> Answer {
         let bytes = event.webhook.body.len();
         self.queue.ask(event, bytes, self.answer_timeout).await?
+    }
+
+    /// Whether the last transaction failed because the database is away. Only another try can
+    /// tell that it is back.
+    pub fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Relaxed)
     }
 
     /// Takes nothing more, and returns once all that was taken is answered.
@@ -149,6 +207,7 @@ struct Committer {
     pool: PgPool,
     writer_id: Uuid,
     settings: config::Writer,
+    is_away: Arc<AtomicBool>,
 }
 
 impl Committer {
@@ -172,7 +231,9 @@ impl Committer {
         let mut parts = VecDeque::from([batch]);
         while let Some(mut part) = parts.pop_front() {
             let size = part.events.len();
-            match self.write(&part.events).await {
+            let written = self.write(&part.events).await;
+            self.is_away.store(matches!(written, Err(Failure::Away(_))), Ordering::Relaxed);
+            match written {
                 Ok(receipts) => part.answer(receipts.into_iter().map(Ok)),
                 Err(failure) if size > 1 && Self::is_worth_splitting(&failure, deadline) => {
                     warn!(batch.size = size, "splitting a batch: {failure}");

@@ -11,15 +11,44 @@ use super::column;
 use crate::event::{DedupKey, Event, EventId, Kind, Outcome, PARSER_VERSION};
 use crate::model::Timestamp;
 
-/// What the journal says of a delivery.
-#[derive(Clone, Copy, Debug)]
+/// What the journal says of an event that was written.
+#[derive(Clone, Debug)]
 pub struct Stored {
     /// Id of its row, which may be an earlier delivery's.
     pub event_id: EventId,
     /// Outcome of that row.
     pub outcome: Outcome,
-    /// Whether the row was there before, or belongs to an earlier event of the batch.
-    pub duplicate: bool,
+    /// What was written.
+    pub written: Written,
+}
+
+/// What writing an event meant to the journal.
+#[derive(Clone, Debug)]
+pub enum Written {
+    /// A first delivery: it has a row now.
+    First,
+    /// The same bytes were there, or came earlier in the batch: its row counts one delivery more.
+    Repeat,
+    /// Nothing: an earlier try to write this delivery was committed, but nobody learned of it.
+    Already,
+    /// A new reading of a row that was there.
+    Replay(Before),
+}
+
+/// What a row said before it was read again.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Its organisation.
+    pub organization_id: String,
+}
+
+impl Written {
+    /// Whether the event's changes are to be written as well.
+    pub const fn is_news(&self) -> bool {
+        matches!(self, Self::First | Self::Replay(_))
+    }
 }
 
 /// How long after midnight the day before is asked as well, in seconds: a sender that tries again
@@ -42,6 +71,7 @@ struct Row {
     dedup_key: Vec<u8>,
     event_id: Uuid,
     outcome: Outcome,
+    deliveries: i32,
 }
 
 impl Row {
@@ -51,32 +81,71 @@ impl Row {
     }
 }
 
+impl Delivered<'_> {
+    /// Whether an earlier try to write this very delivery made the row, and not this one.
+    fn is_already(&self, row: &Row) -> bool {
+        row.event_id == self.event.id().0 && row.deliveries > self.deliveries
+    }
+}
+
 fn place(event: &Event) -> Place {
     (event.dedup_key, event.received_at().day())
 }
 
-/// Inserts the events that are not known yet and counts the others.
-pub async fn insert(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<Stored>> {
-    let mut news: BTreeMap<Place, Delivered<'_>> = BTreeMap::new();
-    for event in events {
-        let first = Delivered { event, deliveries: 0 };
-        news.entry(place(event)).or_insert(first).deliveries += 1;
+/// Writes events: new rows for those not known yet, counts for the others, and new readings for
+/// those that are replayed.
+pub async fn write(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<Stored>> {
+    let replays: Vec<&Event> = events.iter().filter(|event| event.is_replay).collect();
+    let mut replayed = replay(db, &replays).await?;
+    let mut firsts: BTreeMap<Place, Delivered<'_>> = BTreeMap::new();
+    for event in events.iter().filter(|event| !event.is_replay) {
+        let first = firsts.entry(place(event)).or_insert(Delivered { event, deliveries: 0 });
+        // Itself may come twice: from a caller who gave up waiting, and from the spool.
+        if first.deliveries == 0 || first.event.id() != event.id() {
+            first.deliveries += 1;
+        }
     }
-    let mut rows = HashMap::with_capacity(news.len());
-    for row in count_repeats(db, &news).await? {
-        news.remove(&row.place());
-        rows.insert(row.place(), row);
-    }
-    // In the order of the keys, so that writers that insert the same ones do not deadlock.
-    let news: Vec<Delivered<'_>> = news.into_values().collect();
-    rows.extend(insert_or_count(db, &news).await?.into_iter().map(|row| (row.place(), row)));
+    let rows = deliver(db, &firsts).await?;
     let stored = events.iter().map(|event| {
-        let row = &rows[&place(event)];
-        // A row with our id is the one that we inserted.
-        let duplicate = row.event_id != event.id().0;
-        Stored { event_id: EventId(row.event_id), outcome: row.outcome, duplicate }
+        if event.is_replay {
+            // A row that is gone had grown old and was dropped.
+            let written = replayed.remove(&event.id().0).unwrap_or(Written::Already);
+            return Stored { event_id: event.id(), outcome: event.outcome, written };
+        }
+        let (first, row) = (&firsts[&place(event)], &rows[&place(event)]);
+        let written = if row.event_id != event.id().0 {
+            Written::Repeat
+        } else if first.is_already(row) || !std::ptr::eq(first.event, event) {
+            Written::Already
+        } else {
+            Written::First
+        };
+        Stored { event_id: EventId(row.event_id), outcome: row.outcome, written }
     });
     Ok(stored.collect())
+}
+
+/// Inserts what is not known yet and counts the others.
+async fn deliver(
+    db: &mut PgConnection,
+    firsts: &BTreeMap<Place, Delivered<'_>>,
+) -> sqlx::Result<HashMap<Place, Row>> {
+    let repeats = count_repeats(db, firsts).await?;
+    let mut rows: HashMap<Place, Row> = repeats.into_iter().map(|row| (row.place(), row)).collect();
+    // In the order of the keys, so that writers that insert the same ones do not deadlock.
+    let news: Vec<Delivered<'_>> =
+        firsts.iter().filter(|(place, _)| !rows.contains_key(place)).map(|(_, new)| *new).collect();
+    if news.is_empty() {
+        return Ok(rows);
+    }
+    let written = insert_or_count(db, &news).await?;
+    let is_already = |row: &&Row| firsts[&row.place()].is_already(row);
+    let already: Vec<&Row> = written.iter().filter(is_already).collect();
+    if !already.is_empty() {
+        uncount(db, &already).await?;
+    }
+    rows.extend(written.into_iter().map(|row| (row.place(), row)));
+    Ok(rows)
 }
 
 /// Counts deliveries of soon after midnight that came the day before already.
@@ -99,7 +168,9 @@ async fn count_repeats(
             set deliveries = event.deliveries + new.deliveries
             from unnest($1::date[], $2::bytea[], $3::int[]) as new (day, dedup_key, deliveries)
             where event.day = new.day - 1 and event.dedup_key = new.dedup_key
-            returning new.day as "day!", event.dedup_key, event_id, outcome as "outcome: Outcome"
+            returning
+                new.day as "day!", event.dedup_key, event_id, outcome as "outcome: Outcome",
+                event.deliveries
         "#,
         &column(&news, |new| new.event.received_at().day()),
         &column(&news, |new| &new.event.dedup_key.0[..]) as _,
@@ -132,7 +203,7 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
             )
             on conflict (dedup_key, day) do update
                 set deliveries = event.deliveries + excluded.deliveries
-            returning day, dedup_key, event_id, outcome as "outcome: Outcome"
+            returning day, dedup_key, event_id, outcome as "outcome: Outcome", deliveries
         "#,
         &column(news, |new| new.event.received_at().day()),
         &column(news, |new| new.event.id().0),
@@ -153,6 +224,79 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
     )
     .fetch_all(db)
     .await
+}
+
+/// Takes back one delivery from each of these rows: it had been counted before.
+async fn uncount(db: &mut PgConnection, rows: &[&Row]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+            update event
+            set deliveries = event.deliveries - 1
+            from unnest($1::date[], $2::uuid[]) as counted (day, event_id)
+            where event.day = counted.day and event.event_id = counted.event_id
+        "#,
+        &column(rows, |row| row.day),
+        &column(rows, |row| row.event_id),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Gives rows the reading of these events, and says of each row by its id what it said before.
+async fn replay(db: &mut PgConnection, events: &[&Event]) -> sqlx::Result<HashMap<Uuid, Written>> {
+    if events.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query!(
+        r#"
+            with new as (
+                select * from unnest(
+                    $1::date[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
+                    $7::text[], $8::text[]
+                ) as new (
+                    day, event_id, kind, name, organization_id, subject_id, outcome, reasons
+                )
+            ), old as (
+                -- Locked, for two replays of one event must not both find the first outcome.
+                select event.day, event.event_id, event.outcome, event.organization_id
+                from event
+                join new on new.day = event.day and new.event_id = event.event_id
+                order by event.day, event.event_id
+                for update of event
+            )
+            update event set
+                kind = new.kind,
+                name = new.name,
+                organization_id = new.organization_id,
+                subject_id = new.subject_id,
+                outcome = new.outcome,
+                reasons = string_to_array(new.reasons, e'\n'),
+                parser_version = $9
+            from new
+            join old using (day, event_id)
+            where event.day = old.day and event.event_id = old.event_id
+            returning
+                event.event_id, old.outcome as "outcome: Outcome",
+                old.organization_id
+        "#,
+        &column(events, |event| event.received_at().day()),
+        &column(events, |event| event.id().0),
+        &column(events, |event| event.kind.map(Kind::as_str)) as _,
+        &column(events, |event| event.name.as_deref()) as _,
+        &column(events, |event| event.organization_id.as_str()) as _,
+        &column(events, |event| event.subject_id.as_deref()) as _,
+        &column(events, |event| event.outcome.as_str()) as _,
+        &column(events, |event| event.reasons.join("\n")),
+        PARSER_VERSION,
+    )
+    .fetch_all(db)
+    .await?;
+    let before = rows.into_iter().map(|row| {
+        let (outcome, organization_id) = (row.outcome, row.organization_id);
+        (row.event_id, Written::Replay(Before { outcome, organization_id }))
+    });
+    Ok(before.collect())
 }
 
 /// An event as the API shows it.

@@ -6,11 +6,11 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{Stored, column};
+use super::{Stored, Written, column};
 use crate::event::{Event, Outcome};
 use crate::model::Timestamp;
 
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 struct Counts {
     received: i64,
     applied: i64,
@@ -18,6 +18,19 @@ struct Counts {
     quarantined: i64,
     malformed: i64,
     duplicate: i64,
+}
+
+impl Counts {
+    /// The one for deliveries with this outcome; for repeated ones if there is none.
+    const fn of(&mut self, outcome: Option<Outcome>) -> &mut i64 {
+        match outcome {
+            Some(Outcome::Applied) => &mut self.applied,
+            Some(Outcome::Recorded) => &mut self.recorded,
+            Some(Outcome::Quarantined) => &mut self.quarantined,
+            Some(Outcome::Malformed) => &mut self.malformed,
+            None => &mut self.duplicate,
+        }
+    }
 }
 
 /// Adds a batch to the line of its writer. The line belongs to that writer alone, so writers do
@@ -31,15 +44,25 @@ pub async fn add(
     let mut hours: BTreeMap<(i64, &str), Counts> = BTreeMap::new();
     for (event, row) in events.iter().zip(stored) {
         let hour = event.received_at().0.timestamp().div_euclid(3600);
-        let counts = hours.entry((hour, &event.organization_id)).or_default();
-        counts.received += 1;
-        *match row.outcome {
-            _ if row.duplicate => &mut counts.duplicate,
-            Outcome::Applied => &mut counts.applied,
-            Outcome::Recorded => &mut counts.recorded,
-            Outcome::Quarantined => &mut counts.quarantined,
-            Outcome::Malformed => &mut counts.malformed,
-        } += 1;
+        let mut count = |organization_id, outcome, by| {
+            let counts = hours.entry((hour, organization_id)).or_default();
+            counts.received += by;
+            *counts.of(outcome) += by;
+        };
+        let organization_id = event.organization_id.as_str();
+        match &row.written {
+            Written::First => count(organization_id, Some(row.outcome), 1),
+            Written::Repeat => count(organization_id, None, 1),
+            Written::Already => {}
+            Written::Replay(before) => {
+                count(&before.organization_id, Some(before.outcome), -1);
+                count(organization_id, Some(row.outcome), 1);
+            }
+        }
+    }
+    hours.retain(|_, counts| *counts != Counts::default());
+    if hours.is_empty() {
+        return Ok(());
     }
     let hours: Vec<_> = hours.into_iter().collect();
     sqlx::query!(

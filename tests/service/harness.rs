@@ -1,6 +1,7 @@
 //! One service on one database, and what tests ask of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -11,6 +12,8 @@ use qontak_receiver::app::{self, App};
 use qontak_receiver::config::Config;
 use qontak_receiver::event::{EventId, Webhook};
 use qontak_receiver::model::Timestamp;
+use qontak_receiver::receive::spool::Spool;
+use qontak_receiver::receive::spool::disk::Disk;
 use qontak_receiver::{http, store};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
@@ -64,9 +67,14 @@ pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
+/// Makes all tables empty.
+pub const CLEAR: &str =
+    "truncate event, ledger, room, room_event, message, sender, broadcast, broadcast_log";
+
 /// The real router over a real database.
 pub struct Service {
     pub db: PgPool,
+    pub spool: Option<Spool>,
     router: Router,
     _tasks: JoinSet<()>,
 }
@@ -93,6 +101,11 @@ impl Service {
 
     /// Starts with some settings changed.
     pub async fn start_with(db: PgPool, changed: &[(&str, &str)]) -> Self {
+        Self::start_on(db, None, changed).await
+    }
+
+    /// Starts with a spool on this disk.
+    pub async fn start_on(db: PgPool, disk: Option<Disk>, changed: &[(&str, &str)]) -> Self {
         let mut settings = settings(&db.connect_options());
         for (name, value) in changed {
             settings.insert((*name).to_owned(), (*value).to_owned());
@@ -102,8 +115,13 @@ impl Service {
         let write = store::connect(&config.database, config.writer.tasks).unwrap();
         let read = store::connect(&config.database, 2).unwrap();
         let mut tasks = JoinSet::new();
-        let router = http::router(App::start(&config, read, &write, &mut tasks));
-        Self { db, router, _tasks: tasks }
+        let app = App::start(&config, read, &write, disk, &mut tasks);
+        if let Some(spool) = app.spool.clone() {
+            tasks.spawn(spool.hand_over(app.writer.clone().waiting(Duration::from_secs(60))));
+        }
+        let spool = app.spool.clone();
+        let router = http::router(app);
+        Self { db, spool, router, _tasks: tasks }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

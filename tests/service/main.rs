@@ -15,4 +15,5 @@ mod read;
 mod receive;
 mod refuse;
 mod schema;
+mod spool;
 mod writer;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
-use qontak_receiver::store::{self, ledger, partition};
+use qontak_receiver::store::{self, Written, ledger, partition};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -98,16 +98,16 @@ async fn a_repeat_soon_after_midnight_is_a_duplicate_of_the_day_before(db: PgPoo
         let webhook = webhook_at(at, message(1, "halo"));
         let Normalized::Event(event) = normalize(webhook) else { panic!("a handshake") };
         let limit = std::time::Duration::from_secs(5);
-        store::write(&db, limit, uuid::Uuid::nil(), &[*event]).await.unwrap()[0]
+        store::write(&db, limit, uuid::Uuid::nil(), &[*event]).await.unwrap().remove(0)
     };
     let first = deliver("2025-06-12T23:59:59Z").await;
-    assert!(!first.duplicate);
+    assert!(matches!(first.written, Written::First));
     let repeat = deliver("2025-06-13T00:30:00Z").await;
-    assert!(repeat.duplicate);
+    assert!(matches!(repeat.written, Written::Repeat));
     assert_eq!(repeat.event_id, first.event_id);
     // Later on the day before is not asked any more; the event is stored again.
     let late = deliver("2025-06-13T01:30:00Z").await;
-    assert!(!late.duplicate);
+    assert!(matches!(late.written, Written::First));
 }
 
 #[sqlx::test]

@@ -1,0 +1,230 @@
+//! What is on the disk: one file of redb's, which has the transactions, the checksums and the
+//! lock that a file of our own would have to learn.
+//!
+//! redb and not a log-structured store: a queue deletes as much as it writes, and deleting
+//! leaves nothing behind here that a compaction would have to find.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use redb::backends::FileBackend;
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend,
+    TableDefinition, Value,
+};
+use uuid::Uuid;
+
+use crate::event::{EventId, Webhook};
+use crate::model::Timestamp;
+use crate::receive::queue::OVERHEAD_BYTES;
+
+/// A webhook: its id, when it was received (microseconds since 1970), endpoint, organisation of
+/// the endpoint, id of the request, body.
+type Row = (u128, i64, &'static str, Option<&'static str>, &'static str, &'static [u8]);
+
+/// Webhooks in the order in which they were kept.
+const WEBHOOKS: TableDefinition<'_, u64, Row> = TableDefinition::new("webhook");
+
+/// Bytes that redb may keep in memory: what is read soon was written long ago.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// What waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// How many webhooks.
+    pub events: u64,
+    /// What they count towards the limit, in bytes.
+    pub bytes: u64,
+    /// When the first one was received.
+    pub oldest_at: Option<Timestamp>,
+}
+
+/// The webhooks on the disk. Everything here blocks.
+pub struct Disk {
+    open: Box<Open>,
+    state: Mutex<State>,
+}
+
+type Open = dyn Fn() -> Result<Database, DatabaseError> + Send + Sync;
+
+struct State {
+    /// `None` after a failure: redb is opened anew then, and mends what was half written.
+    database: Option<Database>,
+    contents: Contents,
+}
+
+#[derive(Clone, Copy)]
+struct Contents {
+    depth: Depth,
+    next_key: u64,
+}
+
+impl Disk {
+    /// Opens the file in this folder, which is made if it is missing. Fails if another process
+    /// has it open.
+    pub fn in_folder(folder: &Path) -> Result<Self, redb::Error> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let file = folder.join("spool.redb");
+        let disk = Self::on(move || {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            FileBackend::new(options.open(&file)?)
+        })?;
+        // The file is in the folder for good once the folder is on the disk as well.
+        File::open(folder)?.sync_all()?;
+        Ok(disk)
+    }
+
+    /// Opens what a storage holds.
+    pub fn on<S: StorageBackend>(
+        storage: impl Fn() -> Result<S, DatabaseError> + Send + Sync + 'static,
+    ) -> Result<Self, redb::Error> {
+        let open = move || {
+            let mut builder = Builder::new();
+            builder.set_cache_size(CACHE_BYTES);
+            builder.create_with_backend(storage()?)
+        };
+        let database = open()?;
+        let contents = contents(&database)?;
+        let state = State { database: Some(database), contents };
+        Ok(Self { open: Box::new(open), state: Mutex::new(state) })
+    }
+
+    /// What waits.
+    pub fn depth(&self) -> Depth {
+        self.state().contents.depth
+    }
+
+    /// Adds webhooks as long as no more than `max_bytes` wait, and returns how many it added.
+    /// These are on the disk then.
+    pub fn append(&self, webhooks: &[Webhook], max_bytes: u64) -> Result<usize, redb::Error> {
+        self.use_database(|database, contents| {
+            let transaction = database.begin_write()?;
+            let mut table = transaction.open_table(WEBHOOKS)?;
+            let mut added = 0;
+            for webhook in webhooks {
+                let bytes = contents.depth.bytes + size(webhook.body.len());
+                if bytes > max_bytes {
+                    break;
+                }
+                table.insert(contents.next_key, row(webhook))?;
+                contents.next_key += 1;
+                contents.depth.bytes = bytes;
+                contents.depth.events += 1;
+                contents.depth.oldest_at.get_or_insert(webhook.received_at);
+                added += 1;
+            }
+            drop(table);
+            // With redb's default durability, which waits for the disk.
+            transaction.commit()?;
+            Ok(added)
+        })
+    }
+
+    /// The first webhooks with their keys: at most `limit`, and fewer if these hold `max_bytes`.
+    pub fn first(&self, limit: usize, max_bytes: u64) -> Result<Vec<(u64, Webhook)>, redb::Error> {
+        self.use_database(|database, _| {
+            let table = database.begin_read()?.open_table(WEBHOOKS)?;
+            let (mut webhooks, mut bytes) = (Vec::new(), 0);
+            for entry in table.iter()?.take(limit) {
+                let (key, value) = entry?;
+                let webhook = webhook(value.value());
+                bytes += size(webhook.body.len());
+                webhooks.push((key.value(), webhook));
+                if bytes >= max_bytes {
+                    break;
+                }
+            }
+            Ok(webhooks)
+        })
+    }
+
+    /// Removes webhooks.
+    pub fn remove(&self, keys: &[u64]) -> Result<(), redb::Error> {
+        self.use_database(|database, Contents { depth, .. }| {
+            let transaction = database.begin_write()?;
+            let mut table = transaction.open_table(WEBHOOKS)?;
+            for key in keys {
+                if let Some(removed) = table.remove(key)? {
+                    depth.events -= 1;
+                    depth.bytes -= size(removed.value().5.len());
+                }
+            }
+            depth.oldest_at = table.first()?.and_then(|(_, first)| received_at(first.value()));
+            drop(table);
+            Ok(transaction.commit()?)
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whoever panicked has dropped the database, and it is opened anew.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn use_database<T>(
+        &self,
+        question: impl FnOnce(&Database, &mut Contents) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        let mut state = self.state();
+        let database = match state.database.take() {
+            Some(database) => database,
+            None => {
+                let database = (self.open)()?;
+                state.contents = contents(&database)?;
+                database
+            }
+        };
+        let mut contents = state.contents;
+        let answer = question(&database, &mut contents)?;
+        *state = State { database: Some(database), contents };
+        Ok(answer)
+    }
+}
+
+/// Looks through all of it; makes the table if it is missing.
+fn contents(database: &Database) -> Result<Contents, redb::Error> {
+    let transaction = database.begin_write()?;
+    let table = transaction.open_table(WEBHOOKS)?;
+    let mut contents = Contents { depth: Depth::default(), next_key: 0 };
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        contents.next_key = key.value() + 1;
+        contents.depth.events += 1;
+        contents.depth.bytes += size(value.value().5.len());
+        contents.depth.oldest_at = contents.depth.oldest_at.or_else(|| received_at(value.value()));
+    }
+    drop(table);
+    transaction.commit()?;
+    Ok(contents)
+}
+
+/// What a webhook counts towards the limit, in bytes.
+const fn size(body: usize) -> u64 {
+    (body + OVERHEAD_BYTES) as u64
+}
+
+fn row(webhook: &Webhook) -> <Row as Value>::SelfType<'_> {
+    let Webhook { id, received_at, endpoint, organization_id, body, request_id } = webhook;
+    let micros = received_at.0.timestamp_micros();
+    (id.0.as_u128(), micros, endpoint, organization_id.as_deref(), request_id, body)
+}
+
+fn webhook(row: <Row as Value>::SelfType<'_>) -> Webhook {
+    let (id, _, endpoint, organization_id, request_id, body) = row;
+    let id = EventId(Uuid::from_u128(id));
+    Webhook {
+        id,
+        received_at: received_at(row).or_else(|| id.received_at()).unwrap_or_default(),
+        endpoint: endpoint.into(),
+        organization_id: organization_id.map(Arc::from),
+        body: Bytes::copy_from_slice(body),
+        request_id: request_id.to_owned(),
+    }
+}
+
+fn received_at(row: <Row as Value>::SelfType<'_>) -> Option<Timestamp> {
+    Timestamp::from_micros(row.1)
+}

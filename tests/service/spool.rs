@@ -1,0 +1,323 @@
+//! The spool: what is kept while the database is away, and what becomes of it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use qontak_receiver::receive::normalize::{Normalized, normalize};
+use qontak_receiver::receive::spool::disk::{Depth, Disk};
+use qontak_receiver::store::{self, Written};
+use redb::{DatabaseError, StorageBackend};
+use serde_json::{Value, json};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
+
+use super::fixtures::{ALL, body};
+use super::harness::{Answer, Service, webhook_at};
+
+/// Answers soon after the database went away, for tests that wait for it.
+const IMPATIENT: [(&str, &str); 2] =
+    [("RECEIVER__DATABASE__ACQUIRE_TIMEOUT", "300ms"), ("RECEIVER__WRITER__ANSWER_TIMEOUT", "1s")];
+
+/// One database of a server refuses everybody until this is over.
+struct Outage {
+    server: PgConnection,
+    database: String,
+}
+
+impl Outage {
+    async fn of(db: &PgPool) -> Self {
+        let options: PgConnectOptions = (*db.connect_options()).clone();
+        let database = options.get_database().unwrap().to_owned();
+        let server = options.database("postgres").connect().await.unwrap();
+        let mut outage = Self { server, database };
+        outage.let_in(false).await;
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+        sqlx::query(end).bind(&outage.database).execute(&mut outage.server).await.unwrap();
+        outage
+    }
+
+    async fn let_in(&mut self, may: bool) {
+        let sql = format!(r#"alter database "{}" allow_connections {may}"#, self.database);
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.server).await.unwrap();
+    }
+
+    async fn end(mut self) {
+        self.let_in(true).await;
+        self.server.close().await.unwrap();
+    }
+}
+
+fn outcome(answer: &Answer) -> Value {
+    answer.json()["data"]["outcome"].take()
+}
+
+async fn wait_until(is_so: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
+}
+
+async fn wait_for_events(service: &Service, events: i64) {
+    wait_until(async || service.count("event").await >= events).await;
+}
+
+async fn received(service: &Service) -> i64 {
+    let sql = "select coalesce(sum(received), 0)::bigint from ledger";
+    sqlx::query_scalar(sql).fetch_one(&service.db).await.unwrap()
+}
+
+#[sqlx::test]
+async fn what_comes_while_the_database_is_away_is_spooled_and_committed_when_it_is_back(
+    db: PgPool,
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let service = Service::start_on(db.clone(), Some(disk), &IMPATIENT).await;
+    assert_eq!(outcome(&service.post(body("01")).await), "applied");
+    let outage = Outage::of(&db).await;
+    for fixture in &ALL {
+        let answer = service.post(fixture.body()).await;
+        let (status, expected) = match fixture.outcome {
+            "handshake" => (StatusCode::OK, json!(null)),
+            // A resend may be whole, so its sender has to know at once.
+            "malformed" => (StatusCode::BAD_REQUEST, json!("malformed")),
+            _ => (StatusCode::OK, json!("spooled")),
+        };
+        assert_eq!((answer.status, outcome(&answer)), (status, expected), "{}", fixture.file);
+    }
+    outage.end().await;
+    wait_for_events(&service, 45).await;
+    let spooled_state = service.state().await;
+
+    service.execute(super::harness::CLEAR).await;
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    assert_eq!(spooled_state, service.state().await);
+}
+
+#[sqlx::test]
+async fn the_id_that_was_told_is_the_id_in_the_journal(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let service = Service::start_on(db.clone(), Some(disk), &IMPATIENT).await;
+    let outage = Outage::of(&db).await;
+    let answer = service.post(body("01")).await;
+    let id = answer.json()["data"]["event_id"].take();
+    outage.end().await;
+    wait_for_events(&service, 1).await;
+    let event = service.data(&format!("/v1/events/{}", id.as_str().unwrap())).await;
+    assert_eq!((&event["outcome"], &event["deliveries"]), (&json!("applied"), &json!(1)));
+}
+
+#[sqlx::test]
+async fn a_full_spool_is_503_and_takes_webhooks_again_once_it_is_empty(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let mut settings = IMPATIENT.to_vec();
+    settings.push(("RECEIVER__SPOOL__MAX_BYTES", "65536"));
+    let service = Service::start_on(db.clone(), Some(disk), &settings).await;
+    let outage = Outage::of(&db).await;
+    let message = |i| {
+        let text = "x".repeat(8000);
+        json!({"data_event": "status_message", "id": format!("m{i}"), "text": text}).to_string()
+    };
+    let mut kept = 0;
+    let refusal = loop {
+        let answer = service.post(message(kept)).await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        kept += 1;
+    };
+    assert_eq!(kept, 7, "each counts for 8 KB and 1 KiB more");
+    assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(refusal.headers[RETRY_AFTER], "2");
+    outage.end().await;
+    wait_for_events(&service, 7).await;
+    assert_eq!(service.post(message(7)).await.status, StatusCode::OK);
+    wait_for_events(&service, 8).await;
+}
+
+#[sqlx::test]
+async fn what_was_committed_but_not_removed_before_a_crash_has_no_second_effect(db: PgPool) {
+    let webhooks =
+        ["01", "02", "31", "61"].map(|name| webhook_at("2025-06-12T02:15:03Z", body(name)));
+    let day = "2025-06-12".parse().unwrap();
+    store::partition::create(&db, std::iter::once(day)).await.unwrap();
+    for crash in 0..3 {
+        // The same webhooks are on the disk again each time it starts.
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::in_folder(folder.path()).unwrap();
+        assert_eq!(disk.append(&webhooks, 1 << 20).unwrap(), webhooks.len());
+        let service = Service::start_on(db.clone(), Some(disk), &[]).await;
+        let spool = service.spool.as_ref().unwrap();
+        wait_until(async || spool.depth().events == 0).await;
+        assert_eq!(service.count("event").await, 4, "crash {crash}");
+        assert_eq!(received(&service).await, 4, "crash {crash}");
+        let deliveries: i64 =
+            sqlx::query_scalar("select sum(deliveries) from event").fetch_one(&db).await.unwrap();
+        assert_eq!(deliveries, 4, "crash {crash}");
+    }
+}
+
+#[sqlx::test]
+async fn one_delivery_from_two_ways_in_one_batch_counts_once(db: PgPool) {
+    let service = Service::start(db.clone()).await;
+    let webhook = webhook_at(&chrono::Utc::now().to_rfc3339(), body("01"));
+    let event = || match normalize(webhook.clone()) {
+        Normalized::Event(event) => *event,
+        Normalized::Handshake(_) => panic!("a handshake"),
+    };
+    let limit = Duration::from_secs(5);
+    let write = async || store::write(&db, limit, uuid::Uuid::nil(), &[event(), event()]).await;
+    let stored = write().await.unwrap();
+    assert!(matches!(stored[0].written, Written::First), "{stored:?}");
+    assert!(matches!(stored[1].written, Written::Already), "{stored:?}");
+    let stored = write().await.unwrap();
+    assert!(stored.iter().all(|row| matches!(row.written, Written::Already)), "{stored:?}");
+    assert_eq!((service.count("event").await, received(&service).await), (1, 1));
+    let row = service.data(&format!("/v1/events/{}", webhook.id.0)).await;
+    assert_eq!(row["deliveries"], 1);
+}
+
+#[test]
+fn what_is_on_the_disk_stays_in_the_order_of_arrival_and_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Disk::in_folder(folder.path()).unwrap();
+    let mut webhooks = vec![webhook_at("2025-06-12T02:15:03.123456Z", "first")];
+    webhooks[0].organization_id = Some("organization".into());
+    webhooks[0].request_id = "request".to_owned();
+    webhooks.push(webhook_at("2025-06-12T02:15:02Z", &b"\xff\0second"[..]));
+    for webhook in &webhooks {
+        assert_eq!(open().append(std::slice::from_ref(webhook), 1 << 20).unwrap(), 1);
+    }
+    let disk = open();
+    let found = disk.first(10, 1 << 20).unwrap();
+    let shown = |webhook| format!("{webhook:?}");
+    assert_eq!(
+        found.iter().map(|(_, webhook)| shown(webhook)).collect::<Vec<_>>(),
+        webhooks.iter().map(shown).collect::<Vec<_>>(),
+    );
+    assert_eq!(disk.depth().oldest_at, Some(webhooks[0].received_at));
+    disk.remove(&[found[0].0]).unwrap();
+    assert_eq!(disk.depth().oldest_at, Some(webhooks[1].received_at));
+    disk.remove(&[found[1].0]).unwrap();
+    assert_eq!(disk.depth(), Depth::default());
+    drop(disk);
+    assert_eq!(open().depth(), Depth::default());
+}
+
+#[test]
+fn a_folder_belongs_to_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let _disk = Disk::in_folder(folder.path()).unwrap();
+    assert!(matches!(Disk::in_folder(folder.path()).err(), Some(redb::Error::DatabaseAlreadyOpen)));
+}
+
+/// A disk that forgets at a power cut what it was not asked to write for good, and that may fail.
+#[derive(Clone, Debug, Default)]
+struct Platter(Arc<Mutex<Sectors>>);
+
+#[derive(Debug, Default)]
+struct Sectors {
+    written: Vec<u8>,
+    safe: Vec<u8>,
+    is_broken: bool,
+}
+
+impl Platter {
+    fn disk(&self) -> Disk {
+        let platter = self.clone();
+        Disk::on(move || Ok::<_, DatabaseError>(platter.clone())).unwrap()
+    }
+
+    /// What is left of it after a power cut.
+    fn after_power_cut(&self) -> Self {
+        let safe = self.0.lock().unwrap().safe.clone();
+        Self(Arc::new(Mutex::new(Sectors { written: safe.clone(), safe, is_broken: false })))
+    }
+
+    fn break_down(&self, is_broken: bool) {
+        self.0.lock().unwrap().is_broken = is_broken;
+    }
+}
+
+impl StorageBackend for Platter {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.lock().unwrap().written.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).unwrap();
+        out.copy_from_slice(&self.0.lock().unwrap().written[offset..][..out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.lock().unwrap().written.resize(usize::try_from(len).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut sectors = self.0.lock().unwrap();
+        sectors.safe = sectors.written.clone();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut sectors = self.0.lock().unwrap();
+        if sectors.is_broken {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let offset = usize::try_from(offset).unwrap();
+        sectors.written[offset..][..data.len()].copy_from_slice(data);
+        Ok(())
+    }
+}
+
+#[sqlx::test]
+async fn a_spooled_webhook_survives_a_power_cut(db: PgPool) {
+    let platter = Platter::default();
+    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
+    let outage = Outage::of(&db).await;
+    for spooled in 1..=3 {
+        let body = json!({"data_event": "status_message", "id": format!("m{spooled}")});
+        assert_eq!(outcome(&service.post(body.to_string()).await), "spooled");
+        let disk = platter.after_power_cut().disk();
+        assert_eq!(disk.depth().events, spooled);
+        let last = disk.first(10, 1 << 20).unwrap().pop().unwrap().1;
+        assert_eq!(last.body, body.to_string());
+    }
+    outage.end().await;
+}
+
+#[sqlx::test]
+async fn a_disk_that_fails_is_503_until_it_works_again_and_loses_nothing(db: PgPool) {
+    let platter = Platter::default();
+    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
+    let outage = Outage::of(&db).await;
+    let post = async |id: &str| {
+        service.post(json!({"data_event": "status_message", "id": id}).to_string()).await
+    };
+    assert_eq!(outcome(&post("before").await), "spooled");
+    platter.break_down(true);
+    for _ in 0..3 {
+        let answer = post("meanwhile").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers[RETRY_AFTER], "2");
+    }
+    platter.break_down(false);
+    assert_eq!(outcome(&post("after").await), "spooled");
+    outage.end().await;
+    wait_for_events(&service, 2).await;
+    for id in ["before", "after"] {
+        service.data(&format!("/v1/messages/{id}")).await;
+    }
+}
