@@ -1,4 +1,6 @@
-//! `qontak-receiver serve | migrate | check | healthcheck`.
+//! `qontak-receiver serve | migrate | check | replay | healthcheck`.
+
+mod replay;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +38,8 @@ enum Command {
     Migrate,
     /// Tell what is wrong with settings, database, partitions or clock, and what to do.
     Check,
+    /// Read events of the journal again, by the rules of this version. Harmless to repeat.
+    Replay(replay::Arguments),
     /// Ask the service on this machine whether it is alive; for a container's health check.
     Healthcheck,
 }
@@ -57,6 +61,10 @@ pub async fn run() -> anyhow::Result<ExitCode> {
             info!("the schema is up to date");
         }
         Command::Check => return check(&config).await,
+        Command::Replay(arguments) => {
+            telemetry::start(&config.log)?;
+            replay::run(config, arguments).await?;
+        }
         Command::Healthcheck => healthcheck(&config).await?,
     }
     Ok(ExitCode::SUCCESS)

@@ -169,6 +169,17 @@ pub enum Scope {
     Replay,
 }
 
+impl Scope {
+    /// Its name, as in the settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Export => "export",
+            Self::Replay => "replay",
+        }
+    }
+}
+
 impl Config {
     /// Reads the settings. An error is one line that names the key and says what to do.
     pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {

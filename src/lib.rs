@@ -26,5 +26,6 @@ pub mod http;
 pub mod model;
 pub mod read;
 pub mod receive;
+pub mod replay;
 pub mod store;
 pub mod telemetry;

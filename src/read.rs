@@ -11,10 +11,11 @@ mod page;
 mod room;
 
 use axum::Json;
-use axum::routing::{Router, get};
+use axum::routing::{Router, get, post};
 use serde::Serialize;
 
 use crate::app::App;
+use crate::http::Error;
 
 /// The routes of the way out.
 pub fn routes() -> Router<App> {
@@ -29,7 +30,12 @@ pub fn routes() -> Router<App> {
         .route("/events", get(event::list))
         .route("/events/{id}", get(event::show))
         .route("/events/{id}/body", get(event::body))
+        .route("/events/{id}/replay", post(event::replay).fallback(only_post))
         .route("/ledger", get(ledger::list))
+}
+
+async fn only_post() -> Error {
+    Error::MethodNotAllowed("POST")
 }
 
 /// Qontak's envelope.

@@ -9,6 +9,7 @@ pub mod event;
 pub mod ledger;
 pub mod message;
 pub mod partition;
+pub mod rehearsal;
 pub mod room;
 pub mod room_event;
 pub mod sender;
@@ -168,25 +169,39 @@ pub async fn write(
     writer_id: Uuid,
     events: &[Event],
 ) -> sqlx::Result<Vec<Stored>> {
+    within(pool, limit, async |connection| {
+        let mut transaction = connection.begin().await?;
+        let stored = apply(&mut transaction, writer_id, events).await?;
+        transaction.commit().await?;
+        Ok(stored)
+    })
+    .await
+}
+
+/// Uses a connection for at most `limit`.
+async fn within<T>(
+    pool: &PgPool,
+    limit: Duration,
+    work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+) -> sqlx::Result<T> {
     let mut connection = pool.acquire().await?;
-    let written = tokio::time::timeout(limit, transact(&mut connection, writer_id, events)).await;
-    let written = written.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-    if let Err(error) = &written
+    let done = tokio::time::timeout(limit, work(&mut connection)).await;
+    let done = done.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+    if let Err(error) = &done
         && error.as_database_error().is_none()
     {
         // The other end may be gone without a word, and then every use of it would wait for ever.
         connection.close_on_drop();
     }
-    written
+    done
 }
 
-async fn transact(
-    connection: &mut PgConnection,
+/// What a transaction of events does.
+async fn apply(
+    db: &mut PgConnection,
     writer_id: Uuid,
     events: &[Event],
 ) -> sqlx::Result<Vec<Stored>> {
-    let mut transaction = connection.begin().await?;
-    let db: &mut PgConnection = &mut transaction;
     let stored = event::write(db, events).await?;
     let new = || {
         events
@@ -202,7 +217,6 @@ async fn transact(
     broadcast::upsert(db, new().flat_map(|changes| &changes.broadcasts)).await?;
     broadcast_log::upsert(db, new().flat_map(|changes| &changes.broadcast_logs)).await?;
     ledger::add(db, writer_id, events, &stored).await?;
-    transaction.commit().await?;
     Ok(stored)
 }
 

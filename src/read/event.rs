@@ -3,14 +3,17 @@
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use sqlx::PgPool;
 
-use super::key::Reader;
+use super::key::{Reader, Replayer};
 use super::one;
 use super::page::Page;
+use crate::app::App;
 use crate::event::{EventId, Kind, Outcome};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
+use crate::replay::{Replayed, read_again};
 use crate::store::event::{self, Filter};
 
 /// Events, newest first.
@@ -62,6 +65,31 @@ pub async fn body(
         _ => "application/json",
     };
     Ok(([(CONTENT_TYPE, content_type)], body).into_response())
+}
+
+/// Reads an event again, by the rules of this version.
+pub async fn replay(
+    Replayer(reader): Replayer,
+    Id(id): Id,
+    parameters: Parameters,
+    State(app): State<App>,
+) -> Result<impl IntoResponse, Error> {
+    parameters.finish()?;
+    let webhook = event::find_webhook(&app.db, reader.organizations(), parse(&id)?).await?;
+    let event = webhook.and_then(read_again).ok_or(Error::NotFound)?;
+    let receipt = app.writer.write(event).await?;
+    let Replayed { event_id, before, outcome } = Replayed::of(&receipt).ok_or(Error::NotFound)?;
+    let reasons = receipt.reasons;
+    Ok(one(ReplayedRow { event_id, outcome_before: before, outcome, reasons }))
+}
+
+/// What became of a replayed event.
+#[derive(Serialize)]
+struct ReplayedRow {
+    event_id: EventId,
+    outcome_before: Outcome,
+    outcome: Outcome,
+    reasons: Vec<String>,
 }
 
 fn parse(id: &str) -> Result<EventId, Error> {

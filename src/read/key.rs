@@ -54,6 +54,24 @@ impl FromRequestParts<App> for Reader {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        Self::with_scope(parts, app, Scope::Read)
+    }
+}
+
+/// A caller whose key may have events read again.
+#[derive(Debug)]
+pub struct Replayer(pub Reader);
+
+impl FromRequestParts<App> for Replayer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
+        Reader::with_scope(parts, app, Scope::Replay).map(Self)
+    }
+}
+
+impl Reader {
+    fn with_scope(parts: &Parts, app: &App, scope: Scope) -> Result<Self, Error> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, sent) =
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
@@ -63,8 +81,8 @@ impl FromRequestParts<App> for Reader {
         // Looking a hash up is not constant in time, but tells nothing about the key.
         let digest: [u8; 32] = Sha256::digest(sent.trim()).into();
         let key = app.keys.0.get(&digest).ok_or(Error::Unauthorized)?;
-        if !key.scopes.contains(&Scope::Read) {
-            return Err(Error::Forbidden("read"));
+        if !key.scopes.contains(&scope) {
+            return Err(Error::Forbidden(scope.as_str()));
         }
         Ok(Self { organizations: key.organizations.clone() })
     }

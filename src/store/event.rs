@@ -1,15 +1,16 @@
-//! Table `event`, the journal.
+//! Table `event`, the journal: what is written to it.
+
+mod read;
 
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{NaiveDate, Timelike};
-use serde::Serialize;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub use self::read::{EventRow, Filter, Selection, find, find_body, find_webhook, list, select};
 use super::column;
 use crate::event::{DedupKey, Event, EventId, Kind, Outcome, PARSER_VERSION};
-use crate::model::Timestamp;
 
 /// What the journal says of an event that was written.
 #[derive(Clone, Debug)]
@@ -297,151 +298,4 @@ async fn replay(db: &mut PgConnection, events: &[&Event]) -> sqlx::Result<HashMa
         (row.event_id, Written::Replay(Before { outcome, organization_id }))
     });
     Ok(before.collect())
-}
-
-/// An event as the API shows it.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table event say it")]
-pub struct EventRow {
-    pub event_id: Uuid,
-    pub received_at: Timestamp,
-    pub endpoint: String,
-    pub kind: Option<String>,
-    pub name: Option<String>,
-    pub organization_id: Option<String>,
-    pub subject_id: Option<String>,
-    pub outcome: String,
-    pub reasons: Vec<String>,
-    pub deliveries: i32,
-    pub body_bytes: i32,
-    pub parser_version: i16,
-    pub request_id: String,
-}
-
-/// Which events to list.
-#[derive(Debug, Default)]
-#[expect(missing_docs, reason = "the columns of table event say it")]
-pub struct Filter<'a> {
-    pub kind: Option<&'a str>,
-    pub outcome: Option<&'a str>,
-    pub subject_id: Option<&'a str>,
-}
-
-/// Lists events from `from` on, newest first; towards newer ones if `backward`, then the oldest
-/// of these first. `organizations` of `None` sees all.
-pub async fn list(
-    db: impl PgExecutor<'_>,
-    organizations: Option<&[String]>,
-    filter: &Filter<'_>,
-    from: Option<EventId>,
-    backward: bool,
-    limit: i64,
-) -> sqlx::Result<Vec<EventRow>> {
-    let day = from.and_then(EventId::received_at).map(Timestamp::day);
-    let from = from.map(|id| id.0);
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        EventRow,
-        r#"
-            select * from (
-                select
-                    event_id as "event_id!", received_at as "received_at!",
-                    endpoint as "endpoint!", kind, name,
-                    nullif(organization_id, '') as organization_id, subject_id,
-                    outcome as "outcome!", reasons as "reasons!", deliveries as "deliveries!",
-                    length(body) as "body_bytes!", parser_version as "parser_version!",
-                    request_id as "request_id!"
-                from event
-                where not $6
-                    and ($4::uuid is null or (day, event_id) < ($5::date, $4))
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::text is null or kind = $2)
-                    and ($3::text is null or outcome = $3)
-                    and ($8::text is null or subject_id = $8)
-                order by day desc, event_id desc
-                limit $7
-            ) as older
-            union all
-            select * from (
-                select
-                    event_id, received_at, endpoint, kind, name,
-                    nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
-                    deliveries, length(body), parser_version, request_id
-                from event
-                where $6
-                    and ($4::uuid is null or (day, event_id) > ($5::date, $4))
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::text is null or kind = $2)
-                    and ($3::text is null or outcome = $3)
-                    and ($8::text is null or subject_id = $8)
-                order by day, event_id
-                limit $7
-            ) as newer
-        "#,
-        organizations,
-        filter.kind,
-        filter.outcome,
-        from,
-        day,
-        backward,
-        limit,
-        filter.subject_id,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// One event.
-pub async fn find(
-    db: impl PgExecutor<'_>,
-    organizations: Option<&[String]>,
-    id: EventId,
-) -> sqlx::Result<Option<EventRow>> {
-    let Some(received_at) = id.received_at() else {
-        return Ok(None);
-    };
-    sqlx::query_as!(
-        EventRow,
-        r#"
-            select
-                event_id, received_at, endpoint, kind, name,
-                nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
-                deliveries, length(body) as "body_bytes!", parser_version, request_id
-            from event
-            where day = $1
-                and event_id = $2
-                and ($3::text[] is null or organization_id = any($3))
-        "#,
-        received_at.day(),
-        id.0,
-        organizations,
-    )
-    .fetch_optional(db)
-    .await
-}
-
-/// The bytes of one event, and what became of it.
-pub async fn find_body(
-    db: impl PgExecutor<'_>,
-    organizations: Option<&[String]>,
-    id: EventId,
-) -> sqlx::Result<Option<(Vec<u8>, Outcome)>> {
-    let Some(received_at) = id.received_at() else {
-        return Ok(None);
-    };
-    let row = sqlx::query!(
-        r#"
-            select body, outcome as "outcome: Outcome"
-            from event
-            where day = $1
-                and event_id = $2
-                and ($3::text[] is null or organization_id = any($3))
-        "#,
-        received_at.day(),
-        id.0,
-        organizations,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(|row| (row.body, row.outcome)))
 }

@@ -14,6 +14,7 @@ mod properties;
 mod read;
 mod receive;
 mod refuse;
+mod replay;
 mod schema;
 mod spool;
 mod writer;

@@ -37,7 +37,7 @@ fn command(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Command {
     command
 }
 
-async fn run(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Output {
+pub async fn run(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Output {
     let output = command(settings, arguments).output();
     tokio::time::timeout(DEADLINE, output).await.unwrap().unwrap()
 }

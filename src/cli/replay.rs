@@ -1,0 +1,103 @@
+//! `qontak-receiver replay`.
+
+use std::time::Duration;
+
+use chrono::{NaiveDate, NaiveTime};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::event::{Kind, Outcome};
+use crate::model::Timestamp;
+use crate::receive::writer::Writer;
+use crate::replay::{self, Replayed};
+use crate::store::event::Selection;
+use crate::store::{self, rehearsal::Difference};
+
+/// How long looking for events may take: the journal has no index for every question.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How long an event waits for its commit: no sender waits for it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What to replay.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    events: Events,
+    /// Change nothing; print what would change: events with another outcome, and rows by table,
+    /// key and columns.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+struct Events {
+    /// An event; may be given several times.
+    #[arg(long = "id", value_name = "ID")]
+    ids: Vec<Uuid>,
+    /// Events received at that time (2025-06-12 or 2025-06-12T02:15:03Z) or later.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    from: Option<Timestamp>,
+    /// Events received before that time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    to: Option<Timestamp>,
+    /// Events of a kind.
+    #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
+    kind: Option<String>,
+    /// Events with an outcome.
+    #[arg(long, value_parser = PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str)))]
+    outcome: Option<String>,
+    /// All events that the journal holds.
+    #[arg(long)]
+    all: bool,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    let day = text.parse().map(|day: NaiveDate| Timestamp(day.and_time(NaiveTime::MIN).and_utc()));
+    let time = || text.parse().map(Timestamp);
+    day.or_else(|_| time()).map_err(|_| "expected 2025-06-12 or 2025-06-12T02:15:03Z".to_owned())
+}
+
+/// Replays, and prints what changed.
+pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()> {
+    let Events { ids, from, to, kind, outcome, all: _ } = arguments.events;
+    // What comes in from now on is read by these rules already.
+    let to = to.or_else(|| Some(Timestamp::now()));
+    let selection = Selection { ids, from, to, kind, outcome };
+    store::reach(&config.database).await?;
+    let write = store::connect(&config.database, config.writer.tasks)?;
+    config.database.statement_timeout = SEARCH_TIMEOUT;
+    let read = store::connect(&config.database, 1)?;
+
+    let (mut events, mut changed, mut rows) = (0, 0, 0);
+    let tell = |Replayed { event_id, before, outcome }| {
+        events += 1;
+        if before != outcome {
+            changed += 1;
+            println!("event {}: {} -> {}", event_id.0, before.as_str(), outcome.as_str());
+        }
+    };
+    if arguments.dry_run {
+        let tell_difference = |Difference { table, key, columns }| {
+            rows += 1;
+            let what = if columns.is_empty() { "new".to_owned() } else { columns.join(", ") };
+            println!("{table} {key}: {what}");
+        };
+        let limit = config.writer.commit_timeout;
+        replay::rehearse(&read, limit, &selection, tell, tell_difference).await?;
+        println!(
+            "{events} event(s) would be replayed: {changed} with another outcome, \
+             {rows} change(s) of rows"
+        );
+    } else {
+        let mut tasks = JoinSet::new();
+        let writer = Writer::start(&write, &config.writer, &mut tasks).waiting(ANSWER_TIMEOUT);
+        replay::replay(&read, &writer, &selection, tell).await?;
+        println!("{events} event(s) replayed, {changed} with another outcome");
+    }
+    Ok(())
+}

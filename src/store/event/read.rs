@@ -1,0 +1,270 @@
+//! What the journal is asked.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::event::{EventId, Outcome, Webhook};
+use crate::model::Timestamp;
+
+/// Which events to read again; `None` and empty mean any.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// These.
+    pub ids: Vec<Uuid>,
+    /// Received then or later.
+    pub from: Option<Timestamp>,
+    /// Received earlier.
+    pub to: Option<Timestamp>,
+    /// Of this kind.
+    pub kind: Option<String>,
+    /// With this outcome.
+    pub outcome: Option<String>,
+}
+
+/// What was received, in the order of the journal, from after `after` on.
+pub async fn select(
+    db: impl PgExecutor<'_>,
+    selection: &Selection,
+    after: Option<EventId>,
+    limit: i64,
+) -> sqlx::Result<Vec<Webhook>> {
+    let ids = (!selection.ids.is_empty()).then_some(&selection.ids[..]);
+    // Where to look, by partition.
+    let days = selection.ids.iter().filter_map(|id| Some(EventId(*id).received_at()?.day()));
+    let first = days.clone().min().max(selection.from.map(Timestamp::day));
+    let last = days.max().or(selection.to.map(Timestamp::day));
+    let rows = sqlx::query_as!(
+        WebhookRow,
+        r#"
+            select
+                event_id, received_at, endpoint,
+                nullif(organization_id, '') as organization_id, body, request_id
+            from event
+            where ($1::date is null or day >= $1)
+                and ($2::date is null or day <= $2)
+                and ($3::uuid is null or (day, event_id) > ($4::date, $3))
+                and ($5::uuid[] is null or event_id = any($5))
+                and ($6::timestamptz is null or received_at >= $6)
+                and ($7::timestamptz is null or received_at < $7)
+                and ($8::text is null or kind = $8)
+                and ($9::text is null or outcome = $9)
+            order by day, event_id
+            limit $10
+        "#,
+        first,
+        last,
+        after.map(|id| id.0),
+        after.and_then(EventId::received_at).map(Timestamp::day),
+        ids,
+        selection.from as _,
+        selection.to as _,
+        selection.kind,
+        selection.outcome,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Webhook::from).collect())
+}
+
+struct WebhookRow {
+    event_id: Uuid,
+    received_at: Timestamp,
+    endpoint: String,
+    organization_id: Option<String>,
+    body: Vec<u8>,
+    request_id: String,
+}
+
+impl From<WebhookRow> for Webhook {
+    fn from(row: WebhookRow) -> Self {
+        Self {
+            id: EventId(row.event_id),
+            received_at: row.received_at,
+            endpoint: row.endpoint.into(),
+            // The body's own wins over it, as it did before.
+            organization_id: row.organization_id.map(Arc::from),
+            body: row.body.into(),
+            request_id: row.request_id,
+        }
+    }
+}
+
+/// An event as the API shows it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table event say it")]
+pub struct EventRow {
+    pub event_id: Uuid,
+    pub received_at: Timestamp,
+    pub endpoint: String,
+    pub kind: Option<String>,
+    pub name: Option<String>,
+    pub organization_id: Option<String>,
+    pub subject_id: Option<String>,
+    pub outcome: String,
+    pub reasons: Vec<String>,
+    pub deliveries: i32,
+    pub body_bytes: i32,
+    pub parser_version: i16,
+    pub request_id: String,
+}
+
+/// Which events to list.
+#[derive(Debug, Default)]
+#[expect(missing_docs, reason = "the columns of table event say it")]
+pub struct Filter<'a> {
+    pub kind: Option<&'a str>,
+    pub outcome: Option<&'a str>,
+    pub subject_id: Option<&'a str>,
+}
+
+/// Lists events from `from` on, newest first; towards newer ones if `backward`, then the oldest
+/// of these first. `organizations` of `None` sees all.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    filter: &Filter<'_>,
+    from: Option<EventId>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<EventRow>> {
+    let day = from.and_then(EventId::received_at).map(Timestamp::day);
+    let from = from.map(|id| id.0);
+    // The two branches are one list walked both ways; only one of them is run.
+    sqlx::query_as!(
+        EventRow,
+        r#"
+            select * from (
+                select
+                    event_id as "event_id!", received_at as "received_at!",
+                    endpoint as "endpoint!", kind, name,
+                    nullif(organization_id, '') as organization_id, subject_id,
+                    outcome as "outcome!", reasons as "reasons!", deliveries as "deliveries!",
+                    length(body) as "body_bytes!", parser_version as "parser_version!",
+                    request_id as "request_id!"
+                from event
+                where not $6
+                    and ($4::uuid is null or (day, event_id) < ($5::date, $4))
+                    and ($1::text[] is null or organization_id = any($1))
+                    and ($2::text is null or kind = $2)
+                    and ($3::text is null or outcome = $3)
+                    and ($8::text is null or subject_id = $8)
+                order by day desc, event_id desc
+                limit $7
+            ) as older
+            union all
+            select * from (
+                select
+                    event_id, received_at, endpoint, kind, name,
+                    nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
+                    deliveries, length(body), parser_version, request_id
+                from event
+                where $6
+                    and ($4::uuid is null or (day, event_id) > ($5::date, $4))
+                    and ($1::text[] is null or organization_id = any($1))
+                    and ($2::text is null or kind = $2)
+                    and ($3::text is null or outcome = $3)
+                    and ($8::text is null or subject_id = $8)
+                order by day, event_id
+                limit $7
+            ) as newer
+        "#,
+        organizations,
+        filter.kind,
+        filter.outcome,
+        from,
+        day,
+        backward,
+        limit,
+        filter.subject_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// One event.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    id: EventId,
+) -> sqlx::Result<Option<EventRow>> {
+    let Some(received_at) = id.received_at() else {
+        return Ok(None);
+    };
+    sqlx::query_as!(
+        EventRow,
+        r#"
+            select
+                event_id, received_at, endpoint, kind, name,
+                nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
+                deliveries, length(body) as "body_bytes!", parser_version, request_id
+            from event
+            where day = $1
+                and event_id = $2
+                and ($3::text[] is null or organization_id = any($3))
+        "#,
+        received_at.day(),
+        id.0,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The bytes of one event, and what became of it.
+pub async fn find_body(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    id: EventId,
+) -> sqlx::Result<Option<(Vec<u8>, Outcome)>> {
+    let Some(received_at) = id.received_at() else {
+        return Ok(None);
+    };
+    let row = sqlx::query!(
+        r#"
+            select body, outcome as "outcome: Outcome"
+            from event
+            where day = $1
+                and event_id = $2
+                and ($3::text[] is null or organization_id = any($3))
+        "#,
+        received_at.day(),
+        id.0,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.body, row.outcome)))
+}
+
+/// What was received as this event.
+pub async fn find_webhook(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    id: EventId,
+) -> sqlx::Result<Option<Webhook>> {
+    let Some(received_at) = id.received_at() else {
+        return Ok(None);
+    };
+    let row = sqlx::query_as!(
+        WebhookRow,
+        r#"
+            select
+                event_id, received_at, endpoint,
+                nullif(organization_id, '') as organization_id, body, request_id
+            from event
+            where day = $1
+                and event_id = $2
+                and ($3::text[] is null or organization_id = any($3))
+        "#,
+        received_at.day(),
+        id.0,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Webhook::from))
+}

@@ -1,0 +1,104 @@
+//! What writing events would change: the transaction is run, looked at and taken back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::Stored;
+use crate::event::{Changes, Event};
+
+/// A row that would be another one.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Difference {
+    /// Its table.
+    pub table: &'static str,
+    /// Its primary key.
+    pub key: String,
+    /// The columns that would change; none if the row is new.
+    pub columns: Vec<String>,
+}
+
+/// The projections: table, the column by which an event finds its rows, the primary key.
+const TABLES: [(&str, &str, &[&str]); 6] = [
+    ("room", "room_id", &["room_id", "organization_id"]),
+    ("room_event", "room_id", &["room_id", "organization_id", "type", "mark"]),
+    ("message", "message_id", &["message_id", "organization_id"]),
+    ("sender", "sender_id", &["sender_id", "organization_id"]),
+    ("broadcast", "broadcast_id", &["broadcast_id", "organization_id"]),
+    ("broadcast_log", "log_id", &["log_id", "organization_id"]),
+];
+
+type Rows = BTreeMap<(&'static str, String), Map<String, Value>>;
+
+/// Writes events as [`super::write`] would, and takes it back.
+pub async fn rehearse(
+    pool: &PgPool,
+    limit: Duration,
+    events: &[Event],
+) -> sqlx::Result<(Vec<Stored>, Vec<Difference>)> {
+    super::within(pool, limit, async |connection| {
+        let mut transaction = connection.begin().await?;
+        let before = rows(&mut transaction, events).await?;
+        let stored = super::apply(&mut transaction, Uuid::nil(), events).await?;
+        let after = rows(&mut transaction, events).await?;
+        transaction.rollback().await?;
+        Ok((stored, differences(&before, after)))
+    })
+    .await
+}
+
+/// The rows that these events are about.
+async fn rows(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Rows> {
+    let mut found = Rows::new();
+    for (table, column, key) in TABLES {
+        let ids: BTreeSet<&str> =
+            events.iter().flat_map(|event| ids(&event.changes, table)).collect();
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let sql = format!("select to_jsonb(t) from {table} as t where {column} = any($1)");
+        // The parts are constants.
+        let rows: Vec<Value> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).bind(ids).fetch_all(&mut *db).await?;
+        for row in rows {
+            if let Value::Object(row) = row {
+                let part = |name: &&str| row[*name].as_str().unwrap_or_default();
+                let key: Vec<&str> = key.iter().map(part).collect();
+                found.insert((table, key.join(" ").trim_end().to_owned()), row);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The ids by which rows of a table are found.
+fn ids<'a>(changes: &'a Changes, table: &str) -> Vec<&'a str> {
+    fn all<'a, T>(rows: &'a [T], id: impl Fn(&'a T) -> &'a String) -> Vec<&'a str> {
+        rows.iter().map(|row| id(row).as_str()).collect()
+    }
+    match table {
+        "room" => all(&changes.rooms, |row| &row.room_id),
+        "room_event" => all(&changes.room_events, |row| &row.room_id),
+        "message" => all(&changes.messages, |row| &row.message_id),
+        "sender" => all(&changes.senders, |row| &row.sender_id),
+        "broadcast" => all(&changes.broadcasts, |row| &row.broadcast_id),
+        _ => all(&changes.broadcast_logs, |row| &row.log_id),
+    }
+}
+
+fn differences(before: &Rows, after: Rows) -> Vec<Difference> {
+    let difference = |((table, key), row): ((&'static str, String), Map<String, Value>)| {
+        let place = (table, key);
+        let columns = match before.get(&place) {
+            None => Vec::new(),
+            Some(old) if *old == row => return None,
+            Some(old) => {
+                let is_other = |(name, value): &(&String, &Value)| old.get(*name) != Some(*value);
+                row.iter().filter(is_other).map(|(name, _)| name.clone()).collect()
+            }
+        };
+        Some(Difference { table, key: place.1, columns })
+    };
+    after.into_iter().filter_map(difference).collect()
+}

@@ -1,0 +1,224 @@
+//! Reading the journal again.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::header::{ALLOW, AUTHORIZATION};
+use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool};
+
+use super::fixtures::{ALL, body};
+use super::harness::{
+    Answer, BOUND_TOKEN, KEY_OF_ALL, KEY_WITHOUT_SCOPE, Service, settings, webhook,
+};
+use super::process;
+
+const PROJECTIONS: &str = "room, room_event, message, sender, broadcast, broadcast_log";
+
+/// A service that has received all fixtures, some of them several times, by two doors.
+async fn with_history(db: PgPool) -> Service {
+    let service = Service::start(db).await;
+    for fixture in ALL.iter().chain(ALL.iter().rev().skip(7)) {
+        service.post(fixture.body()).await;
+    }
+    for fixture in ALL.iter().skip(30) {
+        service.send(webhook(BOUND_TOKEN, fixture.body())).await;
+    }
+    service
+}
+
+/// Every row as it is, with our own observations.
+async fn rows(service: &Service) -> BTreeMap<&'static str, Vec<String>> {
+    const LEDGER: &str = "(select hour, organization_id, sum(received), sum(applied),
+        sum(recorded), sum(quarantined), sum(malformed), sum(duplicate)
+        from ledger group by hour, organization_id)";
+    let mut rows = BTreeMap::new();
+    for table in PROJECTIONS.split(", ").chain(["event", LEDGER]) {
+        let sql = format!("select to_jsonb(t)::text from {table} as t order by 1");
+        let found = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&service.db).await.unwrap();
+        rows.insert(table, found);
+    }
+    rows
+}
+
+/// Runs the command, and returns what it prints.
+async fn replay(service: &Service, arguments: &[&str]) -> String {
+    let arguments: Vec<&str> = ["replay"].iter().chain(arguments).copied().collect();
+    let output = process::run(&settings(&service.db.connect_options()), &arguments).await;
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    // Without what is logged: the tests' server keeps nothing, which is warned about.
+    printed.lines().filter(|line| !line.contains("WARN")).map(|line| format!("{line}\n")).collect()
+}
+
+async fn replay_one(service: &Service, key: &str, id: &str) -> Answer {
+    let request = Request::post(format!("/v1/events/{id}/replay"))
+        .header(AUTHORIZATION, format!("Bearer {key}"));
+    service.send(request.body(Body::empty()).unwrap()).await
+}
+
+/// As if an older version had not understood the events of a kind.
+async fn forget(service: &Service, kind: &str) -> i64 {
+    let sql = format!(
+        "with forgotten as (
+            update event
+            set outcome = 'quarantined', kind = null, name = null, subject_id = null,
+                reasons = '{{unclassifiable}}', parser_version = 0
+            where kind = '{kind}' and endpoint = 'qontak'
+            returning organization_id
+        )
+        select count(*) from forgotten"
+    );
+    let events: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&service.db).await.unwrap();
+    let sql = format!(
+        "update ledger set applied = applied - {events}, quarantined = quarantined + {events}
+         where applied >= {events} and organization_id <> ''
+            and ctid = (select min(ctid) from ledger where organization_id like '7d35%'
+                        and applied >= {events})"
+    );
+    service.execute(&sql).await;
+    events
+}
+
+#[sqlx::test]
+async fn replaying_everything_changes_no_row(db: PgPool) {
+    let service = with_history(db).await;
+    let before = rows(&service).await;
+    let printed = replay(&service, &["--all"]).await;
+    let events = before["event"].len();
+    assert_eq!(printed, format!("{events} event(s) replayed, 0 with another outcome\n"));
+    assert_eq!(rows(&service).await, before);
+}
+
+#[sqlx::test]
+async fn replaying_everything_into_empty_tables_brings_every_row_back(db: PgPool) {
+    let service = with_history(db).await;
+    let before = rows(&service).await;
+    service.execute(&format!("truncate {PROJECTIONS}")).await;
+    replay(&service, &["--all"]).await;
+    assert_eq!(rows(&service).await, before);
+}
+
+#[sqlx::test]
+async fn what_a_newer_version_understands_leaves_the_quarantine(db: PgPool) {
+    let service = with_history(db).await;
+    let before = rows(&service).await;
+    let forgotten = forget(&service, "status_template").await;
+    assert_eq!(forgotten, 1);
+    let forgotten = forgotten + forget(&service, "broadcast_log_status").await;
+    service.execute("delete from broadcast_log where organization_id like '7d35%'").await;
+
+    let quarantined = service.data("/v1/events?outcome=quarantined&limit=500").await;
+    let quarantined = quarantined.as_array().unwrap().len();
+    let printed = replay(&service, &["--outcome", "quarantined"]).await;
+    let last = format!("{quarantined} event(s) replayed, {forgotten} with another outcome");
+    assert_eq!(printed.lines().last(), Some(last.as_str()));
+    assert!(printed.contains(": quarantined -> applied\n"), "{printed}");
+    assert!(printed.contains(": quarantined -> recorded\n"), "{printed}");
+    let after = rows(&service).await;
+    assert_eq!(after["broadcast_log"], before["broadcast_log"]);
+    assert_eq!(after["event"], before["event"]);
+    let sum = async || -> (i64, i64, i64) {
+        let sql = "select sum(received)::bigint, sum(applied + recorded + quarantined + malformed
+            + duplicate)::bigint, sum(quarantined)::bigint from ledger";
+        sqlx::query_as(sql).fetch_one(&service.db).await.unwrap()
+    };
+    let (received, accounted, in_quarantine) = sum().await;
+    assert_eq!(received, accounted);
+    assert_eq!(in_quarantine, quarantined as i64 - forgotten);
+}
+
+#[sqlx::test]
+async fn a_dry_run_tells_what_would_change_and_changes_nothing(db: PgPool) {
+    let service = with_history(db).await;
+    let printed = replay(&service, &["--all", "--dry-run"]).await;
+    let events = service.count("event").await;
+    let nothing = format!(
+        "{events} event(s) would be replayed: 0 with another outcome, 0 change(s) of rows\n"
+    );
+    assert_eq!(printed, nothing);
+
+    let id = "b7e04aae-9006-4cbe-af44-fad162f7ae03";
+    forget(&service, "broadcast_log_status").await;
+    service.execute(&format!("delete from broadcast_log where log_id = '{id}'")).await;
+    service
+        .execute("update broadcast_log set error_code = null, error_title = null where error_code = 131049")
+        .await;
+    let before = rows(&service).await;
+    let printed = replay(&service, &["--outcome", "quarantined", "--dry-run"]).await;
+    let new = format!("broadcast_log {id} 7d3530db-085f-4a59-b83b-205d470ad746: new\n");
+    assert!(printed.contains(&new), "{printed}");
+    assert!(printed.contains(": error_code, error_title\n"), "{printed}");
+    assert!(printed.contains(": quarantined -> applied\n"), "{printed}");
+    assert_eq!(rows(&service).await, before);
+}
+
+#[sqlx::test]
+async fn a_replay_takes_what_was_asked_for(db: PgPool) {
+    let service = with_history(db).await;
+    let count = async |arguments: &[&str]| {
+        let printed = replay(&service, arguments).await;
+        let last = printed.lines().last().unwrap().to_owned();
+        last.split(' ').next().unwrap().parse::<i64>().unwrap()
+    };
+    let all = service.count("event").await;
+    assert_eq!(count(&["--from", "2020-01-01"]).await, all);
+    assert_eq!(count(&["--to", "2020-01-01T00:00:00Z"]).await, 0);
+    assert_eq!(count(&["--kind", "room_created"]).await, 1);
+    let events = service.data("/v1/events?limit=2").await;
+    let ids = [0, 1].map(|i| events[i]["event_id"].as_str().unwrap().to_owned());
+    assert_eq!(count(&["--id", &ids[0], "--id", &ids[1]]).await, 2);
+    assert_eq!(count(&["--id", "01900000-0000-7000-8000-000000000000"]).await, 0);
+
+    let settings = settings(&service.db.connect_options());
+    for wrong in [&["replay"][..], &["replay", "--dry-run"], &["replay", "--kind", "nothing"]] {
+        let output = process::run(&settings, wrong).await;
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[sqlx::test]
+async fn one_event_is_replayed_over_the_api(db: PgPool) {
+    let service = Service::start(db).await;
+    let answer = service.post(body("34")).await;
+    let id = answer.json()["data"]["event_id"].as_str().unwrap().to_owned();
+    forget(&service, "broadcast_log_status").await;
+    service.execute("truncate broadcast_log").await;
+
+    let answer = replay_one(&service, KEY_WITHOUT_SCOPE, &id).await;
+    let expected = json!({
+        "event_id": id, "outcome_before": "quarantined", "outcome": "applied", "reasons": [],
+    });
+    assert_eq!((answer.status, answer.json()["data"].take()), (StatusCode::OK, expected));
+    assert_eq!(service.count("broadcast_log").await, 1);
+    let event = service.data(&format!("/v1/events/{id}")).await;
+    assert_eq!((&event["outcome"], &event["deliveries"]), (&json!("applied"), &json!(1)));
+    let received: Value = service.data("/v1/ledger").await[0]["received"].take();
+    assert_eq!(received, 1);
+}
+
+#[sqlx::test]
+async fn a_replay_over_the_api_wants_its_scope_and_an_event_of_the_keys_organisations(db: PgPool) {
+    let replayer = "af3a1bb312bf8430055d0f513e3a27c4c54c776603c80ffc73917abc0094e211";
+    let changed = [
+        ("RECEIVER__KEY__ORGANIZATION__SHA256", replayer),
+        ("RECEIVER__KEY__ORGANIZATION__SCOPES", "replay"),
+        ("RECEIVER__KEY__ORGANIZATION__ORGANIZATIONS", "another-organization"),
+    ];
+    let service = Service::start_with(db, &changed).await;
+    let answer = service.post(body("34")).await;
+    let id = answer.json()["data"]["event_id"].as_str().unwrap().to_owned();
+    for (key, id, status) in [
+        (KEY_OF_ALL, &*id, StatusCode::FORBIDDEN),
+        ("no key", &id, StatusCode::UNAUTHORIZED),
+        ("organization", &id, StatusCode::NOT_FOUND),
+        (KEY_WITHOUT_SCOPE, "01900000-0000-7000-8000-000000000000", StatusCode::NOT_FOUND),
+        (KEY_WITHOUT_SCOPE, "nonsense", StatusCode::NOT_FOUND),
+    ] {
+        assert_eq!(replay_one(&service, key, id).await.status, status, "{key} {id}");
+    }
+    let answer = service.get(&format!("/v1/events/{id}/replay")).await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(answer.headers[ALLOW], "POST");
+}
