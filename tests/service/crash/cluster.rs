@@ -1,0 +1,114 @@
+//! A PostgreSQL server that can be killed, stopped and frozen.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sqlx::{Connection, PgConnection};
+
+/// A server of this test alone; gone when it is dropped.
+pub struct Cluster {
+    pub url: String,
+    folder: PathBuf,
+    options: String,
+}
+
+impl Cluster {
+    /// Makes and starts one, with an empty database.
+    pub async fn make() -> Self {
+        let folder = std::env::var("CRASH_FOLDER").map_or_else(
+            |_| std::env::temp_dir().join(format!("qontak-receiver-crash-{}", std::process::id())),
+            PathBuf::from,
+        );
+        let port = free_port();
+        let cluster = Self {
+            url: format!("postgres://postgres@127.0.0.1:{port}/receiver"),
+            folder: folder.join("postgres"),
+            options: format!("-c listen_addresses=127.0.0.1 -c port={port}"),
+        };
+        std::fs::create_dir_all(&folder).unwrap();
+        cluster.start().await;
+        let server = format!("postgres://postgres@127.0.0.1:{port}/postgres");
+        let mut server = PgConnection::connect(&server).await.unwrap();
+        sqlx::raw_sql("create database receiver").execute(&mut server).await.unwrap();
+        cluster
+    }
+
+    pub async fn start(&self) {
+        let mut command = self.script("start");
+        let started = tokio::task::spawn_blocking(move || command.status()).await.unwrap();
+        assert!(started.unwrap().success(), "the server should start");
+    }
+
+    /// Stops it as an administrator would: connections are cut, everything is written down.
+    pub async fn stop(&self) {
+        let mut command = self.script("stop");
+        let stopped = tokio::task::spawn_blocking(move || command.status()).await.unwrap();
+        assert!(stopped.unwrap().success(), "the server should stop");
+    }
+
+    /// Kills it without a warning.
+    pub fn kill(&self) {
+        signal("KILL", &self.processes()[..1]);
+    }
+
+    /// Makes it do nothing, while its connections stay open.
+    pub fn freeze(&self) {
+        signal("STOP", &self.processes());
+    }
+
+    pub fn thaw(&self) {
+        signal("CONT", &self.processes());
+    }
+
+    /// The server, and then its children.
+    fn processes(&self) -> Vec<u32> {
+        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid"));
+        let Some(server) = file.ok().and_then(|file| file.lines().next()?.parse::<u32>().ok())
+        else {
+            return Vec::new();
+        };
+        let mut processes = vec![server];
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // `pid (name) state parent …`
+            let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1));
+            if parent == Some(&server.to_string()) {
+                processes
+                    .extend(entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+            }
+        }
+        processes
+    }
+
+    fn script(&self, what: &str) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/postgres.sh");
+        let mut command = Command::new(script);
+        command.arg(what).arg(&self.folder).env("POSTGRES_OPTIONS", &self.options);
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.thaw();
+        _ = self.script("stop").arg("--wipe").status();
+        _ = std::fs::remove_dir(self.folder.parent().expect("it is in a folder of ours"));
+    }
+}
+
+/// A port of this machine that nobody listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Sends a signal to processes that may be gone already.
+pub fn signal(name: &str, processes: &[u32]) {
+    if !processes.is_empty() {
+        let processes = processes.iter().map(u32::to_string);
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{name}")).args(processes).stderr(Stdio::null());
+        _ = kill.status();
+    }
+}
