@@ -1,5 +1,6 @@
 //! `qontak-receiver serve | migrate | check | replay | healthcheck`.
 
+mod check;
 mod replay;
 
 use std::path::PathBuf;
@@ -15,8 +16,7 @@ use tracing::info;
 
 use crate::app;
 use crate::config::Config;
-use crate::model::Timestamp;
-use crate::store::{self, partition};
+use crate::store;
 use crate::telemetry;
 
 /// Receives the webhooks of Mekari Qontak, makes them durable, lets them be read.
@@ -60,7 +60,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
             app::make_partitions(&pool, &config.retention).await.context("partitions")?;
             info!("the schema is up to date");
         }
-        Command::Check => return check(&config).await,
+        Command::Check => return check::run(&config).await,
         Command::Replay(arguments) => {
             telemetry::start(&config.log)?;
             replay::run(config, arguments).await?;
@@ -80,72 +80,6 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
         };
         info!("{name}: stopping");
     })
-}
-
-/// Prints one line for each thing that was looked at.
-async fn check(config: &Config) -> anyhow::Result<ExitCode> {
-    let mut ok = true;
-    let mut line = |name: &str, result: Result<String, String>| {
-        let (mark, text) = match result {
-            Ok(text) => ("ok  ", text),
-            Err(text) => {
-                ok = false;
-                ("FAIL", text)
-            }
-        };
-        println!("{mark}  {name:<11}{text}");
-    };
-    let tokens: usize = config.endpoint.values().map(|endpoint| endpoint.tokens.len()).sum();
-    let settings = format!(
-        "{} endpoint(s), {tokens} token(s), {} key(s)",
-        config.endpoint.len(),
-        config.key.len()
-    );
-    line("settings", Ok(settings));
-
-    if let Err(error) = store::reach(&config.database).await {
-        line("database", Err(format!("{error:#}")));
-        return Ok(ExitCode::FAILURE);
-    }
-    line("database", Ok("reached".into()));
-    let pool = store::connect(&config.database, 1)?;
-    let clock = store::clock(&pool).await?;
-    let skew = (Timestamp::now().0 - clock.0).abs();
-    line(
-        "clock",
-        if skew.num_seconds() <= 5 {
-            Ok(format!("within {} ms of the database's", skew.num_milliseconds()))
-        } else {
-            Err(format!("{} s away from the database's; synchronise both", skew.num_seconds()))
-        },
-    );
-    let weak = store::durability(&pool).await?;
-    line(
-        "durability",
-        if weak.is_empty() {
-            Ok("a commit is on disk".into())
-        } else {
-            Err(format!("{}: a crash can lose what was acknowledged; turn it on", weak.join(", ")))
-        },
-    );
-    let pending = store::pending_migrations(&pool).await?;
-    if pending > 0 {
-        line(
-            "schema",
-            Err(format!("{pending} migration(s) to run; run `qontak-receiver migrate`")),
-        );
-        return Ok(ExitCode::FAILURE);
-    }
-    line("schema", Ok("up to date".into()));
-    let missing = partition::missing(&pool).await?;
-    line(
-        "partitions",
-        match missing.first() {
-            None => Ok("there for today and tomorrow".into()),
-            Some(day) => Err(format!("none for {day}; run `qontak-receiver migrate`")),
-        },
-    );
-    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Liveness, not readiness: a container must not be restarted because its database is away.
