@@ -1,8 +1,11 @@
 //! Many clients at once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use axum::http::StatusCode;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -53,4 +56,59 @@ async fn two_hundred_clients_post_twenty_thousand_messages_and_it_adds_up(db: Pg
     assert_eq!(sum("received"), 22_000);
     assert_eq!((sum("applied"), sum("duplicate")), (20_000, 2_000));
     assert_eq!(service.data("/v1/rooms/r699").await["unread_count"], 19_599);
+}
+
+#[sqlx::test]
+async fn duplicates_that_race_on_two_replicas_have_one_effect(db: PgPool) {
+    const BODIES: usize = 40;
+    const DELIVERIES: usize = 8;
+    let replicas =
+        [Arc::new(Service::start(db.clone()).await), Arc::new(Service::start(db.clone()).await)];
+    let mut senders = JoinSet::new();
+    for delivery in 0..DELIVERIES {
+        for i in 0..BODIES {
+            let service = replicas[delivery % 2].clone();
+            let body = json!({"data_event": "status_message", "id": format!("m{i}")}).to_string();
+            senders.spawn(async move {
+                let answer = service.post(body).await;
+                assert!(answer.status.is_success(), "{:?}", answer.json());
+                let data = answer.json()["data"].take();
+                (i, data["event_id"].to_string(), data["duplicate"] == false)
+            });
+        }
+    }
+    let answers = senders.join_all().await;
+    for body in 0..BODIES {
+        let answers = || answers.iter().filter(|(i, ..)| *i == body);
+        assert_eq!(answers().filter(|(.., is_first)| *is_first).count(), 1, "one is the first");
+        let ids: BTreeSet<&String> = answers().map(|(_, id, _)| id).collect();
+        assert_eq!(ids.len(), 1, "all are told of the same event");
+    }
+    let counts: (i64, i64, i64) = sqlx::query_as(
+        "select count(*), min(deliveries)::bigint, max(deliveries)::bigint from event",
+    )
+    .fetch_one(&db)
+    .await
+    .unwrap();
+    assert_eq!(counts, (BODIES as i64, DELIVERIES as i64, DELIVERIES as i64));
+    let sums: (i64, i64) =
+        sqlx::query_as("select sum(applied)::bigint, sum(duplicate)::bigint from ledger")
+            .fetch_one(&db)
+            .await
+            .unwrap();
+    assert_eq!(sums, (40, 280));
+}
+
+#[sqlx::test]
+async fn nothing_is_acknowledged_before_its_commit(db: PgPool) {
+    let service = Service::start(db.clone()).await;
+    let mut blocking = db.begin().await.unwrap();
+    let lock = "lock table event in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut *blocking).await.unwrap();
+    let body = json!({"data_event": "status_message", "id": "m"}).to_string();
+    let mut posting = std::pin::pin!(service.post(body));
+    let early = tokio::time::timeout(Duration::from_millis(600), &mut posting).await;
+    assert!(early.is_err(), "answered before it could be committed: {early:?}");
+    blocking.rollback().await.unwrap();
+    assert_eq!(posting.await.status, StatusCode::OK);
 }
