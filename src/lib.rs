@@ -9,13 +9,14 @@
 //!       ├─ receive::normalize  what does it say? never fails       Webhook → Event
 //!       │    └─ receive::payload   Qontak's field names, and only there
 //!       └─ receive::writer     commit it with its neighbours       Event   → Receipt → 200
-//!            └─ store              all SQL
+//!            ├─ store              all SQL
+//!            └─ receive::spool     or, while the database is away, keep it for later
 //! GET /v1/…
 //!   └─ read                keys, pages, one file per resource
 //!       └─ store
 //! ```
 //!
-//! [`event`] and [`model`] are the words that both ways share. [`app`] puts the parts
+//! [`replay`] sends events of the journal the same way again. [`event`] and [`model`] are the words that both ways share. [`app`] puts the parts
 //! together and takes them apart in order; [`cli`] and [`config`] say how.
 
 pub mod app;
