@@ -16,8 +16,9 @@
 //!       └─ store
 //! ```
 //!
-//! [`replay`] sends events of the journal the same way again. [`event`] and [`model`] are the words that both ways share. [`app`] puts the parts
-//! together and takes them apart in order; [`cli`] and [`config`] say how.
+//! [`replay`] sends what the journal holds the same way again. [`event`] and [`model`] are the
+//! words that both ways share. [`app`] puts the parts together and takes them apart in order;
+//! [`cli`] and [`config`] say how.
 
 pub mod app;
 pub mod cli;
