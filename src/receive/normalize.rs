@@ -24,9 +24,19 @@ pub enum Normalized {
 pub fn normalize(webhook: Webhook) -> Normalized {
     let object = match parse(&webhook.body) {
         Ok(Value::Object(object)) => object,
-        Ok(_) => return unread(webhook, Outcome::Quarantined, "not_an_object".into()),
+        Ok(other) => {
+            let reason = format!(
+                "not_an_object: expected a JSON object, but it is {}",
+                payload::found(&other)
+            );
+            return unread(webhook, Outcome::Quarantined, reason);
+        }
         Err(Unparsed::TooMuch(reason)) => {
-            return unread(webhook, Outcome::Quarantined, format!("unparsable: {reason}"));
+            let reason = format!(
+                "unparsable: expected no nesting of 128 and more, no number beyond 1e308 and no \
+                 lone surrogate, but there is: {reason}"
+            );
+            return unread(webhook, Outcome::Quarantined, reason);
         }
         Err(Unparsed::NotJson(reason)) => return unread(webhook, Outcome::Malformed, reason),
     };
@@ -53,15 +63,17 @@ fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
         organization_id: &organization_id,
         hash,
     };
-    let (outcome, subject_id, changes) = match kind {
-        None => (Outcome::Quarantined, None, Changes::default()),
-        Some(kind) => changes(&body, kind, &origin),
+    let read = match kind {
+        None => Err(format!("unclassifiable: {}", payload::TELLING)),
+        Some(kind) => changes(&body, kind, &origin).ok_or_else(|| {
+            format!("missing_subject_id: {}", payload::missing_subject(&body, kind))
+        }),
     };
     let mut reasons = notes.into_reasons();
-    if outcome == Outcome::Quarantined {
-        let reason = if kind.is_some() { "missing_subject_id" } else { "unclassifiable" };
-        reasons.insert(0, reason.to_owned());
-    }
+    let (outcome, subject_id, changes) = read.unwrap_or_else(|reason| {
+        reasons.insert(0, reason);
+        (Outcome::Quarantined, None, Changes::default())
+    });
     Event {
         dedup_key: DedupKey::new(&webhook.endpoint, hash, kind, webhook.received_at),
         webhook,
@@ -76,30 +88,25 @@ fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
     }
 }
 
-/// What an event of a known kind changes, and what it is about.
+/// What an event of a known kind changes, and what it is about; `None` if that is missing.
 fn changes(
     body: &Fields<'_>,
     kind: Kind,
     origin: &Origin<'_>,
-) -> (Outcome, Option<String>, Changes) {
+) -> Option<(Outcome, Option<String>, Changes)> {
     use Kind::{
         AgentAssignedToRoom, AgentHandoverRoom, AgentUnassignedFromRoom, AvailableUserStatus,
         BroadcastLogStatus, CustomAgentAllocation, ReceiveMessageFromAgent,
         ReceiveMessageFromCustomer, RoomCreated, RoomResolved, RoomUpdated, StatusMessage,
         StatusTemplate, Unknown,
     };
-    let quarantined = || (Outcome::Quarantined, None, Changes::default());
-    match kind {
+    Some(match kind {
         ReceiveMessageFromCustomer | ReceiveMessageFromAgent | StatusMessage => {
-            let Some(id) = body.id("id") else {
-                return quarantined();
-            };
+            let id = body.id("id")?;
             (Outcome::Applied, Some(id.clone()), of_message(body, id, kind, origin))
         }
         BroadcastLogStatus => {
-            let Some(id) = body.id("id") else {
-                return quarantined();
-            };
+            let id = body.id("id")?;
             let (log, broadcast) = payload::broadcast_log(body, id.clone(), origin);
             let changes = Changes {
                 broadcast_logs: vec![log],
@@ -118,7 +125,7 @@ fn changes(
                 let id = reference.room_id().to_owned();
                 (Outcome::Applied, Some(id), of_room(body, &reference, kind, origin))
             }
-            None if matches!(kind, RoomCreated | RoomResolved | RoomUpdated) => quarantined(),
+            None if matches!(kind, RoomCreated | RoomResolved | RoomUpdated) => return None,
             None => (Outcome::Recorded, None, Changes::default()),
         },
         CustomAgentAllocation => {
@@ -129,7 +136,7 @@ fn changes(
             (Outcome::Recorded, body.id("id"), Changes::default())
         }
         Unknown => (Outcome::Recorded, None, Changes::default()),
-    }
+    })
 }
 
 fn of_message(body: &Fields<'_>, id: String, kind: Kind, origin: &Origin<'_>) -> Changes {

@@ -14,11 +14,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 pub use self::broadcast_log::broadcast_log;
-pub use self::classify::{Class, classify};
-pub use self::fields::{Fields, Notes};
+pub use self::classify::{Class, TELLING, classify};
+pub use self::fields::{Fields, Notes, found};
 pub use self::message::{embedded_message, message};
 pub use self::room::{Reference, life, resolution, room_of, snapshot, stub};
-use crate::event::{BodyHash, EventId};
+use crate::event::{BodyHash, EventId, Kind};
 use crate::model::Timestamp;
 
 /// What everything read from one body has in common.
@@ -55,4 +55,19 @@ pub fn organization_id(body: &Fields<'_>) -> Option<String> {
         data.id("organization_id").or_else(|| of_room(&data))
     };
     body.id("organization_id").or_else(|| of_room(body)).or_else(of_data)
+}
+
+/// Where the id of what an event of this kind is about was looked for in vain, and what is there.
+pub fn missing_subject(body: &Fields<'_>, kind: Kind) -> String {
+    let (subject, paths) = match kind {
+        Kind::RoomCreated | Kind::RoomResolved | Kind::RoomUpdated => ("room", room::ID_PATHS),
+        Kind::BroadcastLogStatus => ("broadcast log", &["id"][..]),
+        _ => ("message", &["id"][..]),
+    };
+    let found: Vec<String> = match paths {
+        [path] => vec![format!("it is {}", body.found(path))],
+        paths => paths.iter().map(|path| format!("{path} is {}", body.found(path))).collect(),
+    };
+    let (paths, found) = (paths.join(", "), found.join(", "));
+    format!("{paths}: expected the {subject}'s id, {}, but {found}", fields::ID)
 }

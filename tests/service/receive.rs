@@ -32,7 +32,8 @@ async fn every_fixture_is_what_its_readme_says(db: PgPool) {
         assert_eq!(json["data"]["outcome"], outcome, "{file}");
         assert_eq!(json["data"]["duplicate"], false, "{file}");
         if let Some(reason) = reason {
-            assert_eq!(json["data"]["reasons"][0], reason, "{file}");
+            let told = json["data"]["reasons"][0].as_str().unwrap();
+            assert!(told.starts_with(&format!("{reason}: ")), "{file}: {told}");
         }
         let id = json["data"]["event_id"].as_str().unwrap();
         let event = service.data(&format!("/v1/events/{id}")).await;
@@ -141,6 +142,54 @@ async fn json_that_the_parser_cannot_hold_is_quarantined(db: PgPool) {
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{body}");
         let reason = answer.json()["data"]["reasons"][0].as_str().unwrap().to_owned();
         assert!(reason.starts_with("unparsable: "), "{reason}");
+    }
+}
+
+#[sqlx::test]
+async fn what_is_quarantined_is_told_the_path_and_what_was_expected_there(db: PgPool) {
+    let service = Service::start(db).await;
+    let id = "id, text of 1 to 512 bytes or an integer, but";
+    let message =
+        |found: &str| format!("missing_subject_id: id: expected the message's {id} it is {found}");
+    let long = "x".repeat(600);
+    let cases = [
+        (json!({"data_event": "status_message"}), message("missing")),
+        (json!({"data_event": "status_message", "id": null}), message("null")),
+        (json!({"data_event": "status_message", "id": "n/a"}), message("blank")),
+        (json!({"data_event": "status_message", "id": 1.5}), message("a number")),
+        (json!({"data_event": "status_message", "id": {}}), message("an object")),
+        (json!({"data_event": "status_message", "id": long}), message("text of 600 bytes")),
+        (
+            json!({"data_event": "broadcast_log_status", "id": true}),
+            format!(
+                "missing_subject_id: id: expected the broadcast log's {id} it is true or false"
+            ),
+        ),
+        (
+            json!({"event_type": "room_resolved", "data": {"room_id": ["secret"]}, "room": {"id": ""}}),
+            format!(
+                "missing_subject_id: room.id, data.room.id, data.room_id, room_id, id: expected \
+                 the room's {id} room.id is blank, data.room.id is missing, data.room_id is an \
+                 array, room_id is missing, id is missing"
+            ),
+        ),
+        (json!([1]), "not_an_object: expected a JSON object, but it is an array".into()),
+        (json!("secret"), "not_an_object: expected a JSON object, but it is text".into()),
+    ];
+    for (body, expected) in cases {
+        let answer = service.post(body.to_string()).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{body}");
+        let data = answer.json()["data"].take();
+        assert_eq!(data["reasons"][0], expected);
+        assert!(!data["reasons"].to_string().contains("secret"), "{data}");
+        let id = data["event_id"].as_str().unwrap();
+        let shown = service.data(&format!("/v1/events/{id}")).await;
+        assert_eq!(shown["reasons"], data["reasons"]);
+    }
+    let reasons = service.post(r#"{"id": "1"}"#).await.json()["data"]["reasons"].take();
+    let reason = reasons[0].as_str().unwrap();
+    for telling in ["data_event", "a message (id; room_id", "a room (id, ", "a broadcast log ("] {
+        assert!(reason.contains(telling), "{reason}");
     }
 }
 

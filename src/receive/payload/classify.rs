@@ -16,6 +16,13 @@ pub struct Class {
     pub name: Option<String>,
 }
 
+/// What would have told the kind of a body: the decision list in words, for a reason.
+pub const TELLING: &str = "expected an event's name in data_event, in event_type (beside the object \
+     data), in service_name with event_name or in webhook_event; or the fields of a message (id; \
+     room_id or room; sender_type, participant_type or sender_id), of a room (id, channel and \
+     channel_integration_id; or room.id) or of a broadcast log (messages_broadcast_id; \
+     whatsapp_message_id, contact_phone_number or messages_response)";
+
 /// Classifies a body that is an object and no handshake.
 pub fn classify(body: &Fields<'_>) -> Class {
     let name = name(body);

@@ -4,6 +4,7 @@
 //! field must never cost the others. Numbers in strings, ids in numbers, `"n/a"` and the like
 //! are read as what they mean; this is the one place that knows these habits.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use serde_json::value::{RawValue, to_raw_value};
@@ -13,6 +14,9 @@ use crate::model::Timestamp;
 
 /// Ids are keys of indexes, whose rows Postgres limits to about 2,700 bytes.
 const MAX_ID_BYTES: usize = 512;
+
+/// What [`Fields::id`] expects.
+pub const ID: &str = "text of 1 to 512 bytes or an integer";
 
 /// What could not be used in one body.
 pub struct Notes {
@@ -56,13 +60,10 @@ impl<'a> Fields<'a> {
         let id = match self.value(key)? {
             Value::String(text) => text.clone(),
             Value::Number(number) if !number.is_f64() => number.to_string(),
-            other => return self.note(key, "an id", other),
+            other => return self.note(key, ID, other),
         };
         if id.len() > MAX_ID_BYTES {
-            let reason =
-                format!("{}{key}: expected an id of at most {MAX_ID_BYTES} bytes", self.path);
-            self.push(reason);
-            return None;
+            return self.note(key, ID, &Value::String(id));
         }
         is_said(&id).then_some(id)
     }
@@ -117,7 +118,7 @@ impl<'a> Fields<'a> {
             _ => None,
         };
         time.filter(|time| time.is_plausible(self.notes.received_at))
-            .or_else(|| self.note(key, "a time after 2014 and not in the future", value))
+            .or_else(|| self.note(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value))
     }
 
     /// An array of ids, or of words; elements that are neither are left out.
@@ -126,12 +127,24 @@ impl<'a> Fields<'a> {
         let Value::Array(elements) = value else {
             return self.note(key, "an array of text", value);
         };
-        let element = |value: &Value| match value {
+        let mut unusable = elements
+            .iter()
+            .enumerate()
+            .filter(|(_, element)| !matches!(element, Value::String(_) | Value::Number(_)));
+        if let Some((i, element)) = unusable.next() {
+            // The first stands for all of them: there may be thousands.
+            let expected = match unusable.count() {
+                0 => "text".to_owned(),
+                others => format!("text, here and in {others} more elements"),
+            };
+            self.note::<()>(&format!("{key}[{i}]"), &expected, element);
+        }
+        let usable = elements.iter().filter_map(|element| match element {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
-            other => self.note(key, "an array of text", other),
-        };
-        Some(elements.iter().filter_map(element).collect())
+            _ => None,
+        });
+        Some(usable.collect())
     }
 
     /// An object, to be read in turn.
@@ -153,7 +166,7 @@ impl<'a> Fields<'a> {
                     let path = format!("{}{key}[0].", self.path);
                     Some(Fields { object, path, notes: self.notes })
                 }
-                other => self.note(key, "an array of objects", other),
+                other => self.note(&format!("{key}[0]"), "an object", other),
             },
             other => self.note(key, "an array of objects", other),
         }
@@ -197,31 +210,41 @@ impl<'a> Fields<'a> {
         self.object.get(key).filter(|value| !value.is_null())
     }
 
-    fn note<T>(&self, key: &str, expected: &str, found: &Value) -> Option<T> {
-        let found = match found {
-            Value::Null => "null",
-            Value::Bool(_) => "true or false",
-            Value::Number(_) => "a number",
-            Value::String(_) => "text",
-            Value::Array(_) => "an array",
-            Value::Object(_) => "an object",
-        };
-        // Not the value: reasons are shown to people who may not read what customers write.
-        let reason = if found == expected {
-            format!("{}{key}: expected {expected}", self.path)
-        } else {
-            format!("{}{key}: expected {expected}, found {found}", self.path)
-        };
-        self.push(reason);
-        None
+    /// What stands at a path of keys with dots between them, in words for a reason.
+    pub fn found(&self, path: &str) -> Cow<'static, str> {
+        let mut keys = path.split('.');
+        let first = keys.next().and_then(|key| self.object.get(key));
+        match first.and_then(|value| keys.try_fold(value, |value, key| value.get(key))) {
+            Some(value) => found(value),
+            None => "missing".into(),
+        }
     }
 
-    fn push(&self, reason: String) {
+    fn note<T>(&self, key: &str, expected: &str, value: &Value) -> Option<T> {
+        let reason = format!("{}{key}: expected {expected}, but it is {}", self.path, found(value));
         let mut reasons = self.notes.reasons.borrow_mut();
         // A field may be looked at twice, once to classify and once to read.
         if !reasons.contains(&reason) {
             reasons.push(reason);
         }
+        None
+    }
+}
+
+/// What a value is, in words for a reason. Never the value itself: reasons are shown to people who
+/// may not read what customers write.
+pub fn found(value: &Value) -> Cow<'static, str> {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(_) => "true or false".into(),
+        Value::Number(_) => "a number".into(),
+        Value::String(text) if !is_said(text) => "blank".into(),
+        Value::String(text) if text.len() > MAX_ID_BYTES => {
+            format!("text of {} bytes", text.len()).into()
+        }
+        Value::String(_) => "text".into(),
+        Value::Array(_) => "an array".into(),
+        Value::Object(_) => "an object".into(),
     }
 }
 
@@ -273,8 +296,8 @@ mod tests {
         });
         assert_eq!(values, (None, None));
         let expected = [
-            "room.tags: expected an array of text, found text",
-            "room.is_blocked: expected true or false, found text",
+            "room.tags: expected an array of text, but it is text",
+            "room.is_blocked: expected true or false, but it is text",
         ];
         assert_eq!(notes, expected);
     }
@@ -284,6 +307,49 @@ mod tests {
         let body = json!({"id": "x".repeat(MAX_ID_BYTES + 1)});
         let (id, notes) = read(&body, |fields| fields.id("id"));
         assert_eq!(id, None);
-        assert_eq!(notes, ["id: expected an id of at most 512 bytes"]);
+        let expected = format!(
+            "id: expected text of 1 to {MAX_ID_BYTES} bytes or an integer, but it is text of 513 bytes"
+        );
+        assert_eq!(notes, [expected]);
+    }
+
+    #[test]
+    fn elements_that_cannot_be_used_cost_one_note_with_the_place_of_the_first() {
+        let body = json!({"a": ["x", null], "b": ["x", 7, {}, [], true], "c": ["x"]});
+        for (key, usable, expected) in [
+            ("a", 1, vec!["a[1]: expected text, but it is null"]),
+            ("b", 2, vec!["b[2]: expected text, here and in 2 more elements, but it is an object"]),
+            ("c", 1, vec![]),
+        ] {
+            let (list, notes) = read(&body, |fields| fields.list(key).unwrap());
+            assert_eq!(list.len(), usable, "{key}");
+            assert_eq!(notes, expected);
+        }
+    }
+
+    #[test]
+    fn the_first_element_of_an_array_is_noted_with_its_place() {
+        let body = json!({"response": {"errors": ["odd"]}});
+        let (error, notes) =
+            read(&body, |fields| fields.object("response").unwrap().first("errors").is_some());
+        assert!(!error);
+        assert_eq!(notes, ["response.errors[0]: expected an object, but it is text"]);
+    }
+
+    #[test]
+    fn what_stands_at_a_path_is_told_without_its_value() {
+        let body = json!({"id": 1.5, "room": {"id": " ", "tags": []}, "data": "secret"});
+        let cases = [
+            ("id", "a number"),
+            ("room.id", "blank"),
+            ("room.tags", "an array"),
+            ("room", "an object"),
+            ("data", "text"),
+            ("data.room.id", "missing"),
+            ("nowhere", "missing"),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(read(&body, |fields| fields.found(path)).0, expected, "{path}");
+        }
     }
 }

@@ -31,6 +31,9 @@ pub fn is_flat_room(body: &Fields<'_>) -> bool {
             || body.id("channel_integration_id").is_some())
 }
 
+/// Where [`room_of`] looks for the id of an event that must have one, in its order.
+pub const ID_PATHS: &[&str] = &["room.id", "data.room.id", "data.room_id", "room_id", "id"];
+
 /// The room that an event of this kind is about.
 pub fn room_of<'a>(body: &Fields<'a>, kind: Kind) -> Option<Reference<'a>> {
     if is_flat_room(body) {
