@@ -1,5 +1,7 @@
 //! A room as Qontak sends it: the body itself, an object in it, or only its id.
 
+use chrono::SecondsFormat;
+
 use super::{Fields, Origin};
 use crate::event::Kind;
 use crate::model::{FoldKey, Room, RoomEvent, Timestamp};
@@ -199,7 +201,11 @@ pub fn life(
         room_id: room_id.to_owned(),
         r#type,
         mark: match said_at {
-            Some(at) => format!("{at} {}", actor_id.as_deref().unwrap_or_default()),
+            // As exact as `at` is kept: reports that differ in it are not the same.
+            Some(at) => {
+                let at = at.0.to_rfc3339_opts(SecondsFormat::Micros, true);
+                format!("{at} {}", actor_id.as_deref().unwrap_or_default())
+            }
             None => origin.hash.to_hex(),
         },
         at: said_at,
