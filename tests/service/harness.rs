@@ -169,7 +169,7 @@ impl Service {
             let sql = format!("select to_jsonb(t) from {table} as t order by to_jsonb(t)");
             let mut rows: Vec<Value> =
                 sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&self.db).await.unwrap();
-            rows.iter_mut().for_each(without_observations);
+            rows.iter_mut().for_each(|row| without_observations(table, row));
             rows.sort_by_key(Value::to_string);
             state.insert(table, rows);
         }
@@ -178,10 +178,14 @@ impl Service {
 }
 
 /// When we saw something is ours; that we saw it is not.
-fn without_observations(row: &mut Value) {
+fn without_observations(table: &str, row: &mut Value) {
     let row = row.as_object_mut().unwrap();
-    for ours in ["received_at", "event_id", "at", "activity_at"] {
+    for ours in ["received_at", "event_id", "activity_at"] {
         row.remove(ours);
+    }
+    // Elsewhere it is what lists are sorted by, and may be the time of receipt.
+    if table != "room_event" {
+        row.remove("at");
     }
     for (name, value) in row {
         if name.ends_with("_seen_at") {
@@ -198,14 +202,13 @@ pub fn webhook(token: &str, body: impl Into<Body>) -> Request<Body> {
         .unwrap()
 }
 
-/// A webhook as [`webhook`]'s, received at `at` and not read yet.
-pub fn webhook_at(at: &str, body: impl Into<Bytes>) -> Webhook {
-    let received_at = Timestamp::parse(at).unwrap();
+/// A webhook that was received, at an endpoint with an organisation.
+pub fn received(body: impl Into<Bytes>, received_at: Timestamp) -> Webhook {
     Webhook {
         id: EventId::next(received_at),
-        received_at,
         endpoint: "qontak".into(),
-        organization_id: None,
+        organization_id: Some("organization-of-the-endpoint".into()),
+        received_at,
         body: body.into(),
         request_id: String::new(),
     }

@@ -1,16 +1,16 @@
 //! What every fixture says, word for word.
 
-use qontak_receiver::event::{Event, EventId, Webhook};
+use qontak_receiver::event::{Event, EventId};
+use qontak_receiver::model::Timestamp;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
 use serde_json::json;
 
 use super::fixtures::ALL;
-use super::harness::webhook_at;
+use super::harness::received;
 
 fn event(body: Vec<u8>) -> Option<Event> {
-    let organization_id = Some("organization-of-the-endpoint".into());
-    let webhook = Webhook { organization_id, ..webhook_at("2025-06-13T00:00:00Z", body) };
-    match normalize(webhook) {
+    let received_at = Timestamp::parse("2025-06-13T00:00:00Z").unwrap();
+    match normalize(received(body, received_at)) {
         Normalized::Handshake(_) => None,
         Normalized::Event(event) => Some(*event),
     }

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
+use bytes::Bytes;
+use qontak_receiver::event::Webhook;
+use qontak_receiver::model::Timestamp;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
 use qontak_receiver::receive::spool::disk::{Depth, Disk};
 use qontak_receiver::store::{self, Written};
@@ -15,7 +18,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 
 use super::fixtures::{ALL, body};
-use super::harness::{Answer, Service, webhook_at};
+use super::harness::{Answer, Service, received};
 
 /// Answers soon after the database went away, for tests that wait for it.
 const IMPATIENT: [(&str, &str); 2] =
@@ -50,6 +53,10 @@ impl Outage {
     }
 }
 
+fn webhook_at(time: &str, body: impl Into<Bytes>) -> Webhook {
+    received(body, Timestamp::parse(time).unwrap())
+}
+
 fn outcome(answer: &Answer) -> Value {
     answer.json()["data"]["outcome"].take()
 }
@@ -67,7 +74,7 @@ async fn wait_for_events(service: &Service, events: i64) {
     wait_until(async || service.count("event").await >= events).await;
 }
 
-async fn received(service: &Service) -> i64 {
+async fn counted(service: &Service) -> i64 {
     let sql = "select coalesce(sum(received), 0)::bigint from ledger";
     sqlx::query_scalar(sql).fetch_one(&service.db).await.unwrap()
 }
@@ -160,7 +167,7 @@ async fn what_was_committed_but_not_removed_before_a_crash_has_no_second_effect(
         let spool = service.spool.as_ref().unwrap();
         wait_until(async || spool.depth().events == 0).await;
         assert_eq!(service.count("event").await, 4, "crash {crash}");
-        assert_eq!(received(&service).await, 4, "crash {crash}");
+        assert_eq!(counted(&service).await, 4, "crash {crash}");
         let deliveries: i64 =
             sqlx::query_scalar("select sum(deliveries) from event").fetch_one(&db).await.unwrap();
         assert_eq!(deliveries, 4, "crash {crash}");
@@ -182,7 +189,7 @@ async fn one_delivery_from_two_ways_in_one_batch_counts_once(db: PgPool) {
     assert!(matches!(stored[1].written, Written::Already), "{stored:?}");
     let stored = write().await.unwrap();
     assert!(stored.iter().all(|row| matches!(row.written, Written::Already)), "{stored:?}");
-    assert_eq!((service.count("event").await, received(&service).await), (1, 1));
+    assert_eq!((service.count("event").await, counted(&service).await), (1, 1));
     let row = service.data(&format!("/v1/events/{}", webhook.id.0)).await;
     assert_eq!(row["deliveries"], 1);
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+use qontak_receiver::model::Timestamp;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
 use qontak_receiver::store::{self, Written, ledger, partition};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::fixtures::ALL;
-use super::harness::{ORGANIZATION, Service, webhook_at};
+use super::harness::{ORGANIZATION, Service, received};
 
 fn message(id: usize, text: &str) -> String {
     let body = json!({
@@ -95,7 +96,7 @@ async fn a_repeat_soon_after_midnight_is_a_duplicate_of_the_day_before(db: PgPoo
     let days = ["2025-06-12", "2025-06-13"].map(|day| day.parse().unwrap());
     partition::create(&db, days.into_iter()).await.unwrap();
     let deliver = async |at: &str| {
-        let webhook = webhook_at(at, message(1, "halo"));
+        let webhook = received(message(1, "halo"), Timestamp::parse(at).unwrap());
         let Normalized::Event(event) = normalize(webhook) else { panic!("a handshake") };
         let limit = std::time::Duration::from_secs(5);
         store::write(&db, limit, uuid::Uuid::nil(), &[*event]).await.unwrap().remove(0)
