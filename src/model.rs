@@ -7,6 +7,7 @@
 //! JSON that is kept as it is stays text: parsed, it takes many times the memory, and a queue
 //! full of it would not be bounded by what its bodies weigh.
 
+mod list;
 mod status;
 mod time;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+pub use self::list::List;
 pub use self::status::Statuses;
 pub use self::time::{FoldKey, Timestamp};
 use crate::event::EventId;
@@ -86,7 +88,7 @@ pub struct Room {
     pub description: Option<String>,
     pub status: Option<String>,
     pub r#type: Option<String>,
-    pub tags: Option<Vec<String>>,
+    pub tags: Option<List>,
     pub channel: Option<String>,
     pub channel_account: Option<String>,
     pub channel_uniq_id: Option<String>,
@@ -105,7 +107,7 @@ pub struct Room {
     pub resolved_by_type: Option<String>,
     pub external_id: Option<String>,
     pub division_id: Option<String>,
-    pub agent_ids: Option<Vec<String>>,
+    pub agent_ids: Option<List>,
     pub note: Option<Box<RawValue>>,
     pub extra: Option<Box<RawValue>>,
     pub email_cc: Option<Box<RawValue>>,

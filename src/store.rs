@@ -292,13 +292,6 @@ fn json(value: &Option<Box<RawValue>>) -> Option<Json<&RawValue>> {
     value.as_deref().map(Json)
 }
 
-/// A list as one text, because `unnest` flattens arrays of arrays. Split by `string_to_array`.
-fn joined(list: &Option<Vec<String>>) -> Option<String> {
-    const SEPARATOR: char = '\u{1f}';
-    let list = list.as_ref()?.iter().map(|element| element.replace(SEPARATOR, ""));
-    Some(list.filter(|element| !element.is_empty()).collect::<Vec<_>>().join("\u{1f}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{column, joined, json, rounds};
-use crate::model::{Room, Timestamp};
+use super::{column, json, rounds};
+use crate::model::{List, Room, Timestamp};
 
 /// Merges what events say of rooms.
 ///
@@ -156,7 +156,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[&Room]) -> sqlx::Result<()>
         &column(rows, |row| row.description.as_deref()) as _,
         &column(rows, |row| row.status.as_deref()) as _,
         &column(rows, |row| row.r#type.as_deref()) as _,
-        &column(rows, |row| joined(&row.tags)) as _,
+        &column(rows, |row| row.tags.as_ref().map(List::as_str)) as _,
         &column(rows, |row| row.channel.as_deref()) as _,
         &column(rows, |row| row.channel_account.as_deref()) as _,
         &column(rows, |row| row.channel_uniq_id.as_deref()) as _,
@@ -175,7 +175,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[&Room]) -> sqlx::Result<()>
         &column(rows, |row| row.resolved_by_type.as_deref()) as _,
         &column(rows, |row| row.external_id.as_deref()) as _,
         &column(rows, |row| row.division_id.as_deref()) as _,
-        &column(rows, |row| joined(&row.agent_ids)) as _,
+        &column(rows, |row| row.agent_ids.as_ref().map(List::as_str)) as _,
         &column(rows, |row| json(&row.note)) as _,
         &column(rows, |row| json(&row.extra)) as _,
         &column(rows, |row| json(&row.email_cc)) as _,

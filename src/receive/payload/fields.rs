@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use crate::model::Timestamp;
+use crate::model::{List, Timestamp};
 
 /// Ids are keys of indexes, whose rows Postgres limits to about 2,700 bytes.
 const MAX_ID_BYTES: usize = 512;
@@ -122,7 +122,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An array of ids, or of words; elements that are neither are left out.
-    pub fn list(&self, key: &str) -> Option<Vec<String>> {
+    pub fn list(&self, key: &str) -> Option<List> {
         let value = self.value(key)?;
         let Value::Array(elements) = value else {
             return self.note(key, "an array of text", value);
@@ -140,8 +140,8 @@ impl<'a> Fields<'a> {
             self.note::<()>(&format!("{key}[{i}]"), &expected, element);
         }
         let usable = elements.iter().filter_map(|element| match element {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
+            Value::String(text) => Some(Cow::Borrowed(text.as_str())),
+            Value::Number(number) => Some(number.to_string().into()),
             _ => None,
         });
         Some(usable.collect())
@@ -317,12 +317,16 @@ mod tests {
     fn elements_that_cannot_be_used_cost_one_note_with_the_place_of_the_first() {
         let body = json!({"a": ["x", null], "b": ["x", 7, {}, [], true], "c": ["x"]});
         for (key, usable, expected) in [
-            ("a", 1, vec!["a[1]: expected text, but it is null"]),
-            ("b", 2, vec!["b[2]: expected text, here and in 2 more elements, but it is an object"]),
-            ("c", 1, vec![]),
+            ("a", vec!["x"], vec!["a[1]: expected text, but it is null"]),
+            (
+                "b",
+                vec!["x", "7"],
+                vec!["b[2]: expected text, here and in 2 more elements, but it is an object"],
+            ),
+            ("c", vec!["x"], vec![]),
         ] {
             let (list, notes) = read(&body, |fields| fields.list(key).unwrap());
-            assert_eq!(list.len(), usable, "{key}");
+            assert_eq!(list, usable.iter().collect(), "{key}");
             assert_eq!(notes, expected);
         }
     }
