@@ -1,6 +1,6 @@
 # What there is to do here. How it is done is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test soak check prepare help
+.PHONY: run test soak fuzz check prepare help
 
 run: ## run the service with a PostgreSQL of its own, until Ctrl-C
 	@scripts/run.sh
@@ -11,7 +11,12 @@ test: ## run the tests against a PostgreSQL of their own
 soak: ## kill, stop and freeze everything at random for DURATION=600 seconds; is anything lost?
 	@scripts/soak.sh
 
-check: ## what must hold beside the tests: format, lints, queries, licences, docs
+SECONDS ?= 60
+
+fuzz: ## read random bodies, looking for one that does harm: make fuzz SECONDS=600
+	@scripts/fuzz.sh $(SECONDS)
+
+check: ## what must hold beside the tests: format, lints, queries, licences, docs, some fuzzing
 	@scripts/check.sh
 
 prepare: ## renew .sqlx/, which builds need, after a query or a migration changed

@@ -25,3 +25,5 @@ else
 fi
 
 RUSTDOCFLAGS='-D warnings' step cargo doc --no-deps --locked --document-private-items
+
+step scripts/fuzz.sh 10

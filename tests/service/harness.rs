@@ -1,17 +1,18 @@
 //! One service on one database, and what tests ask of it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request, StatusCode};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http_body_util::BodyExt;
 use qontak_receiver::app::{self, App};
 use qontak_receiver::config::Config;
-use qontak_receiver::event::{EventId, Webhook};
-use qontak_receiver::model::Timestamp;
 use qontak_receiver::receive::spool::Spool;
 use qontak_receiver::receive::spool::disk::Disk;
 use qontak_receiver::{http, store};
@@ -202,14 +203,9 @@ pub fn webhook(token: &str, body: impl Into<Body>) -> Request<Body> {
         .unwrap()
 }
 
-/// A webhook that was received, at an endpoint with an organisation.
-pub fn received(body: impl Into<Bytes>, received_at: Timestamp) -> Webhook {
-    Webhook {
-        id: EventId::next(received_at),
-        endpoint: "qontak".into(),
-        organization_id: Some("organization-of-the-endpoint".into()),
-        received_at,
-        body: body.into(),
-        request_id: String::new(),
-    }
+/// Bytes as a sender compresses them.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }

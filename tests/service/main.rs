@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with it")]
 
+#[path = "../fuzz/bodies.rs"]
+mod bodies;
 mod crash;
 mod crowd;
 mod fixtures;
@@ -18,4 +20,5 @@ mod refuse;
 mod replay;
 mod schema;
 mod spool;
+mod strange;
 mod writer;

@@ -5,8 +5,8 @@ use qontak_receiver::model::Timestamp;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
 use serde_json::json;
 
+use super::bodies::received;
 use super::fixtures::ALL;
-use super::harness::received;
 
 fn event(body: Vec<u8>) -> Option<Event> {
     let received_at = Timestamp::parse("2025-06-13T00:00:00Z").unwrap();

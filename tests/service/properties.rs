@@ -16,7 +16,8 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::harness::{ORGANIZATION, Service, received};
+use super::bodies::received;
+use super::harness::{ORGANIZATION, Service};
 
 /// One event of a story, in few rooms and about few messages, so that events meet.
 fn event() -> impl Strategy<Value = Value> {
@@ -407,27 +408,38 @@ async fn check(service: &Arc<Service>, story: &[Chapter]) {
 async fn random_stories_end_in_the_same_state_in_any_order_and_no_status_goes_backwards(
     db: PgPool,
 ) {
+    let config =
+        Config { cases: 40, max_shrink_iters: 100, failure_persistence: None, ..Config::default() };
+    hold(db, &[], config, story, async |service: &Arc<Service>, story| {
+        check(service, &story).await;
+    })
+    .await;
+}
+
+/// Checks a property of a service with some settings changed.
+pub async fn hold<S: Strategy>(
+    db: PgPool,
+    changed: &'static [(&str, &str)],
+    config: Config,
+    strategy: impl FnOnce() -> S + Send + 'static,
+    check: impl AsyncFn(&Arc<Service>, S::Value) + Send + 'static,
+) {
     // proptest is not async: it has a thread, and there a runtime, of its own.
     let options = db.connect_options();
     let properties = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let service = runtime.block_on(async {
             let db = PgPool::connect_with((*options).clone()).await.unwrap();
-            Arc::new(Service::start(db).await)
+            Arc::new(Service::start_with(db, changed).await)
         });
-        let config = Config {
-            cases: 40,
-            max_shrink_iters: 100,
-            failure_persistence: None,
-            ..Config::default()
-        };
-        TestRunner::new(config).run(&story(), |story| {
-            runtime.block_on(check(&service, &story));
+        let held = TestRunner::new(config).run(&strategy(), |value| {
+            runtime.block_on(check(&service, value));
             Ok(())
-        })
+        });
+        held.map_err(|failure| failure.to_string())
     });
-    let outcome = tokio::task::spawn_blocking(|| properties.join()).await.unwrap();
-    if let Err(failure) = outcome.unwrap() {
+    let held = tokio::task::spawn_blocking(|| properties.join()).await.unwrap();
+    if let Err(failure) = held.unwrap() {
         panic!("{failure}");
     }
 }

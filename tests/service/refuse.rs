@@ -1,19 +1,16 @@
 //! It says no clearly and early, in one shape.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 
 use super::fixtures;
-use super::harness::{Answer, Service, TOKEN, webhook};
+use super::harness::{Answer, Service, TOKEN, gzip, webhook};
 
 fn assert_refusal(answer: &Answer, status: StatusCode, message: &str) {
     let json = answer.json();
@@ -22,12 +19,6 @@ fn assert_refusal(answer: &Answer, status: StatusCode, message: &str) {
     assert_eq!(json["error"]["code"], status.as_u16());
     let said = json["error"]["messages"][0].as_str().unwrap();
     assert!(said.contains(message), "{said}");
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 /// A body of one part after the other, each after a pause, of a length that nobody knows.

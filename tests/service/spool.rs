@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 
+use super::bodies::received;
 use super::fixtures::{ALL, body};
-use super::harness::{Answer, Service, received};
+use super::harness::{Answer, Service};
 
 /// Answers soon after the database went away, for tests that wait for it.
 const IMPATIENT: [(&str, &str); 2] =

@@ -9,8 +9,9 @@ use qontak_receiver::store::{self, Written, ledger, partition};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use super::bodies::received;
 use super::fixtures::ALL;
-use super::harness::{ORGANIZATION, Service, received};
+use super::harness::{ORGANIZATION, Service};
 
 fn message(id: usize, text: &str) -> String {
     let body = json!({
