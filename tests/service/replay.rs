@@ -8,11 +8,11 @@ use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
+use super::binary;
 use super::fixtures::{ALL, body};
 use super::harness::{
     Answer, BOUND_TOKEN, KEY_OF_ALL, KEY_WITHOUT_SCOPE, Service, settings, webhook,
 };
-use super::process;
 
 const PROJECTIONS: &str = "room, room_event, message, sender, broadcast, broadcast_log";
 
@@ -45,7 +45,7 @@ async fn rows(service: &Service) -> BTreeMap<&'static str, Vec<String>> {
 /// Runs the command, and returns what it prints.
 async fn replay(service: &Service, arguments: &[&str]) -> String {
     let arguments: Vec<&str> = ["replay"].iter().chain(arguments).copied().collect();
-    let output = process::run(&settings(&service.db.connect_options()), &arguments).await;
+    let output = binary::run(&settings(&service.db.connect_options()), &arguments).await;
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
     // Without what is logged: the tests' server keeps nothing, which is warned about.
@@ -173,7 +173,7 @@ async fn a_replay_takes_what_was_asked_for(db: PgPool) {
 
     let settings = settings(&service.db.connect_options());
     for wrong in [&["replay"][..], &["replay", "--dry-run"], &["replay", "--kind", "nothing"]] {
-        let output = process::run(&settings, wrong).await;
+        let output = binary::run(&settings, wrong).await;
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
     }
 }

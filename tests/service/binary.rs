@@ -1,0 +1,90 @@
+//! The real binary, as a process of its own.
+
+use std::collections::BTreeMap;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::harness::TOKEN;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_qontak-receiver");
+
+/// How long anything here may take on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running service, and what it has logged.
+pub struct Process {
+    child: Child,
+    pub url: String,
+    pub ops: String,
+    log: tokio::task::JoinHandle<Vec<String>>,
+}
+
+fn command(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).env_clear().envs(settings).kill_on_drop(true);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub async fn run(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Output {
+    let output = command(settings, arguments).output();
+    tokio::time::timeout(DEADLINE, output).await.unwrap().unwrap()
+}
+
+impl Process {
+    /// Starts the service and waits until it is ready.
+    pub async fn start(mut settings: BTreeMap<String, String>) -> Self {
+        settings.insert("RECEIVER__LOG__FORMAT".into(), "json".into());
+        let mut child = command(&settings, &[]).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut log = Vec::new();
+        let ready = async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("it ended before it was ready");
+                log.push(line.clone());
+                let line: Value = serde_json::from_str(&line).unwrap();
+                if let Some(listen) = line["http.listen"].as_str() {
+                    break (
+                        format!("http://{listen}"),
+                        format!("http://{}", line["ops.listen"].as_str().unwrap()),
+                    );
+                }
+            }
+        };
+        let (url, ops) = tokio::time::timeout(DEADLINE, ready).await.unwrap();
+        let log = tokio::task::spawn(async move {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                log.push(line);
+            }
+            log
+        });
+        Self { child, url, ops, log }
+    }
+
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let status = std::process::Command::new("kill").args([format!("-{name}"), id]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the end: exit code and the whole log.
+    pub async fn ended(mut self) -> (Option<i32>, Vec<String>) {
+        let status = tokio::time::timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();
+        (status.code(), self.log.await.unwrap())
+    }
+}
+
+pub async fn post(
+    client: &reqwest::Client,
+    url: &str,
+    body: Vec<u8>,
+) -> reqwest::Result<StatusCode> {
+    let url = format!("{url}/webhooks/qontak/{TOKEN}");
+    let request = client.post(url).header("content-type", "application/json").body(body);
+    Ok(request.send().await?.status())
+}
