@@ -1,6 +1,5 @@
 //! Puts the parts together, and takes them apart in order.
 
-use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,13 +149,13 @@ pub async fn serve(
         error!("the ops port is no longer served: {served:?}");
     });
 
-    let serving = axum::serve(listener, http::router(app)).with_graceful_shutdown(async move {
+    let serving = http::server::serve(listener, http::router(app), &config.http, async move {
         _ = is_stopping.wait_for(|stopping| *stopping).await
     });
-    let mut serving = std::pin::pin!(serving.into_future());
+    let mut serving = std::pin::pin!(serving);
     tokio::select! {
         () = stop => {}
-        _ = &mut serving => bail!("the server ended by itself"),
+        () = &mut serving => bail!("the server ended by itself"),
         // Not why: the text of a panic may quote data. Its place is in the log.
         _ = writing.join_next() => bail!("a writer ended by itself"),
         _ = background.join_next() => bail!("a background task ended by itself"),
@@ -164,15 +163,12 @@ pub async fn serve(
     }
 
     stopping.send_replace(true);
-    // Requests in flight may end; a stranger who never ends one must not keep us.
-    let (for_requests, for_queue) = (config.http.stop_timeout / 2, config.http.stop_timeout / 2);
-    match tokio::time::timeout(for_requests, serving).await {
-        Ok(served) => served?,
-        Err(_) => warn!("some requests did not end in {for_requests:?} and are cut off"),
-    }
+    serving.await;
     if let Some(handing_over) = handing_over {
         handing_over.abort();
     }
+    // The other half went to the requests.
+    let for_queue = config.http.stop_timeout / 2;
     let committed = tokio::time::timeout(for_queue, writer.drain()).await;
     if let Some(spool) = &spool {
         spool.drain().await;

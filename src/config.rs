@@ -38,6 +38,11 @@ pub struct Config {
 #[expect(missing_docs, reason = "config/default.toml says it")]
 pub struct Http {
     pub listen: SocketAddr,
+    pub max_connections: usize,
+    #[serde(with = "humantime_serde")]
+    pub header_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
     pub max_body_bytes: usize,
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
@@ -234,6 +239,7 @@ impl Config {
             );
         }
         let positive = [
+            ("http.max_connections", self.http.max_connections),
             ("http.max_body_bytes", self.http.max_body_bytes),
             ("database.read_connections", self.database.read_connections as usize),
             ("writer.tasks", self.writer.tasks as usize),
@@ -247,6 +253,14 @@ impl Config {
             (1 << 16..=1 << 40).contains(&self.spool.max_bytes),
             "spool.max_bytes: must be between 65536 and 1099511627776"
         );
+        for (name, timeout) in [
+            ("http.header_timeout", self.http.header_timeout),
+            ("http.idle_timeout", self.http.idle_timeout),
+            ("http.body_timeout", self.http.body_timeout),
+        ] {
+            let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3600));
+            ensure!((shortest..=longest).contains(&timeout), "{name}: must be between 1ms and 1h");
+        }
         // Partitions are made once an hour, so today's must be there before today begins.
         for (name, days) in [
             ("retention.event_days", self.retention.event_days),
@@ -340,6 +354,8 @@ mod tests {
             ("RECEIVER__WRITER__MAX_BATCH", "0", "writer.max_batch"),
             ("RECEIVER__HTTP__LISTEN", "8080", "http.listen"),
             ("RECEIVER__HTTP__BODY_TIMEOUT", "soon", "http.body_timeout"),
+            ("RECEIVER__HTTP__IDLE_TIMEOUT", "0s", "http.idle_timeout"),
+            ("RECEIVER__HTTP__MAX_CONNECTIONS", "0", "http.max_connections"),
             ("RECEIVER__LOG__FORMAT", "xml", "log.format"),
             ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "short", "endpoint.qontak.tokens"),
             ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "", "endpoint"),

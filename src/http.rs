@@ -3,6 +3,7 @@
 pub mod error;
 pub mod extract;
 pub mod ops;
+pub mod server;
 pub mod trace;
 
 use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};

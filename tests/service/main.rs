@@ -11,6 +11,7 @@ mod crowd;
 mod fixtures;
 mod fold;
 mod harness;
+mod limits;
 mod normalize;
 mod order;
 mod process;

@@ -1,0 +1,165 @@
+//! Many clients, slow ones, and such as never end: what one connection may cost.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use reqwest::StatusCode;
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::binary::{DEADLINE, Process, post};
+use super::fixtures::body;
+use super::harness::{TOKEN, settings, webhook};
+
+/// Starts the service with some settings changed.
+async fn start(db: &PgPool, changed: &[(&str, &str)]) -> Process {
+    let mut settings: BTreeMap<String, String> = settings(&db.connect_options());
+    settings.extend(changed.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+    Process::start(settings).await
+}
+
+/// A client that does what it likes.
+struct Client(TcpStream);
+
+impl Client {
+    async fn connect(service: &Process) -> Self {
+        let address = service.url.strip_prefix("http://").unwrap();
+        Self(TcpStream::connect(address).await.unwrap())
+    }
+
+    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// All that the service says until it closes the connection.
+    async fn hear(&mut self) -> std::io::Result<String> {
+        let mut said = String::new();
+        let heard = self.0.read_to_string(&mut said);
+        tokio::time::timeout(DEADLINE, heard).await.expect("it was never closed")?;
+        Ok(said)
+    }
+
+    /// Asks for what is not there, and stays connected.
+    async fn ask(&mut self) -> String {
+        self.send("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let mut answer = [0; 4096];
+        let heard = tokio::time::timeout(DEADLINE, self.0.read(&mut answer)).await.unwrap();
+        String::from_utf8_lossy(&answer[..heard.unwrap()]).into_owned()
+    }
+}
+
+/// A webhook as bytes, of which the last ones may be missing.
+fn raw_webhook(body: &[u8], length: usize) -> Vec<u8> {
+    let head =
+        format!("POST /webhooks/qontak/{TOKEN} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}");
+    [head.as_bytes(), b"\r\n\r\n", body].concat()
+}
+
+/// Waits until somebody new is served.
+async fn wait_for_room(service: &Process) {
+    let served = async {
+        while post(&reqwest::Client::new(), &service.url, body("01")).await.unwrap() != 200 {}
+    };
+    tokio::time::timeout(DEADLINE, served).await.expect("there is no room again");
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_connection_without_a_whole_head_is_closed(db: PgPool) {
+    let service = start(&db, &[("RECEIVER__HTTP__HEADER_TIMEOUT", "1s")]).await;
+    let mut silent = Client::connect(&service).await;
+    let mut slow = Client::connect(&service).await;
+    slow.send("POST /webhooks/qo").await;
+    let mut kept = Client::connect(&service).await;
+    assert!(kept.ask().await.starts_with("HTTP/1.1 404"));
+
+    assert_eq!(silent.hear().await.unwrap(), "");
+    assert_eq!(slow.hear().await.unwrap(), "");
+    // Between requests there is more time.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(kept.ask().await.starts_with("HTTP/1.1 404"));
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_connection_that_is_idle_for_too_long_is_closed(db: PgPool) {
+    let service = start(&db, &[("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")]).await;
+    let mut idle = Client::connect(&service).await;
+    assert!(idle.ask().await.starts_with("HTTP/1.1 404"));
+    assert_eq!(idle.hear().await.unwrap(), "");
+}
+
+#[sqlx::test(migrations = false)]
+async fn one_connection_too_many_is_told_so_and_the_others_go_on(db: PgPool) {
+    let service = start(&db, &[("RECEIVER__HTTP__MAX_CONNECTIONS", "2")]).await;
+    let mut inside = [Client::connect(&service).await, Client::connect(&service).await];
+    for client in &mut inside {
+        client.ask().await;
+    }
+    let silent = Client::connect(&service).await;
+    let mut busy = Client::connect(&service).await;
+    busy.send(raw_webhook(&[b' '; 4096], 4096)).await;
+    for mut refused in [silent, busy] {
+        let said = refused.hear().await.unwrap();
+        let (head, body) = said.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{head}");
+        assert!(head.contains("\r\nretry-after: 2"), "{head}");
+        assert!(head.contains(&format!("\r\ncontent-length: {}", body.len())), "{head}");
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["error"]["code"], 503);
+        assert_eq!(body["error"]["messages"][0], "too many connections, try again later");
+    }
+    for client in &mut inside {
+        assert!(client.ask().await.starts_with("HTTP/1.1 404"));
+    }
+    let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("connections_refused_total 2"), "{metrics}");
+
+    drop(inside);
+    wait_for_room(&service).await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_client_that_takes_no_answers_does_not_keep_its_place(db: PgPool) {
+    let settings =
+        [("RECEIVER__HTTP__MAX_CONNECTIONS", "1"), ("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")];
+    let service = start(&db, &settings).await;
+    let mut deaf = Client::connect(&service).await;
+    let requests = "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+    let shout = async { while deaf.0.write_all(requests.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(DEADLINE, shout).await.expect("it was never closed");
+    wait_for_room(&service).await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_head_that_is_too_large_is_refused(db: PgPool) {
+    let service = start(&db, &[]).await;
+    let request = "GET /nowhere HTTP/1.1\r\nhost: x\r\n";
+    let mut many = Client::connect(&service).await;
+    many.send(format!("{request}{}\r\n", "a: b\r\n".repeat(101))).await;
+    assert!(many.hear().await.unwrap().starts_with("HTTP/1.1 431"));
+
+    let mut long = Client::connect(&service).await;
+    long.send(format!("{request}a: {}\r\n\r\n", "b".repeat(60_000))).await;
+    // The answer is lost if it is closed before all of the head was read.
+    let said = long.hear().await.unwrap_or_default();
+    assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+
+    let status = post(&reqwest::Client::new(), &service.url, body("01")).await.unwrap();
+    assert_eq!(status, StatusCode::OK);
+}
+
+#[sqlx::test(migrations = false)]
+async fn webhooks_are_taken_over_http_2_as_well(db: PgPool) {
+    let service = start(&db, &[]).await;
+    let stream = TokioIo::new(Client::connect(&service).await.0);
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut client, connection) = handshake.await.unwrap();
+    tokio::task::spawn(connection);
+    let mut request = webhook(TOKEN, body("01"));
+    *request.uri_mut() = format!("{}{}", service.url, request.uri()).parse().unwrap();
+    let answer = client.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+}
