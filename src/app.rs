@@ -9,7 +9,7 @@ use chrono::Days;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
@@ -75,6 +75,7 @@ impl App {
             limits: Limits {
                 max_body_bytes: config.http.max_body_bytes,
                 body_timeout: config.http.body_timeout,
+                reading: Arc::new(Semaphore::new(config.http.max_reading_bytes)),
             },
             keys: Arc::new(Keys::new(&config.key)),
         }

@@ -46,6 +46,7 @@ pub struct Http {
     pub max_body_bytes: usize,
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
+    pub max_reading_bytes: usize,
     #[serde(with = "humantime_serde")]
     pub stop_timeout: Duration,
 }
@@ -241,6 +242,7 @@ impl Config {
         let positive = [
             ("http.max_connections", self.http.max_connections),
             ("http.max_body_bytes", self.http.max_body_bytes),
+            ("http.max_reading_bytes", self.http.max_reading_bytes),
             ("database.read_connections", self.database.read_connections as usize),
             ("writer.tasks", self.writer.tasks as usize),
             ("writer.max_batch", self.writer.max_batch),
@@ -252,6 +254,10 @@ impl Config {
         ensure!(
             (1 << 16..=1 << 40).contains(&self.spool.max_bytes),
             "spool.max_bytes: must be between 65536 and 1099511627776"
+        );
+        ensure!(
+            self.http.max_reading_bytes >= self.http.max_body_bytes,
+            "http.max_reading_bytes: must be at least http.max_body_bytes"
         );
         for (name, timeout) in [
             ("http.header_timeout", self.http.header_timeout),
@@ -356,6 +362,7 @@ mod tests {
             ("RECEIVER__HTTP__BODY_TIMEOUT", "soon", "http.body_timeout"),
             ("RECEIVER__HTTP__IDLE_TIMEOUT", "0s", "http.idle_timeout"),
             ("RECEIVER__HTTP__MAX_CONNECTIONS", "0", "http.max_connections"),
+            ("RECEIVER__HTTP__MAX_READING_BYTES", "9", "http.max_reading_bytes"),
             ("RECEIVER__LOG__FORMAT", "xml", "log.format"),
             ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "short", "endpoint.qontak.tokens"),
             ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "", "endpoint"),

@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::config;
@@ -61,12 +62,14 @@ impl FromRequest<App> for Authentic {
 }
 
 /// What a body may cost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// The most bytes, as sent and after inflating.
     pub max_body_bytes: usize,
     /// The longest time from the first to the last byte.
     pub body_timeout: Duration,
+    /// The bytes that all bodies being read may hold together.
+    pub reading: Arc<Semaphore>,
 }
 
 /// The endpoints and their tokens.
@@ -148,17 +151,33 @@ fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
 }
 
 async fn read_body(body: Body, limits: &Limits) -> Result<Bytes, Error> {
-    let body = Limited::new(body, limits.max_body_bytes);
-    let read = tokio::time::timeout(limits.body_timeout, body.collect());
-    match read.await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(cause)) if cause.is::<LengthLimitError>() => {
-            Err(Error::TooLarge(limits.max_body_bytes))
-        }
-        // The sender went away in the middle; nobody reads this answer.
-        Ok(Err(_)) => Err(Error::BodyCutOff),
-        Err(_) => Err(Error::TooSlow(limits.body_timeout)),
+    let read = tokio::time::timeout(limits.body_timeout, collect(body, limits));
+    read.await.map_err(|_| Error::TooSlow(limits.body_timeout))?
+}
+
+/// Puts a body together. It counts by what arrived, not by the length that was promised: else a
+/// sender could take all of the space by words alone.
+async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Error> {
+    let mut body = Limited::new(body, limits.max_body_bytes);
+    // Copied, because a list of tiny frames could be many times larger than what they hold.
+    let mut read = Vec::new();
+    let none = limits.reading.try_acquire_many(0);
+    // Given back when the body is handed on.
+    let mut space = none.expect("nobody closes the semaphore");
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|cause| match cause.is::<LengthLimitError>() {
+            true => Error::TooLarge(limits.max_body_bytes),
+            // The sender went away in the middle; nobody reads this answer.
+            false => Error::BodyCutOff,
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let more = limits.reading.try_acquire_many(bytes);
+        space.merge(more.map_err(|_| Error::Overloaded("bodies"))?);
+        read.extend_from_slice(&data);
     }
+    read.shrink_to_fit();
+    Ok(read.into())
 }
 
 /// Inflates at most `max_bytes`: a small body can grow a thousandfold. What is no gzip stays as

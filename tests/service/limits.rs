@@ -152,6 +152,45 @@ async fn a_head_that_is_too_large_is_refused(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn slow_bodies_hold_so_much_and_no_more(db: PgPool) {
+    let settings = [
+        ("RECEIVER__HTTP__MAX_BODY_BYTES", "10000"),
+        ("RECEIVER__HTTP__MAX_READING_BYTES", "20000"),
+        ("RECEIVER__HTTP__BODY_TIMEOUT", "10m"),
+    ];
+    let service = start(&db, &settings).await;
+    let client = reqwest::Client::new();
+    // What they promise costs nothing.
+    let mut slow = Vec::new();
+    for _ in 0..10 {
+        let mut sender = Client::connect(&service).await;
+        sender.send(raw_webhook(b"{", 10_000)).await;
+        slow.push(sender);
+    }
+    assert_eq!(post(&client, &service.url, body("01")).await.unwrap(), StatusCode::OK);
+
+    for sender in &mut slow[..2] {
+        sender.send([b' '; 9990]).await;
+    }
+    let refused = async {
+        loop {
+            let request = client.post(format!("{}/webhooks/qontak/{TOKEN}", service.url));
+            let answer = request.body(body("01")).send().await.unwrap();
+            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+                break answer;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(DEADLINE, refused).await.expect("nothing was refused");
+    assert_eq!(refused.headers()["retry-after"], "2");
+    let said: Value = refused.json().await.unwrap();
+    assert_eq!(said["error"]["messages"][0], "too many bodies, try again later");
+
+    drop(slow);
+    wait_for_room(&service).await;
+}
+
+#[sqlx::test(migrations = false)]
 async fn webhooks_are_taken_over_http_2_as_well(db: PgPool) {
     let service = start(&db, &[]).await;
     let stream = TokioIo::new(Client::connect(&service).await.0);
