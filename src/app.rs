@@ -239,7 +239,9 @@ async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) -> !
     let mut every_hour = tokio::time::interval(Duration::from_secs(3600));
     loop {
         every_hour.tick().await;
-        if let Err(cause) = keep_journal(db, &config.retention).await {
+        // A database that is gone without a word must not end this for good.
+        let limit = Duration::from_secs(600);
+        if let Err(cause) = store::within(limit, keep_journal(db, &config.retention)).await {
             error!("keeping the journal: {}", store::Failure::from(cause));
         }
     }

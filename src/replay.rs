@@ -117,7 +117,7 @@ pub async fn rehearse(
         let events: Vec<Event> = webhooks.into_iter().filter_map(read_again).collect();
         let mut parts = VecDeque::from([events]);
         while let Some(mut events) = parts.pop_front() {
-            match rehearsal::rehearse(db, limit, &events).await.map_err(Failure::from) {
+            match rehearsal::rehearse(db, limit, &events).await {
                 Ok((stored, differences)) => {
                     for row in stored {
                         if let Written::Replay(before) = row.written {

@@ -42,6 +42,8 @@ fn migrator() -> Migrator {
 ///
 /// Nothing is connected before the first use.
 pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
+    // Half of the time, so that the other half is left to replace what does not answer.
+    let limit = settings.acquire_timeout / 2;
     Ok(PgPoolOptions::new()
         .max_connections(connections)
         // The default of 30 s turns a slow database into a pile of stuck requests.
@@ -49,7 +51,29 @@ pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<Pg
         // A pinned old connection keeps the memory of every statement it ever prepared.
         .max_lifetime(Duration::from_secs(30 * 60))
         .after_connect(|connection, _| Box::pin(make_durable(connection)))
+        // sqlx asks as well, but without a limit: a dead link would cost a request all of its
+        // time, and one that is given back would never be free again. (It still asks after
+        // `after_release`: a link that dies within that round trip is only ended by TCP.)
+        .test_before_acquire(false)
+        .before_acquire(move |connection, _| Box::pin(answers(connection, limit)))
+        .after_release(move |connection, _| Box::pin(answers(connection, limit)))
         .connect_lazy_with(options(settings)?))
+}
+
+/// Whether there is still somebody at the other end. An error has the connection closed at once.
+async fn answers(connection: &mut PgConnection, limit: Duration) -> sqlx::Result<bool> {
+    within(limit, connection.ping()).await?;
+    Ok(true)
+}
+
+/// Gives up after `limit`: the other end may be gone without a word, and then an answer would be
+/// waited for without end.
+pub async fn within<T>(
+    limit: Duration,
+    work: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    let worked = tokio::time::timeout(limit, work).await;
+    worked.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
 /// Connects once, without a pool, whose only word would be that it waited in vain. Fails with what
@@ -168,8 +192,8 @@ pub async fn write(
     limit: Duration,
     writer_id: Uuid,
     events: &[Event],
-) -> sqlx::Result<Vec<Stored>> {
-    within(pool, limit, async |connection| {
+) -> Result<Vec<Stored>, Failure> {
+    with_connection(pool, limit, async |connection| {
         let mut transaction = connection.begin().await?;
         let stored = apply(&mut transaction, writer_id, events).await?;
         transaction.commit().await?;
@@ -179,18 +203,16 @@ pub async fn write(
 }
 
 /// Uses a connection for at most `limit`.
-async fn within<T>(
+async fn with_connection<T>(
     pool: &PgPool,
     limit: Duration,
     work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
-) -> sqlx::Result<T> {
+) -> Result<T, Failure> {
     let mut connection = pool.acquire().await?;
-    let done = tokio::time::timeout(limit, work(&mut connection)).await;
-    let done = done.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
-    if let Err(error) = &done
-        && error.as_database_error().is_none()
-    {
-        // The other end may be gone without a word, and then every use of it would wait for ever.
+    let done = within(limit, work(&mut connection)).await.map_err(Failure::from);
+    if let Err(Failure::Away(_)) = done {
+        // It is dead, or of no use any more, as with a primary that became a standby: the next
+        // transaction must not meet it again.
         connection.close_on_drop();
     }
     done

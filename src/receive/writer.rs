@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::queue::{self, Caller, Receiver, Sender, Unanswered};
 use crate::config;
 use crate::event::{Event, EventId, Kind, Outcome};
-use crate::store::{self, Before, Failure, Stored, Written};
+use crate::store::{self, Before, Failure, Stored, Written, partition};
 
 /// How often a batch is tried again that lost a race against another one.
 const MAX_RETRIES: u32 = 10;
@@ -272,10 +272,8 @@ impl Committer {
         let began = Instant::now();
         let mut retries = 0;
         let stored = loop {
-            match store::write(&self.pool, self.settings.commit_timeout, self.writer_id, events)
-                .await
-                .map_err(Failure::from)
-            {
+            let limit = self.settings.commit_timeout;
+            match store::write(&self.pool, limit, self.writer_id, events).await {
                 Ok(stored) => break stored,
                 Err(Failure::Race(code)) if retries < MAX_RETRIES => {
                     retries += 1;
@@ -286,7 +284,7 @@ impl Committer {
                 Err(Failure::NoPartition) if retries < MAX_RETRIES => {
                     retries += 1;
                     let days = events.iter().map(|event| event.received_at().day());
-                    store::partition::create(&self.pool, days).await.map_err(Failure::from)?;
+                    store::within(limit, partition::create(&self.pool, days)).await?;
                 }
                 Err(failure) => return Err(failure),
             }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::Stored;
+use super::{Failure, Stored};
 use crate::event::{Changes, Event};
 
 /// A row that would be another one.
@@ -38,8 +38,8 @@ pub async fn rehearse(
     pool: &PgPool,
     limit: Duration,
     events: &[Event],
-) -> sqlx::Result<(Vec<Stored>, Vec<Difference>)> {
-    super::within(pool, limit, async |connection| {
+) -> Result<(Vec<Stored>, Vec<Difference>), Failure> {
+    super::with_connection(pool, limit, async |connection| {
         let mut transaction = connection.begin().await?;
         let before = rows(&mut transaction, events).await?;
         let stored = super::apply(&mut transaction, Uuid::nil(), events).await?;

@@ -12,6 +12,7 @@ mod fixtures;
 mod fold;
 mod harness;
 mod limits;
+mod link;
 mod normalize;
 mod order;
 mod process;

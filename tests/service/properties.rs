@@ -316,7 +316,7 @@ async fn write(db: PgPool, batches: Vec<Vec<Event>>) {
     for events in batches {
         loop {
             let written = store::write(&db, Duration::from_secs(10), writer_id, &events).await;
-            match written.map_err(Failure::from) {
+            match written {
                 Ok(_) => break,
                 Err(Failure::Race(_) | Failure::Blocked(_)) => {}
                 Err(failure) => panic!("{failure}"),
