@@ -41,6 +41,8 @@ pub struct App {
     pub limits: Limits,
     /// Keys of the read API.
     pub keys: Arc<Keys>,
+    /// How long the read API may take to answer.
+    pub read_timeout: Duration,
 }
 
 impl FromRef<App> for PgPool {
@@ -78,6 +80,8 @@ impl App {
                 reading: Arc::new(Semaphore::new(config.http.max_reading_bytes)),
             },
             keys: Arc::new(Keys::new(&config.key)),
+            // Once each: no answer needs several slow statements.
+            read_timeout: config.database.acquire_timeout + config.database.statement_timeout,
         }
     }
 }

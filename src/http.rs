@@ -23,7 +23,7 @@ pub fn router(app: App) -> Router {
     let private = HeaderValue::from_static("private, no-cache");
     Router::new()
         .merge(receive::routes())
-        .nest("/v1", read::routes())
+        .nest("/v1", read::routes(app.read_timeout))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed("GET, HEAD"))
         .layer(CatchPanicLayer::custom(error::panicked))

@@ -10,15 +10,21 @@ mod message;
 mod page;
 mod room;
 
+use std::time::Duration;
+
 use axum::Json;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::{Router, get, post};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::http::Error;
+use crate::store;
 
-/// The routes of the way out.
-pub fn routes() -> Router<App> {
+/// The routes of the way out. Each answers within `limit`.
+pub fn routes(limit: Duration) -> Router<App> {
     Router::new()
         .route("/rooms", get(room::list))
         .route("/rooms/{id}", get(room::show))
@@ -32,6 +38,12 @@ pub fn routes() -> Router<App> {
         .route("/events/{id}/body", get(event::body))
         .route("/events/{id}/replay", post(event::replay).fallback(only_post))
         .route("/ledger", get(ledger::list))
+        .layer(from_fn(move |request, next| in_time(limit, request, next)))
+}
+
+/// Statements have a limit at the server, which is of no use when its word does not reach us.
+async fn in_time(limit: Duration, request: Request, next: Next) -> Result<Response, Error> {
+    Ok(store::within(limit, async { Ok(next.run(request).await) }).await?)
 }
 
 async fn only_post() -> Error {

@@ -1,5 +1,7 @@
 //! The ops port: alive, ready, metrics.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -13,6 +15,9 @@ use crate::app::Ops;
 use crate::model::Timestamp;
 use crate::receive::spool::Spool;
 use crate::store::{self, Failure, partition};
+
+/// The longest that `/readyz` takes: who asks gives up soon as well, and would not learn why.
+const READY_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// `/livez`, `/readyz` and `/metrics`.
 pub fn router(ops: Ops) -> Router {
@@ -28,7 +33,8 @@ pub fn router(ops: Ops) -> Router {
 /// with `?verbose` what waits in the spool.
 async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     let is_stopping = *ops.stopping.borrow();
-    let mut problems = problems(&ops.db).await;
+    let asked = tokio::time::timeout(READY_TIMEOUT, problems(&ops.db)).await;
+    let mut problems = asked.unwrap_or_else(|_| vec!["database: does not answer".to_owned()]);
     let has_room = ops.spool.as_ref().is_some_and(Spool::has_room);
     let is_ready = !is_stopping && (problems.is_empty() || has_room);
     if is_stopping {

@@ -168,6 +168,20 @@ async fn wait_until_works(request: impl Fn() -> RequestBuilder) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_link_that_dies_in_the_middle_of_a_question_is_replaced(db: PgPool) {
+    let settings = [("RECEIVER__DATABASE__READ_CONNECTIONS", "1")];
+    let (service, link) = start(&db, &settings).await;
+    link.freeze_at("from room");
+    assert_try_again(rooms(&service)).await;
+    link.assert_frozen();
+    assert_try_again(rooms(&service)).await;
+    assert_try_again(webhook(&service)).await;
+    link.serve_new_ones();
+    wait_until_works(|| rooms(&service)).await;
+    wait_until_works(|| webhook(&service)).await;
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_link_that_dies_in_the_middle_of_a_commit_is_replaced(db: PgPool) {
     let settings = [
         ("RECEIVER__WRITER__TASKS", "1"),
@@ -201,6 +215,22 @@ async fn an_idle_link_that_died_costs_no_request(db: PgPool) {
     for request in [rooms(&service), webhook(&service)] {
         assert_eq!(answer(request).await.status(), StatusCode::OK);
     }
+}
+
+#[sqlx::test(migrations = false)]
+async fn readiness_is_told_although_the_database_says_nothing(db: PgPool) {
+    let (service, link) = start(&db, &[]).await;
+    // On new connections it has to send the text of its questions.
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and application_name = 'qontak-receiver'";
+    sqlx::raw_sql(end).execute(&db).await.unwrap();
+    link.freeze_at("_sqlx_migrations");
+    let ready = reqwest::Client::new().get(format!("{}/readyz", service.ops));
+    let told = answer(ready).await;
+    link.assert_frozen();
+    assert_eq!(told.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let told = told.text().await.unwrap();
+    assert!(told.contains("database: does not answer"), "{told}");
 }
 
 #[sqlx::test]
