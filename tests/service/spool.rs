@@ -1,5 +1,6 @@
 //! The spool: what is kept while the database is away, and what becomes of it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,9 +18,10 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 
+use super::binary::{Process, post, run};
 use super::bodies::received;
 use super::fixtures::{ALL, body};
-use super::harness::{Answer, Service};
+use super::harness::{Answer, Service, settings};
 
 /// Answers soon after the database went away, for tests that wait for it.
 const IMPATIENT: [(&str, &str); 2] =
@@ -328,4 +330,67 @@ async fn a_disk_that_fails_is_503_until_it_works_again_and_loses_nothing(db: PgP
     for id in ["before", "after"] {
         service.data(&format!("/v1/messages/{id}")).await;
     }
+}
+
+/// Settings of a process that has a spool here, and no database yet.
+fn away(db: &PgPool, folder: &std::path::Path) -> BTreeMap<String, String> {
+    let mut settings = settings(&db.connect_options());
+    settings.insert("RECEIVER__SPOOL__FOLDER".into(), folder.to_str().unwrap().into());
+    settings.insert("DATABASE_URL".into(), "postgres://127.0.0.1:1/nobody-listens".into());
+    settings
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_service_with_a_spool_starts_while_the_database_is_away(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = away(&db, folder.path());
+    let client = reqwest::Client::new();
+    let service = Process::start(settings.clone()).await;
+    for name in ["01", "02"] {
+        let status = post(&client, &service.url, body(name)).await.unwrap();
+        assert_eq!(status, StatusCode::OK);
+    }
+    let answer = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
+    // A balancer should go on sending: it is kept.
+    assert_eq!(answer.status(), StatusCode::OK);
+    let answer: Value = answer.json().await.unwrap();
+    assert_eq!(answer["problems"], json!(["database: cannot be reached"]));
+    assert_eq!(answer["spool"]["events"], 2);
+    assert!(answer["spool"]["oldest_seconds"].as_f64().unwrap() > 0.0, "{answer}");
+    let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("\nspool_events 2\n"), "{metrics}");
+    service.signal("TERM");
+    let (code, log) = service.ended().await;
+    assert_eq!(code, Some(0), "{log:?}");
+    assert!(log.last().unwrap().contains("the rest waits in the spool"), "{log:?}");
+
+    // Not even the schema was there; now it is.
+    settings.extend(super::harness::settings(&db.connect_options()));
+    let service = Process::start(settings).await;
+    let empty = async || {
+        let answer = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
+        answer.json::<Value>().await.unwrap()["spool"]["events"] == 0
+    };
+    wait_until(empty).await;
+    let events: i64 =
+        sqlx::query_scalar("select count(*) from event").fetch_one(&db).await.unwrap();
+    assert_eq!(events, 2);
+    service.signal("TERM");
+    assert_eq!(service.ended().await.0, Some(0));
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_folder_that_another_process_uses_refuses_to_start(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = away(&db, folder.path());
+    let service = Process::start(settings.clone()).await;
+    let output = run(&settings, &[]).await;
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("qontak-receiver: spool.folder: "), "{said}");
+    assert!(said.contains("another process uses it"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    service.signal("TERM");
+    assert_eq!(service.ended().await.0, Some(0));
 }

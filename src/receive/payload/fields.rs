@@ -15,6 +15,9 @@ use crate::model::{List, Timestamp};
 /// Ids are keys of indexes, whose rows Postgres limits to about 2,700 bytes.
 const MAX_ID_BYTES: usize = 512;
 
+/// How deep JSON may be nested that is kept as it is.
+const MAX_DEPTH: usize = 32;
+
 /// What [`Fields::id`] expects.
 pub const ID: &str = "text of 1 to 512 bytes or an integer";
 
@@ -176,7 +179,7 @@ impl<'a> Fields<'a> {
     pub fn object_as_is(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
             Value::Object(object) if object.is_empty() => None,
-            value @ Value::Object(_) => to_raw_value(value).ok(),
+            value @ Value::Object(_) => self.raw(key, value),
             other => self.note(key, "an object", other),
         }
     }
@@ -185,7 +188,7 @@ impl<'a> Fields<'a> {
     pub fn array_as_is(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
             Value::Array(elements) if elements.is_empty() => None,
-            value @ Value::Array(_) => to_raw_value(value).ok(),
+            value @ Value::Array(_) => self.raw(key, value),
             other => self.note(key, "an array", other),
         }
     }
@@ -195,14 +198,23 @@ impl<'a> Fields<'a> {
         match self.value(key)? {
             Value::Object(object) if object.is_empty() => None,
             Value::String(text) if !is_said(text) => None,
-            value @ (Value::Object(_) | Value::String(_)) => to_raw_value(value).ok(),
+            value @ (Value::Object(_) | Value::String(_)) => self.raw(key, value),
             other => self.note(key, "an object or a URL", other),
         }
     }
 
     /// Whatever is there.
     pub fn as_is(&self, key: &str) -> Option<Box<RawValue>> {
-        to_raw_value(self.value(key)?).ok()
+        self.raw(key, self.value(key)?)
+    }
+
+    /// A value that the API shows inside of its own JSON, which has to stay readable: many parsers
+    /// give up at 64 or 128 levels.
+    fn raw(&self, key: &str, value: &Value) -> Option<Box<RawValue>> {
+        if is_deeper(value, MAX_DEPTH) {
+            return self.note(key, "JSON nested at most 32 deep", value);
+        }
+        to_raw_value(value).ok()
     }
 
     /// Null is as good as absent.
@@ -254,6 +266,15 @@ fn is_said(text: &str) -> bool {
     !text.is_empty() && !text.eq_ignore_ascii_case("n/a")
 }
 
+fn is_deeper(value: &Value, depth: usize) -> bool {
+    let inside = |value| depth == 0 || is_deeper(value, depth - 1);
+    match value {
+        Value::Array(elements) => elements.iter().any(inside),
+        Value::Object(object) => object.values().any(inside),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -275,6 +296,15 @@ mod tests {
         let at = Timestamp::parse("2025-06-12T01:00:03Z");
         assert_eq!(values, (Some("7".to_owned()), Some(3), Some(false), at));
         assert!(notes.is_empty(), "{notes:?}");
+    }
+
+    #[test]
+    fn what_is_nested_deeper_than_many_parsers_go_is_left_out() {
+        let nested = |depth| (0..depth).fold(json!(1), |value, _| json!([value]));
+        let body = json!({"a": nested(32), "b": nested(33)});
+        let (kept, notes) = read(&body, |fields| (fields.as_is("a"), fields.as_is("b")));
+        assert!(kept.0.is_some() && kept.1.is_none(), "{kept:?}");
+        assert_eq!(notes, ["b: expected JSON nested at most 32 deep, but it is an array"]);
     }
 
     #[test]
