@@ -16,7 +16,7 @@ use metrics::{counter, histogram};
 use serde::{Serialize, Serializer};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use super::queue::{self, Caller, Receiver, Sender, Unanswered};
@@ -232,7 +232,7 @@ impl Committer {
         while let Some(mut part) = parts.pop_front() {
             let size = part.events.len();
             let written = self.write(&part.events).await;
-            self.is_away.store(matches!(written, Err(Failure::Away(_))), Ordering::Relaxed);
+            self.note_whether_away(written.as_ref().err());
             match written {
                 Ok(receipts) => part.answer(receipts.into_iter().map(Ok)),
                 Err(failure) if size > 1 && Self::is_worth_splitting(&failure, deadline) => {
@@ -250,11 +250,21 @@ impl Committer {
                 // The lock may go while the caller still waits.
                 Err(Failure::Blocked(_)) if Instant::now() < deadline => parts.push_back(part),
                 Err(failure) => {
-                    error!(batch.size = size, "not stored: {failure}");
+                    debug!(batch.size = size, "not stored: {failure}");
                     counter!("events_unwritten_total").increment(size as u64);
                     part.answer(repeat_n(Err(Unwritten::StorageAway), size));
                 }
             }
+        }
+    }
+
+    /// Tells once that the database is away, and once that it is back: it is tried again and again.
+    fn note_whether_away(&self, failure: Option<&Failure>) {
+        let cause = failure.filter(|failure| matches!(failure, Failure::Away(_)));
+        match (self.is_away.swap(cause.is_some(), Ordering::Relaxed), cause) {
+            (false, Some(cause)) => error!("the database is away: {cause}"),
+            (true, None) => info!("the database is back"),
+            _ => {}
         }
     }
 

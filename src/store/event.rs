@@ -2,7 +2,7 @@
 
 mod read;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{NaiveDate, Timelike};
 use sqlx::PgConnection;
@@ -82,13 +82,6 @@ impl Row {
     }
 }
 
-impl Delivered<'_> {
-    /// Whether an earlier try to write this very delivery made the row, and not this one.
-    fn is_already(&self, row: &Row) -> bool {
-        row.event_id == self.event.id().0 && row.deliveries > self.deliveries
-    }
-}
-
 fn place(event: &Event) -> Place {
     (event.dedup_key, event.received_at().day())
 }
@@ -98,28 +91,40 @@ fn place(event: &Event) -> Place {
 pub async fn write(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<Stored>> {
     let replays: Vec<&Event> = events.iter().filter(|event| event.is_replay).collect();
     let mut replayed = replay(db, &replays).await?;
-    let mut firsts: BTreeMap<Place, Delivered<'_>> = BTreeMap::new();
-    for event in events.iter().filter(|event| !event.is_replay) {
-        let first = firsts.entry(place(event)).or_insert(Delivered { event, deliveries: 0 });
-        // Itself may come twice: from a caller who gave up waiting, and from the spool.
-        if first.deliveries == 0 || first.event.id() != event.id() {
-            first.deliveries += 1;
-        }
+    // One delivery may come twice: from a caller who gave up waiting, and from the spool.
+    let mut seen = HashSet::with_capacity(events.len());
+    let is_news: Vec<bool> =
+        events.iter().map(|event| !event.is_replay && seen.insert(event.id().0)).collect();
+    let news = || events.iter().zip(&is_news).filter_map(|(event, is)| is.then_some(event));
+
+    let mut delivered: BTreeMap<Place, Delivered<'_>> = BTreeMap::new();
+    for event in news() {
+        let first = Delivered { event, deliveries: 0 };
+        delivered.entry(place(event)).or_insert(first).deliveries += 1;
     }
-    let rows = deliver(db, &firsts).await?;
-    let stored = events.iter().map(|event| {
+    let rows = deliver(db, &delivered).await?;
+    // It may also have come before, and nobody learned that it was committed.
+    let was_there = |event: &Event| {
+        let row = &rows[&place(event)];
+        row.event_id == event.id().0 && row.deliveries > delivered[&place(event)].deliveries
+    };
+    let counted_twice: Vec<&Row> =
+        news().filter(|event| was_there(event)).map(|event| &rows[&place(event)]).collect();
+    uncount(db, &counted_twice).await?;
+
+    let stored = events.iter().zip(&is_news).map(|(event, is_news)| {
         if event.is_replay {
             // A row that is gone had grown old and was dropped.
             let written = replayed.remove(&event.id().0).unwrap_or(Written::Already);
             return Stored { event_id: event.id(), outcome: event.outcome, written };
         }
-        let (first, row) = (&firsts[&place(event)], &rows[&place(event)]);
-        let written = if row.event_id != event.id().0 {
-            Written::Repeat
-        } else if first.is_already(row) || !std::ptr::eq(first.event, event) {
+        let row = &rows[&place(event)];
+        let written = if !is_news || was_there(event) {
             Written::Already
-        } else {
+        } else if row.event_id == event.id().0 {
             Written::First
+        } else {
+            Written::Repeat
         };
         Stored { event_id: EventId(row.event_id), outcome: row.outcome, written }
     });
@@ -129,22 +134,14 @@ pub async fn write(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<
 /// Inserts what is not known yet and counts the others.
 async fn deliver(
     db: &mut PgConnection,
-    firsts: &BTreeMap<Place, Delivered<'_>>,
+    delivered: &BTreeMap<Place, Delivered<'_>>,
 ) -> sqlx::Result<HashMap<Place, Row>> {
-    let repeats = count_repeats(db, firsts).await?;
+    let repeats = count_repeats(db, delivered).await?;
     let mut rows: HashMap<Place, Row> = repeats.into_iter().map(|row| (row.place(), row)).collect();
     // In the order of the keys, so that writers that insert the same ones do not deadlock.
-    let news: Vec<Delivered<'_>> =
-        firsts.iter().filter(|(place, _)| !rows.contains_key(place)).map(|(_, new)| *new).collect();
-    if news.is_empty() {
-        return Ok(rows);
-    }
+    let news = delivered.iter().filter(|(place, _)| !rows.contains_key(place));
+    let news: Vec<Delivered<'_>> = news.map(|(_, new)| *new).collect();
     let written = insert_or_count(db, &news).await?;
-    let is_already = |row: &&Row| firsts[&row.place()].is_already(row);
-    let already: Vec<&Row> = written.iter().filter(is_already).collect();
-    if !already.is_empty() {
-        uncount(db, &already).await?;
-    }
     rows.extend(written.into_iter().map(|row| (row.place(), row)));
     Ok(rows)
 }
@@ -183,6 +180,9 @@ async fn count_repeats(
 
 /// Inserts rows; where one is there already, counts. The rows that are there then.
 async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx::Result<Vec<Row>> {
+    if news.is_empty() {
+        return Ok(Vec::new());
+    }
     sqlx::query_as!(
         Row,
         r#"
@@ -229,6 +229,9 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
 
 /// Takes back one delivery from each of these rows: it had been counted before.
 async fn uncount(db: &mut PgConnection, rows: &[&Row]) -> sqlx::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     sqlx::query!(
         r#"
             update event

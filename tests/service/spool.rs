@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use bytes::Bytes;
-use qontak_receiver::event::Webhook;
+use qontak_receiver::event::{Event, Webhook};
 use qontak_receiver::model::Timestamp;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
 use qontak_receiver::receive::spool::disk::{Depth, Disk};
@@ -177,24 +177,36 @@ async fn what_was_committed_but_not_removed_before_a_crash_has_no_second_effect(
     }
 }
 
+/// Deliveries of the same bytes, each written any number of times, in any company.
 #[sqlx::test]
-async fn one_delivery_from_two_ways_in_one_batch_counts_once(db: PgPool) {
+async fn a_delivery_that_is_written_several_times_counts_once(db: PgPool) {
     let service = Service::start(db.clone()).await;
-    let webhook = webhook_at(&chrono::Utc::now().to_rfc3339(), body("01"));
-    let event = || match normalize(webhook.clone()) {
-        Normalized::Event(event) => *event,
-        Normalized::Handshake(_) => panic!("a handshake"),
-    };
+    let deliveries: Vec<Webhook> =
+        (0..3).map(|_| webhook_at(&chrono::Utc::now().to_rfc3339(), body("01"))).collect();
     let limit = Duration::from_secs(5);
-    let write = async || store::write(&db, limit, uuid::Uuid::nil(), &[event(), event()]).await;
-    let stored = write().await.unwrap();
-    assert!(matches!(stored[0].written, Written::First), "{stored:?}");
-    assert!(matches!(stored[1].written, Written::Already), "{stored:?}");
-    let stored = write().await.unwrap();
-    assert!(stored.iter().all(|row| matches!(row.written, Written::Already)), "{stored:?}");
-    assert_eq!((service.count("event").await, counted(&service).await), (1, 1));
-    let row = service.data(&format!("/v1/events/{}", webhook.id.0)).await;
-    assert_eq!(row["deliveries"], 1);
+    let write = async |batch: &[usize]| {
+        let events: Vec<Event> = batch
+            .iter()
+            .map(|i| match normalize(deliveries[*i].clone()) {
+                Normalized::Event(event) => *event,
+                Normalized::Handshake(_) => panic!("a handshake"),
+            })
+            .collect();
+        let stored = store::write(&db, limit, uuid::Uuid::nil(), &events).await.unwrap();
+        stored.into_iter().map(|row| row.written).collect::<Vec<_>>()
+    };
+    // The row is the first delivery's; the journal knows only its id, so another one that is
+    // written again counts again, in the ledger as well.
+    let written = write(&[0, 0]).await;
+    assert!(matches!(written[..], [Written::First, Written::Already]), "{written:?}");
+    for (batch, counts) in
+        [(&[0][..], 1), (&[0, 0], 1), (&[1], 2), (&[0, 1], 3), (&[1, 0], 4), (&[2, 1, 0, 1, 2], 6)]
+    {
+        write(batch).await;
+        let row = service.data(&format!("/v1/events/{}", deliveries[0].id.0)).await;
+        assert_eq!((&row["deliveries"], counted(&service).await), (&json!(counts), counts));
+    }
+    assert_eq!(service.count("event").await, 1);
 }
 
 #[test]
