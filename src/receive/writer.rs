@@ -250,7 +250,10 @@ impl Committer {
                 // The lock may go while the caller still waits.
                 Err(Failure::Blocked(_)) if Instant::now() < deadline => parts.push_back(part),
                 Err(failure) => {
-                    debug!(batch.size = size, "not stored: {failure}");
+                    // That the database is away is told once.
+                    if !matches!(failure, Failure::Away(_)) {
+                        warn!(batch.size = size, "not stored: {failure}");
+                    }
                     counter!("events_unwritten_total").increment(size as u64);
                     part.answer(repeat_n(Err(Unwritten::StorageAway), size));
                 }
