@@ -170,13 +170,14 @@ pub async fn clock(pool: &PgPool) -> sqlx::Result<crate::model::Timestamp> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(pool).await
 }
 
-/// Whether an error only says that the database is away, and may be gone later by itself.
+/// Whether an error only says that the database is away, and may be gone later by itself: not so
+/// if the settings or the schema are wrong.
 pub fn is_away(error: &anyhow::Error) -> bool {
+    const TEMPORARY: [&str; 5] = ["08", "25", "53", "55000", "57"];
     error.chain().any(|cause| match cause.downcast_ref::<sqlx::Error>() {
-        // Connection exception, read-only, out of disk or connections, shutting down.
-        Some(sqlx::Error::Database(cause)) => cause.code().is_some_and(|code| {
-            ["08", "25", "53", "57"].iter().any(|class| code.starts_with(class))
-        }),
+        Some(sqlx::Error::Database(cause)) => {
+            cause.code().is_some_and(|code| TEMPORARY.iter().any(|class| code.starts_with(class)))
+        }
         Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) => true,
         Some(_) => false,
         None => cause.is::<tokio::time::error::Elapsed>(),
@@ -248,7 +249,8 @@ pub enum Failure {
     /// Another transaction was in the way: try again at once.
     #[error("lost a race against another transaction (code {0})")]
     Race(String),
-    /// Postgres will never take this data.
+    /// The data was refused: by Postgres, by a trigger, or by us when an answer was not what it
+    /// should be. Other events may well be written.
     #[error("the data was refused (code {0})")]
     Data(String),
     /// Somebody holds a lock (this is also how most deadlocks end): fewer rows may go through, or
@@ -258,25 +260,37 @@ pub enum Failure {
     /// The journal has no partition for today.
     #[error("the journal has no partition for the day")]
     NoPartition,
-    /// The database cannot be reached, refuses, or a statement is wrong: it may work later.
+    /// The database cannot be reached, or takes nothing from anybody: it may work later.
     #[error("{0}")]
     Away(String),
 }
 
+/// SQLSTATEs, or their classes, that are not about the data: the connection, plans made before a
+/// migration, read-only sessions, who may log in where, a schema that is not there yet, resources,
+/// an operator's doing, the system. (<https://www.postgresql.org/docs/current/errcodes-appendix.html>)
+const AWAY: [&str; 12] =
+    ["08", "0A", "25", "26", "28", "3D", "42", "53", "55000", "57", "58", "F0"];
+
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         let Some(database) = error.as_database_error() else {
-            return Self::Away(error.to_string());
+            return match error {
+                // Not the message: it may quote a value.
+                sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                    Self::Data("decode".to_owned())
+                }
+                error => Self::Away(error.to_string()),
+            };
         };
         let code = database.code().unwrap_or_default().into_owned();
         match code.as_str() {
             "40001" | "40P01" => Self::Race(code),
             "55P03" => Self::Blocked(code),
             "23514" if database.constraint().is_none() => Self::NoPartition,
-            // Data exception, integrity constraint, program limit (an index row too large).
-            _ if ["22", "23", "54"].iter().any(|class| code.starts_with(class)) => Self::Data(code),
-            // Not the whole message: it may quote a value.
-            _ => Self::Away(format!("database error, code {code}")),
+            _ if AWAY.iter().any(|class| code.starts_with(class)) => {
+                Self::Away(format!("database error, code {code}"))
+            }
+            _ => Self::Data(code),
         }
     }
 }
