@@ -98,10 +98,11 @@ async fn write(writer: Writer, webhook: Webhook) -> anyhow::Result<Option<Replay
     }
 }
 
-/// Finds out what [`replay`] would do, and does not do it. Rows that several events change may be
-/// told of several times.
+/// Finds out what [`replay`] would do, and does not do it: `write` is for what is taken back, within
+/// `limit`. Rows that several events change may be told of several times.
 pub async fn rehearse(
     db: &PgPool,
+    write: &PgPool,
     limit: Duration,
     selection: &Selection,
     mut tell: impl FnMut(Replayed),
@@ -117,7 +118,7 @@ pub async fn rehearse(
         let events: Vec<Event> = webhooks.into_iter().filter_map(read_again).collect();
         let mut parts = VecDeque::from([events]);
         while let Some(mut events) = parts.pop_front() {
-            match rehearsal::rehearse(db, limit, &events).await {
+            match rehearsal::rehearse(write, limit, &events).await {
                 Ok((stored, differences)) => {
                     for row in stored {
                         if let Written::Replay(before) = row.written {

@@ -88,7 +88,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
             println!("{table} {key}: {what}");
         };
         let limit = config.writer.commit_timeout;
-        replay::rehearse(&read, limit, &selection, tell, tell_difference).await?;
+        replay::rehearse(&read, &write, limit, &selection, tell, tell_difference).await?;
         println!(
             "{events} event(s) would be replayed: {changed} with another outcome, \
              {rows} change(s) of rows"

@@ -115,7 +115,11 @@ pub async fn write(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<
     let stored = events.iter().zip(&is_news).map(|(event, is_news)| {
         if event.is_replay {
             // A row that is gone had grown old and was dropped.
-            let written = replayed.remove(&event.id().0).unwrap_or(Written::Already);
+            let written = replayed.get(&event.id().0).cloned().unwrap_or(Written::Already);
+            // A second replay in the same batch finds what the first one left.
+            let organization_id = event.organization_id.clone();
+            let after = Before { outcome: event.outcome, organization_id };
+            replayed.entry(event.id().0).and_modify(|known| *known = Written::Replay(after));
             return Stored { event_id: event.id(), outcome: event.outcome, written };
         }
         let row = &rows[&place(event)];

@@ -1,12 +1,14 @@
 //! Reading the journal again.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, AUTHORIZATION};
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::task::JoinSet;
 
 use super::binary;
 use super::fixtures::{ALL, body};
@@ -196,6 +198,26 @@ async fn one_event_is_replayed_over_the_api(db: PgPool) {
     assert_eq!((&event["outcome"], &event["deliveries"]), (&json!("applied"), &json!(1)));
     let received: Value = service.data("/v1/ledger").await[0]["received"].take();
     assert_eq!(received, 1);
+}
+
+#[sqlx::test]
+async fn an_event_may_be_replayed_by_several_at_once(db: PgPool) {
+    let service = Arc::new(Service::start(db).await);
+    let answer = service.post(body("34")).await;
+    let id = answer.json()["data"]["event_id"].as_str().unwrap().to_owned();
+    forget(&service, "broadcast_log_status").await;
+    let mut replaying = JoinSet::new();
+    for _ in 0..20 {
+        let (service, id) = (service.clone(), id.clone());
+        replaying.spawn(async move { replay_one(&service, KEY_WITHOUT_SCOPE, &id).await });
+    }
+    for answer in replaying.join_all().await {
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.json()["data"]["outcome"], "applied");
+    }
+    let hour = service.data("/v1/ledger").await[0].take();
+    let counts = ["received", "applied", "quarantined"].map(|name| hour[name].as_i64().unwrap());
+    assert_eq!(counts, [1, 1, 0]);
 }
 
 #[sqlx::test]
