@@ -52,8 +52,7 @@ impl FromRef<App> for PgPool {
 }
 
 impl App {
-    /// Puts together what requests use. The tasks of writer and spool end once the last clone is
-    /// dropped.
+    /// Puts together what requests use. The writer's tasks end once the last clone is dropped.
     pub fn start(
         config: &Config,
         read: PgPool,
@@ -176,7 +175,8 @@ pub async fn serve(
     let for_queue = config.http.stop_timeout / 2;
     let committed = tokio::time::timeout(for_queue, writer.drain()).await;
     if let Some(spool) = &spool {
-        spool.drain().await;
+        // Each of them gives up waiting by itself, and it is late.
+        _ = tokio::time::timeout(spool::PATIENCE, spool.drain()).await;
     } else if committed.is_err() {
         bail!("what was queued could not be committed in {for_queue:?}");
     }

@@ -46,14 +46,18 @@ async fn store(app: &App, event: Event) -> Result<Receipt, Unwritten> {
         return app.writer.write(event).await;
     };
     let (webhook, receipt) = (event.webhook.clone(), Receipt::spooled(&event));
-    // Nobody has to wait for what is known to be away.
-    if !app.writer.is_away()
-        && let Ok(receipt) = app.writer.write(event).await
-    {
-        return Ok(receipt);
+    // Nobody has to wait for what is known to be away; unless there is no other hope, and then
+    // somebody has to find out that it is back.
+    if app.writer.is_away() {
+        match spool.keep(webhook).await {
+            Ok(()) => Ok(receipt),
+            Err(_) => app.writer.write(event).await,
+        }
+    } else if let Ok(receipt) = app.writer.write(event).await {
+        Ok(receipt)
+    } else {
+        spool.keep(webhook).await.map(|()| receipt)
     }
-    spool.keep(webhook).await?;
-    Ok(receipt)
 }
 
 fn echo(handshake: &Handshake) -> Response {

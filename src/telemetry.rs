@@ -39,15 +39,22 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         .build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_ok() {
-        describe_counter!("events_total", "Deliveries stored, by outcome.");
+        let counted = "Deliveries by outcome; a spooled one again when it is committed.";
+        describe_counter!("events_total", counted);
         describe_counter!("handshakes_total", "Handshakes answered.");
         describe_counter!("refused_total", "Requests refused, by status.");
-        describe_counter!("events_unwritten_total", "Events that could not be stored (503).");
+        describe_counter!("events_unwritten_total", "Events that a transaction did not store.");
         describe_counter!("batches_split_total", "Batches split, for refused data or a lock.");
         describe_counter!("batches_retried_total", "Batches written again after a lost race.");
         describe_histogram!("batch_size", Unit::Count, "Events in one transaction.");
         describe_histogram!("commit_seconds", Unit::Seconds, "From a batch's begin to its commit.");
         describe_gauge!("queue_bytes", Unit::Bytes, "What waits for a commit.");
+        describe_gauge!("spool_queue_bytes", Unit::Bytes, "What waits to be put into the spool.");
+        describe_gauge!("spool_events", Unit::Count, "Webhooks in the spool.");
+        describe_gauge!("spool_bytes", Unit::Bytes, "What they count towards spool.max_bytes.");
+        describe_gauge!("spool_oldest_seconds", Unit::Seconds, "Age of the first of them.");
+        describe_gauge!("connections", Unit::Count, "Connections of webhooks and the API.");
+        describe_counter!("connections_refused_total", "Those above http.max_connections.");
     }
     Ok(handle)
 }

@@ -41,13 +41,13 @@ type Answer = Result<(), Unwritten>;
 pub struct Spool {
     queue: Sender<Webhook, Answer>,
     disk: Arc<Disk>,
-    depth: watch::Sender<Depth>,
+    depth: watch::Receiver<Depth>,
     max_bytes: u64,
 }
 
 impl Spool {
     /// Starts the task that keeps, with at most `max_queue_bytes` on their way to the disk and
-    /// `max_bytes` on it.
+    /// `max_bytes` on it. The task has a clone of its own, so it ends with its `JoinSet`.
     pub fn start(
         disk: Disk,
         max_bytes: u64,
@@ -55,7 +55,7 @@ impl Spool {
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let (queue, jobs) = queue::queue("spool_queue_bytes", max_queue_bytes);
-        let depth = watch::Sender::new(disk.depth());
+        let depth = disk.watch();
         let spool = Self { queue, disk: Arc::new(disk), depth, max_bytes };
         spool.measure();
         tasks.spawn(spool.clone().run(jobs));
@@ -75,7 +75,8 @@ impl Spool {
 
     /// Whether one more webhook of the usual size would be kept.
     pub fn has_room(&self) -> bool {
-        self.depth().bytes + (16 << 10) <= self.max_bytes
+        let depth = self.depth();
+        !depth.has_failed && depth.bytes + (16 << 10) <= self.max_bytes
     }
 
     /// How much may wait, in bytes.
@@ -117,32 +118,30 @@ impl Spool {
 
     /// Hands what waits to the writer, for ever.
     pub async fn hand_over(self, writer: Writer) {
-        let mut depth = self.depth.subscribe();
-        let mut pause = PAUSES[0];
+        let mut depth = self.depth.clone();
+        let (mut limit, mut pause) = (MAX_BATCH, PAUSES[0]);
         loop {
             if depth.wait_for(|depth| depth.events > 0).await.is_err() {
                 return;
             }
-            let waiting = self.ask(|disk| disk.first(MAX_BATCH, MAX_BATCH_BYTES)).await;
+            let waiting = self.ask(move |disk| disk.first(limit, MAX_BATCH_BYTES)).await;
             let waiting = waiting.unwrap_or_default();
             let size = waiting.len();
             let committed = commit(&writer, waiting).await;
             let moved = committed.len();
-            let removed =
-                moved > 0 && self.ask(move |disk| disk.remove(&committed)).await.is_some();
-            if removed {
+            if moved > 0 && self.ask(move |disk| disk.remove(&committed)).await.is_some() {
                 info!(
                     batch.size = moved,
                     spool.events = self.depth().events,
                     "moved from the spool"
                 );
-            }
-            if removed && moved == size {
                 pause = PAUSES[0];
             } else {
                 sleep(pause).await;
                 pause = (pause * 2).min(PAUSES[1]);
             }
+            // A database that is too slow for all of them in its time may do with fewer.
+            limit = if moved == size { MAX_BATCH.min(limit * 2) } else { (limit / 2).max(1) };
         }
     }
 
@@ -152,9 +151,7 @@ impl Spool {
         question: impl FnOnce(&Disk) -> Result<T, redb::Error> + Send + 'static,
     ) -> Option<T> {
         let disk = self.disk.clone();
-        let asked = spawn_blocking(move || (question(&disk), disk.depth())).await;
-        let (answer, depth) = asked.expect("redb does not panic");
-        self.depth.send_replace(depth);
+        let answer = spawn_blocking(move || question(&disk)).await.expect("redb does not panic");
         self.measure();
         answer.inspect_err(|cause| error!("the spool's disk: {cause}")).ok()
     }

@@ -28,13 +28,13 @@ const IMPATIENT: [(&str, &str); 2] =
     [("RECEIVER__DATABASE__ACQUIRE_TIMEOUT", "300ms"), ("RECEIVER__WRITER__ANSWER_TIMEOUT", "1s")];
 
 /// One database of a server refuses everybody until this is over.
-struct Outage {
+pub struct Outage {
     server: PgConnection,
     database: String,
 }
 
 impl Outage {
-    async fn of(db: &PgPool) -> Self {
+    pub async fn of(db: &PgPool) -> Self {
         let options: PgConnectOptions = (*db.connect_options()).clone();
         let database = options.get_database().unwrap().to_owned();
         let server = options.database("postgres").connect().await.unwrap();
@@ -50,7 +50,7 @@ impl Outage {
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.server).await.unwrap();
     }
 
-    async fn end(mut self) {
+    pub async fn end(mut self) {
         self.let_in(true).await;
         self.server.close().await.unwrap();
     }
@@ -342,6 +342,85 @@ async fn a_disk_that_fails_is_503_until_it_works_again_and_loses_nothing(db: PgP
     for id in ["before", "after"] {
         service.data(&format!("/v1/messages/{id}")).await;
     }
+}
+
+#[sqlx::test]
+async fn a_database_that_is_back_is_found_although_the_spool_cannot_be_used(db: PgPool) {
+    let platter = Platter::default();
+    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
+    let outage = Outage::of(&db).await;
+    platter.break_down(true);
+    let post = async || service.post(body("01")).await.status;
+    for _ in 0..3 {
+        assert_eq!(post().await, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    assert!(!service.spool.as_ref().unwrap().has_room(), "nothing sent now would be kept");
+    outage.end().await;
+    wait_until(async || post().await == StatusCode::OK).await;
+    assert_eq!(service.count("event").await, 1);
+}
+
+#[sqlx::test]
+async fn one_event_that_cannot_be_written_does_not_keep_the_others_in_the_spool(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let service = Service::start_on(db.clone(), Some(disk), &IMPATIENT).await;
+    // Neither of the two is about the data alone: a trigger's own error, and a row of the journal
+    // that this version cannot read.
+    service
+        .execute(
+            "create function refuse() returns trigger language plpgsql as $$
+             begin
+                if new.message_id = 'poison' then raise exception 'no'; end if;
+                return new;
+             end $$;
+             create trigger refuse before insert on message for each row execute function refuse();
+             alter table event drop constraint event_outcome_known;",
+        )
+        .await;
+    let post = async |id: &str| {
+        service.post(json!({"data_event": "status_message", "id": id}).to_string()).await
+    };
+    assert_eq!(outcome(&post("from the future").await), "applied");
+    service.execute("update event set outcome = 'levitated'").await;
+
+    let outage = Outage::of(&db).await;
+    for id in ["poison", "from the future", "a", "b", "c"] {
+        assert_eq!(outcome(&post(id).await), "spooled");
+    }
+    outage.end().await;
+    wait_for_events(&service, 5).await;
+    for id in ["a", "b", "c"] {
+        service.data(&format!("/v1/messages/{id}")).await;
+    }
+    let quarantined = service.data("/v1/events?outcome=quarantined").await;
+    assert_eq!(quarantined[0]["reasons"][0], "refused: by the database, code P0001");
+    // It stays in the spool and keeps nobody else from the database.
+    assert_eq!(service.spool.as_ref().unwrap().depth().events, 1);
+    assert_eq!(outcome(&post("d").await), "applied");
+}
+
+#[sqlx::test]
+async fn a_database_too_slow_for_a_whole_batch_gets_smaller_ones(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let message = |i| {
+        let body = json!({"data_event": "status_message", "id": format!("m{i}")}).to_string();
+        webhook_at(&chrono::Utc::now().to_rfc3339(), body)
+    };
+    let webhooks: Vec<Webhook> = (0..300).map(message).collect();
+    assert_eq!(disk.append(&webhooks, 1 << 20).unwrap(), 300);
+    sqlx::raw_sql(
+        "create function slow() returns trigger language plpgsql as
+            $$ begin perform pg_sleep(0.01); return new; end $$;
+         create trigger slow before insert on message for each row execute function slow();",
+    )
+    .execute(&db)
+    .await
+    .unwrap();
+    let patience = [("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "1s")];
+    let service = Service::start_on(db.clone(), Some(disk), &patience).await;
+    wait_for_events(&service, 300).await;
 }
 
 /// Settings of a process that has a spool here, and no database yet.

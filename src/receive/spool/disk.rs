@@ -5,7 +5,7 @@
 //! leaves nothing behind here that a compaction would have to find.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +15,7 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend,
     TableDefinition, Value,
 };
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::event::{EventId, Webhook};
@@ -40,12 +41,15 @@ pub struct Depth {
     pub bytes: u64,
     /// When the first one was received.
     pub oldest_at: Option<Timestamp>,
+    /// Whether the disk failed when it was last used.
+    pub has_failed: bool,
 }
 
 /// The webhooks on the disk. Everything here blocks.
 pub struct Disk {
     open: Box<Open>,
     state: Mutex<State>,
+    depth: watch::Sender<Depth>,
 }
 
 type Open = dyn Fn() -> Result<Database, DatabaseError> + Send + Sync;
@@ -70,11 +74,16 @@ impl Disk {
         let file = folder.join("spool.redb");
         let disk = Self::on(move || {
             let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false);
+            // Bodies are in it, for nobody else to read.
+            options.read(true).write(true).create(true).truncate(false).mode(0o600);
             FileBackend::new(options.open(&file)?)
         })?;
-        // The file is in the folder for good once the folder is on the disk as well.
+        // The file is in the folder for good, and the folder in its own, once these are on the
+        // disk as well.
         File::open(folder)?.sync_all()?;
+        if let Some(parent) = folder.canonicalize()?.parent() {
+            File::open(parent)?.sync_all()?;
+        }
         Ok(disk)
     }
 
@@ -89,13 +98,19 @@ impl Disk {
         };
         let database = open()?;
         let contents = contents(&database)?;
-        let state = State { database: Some(database), contents };
-        Ok(Self { open: Box::new(open), state: Mutex::new(state) })
+        let depth = watch::Sender::new(contents.depth);
+        let state = Mutex::new(State { database: Some(database), contents });
+        Ok(Self { open: Box::new(open), state, depth })
     }
 
     /// What waits.
     pub fn depth(&self) -> Depth {
-        self.state().contents.depth
+        *self.depth.borrow()
+    }
+
+    /// Follows what waits.
+    pub fn watch(&self) -> watch::Receiver<Depth> {
+        self.depth.subscribe()
     }
 
     /// Adds webhooks as long as no more than `max_bytes` wait, and returns how many it added.
@@ -169,17 +184,31 @@ impl Disk {
         question: impl FnOnce(&Database, &mut Contents) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
         let mut state = self.state();
-        let database = match state.database.take() {
+        let answer = state.use_database(&*self.open, question);
+        // Told while nobody else can change it: the last word has to be the true one.
+        let depth = Depth { has_failed: answer.is_err(), ..state.contents.depth };
+        self.depth.send_replace(depth);
+        answer
+    }
+}
+
+impl State {
+    fn use_database<T>(
+        &mut self,
+        open: &Open,
+        question: impl FnOnce(&Database, &mut Contents) -> Result<T, redb::Error>,
+    ) -> Result<T, redb::Error> {
+        let database = match self.database.take() {
             Some(database) => database,
             None => {
-                let database = (self.open)()?;
-                state.contents = contents(&database)?;
+                let database = open()?;
+                self.contents = contents(&database)?;
                 database
             }
         };
-        let mut contents = state.contents;
+        let mut contents = self.contents;
         let answer = question(&database, &mut contents)?;
-        *state = State { database: Some(database), contents };
+        *self = Self { database: Some(database), contents };
         Ok(answer)
     }
 }
