@@ -18,6 +18,7 @@ mod order;
 mod process;
 mod properties;
 mod read;
+mod readme;
 mod receive;
 mod refuse;
 mod replay;
