@@ -46,12 +46,13 @@ async fn store(app: &App, event: Event) -> Result<Receipt, Unwritten> {
         return app.writer.write(event).await;
     };
     let (webhook, receipt) = (event.webhook.clone(), Receipt::spooled(&event));
-    // Nobody has to wait for what is known to be away; unless there is no other hope, and then
-    // somebody has to find out that it is back.
+    // Nobody has to wait for what is known to be away; unless the spool cannot be read either, and
+    // then nobody else would find out that the database is back.
     if app.writer.is_away() {
         match spool.keep(webhook).await {
             Ok(()) => Ok(receipt),
-            Err(_) => app.writer.write(event).await,
+            Err(_) if spool.depth().has_failed => app.writer.write(event).await,
+            Err(cause) => Err(cause),
         }
     } else if let Ok(receipt) = app.writer.write(event).await {
         Ok(receipt)
