@@ -117,6 +117,46 @@ pub struct Room {
     pub is_manual_survey: Option<bool>,
 }
 
+impl Room {
+    /// Which fields it has, a bit each, in the order from `name` to `is_manual_survey`.
+    pub fn fields(&self) -> i32 {
+        let has = [
+            self.name.is_some(),
+            self.description.is_some(),
+            self.status.is_some(),
+            self.r#type.is_some(),
+            self.tags.is_some(),
+            self.channel.is_some(),
+            self.channel_account.is_some(),
+            self.channel_uniq_id.is_some(),
+            self.account_uniq_id.is_some(),
+            self.channel_integration_id.is_some(),
+            self.session.is_some(),
+            self.session_at.is_some(),
+            self.unread_count.is_some(),
+            self.created_at.is_some(),
+            self.updated_at.is_some(),
+            self.last_message_at.is_some(),
+            self.last_activity_at.is_some(),
+            self.avatar.is_some(),
+            self.resolved_at.is_some(),
+            self.resolved_by_id.is_some(),
+            self.resolved_by_type.is_some(),
+            self.external_id.is_some(),
+            self.division_id.is_some(),
+            self.agent_ids.is_some(),
+            self.note.is_some(),
+            self.extra.is_some(),
+            self.email_cc.is_some(),
+            self.is_dont_auto_resolve.is_some(),
+            self.is_blocked.is_some(),
+            self.is_unresponded.is_some(),
+            self.is_manual_survey.is_some(),
+        ];
+        has.iter().rev().fold(0, |bits, has| bits << 1 | i32::from(*has))
+    }
+}
+
 /// The face of a contact, agent or bot, as one message shows it.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the columns of table sender say it")]

@@ -1,0 +1,201 @@
+//! What the conversations are asked.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgExecutor;
+
+use crate::model::Timestamp;
+use crate::store::column;
+
+/// What tells a room.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of table room say it")]
+pub struct RoomKey {
+    pub organization_id: String,
+    pub room_id: String,
+    /// Its place in the list, which moves on while the room does.
+    pub activity_at: Timestamp,
+}
+
+/// Which rooms to list.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// `room.status`.
+    pub status: Option<String>,
+    /// `room.channel`.
+    pub channel: Option<String>,
+    /// One of `room.agent_ids`.
+    pub agent: Option<String>,
+    /// One of `room.tags`.
+    pub tag: Option<String>,
+    /// `room.account_uniq_id`.
+    pub account_uniq_id: Option<String>,
+}
+
+/// A room's place in the order of the list.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the columns of table room say it")]
+pub struct Place<'a> {
+    pub activity_at: Timestamp,
+    pub room_id: &'a str,
+    pub organization_id: &'a str,
+}
+
+/// Lists rooms after `from`, latest activity first; before it if `backward`, then the nearest
+/// of these first. `organizations` of `None` sees all.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    filter: &Filter,
+    from: Option<Place<'_>>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<RoomKey>> {
+    // The two branches are one list walked both ways; only one of them is run.
+    sqlx::query_as!(
+        RoomKey,
+        r#"
+            select organization_id as "organization_id!", room_id as "room_id!",
+                activity_at as "activity_at!"
+            from (
+                select organization_id, room_id, activity_at
+                from room
+                where not $11
+                    and ($1::text[] is null or organization_id = any($1))
+                    and ($2::text is null or status = $2)
+                    and ($3::text is null or channel = $3)
+                    and ($4::text is null or $4 = any(agent_ids))
+                    and ($5::text is null or $5 = any(tags))
+                    and ($6::text is null or account_uniq_id = $6)
+                    and (not $7 or (activity_at, room_id, organization_id)
+                        < ($8::timestamptz, $9, $10))
+                order by activity_at desc, room_id desc, organization_id desc
+                limit $12
+            ) as after
+            union all
+            select organization_id, room_id, activity_at
+            from (
+                select organization_id, room_id, activity_at
+                from room
+                where $11
+                    and ($1::text[] is null or organization_id = any($1))
+                    and ($2::text is null or status = $2)
+                    and ($3::text is null or channel = $3)
+                    and ($4::text is null or $4 = any(agent_ids))
+                    and ($5::text is null or $5 = any(tags))
+                    and ($6::text is null or account_uniq_id = $6)
+                    and (not $7 or (activity_at, room_id, organization_id)
+                        > ($8::timestamptz, $9, $10))
+                order by activity_at, room_id, organization_id
+                limit $12
+            ) as before
+        "#,
+        organizations,
+        filter.status.as_deref(),
+        filter.channel.as_deref(),
+        filter.agent.as_deref(),
+        filter.tag.as_deref(),
+        filter.account_uniq_id.as_deref(),
+        from.is_some(),
+        from.map(|place| place.activity_at) as _,
+        from.map(|place| place.room_id),
+        from.map(|place| place.organization_id),
+        backward,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The room with this id, if it may be seen.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    room_id: &str,
+) -> sqlx::Result<Option<RoomKey>> {
+    sqlx::query_as!(
+        RoomKey,
+        r#"
+            select organization_id, room_id, activity_at as "activity_at!"
+            from room
+            where room_id = $1 and ($2::text[] is null or organization_id = any($2))
+            -- One without an organisation is but a guess beside one that has it.
+            order by organization_id desc
+            limit 1
+        "#,
+        room_id,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A room as the API shows it, but for its last message.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table room say it")]
+pub struct RoomRow {
+    pub id: String,
+    pub organization_id: Option<String>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub status: Option<String>,
+    pub r#type: Option<String>,
+    pub tags: Option<Vec<String>>,
+    pub channel: Option<String>,
+    pub channel_account: Option<String>,
+    pub channel_uniq_id: Option<String>,
+    pub account_uniq_id: Option<String>,
+    pub channel_integration_id: Option<String>,
+    pub session: Option<String>,
+    pub session_at: Option<Timestamp>,
+    pub unread_count: Option<i64>,
+    pub created_at: Option<Timestamp>,
+    pub updated_at: Option<Timestamp>,
+    pub last_message_at: Option<Timestamp>,
+    pub last_activity_at: Option<Timestamp>,
+    pub avatar: Option<Value>,
+    pub resolved_at: Option<Timestamp>,
+    pub resolved_by_id: Option<String>,
+    pub resolved_by_type: Option<String>,
+    pub external_id: Option<String>,
+    pub division_id: Option<String>,
+    pub agent_ids: Option<Vec<String>>,
+    pub note: Option<Value>,
+    pub extra: Option<Value>,
+    pub email_cc: Option<Value>,
+    pub is_dont_auto_resolve: Option<bool>,
+    pub is_blocked: Option<bool>,
+    pub is_unresponded: Option<bool>,
+    pub is_manual_survey: Option<bool>,
+    #[serde(skip)]
+    pub activity_at: Timestamp,
+}
+
+/// The rooms of these keys, in their order.
+pub async fn show(db: impl PgExecutor<'_>, keys: &[RoomKey]) -> sqlx::Result<Vec<RoomRow>> {
+    sqlx::query_as!(
+        RoomRow,
+        r#"
+            select
+                room.room_id as id, nullif(room.organization_id, '') as organization_id,
+                name, description, status, type, tags, channel, channel_account,
+                channel_uniq_id, account_uniq_id, channel_integration_id, session, session_at,
+                unread_count, created_at, updated_at, last_message_at, last_activity_at, avatar,
+                -- A room that goes on after it was resolved keeps these, but they mean nothing.
+                case when status = 'resolved' then resolved_at end as resolved_at,
+                case when status = 'resolved' then resolved_by_id end as resolved_by_id,
+                case when status = 'resolved' then resolved_by_type end as resolved_by_type,
+                external_id, division_id, agent_ids, note, extra, email_cc, is_dont_auto_resolve,
+                is_blocked, is_unresponded, is_manual_survey, key.activity_at as "activity_at!"
+            from unnest($1::text[], $2::text[], $3::timestamptz[]) with ordinality
+                as key (room_id, organization_id, activity_at, place)
+            join room using (room_id, organization_id)
+            order by key.place
+        "#,
+        &column(keys, |key| key.room_id.as_str()) as _,
+        &column(keys, |key| key.organization_id.as_str()) as _,
+        &column(keys, |key| key.activity_at) as _,
+    )
+    .fetch_all(db)
+    .await
+}
