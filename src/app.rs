@@ -1,5 +1,6 @@
 //! Puts the parts together, and takes them apart in order.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,9 +27,12 @@ use crate::{http, telemetry};
 /// How long what comes from the spool waits for its commit: nobody else waits for it.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What every request may use.
+/// What every request may use, shared: each request gets a clone of it.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// What there is to share.
+pub struct Parts {
     /// Connections of the read API.
     pub db: PgPool,
     /// The way into the database.
@@ -36,13 +40,21 @@ pub struct App {
     /// Where webhooks wait while the database is away.
     pub spool: Option<Spool>,
     /// The endpoints and their tokens.
-    pub doors: Arc<Doors>,
+    pub doors: Doors,
     /// What a body may cost.
     pub limits: Limits,
     /// Keys of the read API.
-    pub keys: Arc<Keys>,
+    pub keys: Keys,
     /// How long the read API may take to answer.
     pub read_timeout: Duration,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl FromRef<App> for PgPool {
@@ -68,20 +80,20 @@ impl App {
             let timeout = config.writer.answer_timeout.saturating_sub(spool::PATIENCE);
             writer = writer.waiting(timeout);
         }
-        Self {
+        Self(Arc::new(Parts {
             db: read,
             writer,
             spool,
-            doors: Arc::new(Doors::new(&config.endpoint)),
+            doors: Doors::new(&config.endpoint),
             limits: Limits {
                 max_body_bytes: config.http.max_body_bytes,
                 body_timeout: config.http.body_timeout,
-                reading: Arc::new(Semaphore::new(config.http.max_reading_bytes)),
+                reading: Semaphore::new(config.http.max_reading_bytes),
             },
-            keys: Arc::new(Keys::new(&config.key)),
+            keys: Keys::new(&config.key),
             // Once each: no answer needs several slow statements.
             read_timeout: config.database.acquire_timeout + config.database.statement_timeout,
-        }
+        }))
     }
 }
 

@@ -62,14 +62,14 @@ impl FromRequest<App> for Authentic {
 }
 
 /// What a body may cost.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Limits {
     /// The most bytes, as sent and after inflating.
     pub max_body_bytes: usize,
     /// The longest time from the first to the last byte.
     pub body_timeout: Duration,
     /// The bytes that all bodies being read may hold together.
-    pub reading: Arc<Semaphore>,
+    pub reading: Semaphore,
 }
 
 /// The endpoints and their tokens.
