@@ -1,7 +1,8 @@
-//! `qontak-receiver serve | migrate | check | replay | healthcheck`.
+//! `qontak-receiver serve | migrate | check | replay | simulate | healthcheck`.
 
 mod check;
 mod replay;
+mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,11 @@ enum Command {
     Check,
     /// Read events of the journal again, by the rules of this version. Harmless to repeat.
     Replay(replay::Arguments),
+    /// Play Qontak: send real-looking webhooks to a URL, measure, and look whether they are found.
+    ///
+    /// Needs no settings. Exit code 0 means that every event was answered as it should be, and,
+    /// with --verify, that all of it was found.
+    Simulate(simulate::Arguments),
     /// Ask the service on this machine whether it is alive; for a container's health check.
     Healthcheck,
 }
@@ -47,25 +53,30 @@ enum Command {
 /// Does what the command line asks for.
 pub async fn run() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    let config = Config::load(arguments.config.as_deref())?;
+    let config = || Config::load(arguments.config.as_deref());
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => {
+            let config = config()?;
             telemetry::start(&config.log)?;
             app::serve(config, stop_signal()?).await?;
         }
         Command::Migrate => {
+            let config = config()?;
             telemetry::start(&config.log)?;
             let pool = store::connect(&config.database, 1)?;
             store::migrate(&pool).await.context("migrate")?;
             app::make_partitions(&pool, &config.retention).await.context("partitions")?;
             info!("the schema is up to date");
         }
-        Command::Check => return check::run(&config).await,
+        Command::Check => return check::run(&config()?).await,
         Command::Replay(arguments) => {
+            let config = config()?;
             telemetry::start(&config.log)?;
             replay::run(config, arguments).await?;
         }
-        Command::Healthcheck => healthcheck(&config).await?,
+        // It may run where there is no service, so it asks for none of its settings.
+        Command::Simulate(arguments) => return simulate::run(arguments).await,
+        Command::Healthcheck => healthcheck(&config()?).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

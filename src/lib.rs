@@ -16,6 +16,7 @@
 //!       └─ store
 //! ```
 //!
+//! [`simulate`] stands on the other side: it plays Qontak, and looks whether all of that is true.
 //! [`replay`] sends what the journal holds the same way again. [`event`] and [`model`] are the
 //! words that both ways share. [`app`] puts the parts together and takes them apart in order;
 //! [`cli`] and [`config`] say how.
@@ -29,5 +30,6 @@ pub mod model;
 pub mod read;
 pub mod receive;
 pub mod replay;
+pub mod simulate;
 pub mod store;
 pub mod telemetry;

@@ -56,7 +56,8 @@ struct Events {
     all: bool,
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+/// Reads a day or a time.
+pub fn time(text: &str) -> Result<Timestamp, String> {
     let day = text.parse().map(|day: NaiveDate| Timestamp(day.and_time(NaiveTime::MIN).and_utc()));
     let time = || text.parse().map(Timestamp);
     day.or_else(|_| time()).map_err(|_| "expected 2025-06-12 or 2025-06-12T02:15:03Z".to_owned())

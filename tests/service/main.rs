@@ -23,6 +23,7 @@ mod receive;
 mod refuse;
 mod replay;
 mod schema;
+mod simulate;
 mod spool;
 mod strange;
 mod writer;

@@ -1,0 +1,196 @@
+//! What does Qontak send of a message?
+
+use std::sync::LazyLock;
+
+use super::Webhook;
+use super::body::Body;
+use super::expected::{Claim, MessageClaim, Status, Statuses};
+use super::room::{Room, Shape};
+use super::template::Template;
+use super::world::{Subject, World};
+
+static MESSAGE: LazyLock<Template> =
+    LazyLock::new(|| Template::parse(include_str!("body/message.json")));
+static FILE: LazyLock<Template> =
+    LazyLock::new(|| Template::parse(include_str!("body/message-file.json")));
+static LEGACY: LazyLock<Template> =
+    LazyLock::new(|| Template::parse(include_str!("body/legacy-message.json")));
+static STRANGE: LazyLock<Template> =
+    LazyLock::new(|| Template::parse(include_str!("body/strange-message.json")));
+
+const AVATAR: &str = r#"{"url":"https://cdn.example.com/assets/qi-user.png","large":{"url":"https://cdn.example.com/assets/qi-user.png"},"filename":null,"size":0,"small":{"url":"https://cdn.example.com/assets/qi-user.png"},"medium":{"url":"https://cdn.example.com/assets/qi-user.png"}}"#;
+const OF_CUSTOMERS: [&str; 6] = [
+    "Halo Kak, kemeja batik ukuran L masih ada?",
+    "Kalau dikirim hari ini, sampai Bandung kapan ya? Mau dipakai hari Sabtu untuk acara keluarga.",
+    "Baik Kak, saya ambil dua yang warna cokelat. Bisa bayar di tempat? 🙏",
+    "ok",
+    "Paketnya sudah sampai, tapi satu kancingnya lepas. Bisa ditukar tidak? Ini fotonya.",
+    "Terima kasih banyak ya Kak, pelayanannya cepat sekali 😊",
+];
+const OF_AGENTS: [&str; 5] = [
+    "Selamat siang Kak, masih ada. Mau warna cokelat atau biru? Kami kirim fotonya ya.",
+    "Kalau pesan sebelum jam 15.00, paket dikirim hari ini dan sampai dalam dua hari kerja.",
+    "Siap Kak, totalnya Rp370.000 sudah termasuk ongkir. Mohon konfirmasi alamatnya ya.",
+    "Mohon maaf atas ketidaknyamanannya Kak. Silakan kirim kembali, ongkirnya kami ganti.",
+    "Sama-sama Kak, ditunggu pesanan berikutnya!",
+];
+const OF_BOTS: [&str; 2] = [
+    "Halo Kak! Terima kasih sudah menghubungi Toko Maju. Admin kami akan segera membalas ya 🙏",
+    "Toko Maju buka setiap hari 09.00 sampai 21.00 WIB. Ketik 1 untuk pesanan, 2 untuk katalog.",
+];
+const OF_BROADCASTS: [&str; 1] = ["Halo Kak, diskon 25% untuk semua batik di Toko Maju sampai 30 \
+     Juni. Balas STOP untuk berhenti."];
+
+/// Who wrote a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    Customer,
+    Agent,
+    Bot,
+}
+
+/// A message as it is now. Times are milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    pub number: u32,
+    pub author: Author,
+    pub created_at: i64,
+    pub status: Status,
+    /// The broadcast that sent it.
+    pub broadcast: Option<u32>,
+}
+
+impl Message {
+    /// A message written now.
+    pub const fn write(world: &mut World, author: Author) -> Self {
+        let created_at = match author {
+            // WhatsApp tells whole seconds.
+            Author::Customer => world.now - world.now % 1000,
+            Author::Agent | Author::Bot => world.now,
+        };
+        let number = world.new_message();
+        Self { number, author, created_at, status: Status::Created, broadcast: None }
+    }
+
+    /// What an event with it says of it.
+    pub const fn claim(&self, room: &Room) -> MessageClaim {
+        MessageClaim {
+            number: self.number,
+            room: room.number,
+            created_at: self.created_at,
+            statuses: Statuses::of(self.status),
+        }
+    }
+
+    /// An event of the message: it is new, or its status is.
+    pub fn event(&self, world: &World, room: &Room) -> Webhook {
+        let mut body = Body::new(world);
+        let template = match room.shape {
+            Shape::Current => &MESSAGE,
+            Shape::Legacy => &LEGACY,
+            Shape::Strange => &STRANGE,
+        };
+        template.write(&mut body, |gap, body| self.fill(gap, room, body));
+        let (message, room) = (Some(self.claim(room)), Some(room.claim(world)));
+        Webhook::new(body, Claim { message, room, log: None })
+    }
+
+    /// Fills a gap that is about the message, or else its room.
+    pub fn fill(&self, gap: &'static str, room: &Room, body: &mut Body<'_>) {
+        match gap {
+            "message_id" => body.id(Subject::Message, self.number),
+            "type" => body.put(if self.has_file(body.world) { "image" } else { "text" }),
+            "is_campaign" => body.flag(self.broadcast.is_some()),
+            "sender_id" => {
+                let (subject, number) = self.sender(room);
+                body.id(subject, number);
+            }
+            "sender_type" => body.put(match self.author {
+                Author::Customer => "Models::Contact",
+                Author::Agent => "Models::User",
+                Author::Bot => "Models::SystemAccount",
+            }),
+            "participant_type" => body.put(match self.author {
+                Author::Customer => "customer",
+                Author::Agent => "agent",
+                Author::Bot => "bot",
+            }),
+            // One membership for each who takes part.
+            "participant_id" => {
+                body.id(Subject::Participant, room.number * 3 + self.author as u32);
+            }
+            "sender_name" => match self.author {
+                Author::Customer => body.name(Subject::Room, room.number),
+                Author::Agent => body.name(Subject::Agent, room.agent),
+                Author::Bot => body.put("Bot Toko Maju"),
+            },
+            "username" if self.author == Author::Agent => {
+                body.format(format_args!("\"agen{:02}\"", room.agent));
+            }
+            "username" => body.put("null"),
+            "avatar" => body.put(if self.author == Author::Bot { "null" } else { AVATAR }),
+            "text" => body.put(self.text(body.world)),
+            // WhatsApp's word for a voice message that was listened to.
+            "status" if self.status == Status::Read && room.shape == Shape::Strange => {
+                body.put("played");
+            }
+            "status" => body.put(self.status.as_str()),
+            // Until the channel has accepted it.
+            "external_id" if self.status == Status::Created && self.author != Author::Customer => {
+                body.put("null");
+            }
+            "external_id" => {
+                body.put("\"");
+                body.wamid(self.number);
+                body.put("\"");
+            }
+            "created_at" => body.time(self.created_at),
+            "last_campaign" => match self.broadcast {
+                None => body.put("{}"),
+                Some(broadcast) => {
+                    body.put(r#"{"id":"#);
+                    body.quoted_id(Subject::Broadcast, broadcast);
+                    body.put(r#","name":"Promo Gajian Juni"}"#);
+                }
+            },
+            "data_event" => body.put(self.data_event()),
+            "file" if self.has_file(body.world) => {
+                FILE.write(body, |_, body| body.id(Subject::File, self.number));
+            }
+            "file" => {}
+            _ => room.fill(gap, body),
+        }
+    }
+
+    const fn data_event(&self) -> &'static str {
+        match (self.status, self.author) {
+            (Status::Created, Author::Customer) => "receive_message_from_customer",
+            (Status::Created, _) => "receive_message_from_agent",
+            _ => "status_message",
+        }
+    }
+
+    const fn sender(&self, room: &Room) -> (Subject, u32) {
+        match self.author {
+            Author::Customer => (Subject::Contact, room.number),
+            Author::Agent => (Subject::Agent, room.agent),
+            Author::Bot => (Subject::Bot, 0),
+        }
+    }
+
+    fn has_file(&self, world: &World) -> bool {
+        let is_picture = || world.ids.trait_of(Subject::File, self.number, 8) == 0;
+        self.broadcast.is_some() || self.author == Author::Customer && is_picture()
+    }
+
+    fn text(&self, world: &World) -> &'static str {
+        let texts: &[&str] = match self.author {
+            _ if self.broadcast.is_some() => &OF_BROADCASTS,
+            Author::Customer => &OF_CUSTOMERS,
+            Author::Agent => &OF_AGENTS,
+            Author::Bot => &OF_BOTS,
+        };
+        let one = world.ids.trait_of(Subject::Message, self.number, texts.len() as u32);
+        texts[one as usize]
+    }
+}

@@ -1,0 +1,220 @@
+//! `qontak-receiver simulate`: real-looking traffic, and an oracle that finds what is lost.
+
+use std::collections::BTreeMap;
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::routing::post;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::binary::{Process, run};
+use super::harness::{KEY_OF_ALL, TOKEN, settings};
+
+/// Runs it without any setting of the service.
+async fn simulate(arguments: &[&str]) -> Output {
+    run(&BTreeMap::new(), &[&["simulate"], arguments].concat()).await
+}
+
+/// Sends to a service, and verifies what it shows.
+async fn simulate_and_verify(service: &Process, arguments: &[&str]) -> Output {
+    let url = format!("{}/webhooks/qontak/{TOKEN}", service.url);
+    let fixed = [url.as_str(), "--seed", "7", "--verify", &service.url, "--key", KEY_OF_ALL];
+    simulate(&[&fixed, arguments].concat()).await
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// A webhook of somebody else's, which keeps what it is sent and is slow the first time.
+struct Elsewhere {
+    url: String,
+    bodies: Arc<Mutex<Vec<Bytes>>>,
+    _serving: JoinSet<()>,
+}
+
+impl Elsewhere {
+    async fn start(first_takes: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/in", listener.local_addr().unwrap());
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let kept = bodies.clone();
+        let take = move |body: Bytes| async move {
+            let is_first = {
+                let mut kept = kept.lock().unwrap();
+                kept.push(body);
+                kept.len() == 1
+            };
+            if is_first {
+                tokio::time::sleep(first_takes).await;
+            }
+            Json(json!({}))
+        };
+        let router = Router::new().route("/in", post(take));
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, bodies, _serving: serving }
+    }
+
+    fn bodies(&self) -> Vec<Bytes> {
+        self.bodies.lock().unwrap().clone()
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_any_scenario_sends_is_found_in_its_final_state(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let cases = [
+        ("chat", "verified 219 messages, 40 rooms, 0 broadcast logs: 0 wrong"),
+        ("broadcast", "verified 137 messages, 137 rooms, 171 broadcast logs: 0 wrong"),
+        ("storm", "verified 170 messages, 66 rooms, 54 broadcast logs: 0 wrong"),
+    ];
+    for (scenario, verdict) in cases {
+        let arguments = ["--scenario", scenario, "--count", "600", "--recipients", "40"];
+        let output = simulate_and_verify(&service, &arguments).await;
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("sent     600 in "), "{said}");
+        assert!(said.ends_with(&format!("{verdict}\n")), "{said}");
+        let outcomes: &[&str] = match scenario {
+            "storm" => &["applied", "duplicate", "handshake", "recorded", "quarantined", "400  "],
+            _ => &["600 applied"],
+        };
+        for outcome in outcomes {
+            assert!(said.contains(outcome), "{outcome} in {said}");
+        }
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_service_that_loses_something_is_found_out(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let arguments = ["--scenario", "storm", "--count", "400", "--recipients", "40"];
+    let output = simulate_and_verify(&service, &arguments).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let cases = [
+        (
+            "delete from message where message_id =
+                (select min(message_id) from message where status = 'read') returning message_id",
+            "message {}: expected read, found nothing",
+        ),
+        (
+            "update message set read_seen_at = null where message_id =
+                (select min(message_id) from message where status = 'read'
+                    and delivered_seen_at is not null) returning message_id",
+            "message {}: expected read, found delivered",
+        ),
+        (
+            "update room set status = 'assigned' where room_id =
+                (select min(room_id) from room where status = 'resolved') returning room_id",
+            "room {}: expected resolved, found assigned",
+        ),
+        (
+            "update broadcast_log set error_code = 131049 where log_id =
+                (select min(log_id) from broadcast_log where error_code = 131026)
+                returning log_id",
+            "log {}: expected error 131026, found error 131049",
+        ),
+        (
+            "update message set room_id = (select max(room_id) from room) where message_id =
+                (select min(message_id) from message where status = 'sent') returning message_id",
+            "message {}: expected nothing, found sent",
+        ),
+    ];
+    for (harm, mistake) in cases {
+        let id: String = sqlx::query_scalar(harm).fetch_one(&db).await.unwrap();
+        // All of it is duplicates now, which mend nothing.
+        let output = simulate_and_verify(&service, &arguments).await;
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&mistake.replace("{}", &id)), "{mistake}, {id}: {said}");
+        assert!(!said.contains(": 0 wrong"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_seed_always_sends_the_same_bytes_and_another_one_others() {
+    for scenario in ["chat", "broadcast", "storm"] {
+        let send = async |seed| {
+            let elsewhere = Elsewhere::start(Duration::ZERO).await;
+            let output = simulate(&[
+                &elsewhere.url,
+                "--scenario",
+                scenario,
+                "--seed",
+                seed,
+                "--count",
+                "500",
+                // More would race for the order in which it arrives.
+                "--connections",
+                "1",
+            ])
+            .await;
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(0), "{said}");
+            assert!(said.contains("500 accepted"), "{said}");
+            elsewhere.bodies()
+        };
+        let (one, again, another) = (send("1").await, send("1").await, send("2").await);
+        assert!(one == again, "{scenario}");
+        assert!(one.iter().all(|body| !another.contains(body) || !is_whole(body)), "{scenario}");
+        if scenario == "storm" {
+            continue;
+        }
+        // Each is another one, and looks like what Qontak sends.
+        let mut different = one.clone();
+        different.sort();
+        different.dedup();
+        assert_eq!(different.len(), 500, "{scenario}");
+        assert!(one.iter().all(|body| is_whole(body)), "{scenario}");
+        assert!(one.iter().all(|body| (1600..4096).contains(&body.len())), "{scenario}");
+    }
+}
+
+fn is_whole(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok()
+}
+
+#[tokio::test]
+async fn latency_counts_from_when_an_event_was_due() {
+    let elsewhere = Elsewhere::start(Duration::from_secs(1)).await;
+    let arguments = ["--rate", "100", "--count", "100", "--connections", "1"];
+    let output = simulate(&[&[elsewhere.url.as_str()], &arguments[..]].concat()).await;
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    // One answer took a second, and the 99 others waited for it, half a second on the average.
+    let (_, p50) = said.split_once("p50 ").unwrap();
+    let p50: f64 = p50.split_once(" ms").unwrap().0.parse().unwrap();
+    assert!((300.0..900.0).contains(&p50), "{said}");
+}
+
+#[tokio::test]
+async fn a_url_that_nobody_answers_is_said_in_one_line() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let output = simulate(&[&format!("http://{closed}/in"), "--count", "5"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains(&format!("cannot connect to {closed}")), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(output.stdout.is_empty());
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_is_refused_is_counted_and_fails(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let url = format!("{}/webhooks/qontak/a-token-that-nobody-knows", service.url);
+    let output = simulate(&[&url, "--count", "5"]).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("404      5 refused"), "{}", said(&output));
+    // Nothing was acknowledged, so nothing has to be there.
+    let verify = ["--count", "5", "--verify", &service.url, "--key", KEY_OF_ALL];
+    let output = simulate(&[&[url.as_str()], &verify[..]].concat()).await;
+    let verdict = "verified 0 messages, 0 rooms, 0 broadcast logs: 0 wrong";
+    assert!(said(&output).contains(verdict), "{}", said(&output));
+}
