@@ -11,7 +11,7 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
     && cargo build --release --locked
 
-COPY sqlx.toml ./
+COPY build.rs sqlx.toml ./
 COPY .sqlx .sqlx
 COPY config config
 COPY migrations migrations
