@@ -53,6 +53,26 @@ pub fn read_again(webhook: Webhook) -> Option<Event> {
     }
 }
 
+/// What the journal holds of a selection, chunk by chunk.
+struct Chunks<'a> {
+    db: &'a PgPool,
+    selection: &'a Selection,
+    after: Option<EventId>,
+}
+
+impl<'a> Chunks<'a> {
+    const fn of(db: &'a PgPool, selection: &'a Selection) -> Self {
+        Self { db, selection, after: None }
+    }
+
+    /// The next ones in the order of the journal; `None` after the last.
+    async fn next(&mut self) -> sqlx::Result<Option<Vec<Webhook>>> {
+        let webhooks = store::event::select(self.db, self.selection, self.after, CHUNK).await?;
+        self.after = webhooks.last().map(|webhook| webhook.id);
+        Ok(self.after.map(|_| webhooks))
+    }
+}
+
 /// Writes the selected events again, in the order of the journal, and tells of each.
 ///
 /// Fails if the database stays away; what was told is written then, and it can be run again.
@@ -62,13 +82,8 @@ pub async fn replay(
     selection: &Selection,
     mut tell: impl FnMut(Replayed),
 ) -> anyhow::Result<()> {
-    let mut after = None;
-    loop {
-        let webhooks = store::event::select(db, selection, after, CHUNK).await?;
-        let Some(last) = webhooks.last() else {
-            return Ok(());
-        };
-        after = Some(last.id);
+    let mut chunks = Chunks::of(db, selection);
+    while let Some(webhooks) = chunks.next().await? {
         let mut writing = JoinSet::new();
         for webhook in webhooks {
             writing.spawn(write(writer.clone(), webhook));
@@ -79,6 +94,7 @@ pub async fn replay(
             }
         }
     }
+    Ok(())
 }
 
 async fn write(writer: Writer, webhook: Webhook) -> anyhow::Result<Option<Replayed>> {
@@ -108,13 +124,8 @@ pub async fn rehearse(
     mut tell: impl FnMut(Replayed),
     mut tell_difference: impl FnMut(Difference),
 ) -> anyhow::Result<()> {
-    let mut after = None;
-    loop {
-        let webhooks = store::event::select(db, selection, after, CHUNK).await?;
-        let Some(last) = webhooks.last() else {
-            return Ok(());
-        };
-        after = Some(last.id);
+    let mut chunks = Chunks::of(db, selection);
+    while let Some(webhooks) = chunks.next().await? {
         let events: Vec<Event> = webhooks.into_iter().filter_map(read_again).collect();
         let mut parts = VecDeque::from([events]);
         while let Some(mut events) = parts.pop_front() {
@@ -142,4 +153,5 @@ pub async fn rehearse(
             }
         }
     }
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod binary;
 mod bodies;
 mod crash;
 mod crowd;
+mod disk;
 mod fixtures;
 mod fold;
 mod harness;

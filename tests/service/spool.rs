@@ -1,8 +1,6 @@
 //! The spool: what is kept while the database is away, and what becomes of it.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -11,9 +9,8 @@ use bytes::Bytes;
 use qontak_receiver::event::{Event, Webhook};
 use qontak_receiver::model::Timestamp;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
-use qontak_receiver::receive::spool::disk::{Depth, Disk};
+use qontak_receiver::receive::spool::disk::Disk;
 use qontak_receiver::store::{self, Written};
-use redb::{DatabaseError, StorageBackend};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
@@ -24,7 +21,7 @@ use super::fixtures::{ALL, body};
 use super::harness::{Answer, Service, settings};
 
 /// Answers soon after the database went away, for tests that wait for it.
-const IMPATIENT: [(&str, &str); 2] =
+pub const IMPATIENT: [(&str, &str); 2] =
     [("RECEIVER__DATABASE__ACQUIRE_TIMEOUT", "300ms"), ("RECEIVER__WRITER__ANSWER_TIMEOUT", "1s")];
 
 /// One database of a server refuses everybody until this is over.
@@ -56,15 +53,15 @@ impl Outage {
     }
 }
 
-fn webhook_at(time: &str, body: impl Into<Bytes>) -> Webhook {
+pub fn webhook_at(time: &str, body: impl Into<Bytes>) -> Webhook {
     received(body, Timestamp::parse(time).unwrap())
 }
 
-fn outcome(answer: &Answer) -> Value {
+pub fn outcome(answer: &Answer) -> Value {
     answer.json()["data"]["outcome"].take()
 }
 
-async fn wait_until(is_so: impl AsyncFn() -> bool) {
+pub async fn wait_until(is_so: impl AsyncFn() -> bool) {
     let wait = async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -73,7 +70,7 @@ async fn wait_until(is_so: impl AsyncFn() -> bool) {
     tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap();
 }
 
-async fn wait_for_events(service: &Service, events: i64) {
+pub async fn wait_for_events(service: &Service, events: i64) {
     wait_until(async || service.count("event").await >= events).await;
 }
 
@@ -206,157 +203,6 @@ async fn a_delivery_that_is_written_several_times_counts_once(db: PgPool) {
         let row = service.data(&format!("/v1/events/{}", deliveries[0].id.0)).await;
         assert_eq!((&row["deliveries"], counted(&service).await), (&json!(counts), counts));
     }
-    assert_eq!(service.count("event").await, 1);
-}
-
-#[test]
-fn what_is_on_the_disk_stays_in_the_order_of_arrival_and_is_whole() {
-    let folder = tempfile::tempdir().unwrap();
-    let open = || Disk::in_folder(folder.path()).unwrap();
-    let mut webhooks = vec![webhook_at("2025-06-12T02:15:03.123456Z", "first")];
-    webhooks[0].organization_id = Some("organization".into());
-    webhooks[0].request_id = "request".to_owned();
-    webhooks.push(webhook_at("2025-06-12T02:15:02Z", &b"\xff\0second"[..]));
-    for webhook in &webhooks {
-        assert_eq!(open().append(std::slice::from_ref(webhook), 1 << 20).unwrap(), 1);
-    }
-    let disk = open();
-    let found = disk.first(10, 1 << 20).unwrap();
-    let shown = |webhook| format!("{webhook:?}");
-    assert_eq!(
-        found.iter().map(|(_, webhook)| shown(webhook)).collect::<Vec<_>>(),
-        webhooks.iter().map(shown).collect::<Vec<_>>(),
-    );
-    assert_eq!(disk.depth().oldest_at, Some(webhooks[0].received_at));
-    disk.remove(&[found[0].0]).unwrap();
-    assert_eq!(disk.depth().oldest_at, Some(webhooks[1].received_at));
-    disk.remove(&[found[1].0]).unwrap();
-    assert_eq!(disk.depth(), Depth::default());
-    drop(disk);
-    assert_eq!(open().depth(), Depth::default());
-}
-
-#[test]
-fn a_folder_belongs_to_one_process() {
-    let folder = tempfile::tempdir().unwrap();
-    let _disk = Disk::in_folder(folder.path()).unwrap();
-    assert!(matches!(Disk::in_folder(folder.path()).err(), Some(redb::Error::DatabaseAlreadyOpen)));
-}
-
-/// A disk that forgets at a power cut what it was not asked to write for good, and that may fail.
-#[derive(Clone, Debug, Default)]
-struct Platter(Arc<Mutex<Sectors>>);
-
-#[derive(Debug, Default)]
-struct Sectors {
-    written: Vec<u8>,
-    safe: Vec<u8>,
-    is_broken: bool,
-}
-
-impl Platter {
-    fn disk(&self) -> Disk {
-        let platter = self.clone();
-        Disk::on(move || Ok::<_, DatabaseError>(platter.clone())).unwrap()
-    }
-
-    /// What is left of it after a power cut.
-    fn after_power_cut(&self) -> Self {
-        let safe = self.0.lock().unwrap().safe.clone();
-        Self(Arc::new(Mutex::new(Sectors { written: safe.clone(), safe, is_broken: false })))
-    }
-
-    fn break_down(&self, is_broken: bool) {
-        self.0.lock().unwrap().is_broken = is_broken;
-    }
-}
-
-impl StorageBackend for Platter {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().written.len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).unwrap();
-        out.copy_from_slice(&self.0.lock().unwrap().written[offset..][..out.len()]);
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.lock().unwrap().written.resize(usize::try_from(len).unwrap(), 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        let mut sectors = self.0.lock().unwrap();
-        sectors.safe = sectors.written.clone();
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let mut sectors = self.0.lock().unwrap();
-        if sectors.is_broken {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let offset = usize::try_from(offset).unwrap();
-        sectors.written[offset..][..data.len()].copy_from_slice(data);
-        Ok(())
-    }
-}
-
-#[sqlx::test]
-async fn a_spooled_webhook_survives_a_power_cut(db: PgPool) {
-    let platter = Platter::default();
-    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
-    for spooled in 1..=3 {
-        let body = json!({"data_event": "status_message", "id": format!("m{spooled}")});
-        assert_eq!(outcome(&service.post(body.to_string()).await), "spooled");
-        let disk = platter.after_power_cut().disk();
-        assert_eq!(disk.depth().events, spooled);
-        let last = disk.first(10, 1 << 20).unwrap().pop().unwrap().1;
-        assert_eq!(last.body, body.to_string());
-    }
-    outage.end().await;
-}
-
-#[sqlx::test]
-async fn a_disk_that_fails_is_503_until_it_works_again_and_loses_nothing(db: PgPool) {
-    let platter = Platter::default();
-    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
-    let post = async |id: &str| {
-        service.post(json!({"data_event": "status_message", "id": id}).to_string()).await
-    };
-    assert_eq!(outcome(&post("before").await), "spooled");
-    platter.break_down(true);
-    for _ in 0..3 {
-        let answer = post("meanwhile").await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.headers[RETRY_AFTER], "2");
-    }
-    platter.break_down(false);
-    assert_eq!(outcome(&post("after").await), "spooled");
-    outage.end().await;
-    wait_for_events(&service, 2).await;
-    for id in ["before", "after"] {
-        service.data(&format!("/v1/messages/{id}")).await;
-    }
-}
-
-#[sqlx::test]
-async fn a_database_that_is_back_is_found_although_the_spool_cannot_be_used(db: PgPool) {
-    let platter = Platter::default();
-    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
-    platter.break_down(true);
-    let post = async || service.post(body("01")).await.status;
-    for _ in 0..3 {
-        assert_eq!(post().await, StatusCode::SERVICE_UNAVAILABLE);
-    }
-    assert!(!service.spool.as_ref().unwrap().has_room(), "nothing sent now would be kept");
-    outage.end().await;
-    wait_until(async || post().await == StatusCode::OK).await;
     assert_eq!(service.count("event").await, 1);
 }
 
