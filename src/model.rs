@@ -153,8 +153,13 @@ impl Room {
             self.is_unresponded.is_some(),
             self.is_manual_survey.is_some(),
         ];
-        has.iter().rev().fold(0, |bits, has| bits << 1 | i32::from(*has))
+        bits(&has)
     }
+}
+
+/// The first one is the lowest bit.
+fn bits(has: &[bool]) -> i32 {
+    has.iter().rev().fold(0, |bits, has| bits << 1 | i32::from(*has))
 }
 
 /// The face of a contact, agent or bot, as one message shows it.
@@ -168,6 +173,15 @@ pub struct Sender {
     pub name: Option<String>,
     pub username: Option<String>,
     pub avatar: Option<Box<RawValue>>,
+}
+
+impl Sender {
+    /// Which fields it has, a bit each.
+    pub fn fields(&self) -> i32 {
+        let Self { r#type, name, username, avatar, .. } = self;
+        let has = [r#type.is_some(), name.is_some(), username.is_some(), avatar.is_some()];
+        bits(&has)
+    }
 }
 
 /// Something that happened in the life of a room.

@@ -14,6 +14,7 @@ pub mod room;
 pub mod room_event;
 pub mod sender;
 
+use std::cmp::Reverse;
 use std::io;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use uuid::Uuid;
 pub use self::event::{Before, Stored, Written};
 use crate::config;
 use crate::event::Event;
+use crate::model::FoldKey;
 
 /// The schema this program needs.
 fn migrator() -> Migrator {
@@ -318,6 +320,33 @@ fn rounds<'a, T: 'a, K: Ord>(
     rounds
 }
 
+/// Leaves out rows that another one with the same key outdoes: one that is newer and has every
+/// field that they have. A busy room or bot would else need a round for each of its messages.
+fn not_outdone<'a, T, K: Ord>(
+    rows: impl Iterator<Item = &'a T>,
+    key: impl Fn(&'a T) -> K,
+    says: impl Fn(&T) -> (FoldKey, i32),
+) -> Vec<&'a T> {
+    let mut rows: Vec<&T> = rows.collect();
+    // The newest of each key first: nothing that comes later outdoes it.
+    rows.sort_by_key(|row| (key(row), Reverse(says(row).0)));
+    let mut kept: Vec<&T> = Vec::with_capacity(rows.len());
+    for group in rows.chunk_by(|a, b| key(a) == key(b)) {
+        let first = kept.len();
+        for row in group {
+            let (fold_key, fields) = says(row);
+            let outdoes = |newer: &&T| {
+                let (newer_key, newer_fields) = says(newer);
+                fields == 0 || newer_key > fold_key && fields & !newer_fields == 0
+            };
+            if !kept[first..].iter().any(outdoes) {
+                kept.push(row);
+            }
+        }
+    }
+    kept
+}
+
 /// One column of many rows, to be bound as an array.
 fn column<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> V) -> Vec<V> {
     rows.iter().map(value).collect()
@@ -338,5 +367,25 @@ mod tests {
         let rounds = rounds(rows.iter(), |row| row.0);
         let expected = [vec![&("a", 2), &("b", 1)], vec![&("b", 3)], vec![&("b", 4)]];
         assert_eq!(rounds, expected);
+    }
+
+    #[test]
+    fn a_row_is_outdone_by_a_newer_one_with_all_of_its_fields() {
+        let rows = [
+            ("a", 1, 0b01),
+            ("a", 3, 0b01),
+            ("a", 2, 0b11),
+            ("b", 1, 0b11),
+            ("a", 3, 0b01),
+            ("a", 1, 0b10),
+            ("c", 0, 0),
+            ("c", 0, 0),
+        ];
+        let says = |row: &(&str, u128, i32)| (FoldKey(Uuid::from_u128(row.1)), row.2);
+        let kept = not_outdone(rows.iter(), |row| row.0, says);
+        // Equal keys outdo nobody: the database decides.
+        let expected =
+            [&("a", 3, 0b01), &("a", 3, 0b01), &("a", 2, 0b11), &("b", 1, 0b11), &("c", 0, 0)];
+        assert_eq!(kept, expected);
     }
 }

@@ -2,13 +2,13 @@
 
 mod read;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
 
 pub use self::read::{Filter, Place, RoomKey, RoomRow, find, list, show};
-use super::{column, json, rounds};
-use crate::model::{List, Room};
+use super::{column, json, not_outdone, rounds};
+use crate::model::{List, Room, Timestamp};
 
 /// Merges what events say of rooms.
 ///
@@ -18,19 +18,31 @@ pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Room>,
 ) -> sqlx::Result<()> {
-    for mut rows in rounds(rows, |row| (&row.organization_id, &row.room_id)) {
+    let key = |row: &'a Room| (row.organization_id.as_str(), row.room_id.as_str());
+    let rows: Vec<&Room> = rows.collect();
+    // Also of those that are outdone.
+    let mut first_at = FirstAt::with_capacity(rows.len());
+    for row in &rows {
+        let at = first_at.entry(key(row)).or_insert(row.received_at);
+        *at = row.received_at.min(*at);
+    }
+    let rows = not_outdone(rows.into_iter(), key, |row| (row.key, row.fields()));
+    for mut rows in rounds(rows.into_iter(), key) {
         // Most snapshots are the newest of their room and have the fields that the last one had.
         // These need no look at the keys of single fields.
-        let merged = merge(db, &rows, false).await?;
+        let merged = merge(db, &rows, &first_at, false).await?;
         let merged: HashSet<_> =
             merged.iter().map(|row| (row.organization_id.as_str(), row.room_id.as_str())).collect();
-        rows.retain(|row| !merged.contains(&(row.organization_id.as_str(), row.room_id.as_str())));
+        rows.retain(|row| !merged.contains(&key(row)));
         if !rows.is_empty() {
-            merge(db, &rows, true).await?;
+            merge(db, &rows, &first_at, true).await?;
         }
     }
     Ok(())
 }
+
+/// When a batch first heard of its rooms.
+type FirstAt<'a> = HashMap<(&'a str, &'a str), Timestamp>;
 
 /// A row that a statement has merged.
 struct Merged {
@@ -40,7 +52,12 @@ struct Merged {
 
 /// Merges field by field, or only where the whole snapshot wins. The rows that it merged; those
 /// that it did not are locked all the same.
-async fn merge(db: &mut PgConnection, rows: &[&Room], by_field: bool) -> sqlx::Result<Vec<Merged>> {
+async fn merge(
+    db: &mut PgConnection,
+    rows: &[&Room],
+    first_at: &FirstAt<'_>,
+    by_field: bool,
+) -> sqlx::Result<Vec<Merged>> {
     sqlx::query_as!(
         Merged,
         r#"
@@ -170,7 +187,7 @@ async fn merge(db: &mut PgConnection, rows: &[&Room], by_field: bool) -> sqlx::R
         "#,
         &column(rows, |row| row.organization_id.as_str()) as _,
         &column(rows, |row| row.room_id.as_str()) as _,
-        &column(rows, |row| row.received_at) as _,
+        &column(rows, |row| first_at[&(row.organization_id.as_str(), row.room_id.as_str())]) as _,
         &column(rows, |row| row.clock) as _,
         &column(rows, |row| row.name.as_deref()) as _,
         &column(rows, |row| row.description.as_deref()) as _,

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{column, json, rounds};
+use super::{column, json, not_outdone, rounds};
 use crate::model::Sender;
 
 /// Merges what messages show of their senders.
@@ -10,7 +10,9 @@ pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Sender>,
 ) -> sqlx::Result<()> {
-    for rows in rounds(rows, |row| (&row.organization_id, &row.sender_id)) {
+    let key = |row: &'a Sender| (&row.organization_id, &row.sender_id);
+    let rows = not_outdone(rows, key, |row| (row.key, row.fields()));
+    for rows in rounds(rows.into_iter(), key) {
         sqlx::query!(
             r#"
                 insert into sender (
