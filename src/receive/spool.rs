@@ -140,8 +140,14 @@ impl Spool {
                 sleep(pause).await;
                 pause = (pause * 2).min(PAUSES[1]);
             }
-            // A database that is too slow for all of them in its time may do with fewer.
-            limit = if moved == size { MAX_BATCH.min(limit * 2) } else { (limit / 2).max(1) };
+            // A database that is too slow for all of them in its time may do with fewer. If it
+            // takes not even one, that one is to blame, and others may follow it.
+            limit = match moved {
+                0 if limit == 1 => MAX_BATCH,
+                0 => limit / 2,
+                _ if moved == size => MAX_BATCH.min(limit * 2),
+                _ => limit,
+            };
         }
     }
 

@@ -247,6 +247,31 @@ async fn one_event_that_cannot_be_written_does_not_keep_the_others_in_the_spool(
 }
 
 #[sqlx::test]
+async fn what_stays_in_the_spool_never_keeps_others_there(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let service = Service::start_on(db.clone(), Some(disk), &[]).await;
+    let message = |id: &str| {
+        let body = json!({"data_event": "status_message", "id": id}).to_string();
+        webhook_at(&chrono::Utc::now().to_rfc3339(), body)
+    };
+    // A row that this version cannot read: its next delivery cannot be written.
+    service.execute("alter table event drop constraint event_outcome_known").await;
+    let spool = service.spool.as_ref().unwrap();
+    spool.keep(message("unreadable")).await.unwrap();
+    wait_for_events(&service, 1).await;
+    wait_until(async || spool.depth().events == 0).await;
+    service.execute("update event set outcome = 'levitated'").await;
+    spool.keep(message("unreadable")).await.unwrap();
+    // Each of them follows it, again and again.
+    for i in 2..12 {
+        spool.keep(message(&format!("m{i}"))).await.unwrap();
+        wait_for_events(&service, i).await;
+    }
+    wait_until(async || spool.depth().events == 1).await;
+}
+
+#[sqlx::test]
 async fn a_database_too_slow_for_a_whole_batch_gets_smaller_ones(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
