@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use axum::extract::FromRef;
 use chrono::Days;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -122,15 +122,14 @@ pub async fn serve(
     // One connection a task: a task never waits for another one's.
     let write = store::connect(&config.database, config.writer.tasks)?;
     let disk = open_disk(&config.spool)?;
-    let prepared = prepare(&config, &read).await;
-    if let Err(cause) = &prepared
-        && disk.is_some()
-        && store::is_away(cause)
-    {
-        error!("{cause:#}; until it is back, webhooks go to the spool");
-    } else {
-        prepared.as_ref().map_err(|cause| anyhow!("{cause:#}"))?;
-    }
+    let is_prepared = match prepare(&config, &read).await {
+        Ok(()) => true,
+        Err(cause) if disk.is_some() && store::is_away(&cause) => {
+            error!("{cause:#}; until it is back, webhooks go to the spool");
+            false
+        }
+        Err(cause) => return Err(cause),
+    };
 
     let listener = TcpListener::bind(config.http.listen)
         .await
@@ -175,7 +174,7 @@ pub async fn serve(
         // Not why: the text of a panic may quote data. Its place is in the log.
         _ = writing.join_next() => bail!("a writer ended by itself"),
         _ = background.join_next() => bail!("a background task ended by itself"),
-        never = keep_database(&config, &read, prepared.is_ok()) => never
+        never = keep_database(&config, &read, is_prepared) => never
     }
 
     stopping.send_replace(true);
