@@ -8,75 +8,21 @@
 //! full of it would not be bounded by what its bodies weigh.
 
 mod list;
+mod message;
 mod status;
 mod time;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 pub use self::list::List;
+pub use self::message::{Message, TextRank};
 pub use self::status::Statuses;
 pub use self::time::{FoldKey, Timestamp};
 use crate::event::EventId;
 
-/// A message of a customer, an agent or a bot.
-#[derive(Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "the columns of table message say it")]
-pub struct Message {
-    pub organization_id: String,
-    pub message_id: String,
-    pub received_at: Timestamp,
-    pub room_id: Option<String>,
-    pub created_at: Option<Timestamp>,
-    pub channel_at: Option<Timestamp>,
-    pub r#type: Option<String>,
-    pub participant_type: Option<String>,
-    pub participant_id: Option<String>,
-    pub sender_type: Option<String>,
-    pub sender_id: Option<String>,
-    pub text: Option<String>,
-    pub text_rank: TextRank,
-    pub external_id: Option<String>,
-    pub channel: Option<String>,
-    pub channel_integration_id: Option<String>,
-    pub broadcast_id: Option<String>,
-    pub file_uniq_id: Option<String>,
-    pub is_campaign: Option<bool>,
-    pub is_edited: Option<bool>,
-    pub review_star: Option<i64>,
-    pub file: Option<Box<RawValue>>,
-    pub reply: Option<Box<RawValue>>,
-    pub buttons: Option<Box<RawValue>>,
-    pub raw_message: Option<Box<RawValue>>,
-    pub statuses: Statuses,
-}
-
-/// Which of several texts of a message wins: the greater one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum TextRank {
-    /// From a room's `last_message`, or there is no text.
-    #[default]
-    Embedded,
-    /// From an event of the message itself.
-    Sent,
-    /// From an edit; of several the one received last, for Qontak sends no time of an edit.
-    Edited(EventId),
-}
-
-impl TextRank {
-    /// As Postgres compares it: any event's id is greater than one.
-    pub const fn as_uuid(self) -> Uuid {
-        match self {
-            Self::Embedded => Uuid::nil(),
-            Self::Sent => Uuid::from_u128(1),
-            Self::Edited(event_id) => event_id.0,
-        }
-    }
-}
-
 /// What one event says of a conversation: a snapshot, or the little that a reference tells.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "the columns of table room say it")]
 pub struct Room {
     pub organization_id: String,
@@ -117,43 +63,47 @@ pub struct Room {
     pub is_manual_survey: Option<bool>,
 }
 
+/// Calls a macro with the names of all fields of a room that a snapshot may lack, in the order of
+/// the columns of the table.
+macro_rules! with_room_fields {
+    ($call:ident) => {
+        $call!(
+            name description status r#type tags channel channel_account channel_uniq_id
+            account_uniq_id channel_integration_id session session_at unread_count
+            created_at updated_at last_message_at last_activity_at avatar resolved_at
+            resolved_by_id resolved_by_type external_id division_id agent_ids note extra
+            email_cc is_dont_auto_resolve is_blocked is_unresponded is_manual_survey
+        )
+    };
+}
+
 impl Room {
+    /// How many fields a snapshot may lack.
+    pub const FIELDS: i32 = {
+        macro_rules! count {
+            ($($field:ident)*) => { [$(stringify!($field)),*].len() as i32 };
+        }
+        with_room_fields!(count)
+    };
+
     /// Which fields it has, a bit each, in the order from `name` to `is_manual_survey`.
     pub fn fields(&self) -> i32 {
-        let has = [
-            self.name.is_some(),
-            self.description.is_some(),
-            self.status.is_some(),
-            self.r#type.is_some(),
-            self.tags.is_some(),
-            self.channel.is_some(),
-            self.channel_account.is_some(),
-            self.channel_uniq_id.is_some(),
-            self.account_uniq_id.is_some(),
-            self.channel_integration_id.is_some(),
-            self.session.is_some(),
-            self.session_at.is_some(),
-            self.unread_count.is_some(),
-            self.created_at.is_some(),
-            self.updated_at.is_some(),
-            self.last_message_at.is_some(),
-            self.last_activity_at.is_some(),
-            self.avatar.is_some(),
-            self.resolved_at.is_some(),
-            self.resolved_by_id.is_some(),
-            self.resolved_by_type.is_some(),
-            self.external_id.is_some(),
-            self.division_id.is_some(),
-            self.agent_ids.is_some(),
-            self.note.is_some(),
-            self.extra.is_some(),
-            self.email_cc.is_some(),
-            self.is_dont_auto_resolve.is_some(),
-            self.is_blocked.is_some(),
-            self.is_unresponded.is_some(),
-            self.is_manual_survey.is_some(),
-        ];
-        bits(&has)
+        macro_rules! has {
+            ($($field:ident)*) => { bits(&[$(self.$field.is_some()),*]) };
+        }
+        with_room_fields!(has)
+    }
+
+    /// Takes the fields that it lacks from an older snapshot.
+    pub fn fill(&mut self, older: &Self) {
+        macro_rules! fill {
+            ($($field:ident)*) => {
+                $(if self.$field.is_none() {
+                    self.$field.clone_from(&older.$field);
+                })*
+            };
+        }
+        with_room_fields!(fill);
     }
 }
 
@@ -163,7 +113,7 @@ fn bits(has: &[bool]) -> i32 {
 }
 
 /// The face of a contact, agent or bot, as one message shows it.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[expect(missing_docs, reason = "the columns of table sender say it")]
 pub struct Sender {
     pub organization_id: String,
@@ -185,7 +135,7 @@ impl Sender {
 }
 
 /// Something that happened in the life of a room.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the columns of table room_event say it")]
 pub struct RoomEvent {
     pub organization_id: String,
@@ -216,23 +166,30 @@ impl Broadcast {
     /// What both tell together, whichever came first.
     pub fn merge(&mut self, other: &Self) {
         self.received_at = self.received_at.min(other.received_at);
-        self.created_at = match (self.created_at, other.created_at) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        let greatest = |one: &mut Option<String>, other: &Option<String>| {
-            if *one < *other {
-                one.clone_from(other);
-            }
-        };
+        least(&mut self.created_at, other.created_at);
         greatest(&mut self.name, &other.name);
         greatest(&mut self.template_id, &other.template_id);
         greatest(&mut self.channel_integration_id, &other.channel_integration_id);
     }
 }
 
+/// The greater of two values, whichever came first; nothing is the least.
+fn greatest<T: Ord + Clone>(one: &mut Option<T>, other: &Option<T>) {
+    if *one < *other {
+        one.clone_from(other);
+    }
+}
+
+/// The smaller of two times, whichever came first.
+fn least(one: &mut Option<Timestamp>, other: Option<Timestamp>) {
+    *one = match (*one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+}
+
 /// One recipient of a broadcast.
-#[derive(Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
 pub struct BroadcastLog {
     pub organization_id: String,

@@ -14,6 +14,7 @@ pub mod room;
 pub mod room_event;
 pub mod sender;
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::io;
 use std::time::Duration;
@@ -297,24 +298,32 @@ impl From<sqlx::Error> for Failure {
     }
 }
 
-/// Deals rows into rounds in which each key occurs once, in the order of the keys.
+/// Deals rows into rounds in which each key occurs once, in the order of the keys. Rows with the
+/// same key are one row, unless `merge` says that it cannot.
 ///
 /// One statement cannot touch a row twice; and writers that take rows in the same order do not
 /// deadlock.
-fn rounds<'a, T: 'a, K: Ord>(
+fn rounds<'a, T: Clone, K: Ord>(
     rows: impl Iterator<Item = &'a T>,
     key: impl Fn(&'a T) -> K,
-) -> Vec<Vec<&'a T>> {
+    merge: impl Fn(&mut T, &T) -> bool,
+) -> Vec<Vec<Cow<'a, T>>> {
     let mut rows: Vec<&T> = rows.collect();
     // Stable: rows with one key stay in the order of arrival.
     rows.sort_by_key(|row| key(row));
-    let mut rounds: Vec<Vec<&T>> = Vec::new();
+    let mut rounds: Vec<Vec<Cow<'a, T>>> = Vec::new();
     for group in rows.chunk_by(|a, b| key(a) == key(b)) {
-        for (i, row) in group.iter().enumerate() {
-            if i == rounds.len() {
+        let mut used = 0_usize;
+        for row in group {
+            let last = used.checked_sub(1).and_then(|last| rounds[last].last_mut());
+            if last.is_some_and(|last| merge(last.to_mut(), row)) {
+                continue;
+            }
+            if used == rounds.len() {
                 rounds.push(Vec::new());
             }
-            rounds[i].push(row);
+            rounds[used].push(Cow::Borrowed(row));
+            used += 1;
         }
     }
     rounds
@@ -364,9 +373,20 @@ mod tests {
     #[test]
     fn a_round_holds_each_key_once_and_in_order() {
         let rows = [("b", 1), ("a", 2), ("b", 3), ("b", 4)];
-        let rounds = rounds(rows.iter(), |row| row.0);
-        let expected = [vec![&("a", 2), &("b", 1)], vec![&("b", 3)], vec![&("b", 4)]];
-        assert_eq!(rounds, expected);
+        let rounds = rounds(
+            rows.iter(),
+            |row| row.0,
+            |one, other| {
+                let can = other.1 % 2 == 0;
+                one.1 += if can { other.1 } else { 0 };
+                can
+            },
+        );
+        let expected = [vec![("a", 2), ("b", 1)], vec![("b", 7)]];
+        assert_eq!(
+            rounds,
+            expected.map(|round| round.into_iter().map(Cow::Owned).collect::<Vec<_>>())
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 ///
 /// A `String` for each would take many times what the list weighs in its body, and Postgres is
 /// given one text anyway, because `unnest` flattens arrays of arrays.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct List(String);
 
 impl List {

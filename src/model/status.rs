@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::Timestamp;
+use super::{Timestamp, least};
 
 /// The statuses that one event tells of, each with the time at which we saw it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -43,6 +43,23 @@ impl Statuses {
         if status == "played" {
             self.other = Some(status);
         }
+    }
+
+    /// What was seen by either. False, and nothing is done, if there are two other words.
+    pub fn merge(&mut self, other: &Self) -> bool {
+        if self.other.is_some() && other.other.is_some() && self.other != other.other {
+            return false;
+        }
+        least(&mut self.created, other.created);
+        least(&mut self.pending, other.pending);
+        least(&mut self.sent, other.sent);
+        least(&mut self.delivered, other.delivered);
+        least(&mut self.read, other.read);
+        least(&mut self.failed, other.failed);
+        if self.other.is_none() {
+            self.other.clone_from(&other.other);
+        }
+        true
     }
 }
 

@@ -1,5 +1,7 @@
 //! Table `broadcast_log`: one row per recipient of a broadcast.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
@@ -12,13 +14,13 @@ pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a BroadcastLog>,
 ) -> sqlx::Result<()> {
-    for rows in rounds(rows, |row| (&row.organization_id, &row.log_id)) {
+    for rows in rounds(rows, |row| (&row.organization_id, &row.log_id), |_, _| false) {
         upsert_round(db, &rows).await?;
     }
     Ok(())
 }
 
-async fn upsert_round(db: &mut PgConnection, rows: &[&BroadcastLog]) -> sqlx::Result<()> {
+async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
             insert into broadcast_log (
@@ -32,33 +34,19 @@ async fn upsert_round(db: &mut PgConnection, rows: &[&BroadcastLog]) -> sqlx::Re
                 other_statuses
             )
             select
-                organization_id, log_id, received_at, broadcast_id, created_at,
-                template_id, channel_integration_id, contact_phone_number,
-                contact_full_name, whatsapp_message_id, error_code, error_title,
-                error_message, billable, pricing_category, pricing_model, conversation_id,
-                conversation_origin, is_pacing, messages, pending_at, sent_at,
-                delivered_at, read_at, failed_at, created_seen_at, pending_seen_at,
-                sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
-                case when other_statuses is not null then array[other_statuses] end
-            from unnest(
-                $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::timestamptz[],
-                $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bigint[],
-                $12::text[], $13::text[], $14::boolean[], $15::text[], $16::text[],
-                $17::text[], $18::text[], $19::boolean[], $20::jsonb[], $21::timestamptz[],
-                $22::timestamptz[], $23::timestamptz[], $24::timestamptz[],
-                $25::timestamptz[], $26::timestamptz[], $27::timestamptz[],
-                $28::timestamptz[], $29::timestamptz[], $30::timestamptz[],
-                $31::timestamptz[], $32::text[]
-            ) as new (
-                organization_id, log_id, received_at, broadcast_id, created_at,
-                template_id, channel_integration_id, contact_phone_number,
-                contact_full_name, whatsapp_message_id, error_code, error_title,
-                error_message, billable, pricing_category, pricing_model, conversation_id,
-                conversation_origin, is_pacing, messages, pending_at, sent_at,
-                delivered_at, read_at, failed_at, created_seen_at, pending_seen_at,
-                sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
-                other_statuses
-            )
+                unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
+                unnest($4::text[]), unnest($5::timestamptz[]), unnest($6::text[]),
+                unnest($7::text[]), unnest($8::text[]), unnest($9::text[]),
+                unnest($10::text[]), unnest($11::bigint[]), unnest($12::text[]),
+                unnest($13::text[]), unnest($14::boolean[]), unnest($15::text[]),
+                unnest($16::text[]), unnest($17::text[]), unnest($18::text[]),
+                unnest($19::boolean[]), unnest($20::jsonb[]), unnest($21::timestamptz[]),
+                unnest($22::timestamptz[]), unnest($23::timestamptz[]),
+                unnest($24::timestamptz[]), unnest($25::timestamptz[]),
+                unnest($26::timestamptz[]), unnest($27::timestamptz[]),
+                unnest($28::timestamptz[]), unnest($29::timestamptz[]),
+                unnest($30::timestamptz[]), unnest($31::timestamptz[]),
+                string_to_array(unnest($32::text[]), '')
             on conflict (organization_id, log_id) do update set
                 received_at = least(broadcast_log.received_at, excluded.received_at),
                 broadcast_id = greatest(broadcast_log.broadcast_id, excluded.broadcast_id),

@@ -195,17 +195,11 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
                 outcome, reasons, dedup_key, deliveries, body, parser_version, request_id
             )
             select
-                day, event_id, received_at, endpoint, kind, name, organization_id, subject_id,
-                outcome, string_to_array(reasons, e'\n'), dedup_key, deliveries, body, $14,
-                request_id
-            from unnest(
-                $1::date[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[],
-                $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[], $12::int[],
-                $13::bytea[], $15::text[]
-            ) as new (
-                day, event_id, received_at, endpoint, kind, name, organization_id, subject_id,
-                outcome, reasons, dedup_key, deliveries, body, request_id
-            )
+                unnest($1::date[]), unnest($2::uuid[]), unnest($3::timestamptz[]),
+                unnest($4::text[]), unnest($5::text[]), unnest($6::text[]),
+                unnest($7::text[]), unnest($8::text[]), unnest($9::text[]),
+                string_to_array(unnest($10::text[]), e'\n'), unnest($11::bytea[]),
+                unnest($12::int[]), unnest($13::bytea[]), $14, unnest($15::text[])
             on conflict (dedup_key, day) do update
                 set deliveries = event.deliveries + excluded.deliveries
             returning day, dedup_key, event_id, outcome as "outcome: Outcome", deliveries

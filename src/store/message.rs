@@ -1,5 +1,7 @@
 //! Table `message`: one row per message, from every event that carries it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
@@ -16,13 +18,13 @@ pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Message>,
 ) -> sqlx::Result<()> {
-    for rows in rounds(rows, |row| (&row.organization_id, &row.message_id)) {
+    for rows in rounds(rows, |row| (&row.organization_id, &row.message_id), Message::merge) {
         upsert_round(db, &rows).await?;
     }
     Ok(())
 }
 
-async fn upsert_round(db: &mut PgConnection, rows: &[&Message]) -> sqlx::Result<()> {
+async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
             insert into message (
@@ -34,29 +36,18 @@ async fn upsert_round(db: &mut PgConnection, rows: &[&Message]) -> sqlx::Result<
                 delivered_seen_at, read_seen_at, failed_seen_at, other_statuses
             )
             select
-                organization_id, message_id, received_at, room_id, created_at, channel_at,
-                type, participant_type, participant_id, sender_type, sender_id,
-                external_id, channel, channel_integration_id, broadcast_id, file_uniq_id,
-                is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
-                text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
-                delivered_seen_at, read_seen_at, failed_seen_at,
-                case when other_statuses is not null then array[other_statuses] end
-            from unnest(
-                $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::timestamptz[],
-                $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::text[],
-                $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-                $16::text[], $17::boolean[], $18::boolean[], $19::bigint[], $20::jsonb[],
-                $21::jsonb[], $22::jsonb[], $23::jsonb[], $24::text[], $25::uuid[],
-                $26::timestamptz[], $27::timestamptz[], $28::timestamptz[],
-                $29::timestamptz[], $30::timestamptz[], $31::timestamptz[], $32::text[]
-            ) as new (
-                organization_id, message_id, received_at, room_id, created_at, channel_at,
-                type, participant_type, participant_id, sender_type, sender_id,
-                external_id, channel, channel_integration_id, broadcast_id, file_uniq_id,
-                is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
-                text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
-                delivered_seen_at, read_seen_at, failed_seen_at, other_statuses
-            )
+                unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
+                unnest($4::text[]), unnest($5::timestamptz[]), unnest($6::timestamptz[]),
+                unnest($7::text[]), unnest($8::text[]), unnest($9::text[]),
+                unnest($10::text[]), unnest($11::text[]), unnest($12::text[]),
+                unnest($13::text[]), unnest($14::text[]), unnest($15::text[]),
+                unnest($16::text[]), unnest($17::boolean[]), unnest($18::boolean[]),
+                unnest($19::bigint[]), unnest($20::jsonb[]), unnest($21::jsonb[]),
+                unnest($22::jsonb[]), unnest($23::jsonb[]), unnest($24::text[]),
+                unnest($25::uuid[]), unnest($26::timestamptz[]),
+                unnest($27::timestamptz[]), unnest($28::timestamptz[]),
+                unnest($29::timestamptz[]), unnest($30::timestamptz[]),
+                unnest($31::timestamptz[]), string_to_array(unnest($32::text[]), '')
             on conflict (organization_id, message_id) do update set
                 received_at = least(message.received_at, excluded.received_at),
                 room_id = greatest(message.room_id, excluded.room_id),

@@ -11,17 +11,17 @@ pub async fn insert<'a>(
     rows: impl Iterator<Item = &'a RoomEvent>,
 ) -> sqlx::Result<()> {
     let key = |row: &'a RoomEvent| (&row.organization_id, &row.room_id, row.r#type, &row.mark);
-    for rows in rounds(rows, key) {
+    for rows in rounds(rows, key, |_, _| false) {
         sqlx::query!(
             r#"
                 insert into room_event (
                     organization_id, room_id, type, mark, at, actor_id, actor_name, event_id,
                     received_at
                 )
-                select * from unnest(
-                    $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[],
-                    $6::text[], $7::text[], $8::uuid[], $9::timestamptz[]
-                )
+                select
+                    unnest($1::text[]), unnest($2::text[]), unnest($3::text[]),
+                    unnest($4::text[]), unnest($5::timestamptz[]), unnest($6::text[]),
+                    unnest($7::text[]), unnest($8::uuid[]), unnest($9::timestamptz[])
                 on conflict (organization_id, room_id, type, mark) do update set
                     actor_name  = greatest(room_event.actor_name, excluded.actor_name),
                     event_id    = least(room_event.event_id, excluded.event_id),

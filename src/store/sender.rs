@@ -12,7 +12,7 @@ pub async fn upsert<'a>(
 ) -> sqlx::Result<()> {
     let key = |row: &'a Sender| (&row.organization_id, &row.sender_id);
     let rows = not_outdone(rows, key, |row| (row.key, row.fields()));
-    for rows in rounds(rows.into_iter(), key) {
+    for rows in rounds(rows.into_iter(), key, |_, _| false) {
         sqlx::query!(
             r#"
                 insert into sender (

@@ -1,0 +1,117 @@
+//! What an event says of a message, and what several of them say together.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{Statuses, Timestamp, greatest, least};
+use crate::event::EventId;
+
+/// A message of a customer, an agent or a bot.
+#[derive(Clone, Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "the columns of table message say it")]
+pub struct Message {
+    pub organization_id: String,
+    pub message_id: String,
+    pub received_at: Timestamp,
+    pub room_id: Option<String>,
+    pub created_at: Option<Timestamp>,
+    pub channel_at: Option<Timestamp>,
+    pub r#type: Option<String>,
+    pub participant_type: Option<String>,
+    pub participant_id: Option<String>,
+    pub sender_type: Option<String>,
+    pub sender_id: Option<String>,
+    pub text: Option<String>,
+    pub text_rank: TextRank,
+    pub external_id: Option<String>,
+    pub channel: Option<String>,
+    pub channel_integration_id: Option<String>,
+    pub broadcast_id: Option<String>,
+    pub file_uniq_id: Option<String>,
+    pub is_campaign: Option<bool>,
+    pub is_edited: Option<bool>,
+    pub review_star: Option<i64>,
+    pub file: Option<Box<RawValue>>,
+    pub reply: Option<Box<RawValue>>,
+    pub buttons: Option<Box<RawValue>>,
+    pub raw_message: Option<Box<RawValue>>,
+    pub statuses: Statuses,
+}
+
+impl Message {
+    /// What both say together, whichever came first, by the rules of the table. False, and nothing
+    /// is done, if only the database can tell which of two values is the greater one.
+    pub fn merge(&mut self, other: &Self) -> bool {
+        let differs = |one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>| {
+            let texts = (one.as_deref().map(RawValue::get), other.as_deref().map(RawValue::get));
+            matches!(texts, (Some(one), Some(other)) if one != other)
+        };
+        if differs(&self.file, &other.file)
+            || differs(&self.reply, &other.reply)
+            || differs(&self.buttons, &other.buttons)
+            || differs(&self.raw_message, &other.raw_message)
+            || !self.statuses.merge(&other.statuses)
+        {
+            return false;
+        }
+        self.received_at = self.received_at.min(other.received_at);
+        least(&mut self.created_at, other.created_at);
+        least(&mut self.channel_at, other.channel_at);
+        greatest(&mut self.room_id, &other.room_id);
+        greatest(&mut self.r#type, &other.r#type);
+        greatest(&mut self.participant_type, &other.participant_type);
+        greatest(&mut self.participant_id, &other.participant_id);
+        greatest(&mut self.sender_type, &other.sender_type);
+        greatest(&mut self.sender_id, &other.sender_id);
+        greatest(&mut self.external_id, &other.external_id);
+        greatest(&mut self.channel, &other.channel);
+        greatest(&mut self.channel_integration_id, &other.channel_integration_id);
+        greatest(&mut self.broadcast_id, &other.broadcast_id);
+        greatest(&mut self.file_uniq_id, &other.file_uniq_id);
+        greatest(&mut self.is_campaign, &other.is_campaign);
+        greatest(&mut self.is_edited, &other.is_edited);
+        greatest(&mut self.review_star, &other.review_star);
+        let rank = self.text_rank.cmp(&other.text_rank);
+        if self.text.is_none() || rank.is_eq() {
+            greatest(&mut self.text, &other.text);
+        } else if rank.is_lt() && other.text.is_some() {
+            self.text.clone_from(&other.text);
+        }
+        self.text_rank = self.text_rank.max(other.text_rank);
+        for (one, other) in [
+            (&mut self.file, &other.file),
+            (&mut self.reply, &other.reply),
+            (&mut self.buttons, &other.buttons),
+            (&mut self.raw_message, &other.raw_message),
+        ] {
+            if one.is_none() {
+                one.clone_from(other);
+            }
+        }
+        true
+    }
+}
+
+/// Which of several texts of a message wins: the greater one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub enum TextRank {
+    /// From a room's `last_message`, or there is no text.
+    #[default]
+    Embedded,
+    /// From an event of the message itself.
+    Sent,
+    /// From an edit; of several the one received last, for Qontak sends no time of an edit.
+    Edited(EventId),
+}
+
+impl TextRank {
+    /// As Postgres compares it: any event's id is greater than one.
+    pub const fn as_uuid(self) -> Uuid {
+        match self {
+            Self::Embedded => Uuid::nil(),
+            Self::Sent => Uuid::from_u128(1),
+            Self::Edited(event_id) => event_id.0,
+        }
+    }
+}
