@@ -101,11 +101,24 @@ impl<T, A> Clone for Sender<T, A> {
 }
 
 impl<T, A> Receiver<T, A> {
-    /// Moves all that waits, but at most `limit`, into `jobs`; waits for the first one. False
-    /// once all senders are gone and nothing is left.
-    pub async fn take(&self, jobs: &mut Vec<Job<T, A>>, limit: usize) -> bool {
-        // Whoever holds the lock waits for the first job; the others wait for the lock.
-        self.0.lock().await.recv_many(jobs, limit).await > 0
+    /// Moves all that waits, but at most `limit`, into `jobs`: waits for the first one, and then
+    /// for the `turn`, which it returns. `None` once all senders are gone and nothing is left.
+    pub async fn take<G>(
+        &self,
+        jobs: &mut Vec<Job<T, A>>,
+        limit: usize,
+        turn: impl Future<Output = G>,
+    ) -> Option<G> {
+        // Whoever holds the lock waits; the others wait for the lock.
+        let mut queue = self.0.lock().await;
+        jobs.push(queue.recv().await?);
+        let turn = turn.await;
+        while jobs.len() < limit
+            && let Ok(job) = queue.try_recv()
+        {
+            jobs.push(job);
+        }
+        Some(turn)
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod disk;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +102,7 @@ impl Spool {
     /// Puts webhooks on the disk, all that wait in one transaction.
     async fn run(self, jobs: Receiver<Webhook, Answer>) {
         let mut taken = Vec::with_capacity(MAX_BATCH);
-        while jobs.take(&mut taken, MAX_BATCH).await {
+        while jobs.take(&mut taken, MAX_BATCH, ready(())).await.is_some() {
             let (webhooks, callers): (Vec<Webhook>, Vec<Caller<Answer>>) =
                 taken.drain(..).map(|job| (job.task, job.caller)).unzip();
             let max_bytes = self.max_bytes;

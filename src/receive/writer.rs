@@ -1,8 +1,8 @@
 //! Commits events together with their neighbours, and tells each caller what became of its own.
 //!
-//! There is no timer. Each of a few tasks takes all that is queued, commits it in one
-//! transaction and answers; meanwhile the next batch gathers by itself. So a batch is as large as
-//! the load makes it, and a lone caller waits for one commit only.
+//! There is no timer. A task takes all that is queued, commits it in one transaction and answers;
+//! meanwhile the next batch gathers by itself. So a batch is as large as the load makes it, and a
+//! lone caller waits for one commit only. Should a transaction take long, the next task begins.
 //!
 //! [`Writer::write`] is the only way in: whatever brings events uses it.
 
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use metrics::{counter, histogram};
 use serde::{Serialize, Serializer};
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 use uuid::Uuid;
@@ -26,6 +27,11 @@ use crate::store::{self, Before, Failure, Stored, Written, partition};
 
 /// How often a batch is tried again that lost a race against another one.
 const MAX_RETRIES: u32 = 10;
+
+/// How long a task waits for the one that is in a transaction. Two at once would wait for each
+/// other's rooms, and share what is one batch; but one that waits for somebody's lock or for a slow
+/// disk must not hold up the others.
+const TURN: Duration = Duration::from_millis(50);
 
 /// What became of an event; serialised, what the caller is told.
 #[derive(Clone, Debug, Serialize)]
@@ -145,8 +151,10 @@ impl Writer {
     pub fn start(pool: &PgPool, settings: &config::Writer, tasks: &mut JoinSet<()>) -> Self {
         let (queue, jobs) = queue::queue("queue_bytes", settings.max_queue_bytes);
         let is_away = Arc::new(AtomicBool::new(false));
+        let turn = Arc::new(Mutex::new(()));
         for _ in 0..settings.tasks {
             let committer = Committer {
+                turn: turn.clone(),
                 pool: pool.clone(),
                 writer_id: Uuid::now_v7(),
                 settings: settings.clone(),
@@ -208,13 +216,15 @@ struct Committer {
     writer_id: Uuid,
     settings: config::Writer,
     is_away: Arc<AtomicBool>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Committer {
     async fn run(self, queue: Receiver<Event, Answer>) {
         let max_batch = self.settings.max_batch;
         let mut jobs = Vec::with_capacity(max_batch);
-        while queue.take(&mut jobs, max_batch).await {
+        let turn = || tokio::time::timeout(TURN, self.turn.lock());
+        while let Some(_turn) = queue.take(&mut jobs, max_batch, turn()).await {
             let (events, callers) = jobs.drain(..).map(|job| (job.task, job.caller)).unzip();
             self.commit(Batch { events, callers }).await;
         }
