@@ -1,9 +1,10 @@
-//! `qontak-receiver serve | migrate | check | replay | simulate | healthcheck`.
+//! `qontak-receiver serve | migrate | check | replay | body | simulate | healthcheck`.
 
 mod check;
 mod replay;
 mod simulate;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,9 +15,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
+use uuid::Uuid;
 
 use crate::app;
 use crate::config::Config;
+use crate::event::EventId;
 use crate::store;
 use crate::telemetry;
 
@@ -41,6 +44,11 @@ enum Command {
     Check,
     /// Read events of the journal again, by the rules of this version. Harmless to repeat.
     Replay(replay::Arguments),
+    /// Print the body of an event of the journal, byte for byte as it came in.
+    Body {
+        /// Its id.
+        event_id: Uuid,
+    },
     /// Play Qontak: send real-looking webhooks to a URL, measure, and look whether they are found.
     ///
     /// Needs no settings. Exit code 0 means that every event was answered as it should be, and,
@@ -73,6 +81,12 @@ pub async fn run() -> anyhow::Result<ExitCode> {
             let config = config()?;
             telemetry::start(&config.log)?;
             replay::run(config, arguments).await?;
+        }
+        Command::Body { event_id } => {
+            let pool = store::connect(&config()?.database, 1)?;
+            let found = store::event::find_body(&pool, None, EventId(event_id)).await?;
+            let (body, _) = found.context("the journal holds no such event")?;
+            io::Write::write_all(&mut io::stdout(), &body)?;
         }
         // It may run where there is no service, so it asks for none of its settings.
         Command::Simulate(arguments) => return simulate::run(arguments).await,

@@ -1,5 +1,6 @@
 //! Table `event`, the journal: what is written to it.
 
+mod body;
 mod read;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -8,6 +9,7 @@ use chrono::{NaiveDate, Timelike};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::body::Kept;
 pub use self::read::{EventRow, Filter, Selection, find, find_body, find_webhook, list, select};
 use super::column;
 use crate::event::{DedupKey, Event, EventId, Kind, Outcome, PARSER_VERSION};
@@ -187,19 +189,22 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
     if news.is_empty() {
         return Ok(Vec::new());
     }
+    let bodies = column(news, |new| Kept::new(&new.event.webhook.body));
     sqlx::query_as!(
         Row,
         r#"
             insert into event (
                 day, event_id, received_at, endpoint, kind, name, organization_id, subject_id,
-                outcome, reasons, dedup_key, deliveries, body, parser_version, request_id
+                outcome, reasons, dedup_key, deliveries, body, dictionary, body_bytes, parser_version,
+                request_id
             )
             select
                 unnest($1::date[]), unnest($2::uuid[]), unnest($3::timestamptz[]),
                 unnest($4::text[]), unnest($5::text[]), unnest($6::text[]),
                 unnest($7::text[]), unnest($8::text[]), unnest($9::text[]),
                 string_to_array(unnest($10::text[]), e'\n'), unnest($11::bytea[]),
-                unnest($12::int[]), unnest($13::bytea[]), $14, unnest($15::text[])
+                unnest($12::int[]), unnest($13::bytea[]), unnest($14::smallint[]),
+                unnest($15::int[]), $16, unnest($17::text[])
             on conflict (dedup_key, day) do update
                 set deliveries = event.deliveries + excluded.deliveries
             returning day, dedup_key, event_id, outcome as "outcome: Outcome", deliveries
@@ -217,7 +222,9 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
         &column(news, |new| new.event.reasons.join("\n")),
         &column(news, |new| &new.event.dedup_key.0[..]) as _,
         &column(news, |new| new.deliveries),
-        &column(news, |new| &new.event.webhook.body[..]) as _,
+        &column(&bodies, |body| &body.bytes[..]) as _,
+        &column(&bodies, |body| body.dictionary),
+        &column(&bodies, |body| body.length),
         PARSER_VERSION,
         &column(news, |new| new.event.webhook.request_id.as_str()) as _,
     )

@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::binary::{Process, post, run};
-use super::fixtures::ALL;
-use super::harness::{KEY_OF_ALL, KEY_WITHOUT_SCOPE, TOKEN, settings};
+use super::fixtures::{ALL, body};
+use super::harness::{KEY_OF_ALL, KEY_WITHOUT_SCOPE, Service, TOKEN, settings};
 use super::spool::Outage;
 
 /// Clients that post without pause until the service is gone, each event once; ids of those that
@@ -346,4 +346,36 @@ async fn migrating_from_two_replicas_at_once_is_harmless(db: PgPool) {
     let service = Process::start(unmigrated).await;
     service.signal("TERM");
     assert_eq!(service.ended().await.0, Some(0));
+}
+
+#[sqlx::test]
+async fn the_journal_keeps_bodies_small_and_prints_them_byte_for_byte(db: PgPool) {
+    let service = Service::start(db.clone()).await;
+    let cut_off = body("01").into_iter().take(700).collect::<Vec<u8>>();
+    let strange = b"\x28\xb5\x2f\xfd not zstd".to_vec();
+    for sent in [body("01"), body("72"), cut_off, strange] {
+        let answer = service.post(sent.clone()).await;
+        let id = answer.json()["data"]["event_id"].as_str().unwrap().to_owned();
+        let print = async || {
+            let output = run(&settings(&db.connect_options()), &["body", &id]).await;
+            assert!(output.status.success(), "{output:?}");
+            output.stdout
+        };
+        assert_eq!(print().await, sent);
+        let sql = "select length(body), body_bytes from event where event_id = $1::uuid";
+        let (kept, length): (i32, i32) =
+            sqlx::query_as(sql).bind(&id).fetch_one(&db).await.unwrap();
+        assert_eq!(length as usize, sent.len());
+        assert!(sent.len() < 100 || kept < length * 2 / 3, "{kept} of {length} bytes");
+
+        // As it was kept before there were dictionaries.
+        let sql = "update event set body = $1, dictionary = null, body_bytes = null
+            where event_id = $2::uuid";
+        sqlx::query(sql).bind(&sent).bind(&id).execute(&db).await.unwrap();
+        assert_eq!(print().await, sent);
+    }
+    let unknown = "01973f2a-0000-7000-8000-000000000000";
+    let output = run(&settings(&db.connect_options()), &["body", unknown]).await;
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told, "qontak-receiver: the journal holds no such event\n");
 }

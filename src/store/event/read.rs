@@ -6,6 +6,7 @@ use serde::Serialize;
 use sqlx::PgExecutor;
 use uuid::Uuid;
 
+use super::body;
 use crate::event::{EventId, Outcome, Webhook};
 use crate::model::Timestamp;
 
@@ -41,7 +42,8 @@ pub async fn select(
         r#"
             select
                 event_id, received_at, endpoint,
-                nullif(organization_id, '') as organization_id, body, request_id
+                nullif(organization_id, '') as organization_id, body, dictionary,
+                request_id
             from event
             where ($1::date is null or day >= $1)
                 and ($2::date is null or day <= $2)
@@ -67,7 +69,7 @@ pub async fn select(
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(Webhook::from).collect())
+    rows.into_iter().map(Webhook::try_from).collect()
 }
 
 struct WebhookRow {
@@ -76,20 +78,23 @@ struct WebhookRow {
     endpoint: String,
     organization_id: Option<String>,
     body: Vec<u8>,
+    dictionary: Option<i16>,
     request_id: String,
 }
 
-impl From<WebhookRow> for Webhook {
-    fn from(row: WebhookRow) -> Self {
-        Self {
+impl TryFrom<WebhookRow> for Webhook {
+    type Error = sqlx::Error;
+
+    fn try_from(row: WebhookRow) -> sqlx::Result<Self> {
+        Ok(Self {
             id: EventId(row.event_id),
             received_at: row.received_at,
             endpoint: row.endpoint.into(),
             // The body's own wins over it, as it did before.
             organization_id: row.organization_id.map(Arc::from),
-            body: row.body.into(),
+            body: body::restore(row.body, row.dictionary)?.into(),
             request_id: row.request_id,
-        }
+        })
     }
 }
 
@@ -143,7 +148,7 @@ pub async fn list(
                     endpoint as "endpoint!", kind, name,
                     nullif(organization_id, '') as organization_id, subject_id,
                     outcome as "outcome!", reasons as "reasons!", deliveries as "deliveries!",
-                    length(body) as "body_bytes!", parser_version as "parser_version!",
+                    coalesce(body_bytes, length(body)) as "body_bytes!", parser_version as "parser_version!",
                     request_id as "request_id!"
                 from event
                 where not $6
@@ -160,7 +165,7 @@ pub async fn list(
                 select
                     event_id, received_at, endpoint, kind, name,
                     nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
-                    deliveries, length(body), parser_version, request_id
+                    deliveries, coalesce(body_bytes, length(body)), parser_version, request_id
                 from event
                 where $6
                     and ($4::uuid is null or (day, event_id) > ($5::date, $4))
@@ -200,7 +205,7 @@ pub async fn find(
             select
                 event_id, received_at, endpoint, kind, name,
                 nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
-                deliveries, length(body) as "body_bytes!", parser_version, request_id
+                deliveries, coalesce(body_bytes, length(body)) as "body_bytes!", parser_version, request_id
             from event
             where day = $1
                 and event_id = $2
@@ -225,7 +230,7 @@ pub async fn find_body(
     };
     let row = sqlx::query!(
         r#"
-            select body, outcome as "outcome: Outcome"
+            select body, dictionary, outcome as "outcome: Outcome"
             from event
             where day = $1
                 and event_id = $2
@@ -237,7 +242,7 @@ pub async fn find_body(
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| (row.body, row.outcome)))
+    row.map(|row| Ok((body::restore(row.body, row.dictionary)?, row.outcome))).transpose()
 }
 
 /// What was received as this event.
@@ -254,7 +259,8 @@ pub async fn find_webhook(
         r#"
             select
                 event_id, received_at, endpoint,
-                nullif(organization_id, '') as organization_id, body, request_id
+                nullif(organization_id, '') as organization_id, body, dictionary,
+                request_id
             from event
             where day = $1
                 and event_id = $2
@@ -266,5 +272,5 @@ pub async fn find_webhook(
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(Webhook::from))
+    row.map(Webhook::try_from).transpose()
 }
