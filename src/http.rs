@@ -9,6 +9,7 @@ pub mod trace;
 use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::from_fn;
 use axum::routing::Router;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -21,17 +22,20 @@ use crate::{read, receive};
 pub fn router(app: App) -> Router {
     let nosniff = HeaderValue::from_static("nosniff");
     let private = HeaderValue::from_static("private, no-cache");
+    // One stack, for each `layer` of a router costs every request a box. The first is the outermost.
+    let layers = ServiceBuilder::new()
+        // Outside of the log, so that it has the id; a caller's own id is kept.
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(from_fn(trace::log))
+        .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, private))
+        .layer(SetResponseHeaderLayer::if_not_present(X_CONTENT_TYPE_OPTIONS, nosniff))
+        .layer(CatchPanicLayer::custom(error::panicked));
     Router::new()
         .merge(receive::routes())
         .nest("/v1", read::routes(app.read_timeout))
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed("GET, HEAD"))
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(SetResponseHeaderLayer::if_not_present(X_CONTENT_TYPE_OPTIONS, nosniff))
-        .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, private))
-        .layer(from_fn(trace::log))
-        // Outside of the log, so that it has the id; a caller's own id is kept.
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(layers)
         .with_state(app)
 }

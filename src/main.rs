@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use tikv_jemallocator::Jemalloc;
+
+// A request makes a few hundred small allocations, most of them in one thread and freed in another.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match qontak_receiver::cli::run().await {
