@@ -181,7 +181,7 @@ impl Service {
 /// When we saw something is ours; that we saw it is not.
 fn without_observations(table: &str, row: &mut Value) {
     let row = row.as_object_mut().unwrap();
-    for ours in ["received_at", "event_id", "activity_at"] {
+    for ours in ["received_at", "event_id", "activity_at", "activity_slot"] {
         row.remove(ours);
     }
     // Elsewhere it is what lists are sorted by, and may be the time of receipt.

@@ -51,7 +51,8 @@ pub async fn list(
     backward: bool,
     limit: i64,
 ) -> sqlx::Result<Vec<RoomKey>> {
-    // The two branches are one list walked both ways; only one of them is run.
+    // The two branches are one list walked both ways; only one of them is run. The slot adds nothing
+    // to the order but an index.
     sqlx::query_as!(
         RoomKey,
         r#"
@@ -67,9 +68,9 @@ pub async fn list(
                     and ($4::text is null or $4 = any(agent_ids))
                     and ($5::text is null or $5 = any(tags))
                     and ($6::text is null or account_uniq_id = $6)
-                    and (not $7 or (activity_at, room_id, organization_id)
-                        < ($8::timestamptz, $9, $10))
-                order by activity_at desc, room_id desc, organization_id desc
+                    and (not $7 or activity_slot <= activity_slot($8::timestamptz)
+                        and (activity_at, room_id, organization_id) < ($8::timestamptz, $9, $10))
+                order by activity_slot desc, activity_at desc, room_id desc, organization_id desc
                 limit $12
             ) as after
             union all
@@ -84,9 +85,9 @@ pub async fn list(
                     and ($4::text is null or $4 = any(agent_ids))
                     and ($5::text is null or $5 = any(tags))
                     and ($6::text is null or account_uniq_id = $6)
-                    and (not $7 or (activity_at, room_id, organization_id)
-                        > ($8::timestamptz, $9, $10))
-                order by activity_at, room_id, organization_id
+                    and (not $7 or activity_slot >= activity_slot($8::timestamptz)
+                        and (activity_at, room_id, organization_id) > ($8::timestamptz, $9, $10))
+                order by activity_slot, activity_at, room_id, organization_id
                 limit $12
             ) as before
         "#,
