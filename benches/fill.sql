@@ -17,6 +17,7 @@ begin;
 set local maintenance_work_mem = '1GB';
 set local work_mem = '256MB';
 set local timezone = 'UTC';
+set local client_min_messages = warning;
 
 -- A number below `below`, the same each time for the `n`th of `what`.
 create function pg_temp.chance(what integer, n bigint, below bigint) returns bigint
@@ -132,7 +133,7 @@ select
     at,
     case when has_file then 'image' else 'text' end,
     (array['customer', 'agent', 'bot'])[author],
-    participant_id,
+    case when author < 3 then participant_id end,
     (array['Models::Contact', 'Models::User', 'Models::SystemAccount'])[author],
     case author when 1 then contact_id when 2 then agent_id else bot_id end,
     case author
@@ -233,7 +234,7 @@ select
     'PMP',
     case when number % 10 < 9 then 'marketing' else 'utility' end,
     false,
-    '{"body": {"type": "body", "template": "Halo {{1}}, diskon {{2}} untuk semua batik di Toko Maju sampai akhir bulan. Balas STOP untuk berhenti.", "parameters": {"1": "Budi", "2": "25%"}}}'::jsonb,
+    '{"body": {"type": "body", "template": "Halo {{1}}, diskon {{2}} untuk semua batik.", "parameters": {"1": "Budi", "2": "25%"}}}'::jsonb,
     date_trunc('second', sent_seen_at),
     date_trunc('second', delivered_seen_at),
     date_trunc('second', read_seen_at),
@@ -415,7 +416,7 @@ from (
             when pg_temp.chance(33, n, 10000) between 9980 and 9997 then 'recorded'
             else 'applied'
         end as outcome
-    from generate_series(0, :messages / 10 - 1) as n
+    from generate_series(0::bigint, :messages / 10 - 1) as n
     cross join (
         select
             since, step, :messages / 10 as events,

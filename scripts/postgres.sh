@@ -3,6 +3,7 @@
 #
 #   scripts/postgres.sh start  DIR [DBNAME]   start it, and make DBNAME if missing
 #   scripts/postgres.sh url    DIR [DBNAME]   its URL, as sqlx reads it
+#   scripts/postgres.sh psql   DIR DBNAME …   ask it; what follows is for psql
 #   scripts/postgres.sh status DIR            what runs, else exit code 3
 #   scripts/postgres.sh stop   DIR [--wipe]   stop it; --wipe also deletes it
 #   scripts/postgres.sh with   COMMAND…       run that with the DATABASE_URL of a
@@ -246,13 +247,18 @@ wait_until_ready() {
     die "the server does not become ready; see $log"
 }
 
-make_database() {
+# Sets `client`, which asks the database $1.
+find_client() {
     local psql=$bin/psql
     [[ -x $psql ]] || psql=$(command -v psql) || die "needs PostgreSQL's psql: please install it"
-    psql=("$psql" --no-psqlrc --quiet --tuples-only --no-align --host="$(socket_dir)" --port=5432
-        --username=postgres --dbname=postgres --command)
-    [[ -n $(as_server "${psql[@]}" "select 1 from pg_database where datname = '$1'") ]] \
-        || as_server "${psql[@]}" "create database \"$1\""
+    client=("$psql" --no-psqlrc --quiet --tuples-only --no-align --host="$(socket_dir)" --port=5432
+        --username=postgres --dbname="$1")
+}
+
+make_database() {
+    find_client postgres
+    [[ -n $(as_server "${client[@]}" --command "select 1 from pg_database where datname = '$1'") ]] \
+        || as_server "${client[@]}" --command "create database \"$1\""
 }
 
 # --- what can be asked ----------------------------------------------------------
@@ -276,6 +282,13 @@ url() {
     server >/dev/null || die "no server runs in $dir"
     socket=$(socket_dir)
     echo "postgres://postgres@localhost:5432/${1:-postgres}?host=${socket//\//%2F}"
+}
+
+ask() {
+    server >/dev/null || die "no server runs in $dir"
+    find_programs
+    find_client "$1"
+    exec "${client[@]}" "${@:2}"
 }
 
 status() {
@@ -326,7 +339,7 @@ with() {
 if [[ ${1:-} == with && $# -ge 2 ]]; then
     with "${@:2}"
 fi
-[[ $# -ge 2 && $# -le 3 && -n $2 ]] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[[ $# -ge 2 && -n $2 && ($# -le 3 || $1 == psql) ]] || { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 what=$1 dir=$2 option=${3:-}
 
 # DIR may be a link, and has to stay one.
@@ -338,6 +351,7 @@ locate
 cd /
 
 case $what:$option in
+    psql:?*) ask "${@:3}" ;;
     stop: | stop:--wipe) stop "$option" ;;
     status:) status ;;
     start: | url:) "$what" '' ;;
