@@ -43,7 +43,7 @@ impl Ids {
 
     /// A number below `n` that is always the same for this one.
     pub fn trait_of(self, subject: Subject, number: u32, n: u32) -> u32 {
-        below(self.bits(subject, number).1 >> 7, n)
+        below(self.bits(subject, number).1, n)
     }
 
     const fn bits(self, subject: Subject, number: u32) -> (u64, u64) {
@@ -141,4 +141,20 @@ pub const fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_trait_is_met() {
+        let ids = Ids::new(1);
+        for n in [5, 96] {
+            let met = (0..1000).map(|number| ids.trait_of(Subject::Room, number, n));
+            assert_eq!(met.collect::<BTreeSet<_>>(), (0..n).collect(), "{n}");
+        }
+    }
 }
