@@ -25,6 +25,8 @@ mod template;
 mod verify;
 mod world;
 
+use std::collections::VecDeque;
+
 pub use self::client::Address;
 pub use self::load::{Limit, Load};
 pub use self::verify::{Api, verify};
@@ -47,6 +49,8 @@ pub enum Scenario {
     Broadcast,
     /// Both, with duplicates, out of order, in old and strange shapes, some cut off.
     Storm,
+    /// The messages and statuses of chat alone, without pictures: 1.7 KB each. To measure.
+    Message,
 }
 
 /// A webhook to be sent.
@@ -66,16 +70,23 @@ impl Webhook {
     }
 }
 
+/// How many others come between a webhook and its repetition: more than may be on their way at
+/// once, as when somebody tries again later.
+const REPEATED_AFTER: usize = 300;
+
 /// Traffic without an end. The same seed, start and recipients give the same bytes.
 #[derive(Debug)]
 pub struct Traffic {
     world: World,
     kind: Kind,
+    /// What is to come a second time, if everything is.
+    again: Option<VecDeque<Webhook>>,
 }
 
 #[derive(Debug)]
 enum Kind {
     Chat(Chat),
+    Messages(Chat),
     Broadcasts(Broadcasts),
     Storm(Storm),
 }
@@ -85,6 +96,7 @@ impl Traffic {
     pub fn new(scenario: Scenario, seed: u64, start: Timestamp, recipients: u32) -> Self {
         let kind = match scenario {
             Scenario::Chat => Kind::Chat(Chat::default()),
+            Scenario::Message => Kind::Messages(Chat::default()),
             Scenario::Broadcast => Kind::Broadcasts(Broadcasts::of(recipients)),
             Scenario::Storm => Kind::Storm(Storm::new(recipients)),
         };
@@ -93,7 +105,12 @@ impl Traffic {
         let seed = [scenario as u64, start.unsigned_abs(), recipients.into()]
             .into_iter()
             .fold(mix(seed), |seed, part| mix(seed ^ part));
-        Self { world: World::new(seed, start), kind }
+        Self { world: World::new(seed, start), kind, again: None }
+    }
+
+    /// The same, but everything comes twice, the second time somewhat later.
+    pub fn twice(self) -> Self {
+        Self { again: Some(VecDeque::new()), ..self }
     }
 
     /// The organisation to which all of it belongs.
@@ -110,12 +127,22 @@ impl Iterator for Traffic {
     type Item = Webhook;
 
     fn next(&mut self) -> Option<Webhook> {
+        if let Some(again) = &mut self.again
+            && again.len() > REPEATED_AFTER
+        {
+            return again.pop_front();
+        }
         let world = &mut self.world;
         world.tick();
-        Some(match &mut self.kind {
+        let webhook = match &mut self.kind {
             Kind::Chat(chat) => chat.next(world, |_| Shape::Current),
+            Kind::Messages(chat) => chat.next_message(world, |_| Shape::Plain),
             Kind::Broadcasts(broadcasts) => broadcasts.next(world, |_| Shape::Current),
             Kind::Storm(storm) => storm.next(world),
-        })
+        };
+        if let Some(again) = &mut self.again {
+            again.push_back(webhook.clone());
+        }
+        Some(webhook)
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use clap::Args;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::replay::time;
@@ -41,23 +42,34 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1000,
         value_parser = clap::value_parser!(u32).range(1..))]
     recipients: u32,
+    /// Send each event again, some 300 later: half of all are duplicates.
+    #[arg(long)]
+    twice: bool,
     /// Afterwards look whether all of it is found over the read API: http://host:port.
     #[arg(long, value_name = "API_URL", requires = "key")]
     verify: Option<Address>,
     /// A key of the read API that may see every organisation.
     #[arg(long, requires = "verify")]
     key: Option<String>,
+    /// Print what came of it as one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct End {
     /// Stop after so many seconds.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    seconds: Option<u64>,
+    #[arg(long, value_name = "N", value_parser = seconds)]
+    seconds: Option<Duration>,
     /// Stop after so many events.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.1..=1e9).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds, from 0.1".to_owned())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -76,8 +88,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         rate,
         end,
         recipients,
+        twice,
         verify: api,
         key,
+        json,
     } = arguments;
     ensure!(start.is_plausible(Timestamp::now()), "--start: expected a time from 2015 to now");
     let api = match (api, key) {
@@ -87,19 +101,33 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     // Of a random id a half is random enough.
     let seed = seed.unwrap_or_else(|| Uuid::now_v7().as_u64_pair().1 >> 32);
     let limit = match end {
-        End { seconds: Some(seconds), .. } => Limit::Time(Duration::from_secs(seconds)),
+        End { seconds: Some(time), .. } => Limit::Time(time),
         End { count, .. } => Limit::Count(count.unwrap_or_default()),
     };
-    let traffic = Traffic::new(scenario, seed, start, recipients);
+    let mut traffic = Traffic::new(scenario, seed, start, recipients);
+    if twice {
+        traffic = traffic.twice();
+    }
     let organization_id = traffic.organization_id();
     let load = Load { to: url, connections: connections.into(), rate, limit };
     let (report, expected) = load.run(traffic).await?;
-    println!("seed     {seed}, organization_id {organization_id}\n{report}");
-    let mut is_clean = report.is_clean();
-    if let Some(api) = api {
-        let verdict = verify(api, expected, report.spooled).await?;
-        println!("{verdict}");
-        is_clean &= verdict.is_clean();
+    if !json {
+        println!("seed     {seed}, organization_id {organization_id}\n{report}");
     }
+    let mut verdict = None;
+    if let Some(api) = api {
+        let verdict = verdict.insert(verify(api, expected, report.spooled).await?);
+        if !json {
+            println!("{verdict}");
+        }
+    }
+    if json {
+        let mut all = report.json();
+        all["seed"] = seed.into();
+        all["organization_id"] = organization_id.into();
+        all["verified"] = json!(verdict);
+        println!("{all}");
+    }
+    let is_clean = report.is_clean() && verdict.is_none_or(|verdict| verdict.is_clean());
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -17,17 +17,32 @@ pub struct Chat(Vec<Conversation>);
 impl Chat {
     /// The next event of any of them; a new one opens with the shape that `shape` tells.
     pub fn next(&mut self, world: &mut World, shape: fn(&mut World) -> Shape) -> Webhook {
+        self.step(world, shape).1
+    }
+
+    /// The next event of a message; those of rooms are left out.
+    pub fn next_message(&mut self, world: &mut World, shape: fn(&mut World) -> Shape) -> Webhook {
+        loop {
+            if let (true, webhook) = self.step(world, shape) {
+                return webhook;
+            }
+        }
+    }
+
+    /// The next event, and whether it is one of a message.
+    fn step(&mut self, world: &mut World, shape: fn(&mut World) -> Shape) -> (bool, Webhook) {
         // A conversation has some 20 events, so at this rate more begin than end.
         if self.0.is_empty() || self.0.len() < MOST_OPEN && world.one_in(16) {
             let shape = shape(world);
             self.0.push(Conversation::begin(world, shape));
         }
         let one = world.below(self.0.len() as u32) as usize;
+        let is_of_message = self.0[one].next.is_of_message();
         let webhook = self.0[one].next(world);
         if self.0[one].next == Step::Over {
             self.0.swap_remove(one);
         }
-        webhook
+        (is_of_message, webhook)
     }
 }
 
@@ -42,6 +57,12 @@ enum Step {
     StatusChanges,
     AgentResolves,
     Over,
+}
+
+impl Step {
+    const fn is_of_message(self) -> bool {
+        !matches!(self, Self::RoomOpens | Self::AgentTakesOver | Self::AgentResolves)
+    }
 }
 
 #[derive(Debug)]

@@ -18,7 +18,6 @@ static LEGACY: LazyLock<Template> =
 static STRANGE: LazyLock<Template> =
     LazyLock::new(|| Template::parse(include_str!("body/strange-message.json")));
 
-const AVATAR: &str = r#"{"url":"https://cdn.example.com/assets/qi-user.png","large":{"url":"https://cdn.example.com/assets/qi-user.png"},"filename":null,"size":0,"small":{"url":"https://cdn.example.com/assets/qi-user.png"},"medium":{"url":"https://cdn.example.com/assets/qi-user.png"}}"#;
 const OF_CUSTOMERS: [&str; 6] = [
     "Halo Kak, kemeja batik ukuran L masih ada?",
     "Kalau dikirim hari ini, sampai Bandung kapan ya? Mau dipakai hari Sabtu untuk acara keluarga.",
@@ -86,7 +85,7 @@ impl Message {
     pub fn event(&self, world: &World, room: &Room) -> Webhook {
         let mut body = Body::new(world);
         let template = match room.shape {
-            Shape::Current => &MESSAGE,
+            Shape::Current | Shape::Plain => &MESSAGE,
             Shape::Legacy => &LEGACY,
             Shape::Strange => &STRANGE,
         };
@@ -99,7 +98,7 @@ impl Message {
     pub fn fill(&self, gap: &'static str, room: &Room, body: &mut Body<'_>) {
         match gap {
             "message_id" => body.id(Subject::Message, self.number),
-            "type" => body.put(if self.has_file(body.world) { "image" } else { "text" }),
+            "type" => body.put(if self.has_file(room, body.world) { "image" } else { "text" }),
             "is_campaign" => body.flag(self.broadcast.is_some()),
             "sender_id" => {
                 let (subject, number) = self.sender(room);
@@ -128,7 +127,8 @@ impl Message {
                 body.format(format_args!("\"agen{:02}\"", room.agent));
             }
             "username" => body.put("null"),
-            "avatar" => body.put(if self.author == Author::Bot { "null" } else { AVATAR }),
+            "avatar" if self.author == Author::Bot => body.put("null"),
+            "avatar" => room.fill("room_avatar", body),
             "text" => body.put(self.text(body.world)),
             // WhatsApp's word for a voice message that was listened to.
             "status" if self.status == Status::Read && room.shape == Shape::Strange => {
@@ -154,7 +154,7 @@ impl Message {
                 }
             },
             "data_event" => body.put(self.data_event()),
-            "file" if self.has_file(body.world) => {
+            "file" if self.has_file(room, body.world) => {
                 FILE.write(body, |_, body| body.id(Subject::File, self.number));
             }
             "file" => {}
@@ -178,9 +178,13 @@ impl Message {
         }
     }
 
-    fn has_file(&self, world: &World) -> bool {
+    fn has_file(&self, room: &Room, world: &World) -> bool {
         let is_picture = || world.ids.trait_of(Subject::File, self.number, 8) == 0;
-        self.broadcast.is_some() || self.author == Author::Customer && is_picture()
+        match self.author {
+            _ if self.broadcast.is_some() => true,
+            Author::Customer => room.shape != Shape::Plain && is_picture(),
+            Author::Agent | Author::Bot => false,
+        }
     }
 
     fn text(&self, world: &World) -> &'static str {

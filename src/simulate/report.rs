@@ -7,6 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use hyper::StatusCode;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 /// Longer than any answer may take, in microseconds; what was due even longer ago counts as this.
 const LONGEST: u64 = 600_000_000;
@@ -87,6 +88,40 @@ impl Report {
         self.failed == 0 && self.unsent == 0
     }
 
+    /// All of it, for programs.
+    pub fn json(&self) -> Value {
+        let answers = self.answers.iter().map(
+            |((status, what), count)| json!({ "status": status, "what": what, "count": count }),
+        );
+        let unanswered = self
+            .unanswered
+            .iter()
+            .map(|(why, count)| json!({ "status": null, "what": why, "count": count }));
+        json!({
+            "sent": self.sent,
+            "seconds": self.took.as_secs_f64(),
+            "events_per_second": self.per_second(),
+            "answers": answers.chain(unanswered).collect::<Vec<_>>(),
+            "failed": self.failed,
+            "unsent": self.unsent,
+            "latency_ms": {
+                "p50": self.latency_ms(0.5),
+                "p90": self.latency_ms(0.9),
+                "p99": self.latency_ms(0.99),
+                "p99.9": self.latency_ms(0.999),
+                "max": self.latency_ms(1.0),
+            },
+        })
+    }
+
+    fn per_second(&self) -> f64 {
+        self.sent as f64 / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    fn latency_ms(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1000.0
+    }
+
     fn count(&mut self, latency: Duration) {
         self.sent += 1;
         let micros = u64::try_from(latency.as_micros()).unwrap_or(LONGEST);
@@ -97,7 +132,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.took.as_secs_f64();
-        let per_second = self.sent as f64 / seconds.max(f64::MIN_POSITIVE);
+        let per_second = self.per_second();
         writeln!(f, "sent     {} in {seconds:.1} s, {per_second:.0} events/s", self.sent)?;
         for ((status, what), count) in &self.answers {
             writeln!(f, "{status}      {count} {what}")?;
@@ -108,7 +143,7 @@ impl fmt::Display for Report {
         if self.unsent > 0 {
             writeln!(f, "unsent   {} were due, but there was no free connection", self.unsent)?;
         }
-        let ms = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1000.0;
+        let ms = |quantile| self.latency_ms(quantile);
         write!(
             f,
             "latency  p50 {:.1} ms  p90 {:.1} ms  p99 {:.1} ms  p99.9 {:.1} ms  max {:.1} ms",

@@ -13,6 +13,8 @@ static ROOM: LazyLock<Template> = LazyLock::new(|| Template::parse(include_str!(
 static LEGACY_RESOLVED: LazyLock<Template> =
     LazyLock::new(|| Template::parse(include_str!("body/legacy-room-resolved.json")));
 
+const AVATAR: &str = r#"{"url":"https://cdn.example.com/assets/qi-user.png","large":{"url":"https://cdn.example.com/assets/qi-user.png"},"filename":null,"size":0,"small":{"url":"https://cdn.example.com/assets/qi-user.png"},"medium":{"url":"https://cdn.example.com/assets/qi-user.png"}}"#;
+
 /// How many agents look after all rooms.
 const AGENTS: u32 = 20;
 
@@ -21,6 +23,8 @@ const AGENTS: u32 = 20;
 pub enum Shape {
     /// Those of today.
     Current,
+    /// The same, without pictures: neither of people nor in messages.
+    Plain,
     /// Those of 2021: nothing names the event.
     Legacy,
     /// Those of nobody: wrong types, unknown fields, NUL, letters of every plane.
@@ -88,6 +92,8 @@ impl Room {
             "room_id" => body.id(Subject::Room, self.number),
             "room_status" => body.put(self.status),
             "session_at" => body.time(self.session_at),
+            "room_avatar" if self.shape == Shape::Plain => body.put("null"),
+            "room_avatar" => body.put(AVATAR),
             "unread_count" => body.format(format_args!("{}", self.unread_count)),
             "room_created_at" => body.time(self.created_at),
             "updated_at" => body.time(self.updated_at),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -26,10 +27,11 @@ const READERS: usize = 8;
 const MOST_SHOWN: usize = 20;
 
 /// What was found.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Verdict {
     messages: usize,
     rooms: usize,
+    #[serde(rename = "broadcast_logs")]
     logs: usize,
     /// Each mistake in a line.
     wrong: Vec<String>,

@@ -74,6 +74,7 @@ async fn what_any_scenario_sends_is_found_in_its_final_state(db: PgPool) {
         ("chat", "verified 219 messages, 40 rooms, 0 broadcast logs: 0 wrong"),
         ("broadcast", "verified 137 messages, 137 rooms, 171 broadcast logs: 0 wrong"),
         ("storm", "verified 170 messages, 66 rooms, 54 broadcast logs: 0 wrong"),
+        ("message", "verified 258 messages, 44 rooms, 0 broadcast logs: 0 wrong"),
     ];
     for (scenario, verdict) in cases {
         let arguments = ["--scenario", scenario, "--count", "600", "--recipients", "40"];
@@ -90,6 +91,34 @@ async fn what_any_scenario_sends_is_found_in_its_final_state(db: PgPool) {
             assert!(said.contains(outcome), "{outcome} in {said}");
         }
     }
+}
+
+#[sqlx::test(migrations = false)]
+async fn what_is_sent_twice_is_a_duplicate_and_json_tells_so(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let arguments = ["--twice", "--json", "--count", "600", "--connections", "1"];
+    let output = simulate_and_verify(&service, &arguments).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The first 301 come alone, then an old and a new one take turns.
+    let answers = json!([
+        { "status": 200, "what": "applied", "count": 450 },
+        { "status": 200, "what": "duplicate", "count": 150 },
+    ]);
+    assert_eq!(said["answers"], answers);
+    assert_eq!(
+        (&said["sent"], &said["failed"], &said["seed"]),
+        (&json!(600), &json!(0), &json!(7))
+    );
+    assert_eq!(said["verified"]["wrong"], json!([]));
+    let [seconds, per_second, p50, p99] = [
+        &said["seconds"],
+        &said["events_per_second"],
+        &said["latency_ms"]["p50"],
+        &said["latency_ms"]["p99"],
+    ]
+    .map(|number| number.as_f64().unwrap());
+    assert!((seconds * per_second - 600.0).abs() < 1.0 && 0.0 < p50 && p50 <= p99, "{said}");
 }
 
 #[sqlx::test(migrations = false)]
@@ -140,7 +169,7 @@ async fn a_service_that_loses_something_is_found_out(db: PgPool) {
 
 #[tokio::test]
 async fn a_seed_always_sends_the_same_bytes_and_another_one_others() {
-    for scenario in ["chat", "broadcast", "storm"] {
+    for scenario in ["chat", "broadcast", "storm", "message"] {
         let send = async |seed| {
             let elsewhere = Elsewhere::start(Duration::ZERO).await;
             let output = simulate(&[
@@ -173,8 +202,18 @@ async fn a_seed_always_sends_the_same_bytes_and_another_one_others() {
         different.dedup();
         assert_eq!(different.len(), 500, "{scenario}");
         assert!(one.iter().all(|body| is_whole(body)), "{scenario}");
-        assert!(one.iter().all(|body| (1600..4096).contains(&body.len())), "{scenario}");
+        let size = if scenario == "message" { 1600..1800 } else { 1600..4096 };
+        assert!(one.iter().all(|body| size.contains(&body.len())), "{scenario}");
+        if scenario == "message" {
+            let names = one.iter().map(|body| parsed(body)["data_event"].clone());
+            let is_of_message = |name: Value| name.as_str().unwrap().contains("message");
+            assert!(names.into_iter().all(is_of_message));
+        }
     }
+}
+
+fn parsed(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap()
 }
 
 fn is_whole(body: &[u8]) -> bool {
