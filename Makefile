@@ -1,12 +1,15 @@
 # What there is to do here. How it is done is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test soak fuzz check prepare help
+.PHONY: run test bench soak fuzz check prepare help
 
 run: ## run the service with a PostgreSQL of its own, until Ctrl-C
 	@scripts/run.sh
 
 test: ## run the tests against a PostgreSQL of their own
 	@scripts/test.sh
+
+bench: ## measure what receiving costs: events a second, CPU, memory, WAL, disk
+	@scripts/bench.sh
 
 soak: ## kill, stop and freeze everything at random for DURATION=600 seconds; is anything lost?
 	@scripts/soak.sh

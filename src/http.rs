@@ -20,6 +20,12 @@ use crate::{read, receive};
 
 /// Both ways: webhooks in, the read API out.
 pub fn router(app: App) -> Router {
+    let routes = receive::routes().nest("/v1", read::routes(app.read_timeout));
+    serving(routes, app)
+}
+
+/// These routes, with what every request passes around them.
+pub fn serving(routes: Router<App>, app: App) -> Router {
     let nosniff = HeaderValue::from_static("nosniff");
     let private = HeaderValue::from_static("private, no-cache");
     // One stack, for each `layer` of a router costs every request a box. The first is the outermost.
@@ -31,9 +37,7 @@ pub fn router(app: App) -> Router {
         .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, private))
         .layer(SetResponseHeaderLayer::if_not_present(X_CONTENT_TYPE_OPTIONS, nosniff))
         .layer(CatchPanicLayer::custom(error::panicked));
-    Router::new()
-        .merge(receive::routes())
-        .nest("/v1", read::routes(app.read_timeout))
+    routes
         .fallback(async || Error::NotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed("GET, HEAD"))
         .layer(layers)

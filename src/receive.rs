@@ -61,7 +61,8 @@ async fn store(app: &App, event: Event) -> Result<Receipt, Unwritten> {
     }
 }
 
-fn echo(handshake: &Handshake) -> Response {
+/// The answer to a handshake.
+pub fn echo(handshake: &Handshake) -> Response {
     counter!("handshakes_total").increment(1);
     Json(handshake).into_response()
 }
@@ -75,7 +76,8 @@ struct Answer<'a> {
     data: &'a Receipt,
 }
 
-fn answer(receipt: Receipt) -> Response {
+/// The answer that tells a caller what became of its event.
+pub fn answer(receipt: Receipt) -> Response {
     let status = match receipt.outcome {
         // However often it comes: a resend may still be whole.
         Some(Outcome::Malformed) => StatusCode::BAD_REQUEST,

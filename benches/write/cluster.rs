@@ -1,0 +1,152 @@
+//! The cluster: databases for the services, and what Postgres knows of their cost.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use hdrhistogram::Histogram;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use super::process;
+
+/// As large as a message event.
+const BODY_BYTES: usize = 1600;
+
+/// A cluster that nobody else uses.
+pub struct Cluster {
+    options: PgConnectOptions,
+    link: PgConnection,
+    /// The first of its processes; all others are its children.
+    pub pid: u32,
+    /// Whether it can tell what its WAL consists of.
+    can_inspect_wal: bool,
+}
+
+/// A database of a service.
+pub struct Database {
+    name: String,
+    /// Where the service finds it.
+    pub url: String,
+    link: PgConnection,
+}
+
+/// What a database holds.
+#[derive(Clone, Copy)]
+pub struct Content {
+    pub disk_bytes: i64,
+    pub events: i64,
+    pub deliveries: i64,
+}
+
+impl Cluster {
+    /// Connects. Refuses one that does not keep what it commits.
+    pub async fn connect(options: PgConnectOptions) -> anyhow::Result<Self> {
+        let mut link = options.connect().await.context("the cluster")?;
+        let weak: Vec<String> = sqlx::query_scalar(
+            "select name from pg_settings
+             where name in ('fsync', 'synchronous_commit', 'full_page_writes') and setting <> 'on'",
+        )
+        .fetch_all(&mut link)
+        .await?;
+        ensure!(weak.is_empty(), "the cluster may lose what it commits: {} off", weak.join(", "));
+        let backend: i32 =
+            sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut link).await?;
+        let can_inspect_wal = sqlx::raw_sql("create extension if not exists pg_walinspect")
+            .execute(&mut link)
+            .await
+            .is_ok();
+        let pid = process::parent(backend.try_into()?)?;
+        Ok(Self { options, link, pid, can_inspect_wal })
+    }
+
+    /// Its version, and the settings that matter.
+    pub async fn description(&mut self) -> anyhow::Result<String> {
+        let sql = "select string_agg(name || ' ' || current_setting(name), ', ' order by name)
+            from pg_settings
+            where name in ('server_version', 'fsync', 'synchronous_commit', 'shared_buffers',
+                'max_wal_size', 'wal_compression')";
+        Ok(sqlx::query_scalar(sql).fetch_one(&mut self.link).await?)
+    }
+
+    /// Makes an empty database.
+    pub async fn create_database(&mut self, name: &str) -> anyhow::Result<Database> {
+        self.execute(format!("drop database if exists {name} with (force)")).await?;
+        self.execute(format!("create database {name}")).await?;
+        let options = self.options.clone().database(name);
+        Ok(Database {
+            name: name.to_owned(),
+            url: options.to_url_lossy().to_string(),
+            link: options.connect().await?,
+        })
+    }
+
+    /// Drops it with all that it holds.
+    pub async fn drop_database(&mut self, database: Database) -> anyhow::Result<()> {
+        database.link.close().await?;
+        self.execute(format!("drop database {} with (force)", database.name)).await
+    }
+
+    /// From here on every page that is touched goes into the WAL as a whole, once.
+    pub async fn checkpoint(&mut self) -> anyhow::Result<()> {
+        self.execute("checkpoint".to_owned()).await
+    }
+
+    /// Bytes of WAL that were ever written.
+    pub async fn wal_bytes(&mut self) -> anyhow::Result<i64> {
+        let sql = "select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
+        Ok(sqlx::query_scalar(sql).fetch_one(&mut self.link).await?)
+    }
+
+    /// How many of the bytes from one of these positions to another are images of whole pages;
+    /// `None` if there are none, or it cannot tell.
+    pub async fn wal_page_bytes(&mut self, from: i64, to: i64) -> anyhow::Result<Option<i64>> {
+        if !self.can_inspect_wal || from == to {
+            return Ok(None);
+        }
+        let sql = "select sum(fpi_size)::bigint
+            from pg_get_wal_stats('0/0'::pg_lsn + $1::numeric, '0/0'::pg_lsn + $2::numeric)";
+        Ok(sqlx::query_scalar(sql).bind(from).bind(to).fetch_one(&mut self.link).await?)
+    }
+
+    /// The median of how long one caller waits for the commit of a single row, in milliseconds.
+    pub async fn time_single_inserts(&mut self, time: Duration) -> anyhow::Result<f64> {
+        self.execute(
+            "drop table if exists single;
+             create table single (
+                single_id bigint primary key generated always as identity, body bytea not null
+             );
+             checkpoint"
+                .to_owned(),
+        )
+        .await?;
+        let body = vec![b'x'; BODY_BYTES];
+        let mut micros = Histogram::<u64>::new(3)?;
+        let began = Instant::now();
+        while began.elapsed() < time {
+            let sent = Instant::now();
+            sqlx::query("insert into single (body) values ($1)")
+                .bind(&body)
+                .execute(&mut self.link)
+                .await?;
+            micros.record(sent.elapsed().as_micros().try_into()?)?;
+        }
+        Ok(micros.value_at_quantile(0.5) as f64 / 1e3)
+    }
+
+    async fn execute(&mut self, sql: String) -> anyhow::Result<()> {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.link).await?;
+        Ok(())
+    }
+}
+
+impl Database {
+    /// What it holds, and what of it came in today.
+    pub async fn content(&mut self) -> anyhow::Result<Content> {
+        let sql = "select pg_database_size(current_database()), count(*),
+                coalesce(sum(deliveries), 0)::bigint
+            from event";
+        let (disk_bytes, events, deliveries) =
+            sqlx::query_as(sql).fetch_one(&mut self.link).await?;
+        Ok(Content { disk_bytes, events, deliveries })
+    }
+}
