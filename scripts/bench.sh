@@ -5,10 +5,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export SQLX_OFFLINE=true
-postgres=target/bench/postgres
-mkdir -p target/bench
 cargo bench --locked --bench write --no-run
-scripts/postgres.sh start "$postgres"
-trap 'scripts/postgres.sh stop "$postgres"' EXIT
+if [[ " $* " == *' --only '* && " $* " != *' stored '* ]]; then
+    # Nobody wants the database that takes minutes to fill.
+    folder=${CARGO_TARGET_DIR:-target}/bench/empty
+    mkdir -p "${folder%/*}"
+    scripts/postgres.sh start "$folder"
+else
+    folder=$(scripts/bench-data.sh)
+    set -- --stored big "$@"
+fi
+trap 'scripts/postgres.sh stop "$folder"' EXIT
 cargo bench --quiet --locked --bench write -- \
-    --cluster "$(scripts/postgres.sh url "$postgres")" --seconds "${BENCH_SECONDS:-1.5}" "$@"
+    --cluster "$(scripts/postgres.sh url "$folder")" --seconds "${BENCH_SECONDS:-1}" "$@"

@@ -15,6 +15,8 @@ use super::service::BINARY;
 pub enum Scenario {
     /// Messages and their statuses, 1.7 KB each.
     Messages,
+    /// The same, where 10 million are already.
+    Stored,
     /// All kinds of events: `simulate --scenario storm`.
     Mix,
     /// Messages, each sent twice.
@@ -25,11 +27,12 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them, in the order in which they are measured.
-    pub const ALL: [Self; 4] = [Self::Messages, Self::Mix, Self::Duplicates, Self::Broadcast];
+    pub const ALL: [Self; 5] =
+        [Self::Messages, Self::Stored, Self::Mix, Self::Duplicates, Self::Broadcast];
 
     const fn arguments(self) -> &'static [&'static str] {
         match self {
-            Self::Messages => &["--scenario", "message"],
+            Self::Messages | Self::Stored => &["--scenario", "message"],
             Self::Mix => &["--scenario", "storm"],
             Self::Duplicates => &["--scenario", "message", "--twice"],
             Self::Broadcast => &["--scenario", "broadcast", "--recipients", "100000"],
@@ -40,10 +43,11 @@ impl Scenario {
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Messages => "messages of 1.7 KB and their statuses",
-            Self::Mix => "all kinds of events, 1 of 8 twice, 1 of 100 cut off",
-            Self::Duplicates => "messages, 50 % duplicates",
-            Self::Broadcast => "a broadcast to 100,000 recipients",
+            Self::Messages => "Messages",
+            Self::Stored => "Messages, where 10 million are stored",
+            Self::Mix => "All kinds of events",
+            Self::Duplicates => "Messages, half of them duplicates",
+            Self::Broadcast => "A broadcast to 100,000",
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::process;
 
@@ -24,7 +24,6 @@ pub struct Cluster {
 
 /// A database of a service.
 pub struct Database {
-    name: String,
     /// Where the service finds it.
     pub url: String,
     link: PgConnection,
@@ -33,7 +32,9 @@ pub struct Database {
 /// What a database holds.
 #[derive(Clone, Copy)]
 pub struct Content {
+    /// Of all tables and indexes, and of the catalog, which does not grow.
     pub disk_bytes: i64,
+    /// Those in the journal, of today and yesterday.
     pub events: i64,
     pub deliveries: i64,
 }
@@ -68,22 +69,23 @@ impl Cluster {
         Ok(sqlx::query_scalar(sql).fetch_one(&mut self.link).await?)
     }
 
-    /// Makes an empty database.
-    pub async fn create_database(&mut self, name: &str) -> anyhow::Result<Database> {
-        self.execute(format!("drop database if exists {name} with (force)")).await?;
-        self.execute(format!("create database {name}")).await?;
-        let options = self.options.clone().database(name);
-        Ok(Database {
-            name: name.to_owned(),
-            url: options.to_url_lossy().to_string(),
-            link: options.connect().await?,
-        })
+    /// Makes a database: an empty one, or a copy of another one that nobody is connected to.
+    pub async fn create_database(&mut self, name: &str, template: &str) -> anyhow::Result<()> {
+        self.drop_database(name).await?;
+        // The other way to copy would write all of it to the WAL.
+        let strategy = "strategy file_copy";
+        self.execute(format!("create database {name} template {template} {strategy}")).await
     }
 
-    /// Drops it with all that it holds.
-    pub async fn drop_database(&mut self, database: Database) -> anyhow::Result<()> {
-        database.link.close().await?;
-        self.execute(format!("drop database {} with (force)", database.name)).await
+    /// Connects to a database.
+    pub async fn open(&self, name: &str) -> anyhow::Result<Database> {
+        let options = self.options.clone().database(name);
+        Ok(Database { url: options.to_url_lossy().to_string(), link: options.connect().await? })
+    }
+
+    /// Drops a database with all that it holds, if it is there.
+    pub async fn drop_database(&mut self, name: &str) -> anyhow::Result<()> {
+        self.execute(format!("drop database if exists {name} with (force)")).await
     }
 
     /// From here on every page that is touched goes into the WAL as a whole, once.
@@ -130,6 +132,7 @@ impl Cluster {
                 .await?;
             micros.record(sent.elapsed().as_micros().try_into()?)?;
         }
+        self.execute("drop table single".to_owned()).await?;
         Ok(micros.value_at_quantile(0.5) as f64 / 1e3)
     }
 
@@ -140,11 +143,13 @@ impl Cluster {
 }
 
 impl Database {
-    /// What it holds, and what of it came in today.
+    /// What it holds.
     pub async fn content(&mut self) -> anyhow::Result<Content> {
+        // Nothing that we send can be older.
         let sql = "select pg_database_size(current_database()), count(*),
                 coalesce(sum(deliveries), 0)::bigint
-            from event";
+            from event
+            where day >= current_date - 1";
         let (disk_bytes, events, deliveries) =
             sqlx::query_as(sql).fetch_one(&mut self.link).await?;
         Ok(Content { disk_bytes, events, deliveries })

@@ -40,6 +40,9 @@ use self::service::{Service, Variant};
 /// How many connections, each with one event at a time.
 const CONNECTIONS: [u16; 4] = [1, 16, 64, 256];
 
+/// What the filled database is copied to.
+const COPY: &str = "stored";
+
 /// How long services rest before their memory counts as idle.
 const REST: Duration = Duration::from_secs(1);
 
@@ -52,11 +55,14 @@ struct Arguments {
     /// A cluster of its own, as a superuser: databases are made and dropped there.
     #[arg(long, required = true)]
     cluster: Option<PgConnectOptions>,
+    /// A database there with 10 million messages, to be copied.
+    #[arg(long)]
+    stored: Option<String>,
     /// Where the results go: as JSON here, as Markdown beside it.
     #[arg(long, default_value = "target/bench.json")]
     results: PathBuf,
     /// How long each cell is measured, in each round.
-    #[arg(long, default_value_t = 1.5)]
+    #[arg(long, default_value_t = 1.0)]
     seconds: f64,
     /// How often; the median is shown.
     #[arg(long, default_value_t = 3)]
@@ -94,24 +100,36 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { cluster, results, seconds, rounds, only, .. } = arguments;
+    let Arguments { cluster, stored, results, seconds, rounds, only, .. } = arguments;
     ensure!(seconds >= 0.1 && rounds > 0, "expected at least 0.1 seconds, and a round");
-    let mut cluster = Cluster::connect(cluster.context("--cluster is required")?).await?;
+    let is_wanted = |scenario: &Scenario| match scenario {
+        _ if !only.is_empty() => only.contains(scenario),
+        Scenario::Stored => stored.is_some(),
+        _ => true,
+    };
+    let scenarios: Vec<_> = Scenario::ALL.into_iter().filter(is_wanted).collect();
+    let mut cluster = Cluster::connect(cluster.context("--cluster is missing")?).await?;
     let mut facts = report::machine();
     facts.push(("Postgres", cluster.description().await?));
     facts.push(("runs", format!("medians of {rounds} rounds, {seconds} s for each cell in each")));
     let mut report = Report::new(facts);
+    if scenarios.contains(&Scenario::Stored) {
+        let filled = stored.context("--stored is missing")?;
+        // One copy for all: what is added to it is little beside what is there.
+        cluster.create_database(COPY, &filled).await?;
+    }
     for round in 1..=rounds {
         let insert = cluster.time_single_inserts(Duration::from_secs_f64(seconds)).await?;
         report.note_insert(insert);
-        for scenario in Scenario::ALL {
-            if only.is_empty() || only.contains(&scenario) {
-                let name = format!("round {round} of {rounds}, {scenario}");
-                eprintln!("{name}");
-                let round = measure_scenario(&mut cluster, scenario, seconds, &mut report);
-                round.await.with_context(|| name)?;
-            }
+        for &scenario in &scenarios {
+            let name = format!("round {round} of {rounds}: {scenario}");
+            eprintln!("{name}");
+            let measured = measure_scenario(&mut cluster, scenario, seconds, &mut report).await;
+            measured.with_context(|| name)?;
         }
+    }
+    for name in [COPY].into_iter().chain(Variant::ALL.into_iter().filter_map(Variant::database)) {
+        cluster.drop_database(name).await?;
     }
     report.write(&results)
 }
@@ -126,7 +144,15 @@ async fn measure_scenario(
 ) -> anyhow::Result<()> {
     let mut services = Vec::new();
     for variant in Variant::ALL {
-        services.push(Service::start(variant, cluster).await?);
+        let database = match (variant.database(), scenario) {
+            (None, _) => None,
+            (Some(_), Scenario::Stored) => Some(cluster.open(COPY).await?),
+            (Some(name), _) => {
+                cluster.create_database(name, "template1").await?;
+                Some(cluster.open(name).await?)
+            }
+        };
+        services.push(Service::start(variant, database).await?);
     }
     sleep(REST).await;
     for service in &mut services {
@@ -142,7 +168,7 @@ async fn measure_scenario(
         }
     }
     for service in services {
-        service.end(cluster).await?;
+        service.end().await?;
     }
     Ok(())
 }

@@ -14,6 +14,16 @@ use super::service::Variant;
 use super::table::{number, table};
 use super::{CONNECTIONS, reach};
 
+const EXPLANATION: &str = "\
+Three services take turns: *ours* with its default settings; *one each*, the same with one event \
+in each transaction and 32 connections to Postgres; and the *ceiling*, the same server, door and \
+reading, which then drops the event. As many connections as it says, each with one event at a \
+time. CPU is microseconds of each process per event, from /proc; memory is the most that the \
+service had. WAL counts from a checkpoint right before each cell, so pages that are touched go into \
+it as a whole once: that part is *its pages*. Disk is what all tables and indexes grew by, per \
+event in the journal; everything else is per delivery that was acknowledged. Logs are written to \
+/dev/null.";
+
 const HEADER: [&str; 14] = [
     "service",
     "connections",
@@ -51,6 +61,12 @@ struct Cell {
     runs: Vec<Run>,
 }
 
+impl Cell {
+    fn is(&self, scenario: Scenario, connections: u16, variant: Variant) -> bool {
+        (self.scenario, self.connections, self.variant) == (scenario, connections, variant)
+    }
+}
+
 impl Report {
     /// Nothing yet.
     pub fn new(facts: Vec<(&'static str, String)>) -> Self {
@@ -69,10 +85,8 @@ impl Report {
 
     /// Notes a cell.
     pub fn note(&mut self, scenario: Scenario, connections: u16, variant: Variant, run: Run) {
-        let is_it = |cell: &&mut Cell| {
-            (cell.scenario, cell.connections, cell.variant) == (scenario, connections, variant)
-        };
-        match self.cells.iter_mut().find(is_it) {
+        let cell = self.cells.iter_mut().find(|cell| cell.is(scenario, connections, variant));
+        match cell {
             Some(cell) => cell.runs.push(run),
             None => self.cells.push(Cell { scenario, connections, variant, runs: vec![run] }),
         }
@@ -86,10 +100,7 @@ impl Report {
         variant: Variant,
         of: impl Fn(&Run) -> f64,
     ) -> Option<f64> {
-        let is_it = |cell: &&Cell| {
-            (cell.scenario, cell.connections, cell.variant) == (scenario, connections, variant)
-        };
-        let cell = self.cells.iter().find(is_it)?;
+        let cell = self.cells.iter().find(|cell| cell.is(scenario, connections, variant))?;
         median(cell.runs.iter().map(of).collect())
     }
 
@@ -110,6 +121,7 @@ impl Report {
         for (name, value) in &self.facts {
             text += &format!("- {name}: {value}\n");
         }
+        text += &format!("\n{EXPLANATION}\n");
         for scenario in Scenario::ALL {
             let rows = self.rows(scenario);
             if !rows.is_empty() {
@@ -198,6 +210,7 @@ pub fn machine() -> Vec<(&'static str, String)> {
         ("CPU", format!("{cpu}, {cores} cores, shared by client, service and Postgres")),
         ("memory", line(&read("/proc/meminfo"), "MemTotal").unwrap_or_default()),
         ("kernel", format!("Linux {}", read("/proc/sys/kernel/osrelease").trim())),
+        ("load before", read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned()),
         ("compiler", String::from_utf8_lossy(&rustc).trim().to_owned()),
     ]
 }

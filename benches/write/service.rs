@@ -10,12 +10,15 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use super::cluster::{Cluster, Content, Database};
+use super::cluster::{Content, Database};
 
 /// The binary, as it is delivered.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_qontak-receiver");
 
 const TOKEN: &str = "a-token-for-the-benchmark";
+
+/// The ceiling has to be told something.
+const NO_DATABASE: &str = "postgres://nobody@localhost/nothing";
 
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,6 +48,15 @@ impl Variant {
         }
     }
 
+    /// The name of its database, if it has one.
+    pub const fn database(self) -> Option<&'static str> {
+        match self {
+            Self::Ceiling => None,
+            Self::Ours => Some("ours"),
+            Self::OneEach => Some("one_each"),
+        }
+    }
+
     fn command(self) -> anyhow::Result<Command> {
         let mut command = match self {
             Self::Ceiling => Command::new(std::env::current_exe()?),
@@ -55,7 +67,7 @@ impl Variant {
         match self {
             Self::Ceiling => command.arg("ceiling"),
             Self::Ours => command.arg("serve"),
-            // Of 2, 8, 16, 32 and 64 tasks, these are the fastest with 256 connections.
+            // Of 2, 8, 16, 32 and 64 tasks these are the fastest with 256 connections.
             Self::OneEach => command
                 .arg("serve")
                 .env("RECEIVER__WRITER__MAX_BATCH", "1")
@@ -76,19 +88,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts it, and returns once it takes connections.
-    pub async fn start(variant: Variant, cluster: &mut Cluster) -> anyhow::Result<Self> {
-        let database = match variant {
-            Variant::Ceiling => None,
-            Variant::Ours | Variant::OneEach => {
-                let name = variant.as_str().replace(' ', "_");
-                Some(cluster.create_database(&name).await?)
-            }
-        };
-        let database_url = database.as_ref().map_or_else(
-            || "postgres://nobody@localhost/nothing".to_owned(),
-            |database| database.url.clone(),
-        );
+    /// Starts it on its database, and returns once it takes connections.
+    pub async fn start(variant: Variant, database: Option<Database>) -> anyhow::Result<Self> {
+        let database_url = database.as_ref().map_or(NO_DATABASE, |database| &database.url);
         let (listen, ops) = (free_address()?, free_address()?);
         let mut command = variant.command()?;
         command
@@ -127,16 +129,12 @@ impl Service {
         }
     }
 
-    /// Ends it, and drops what it stored.
-    pub async fn end(mut self, cluster: &mut Cluster) -> anyhow::Result<()> {
+    /// Ends it.
+    pub async fn end(mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("{} ended by itself: {status}", self.variant.as_str());
         }
-        self.child.kill().await?;
-        if let Some(database) = self.database {
-            cluster.drop_database(database).await?;
-        }
-        Ok(())
+        Ok(self.child.kill().await?)
     }
 }
 
