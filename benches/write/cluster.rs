@@ -100,9 +100,9 @@ impl Cluster {
     }
 
     /// How many of the bytes from one of these positions to another are images of whole pages;
-    /// `None` if there are none, or it cannot tell.
+    /// `None` if it cannot tell.
     pub async fn wal_page_bytes(&mut self, from: i64, to: i64) -> anyhow::Result<Option<i64>> {
-        if !self.can_inspect_wal || from == to {
+        if !self.can_inspect_wal {
             return Ok(None);
         }
         let sql = "select sum(fpi_size)::bigint

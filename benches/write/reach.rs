@@ -92,6 +92,14 @@ pub fn compare(report: &Report) -> Vec<Reach> {
             "",
             over(ours(1, |run| run.p50_ms), report.insert_p50_ms()),
         ),
+        Reach::at_least(
+            "events/s, 10 million stored ÷ empty, 256 connections",
+            0.85,
+            over(
+                report.median(Scenario::Stored, FULL, Variant::Ours, |run| run.events_per_second),
+                per_second,
+            ),
+        ),
         Reach::at_most("memory under full load", 64.0, "MB", full(|run| run.resident_bytes / 1e6)),
         Reach::at_most(
             "memory when idle",

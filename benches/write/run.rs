@@ -48,14 +48,14 @@ pub async fn measure(
     let spent = Spent::until_now(cluster, service)?;
     let wal_to = cluster.wal_bytes().await?;
     let after = service.content().await?;
-    let mut stored = 0;
+    let (mut stored, mut pages) = (0, None);
     if let (Some(before), Some(after)) = (before, after) {
         stored = after.events - before.events;
         let kept = after.deliveries - before.deliveries;
         let acknowledged = i64::try_from(sent.acknowledged)?;
         ensure!(kept == acknowledged, "{acknowledged} were acknowledged and {kept} are stored");
+        pages = cluster.wal_page_bytes(wal_from, wal_to).await?;
     }
-    let pages = cluster.wal_page_bytes(wal_from, wal_to).await?;
 
     let per_event = |sum: f64| sum / sent.acknowledged as f64;
     let disk = |content: Option<Content>| content.map_or(0, |content| content.disk_bytes);
