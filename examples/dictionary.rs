@@ -19,7 +19,7 @@ fn main() -> anyhow::Result<()> {
     let mut samples: Vec<Vec<u8>> = Vec::new();
     let start = Timestamp::parse("2025-06-12T01:00:00Z").context("a time")?;
     for seed in 0..TRAFFIC.0 {
-        for scenario in [Scenario::Chat, Scenario::Broadcast, Scenario::Storm] {
+        for scenario in [Scenario::Chat, Scenario::Broadcast, Scenario::Storm, Scenario::Message] {
             let traffic = Traffic::new(scenario, seed, start, 1000);
             samples.extend(traffic.take(TRAFFIC.1).map(|webhook| webhook.body));
         }

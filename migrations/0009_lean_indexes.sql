@@ -11,3 +11,5 @@ create index message_by_external_id on message using hash (external_id)
 -- there as well.
 drop index message_by_room;
 create index message_by_room on message (room_id, at);
+
+comment on column event.dedup_key is 'First half of the SHA-256 of endpoint and body; for kinds without a clock in the body also of the 10-minute window. Older rows have all of it.';

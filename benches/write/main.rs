@@ -30,12 +30,17 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use sqlx::postgres::PgConnectOptions;
+use tikv_jemallocator::Jemalloc;
 use tokio::time::sleep;
 
 use self::client::Scenario;
 use self::cluster::Cluster;
 use self::report::Report;
 use self::service::{Service, Variant};
+
+// As the service does: the ceiling must not pay for another one.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// How many connections, each with one event at a time.
 const CONNECTIONS: [u16; 4] = [1, 16, 64, 256];

@@ -80,7 +80,7 @@ struct Row {
 impl Row {
     fn place(&self) -> Place {
         let key = self.dedup_key.as_slice().try_into();
-        (DedupKey(key.expect("the column holds SHA-256 only")), self.day)
+        (DedupKey(key.expect("the row was found by such a key")), self.day)
     }
 }
 
