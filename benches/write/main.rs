@@ -1,14 +1,15 @@
 //! How much does receiving cost, and what share of it is ours?
 //!
 //! ```text
-//! main      every cell: a scenario, so many connections, one of three services; in rounds
+//! rounds    every cell: a scenario, so many connections, one of three services
 //!   ├─ service   starts them: ours, one event a transaction, and the ceiling (`ceiling`)
-//!   ├─ client    sends, by `qontak-receiver simulate`
-//!   ├─ cluster   what Postgres knows: databases, bytes, rows
-//!   ├─ process   what the system knows: time on the CPU, memory
-//!   └─ run       what a cell cost, from all of these
-//! report    medians, tables, JSON
-//!   └─ reach     what is to be reached, and what was
+//!   └─ run       what a cell cost, from
+//!        ├─ client    who sends, by `qontak-receiver simulate`
+//!        ├─ cluster   what Postgres knows: bytes, rows
+//!        └─ process   what the system knows: time on the CPU, memory
+//! results   of all rounds
+//!   ├─ reach     what is to be reached, and what was
+//!   └─ report    tables and JSON
 //! ```
 //!
 //! `scripts/bench.sh` starts the cluster and calls this.
@@ -16,11 +17,16 @@
 mod ceiling;
 mod client;
 mod cluster;
+#[path = "../report/machine.rs"]
+mod machine;
 mod process;
 mod reach;
 mod report;
+mod results;
+mod rounds;
 mod run;
 mod service;
+#[path = "../report/table.rs"]
 mod table;
 
 use std::path::PathBuf;
@@ -31,28 +37,14 @@ use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use sqlx::postgres::PgConnectOptions;
 use tikv_jemallocator::Jemalloc;
-use tokio::time::sleep;
 
 use self::client::Scenario;
 use self::cluster::Cluster;
-use self::report::Report;
-use self::service::{Service, Variant};
+use self::rounds::Plan;
 
 // As the service does: the ceiling must not pay for another one.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
-
-/// How many connections, each with one event at a time.
-const CONNECTIONS: [u16; 4] = [1, 16, 64, 256];
-
-/// What the filled database is copied to.
-const COPY: &str = "stored";
-
-/// How long services rest before their memory counts as idle.
-const REST: Duration = Duration::from_secs(1);
-
-/// What is sent beforehand, so that statements are prepared and tables have their first pages.
-const WARM_UP: [&str; 2] = ["--count", "2000"];
 
 #[derive(Parser)]
 #[command(subcommand_negates_reqs = true)]
@@ -84,7 +76,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve as the ceiling does; with the settings of the service.
+    /// Serve as the ceiling does, with the settings of the service.
     Ceiling,
 }
 
@@ -112,68 +104,16 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
         Scenario::Stored => stored.is_some(),
         _ => true,
     };
-    let scenarios: Vec<_> = Scenario::ALL.into_iter().filter(is_wanted).collect();
+    let plan = Plan {
+        scenarios: Scenario::ALL.into_iter().filter(is_wanted).collect(),
+        filled: stored,
+        rounds,
+        time: Duration::from_secs_f64(seconds),
+    };
     let mut cluster = Cluster::connect(cluster.context("--cluster is missing")?).await?;
-    let mut facts = report::machine();
+    let mut facts = machine::machine();
     facts.push(("Postgres", cluster.description().await?));
-    facts.push(("runs", format!("medians of {rounds} rounds, {seconds} s for each cell in each")));
-    let mut report = Report::new(facts);
-    if scenarios.contains(&Scenario::Stored) {
-        let filled = stored.context("--stored is missing")?;
-        // One copy for all: what is added to it is little beside what is there.
-        cluster.create_database(COPY, &filled).await?;
-    }
-    for round in 1..=rounds {
-        let insert = cluster.time_single_inserts(Duration::from_secs_f64(seconds)).await?;
-        report.note_insert(insert);
-        for &scenario in &scenarios {
-            let name = format!("round {round} of {rounds}: {scenario}");
-            eprintln!("{name}");
-            let measured = measure_scenario(&mut cluster, scenario, seconds, &mut report).await;
-            measured.with_context(|| name)?;
-        }
-    }
-    for name in [COPY].into_iter().chain(Variant::ALL.into_iter().filter_map(Variant::database)) {
-        cluster.drop_database(name).await?;
-    }
-    report.write(&results)
-}
-
-/// Every cell of a scenario once. The services take turns, so what else the machine does meets
-/// all of them.
-async fn measure_scenario(
-    cluster: &mut Cluster,
-    scenario: Scenario,
-    seconds: f64,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let mut services = Vec::new();
-    for variant in Variant::ALL {
-        let database = match (variant.database(), scenario) {
-            (None, _) => None,
-            (Some(_), Scenario::Stored) => Some(cluster.open(COPY).await?),
-            (Some(name), _) => {
-                cluster.create_database(name, "template1").await?;
-                Some(cluster.open(name).await?)
-            }
-        };
-        services.push(Service::start(variant, database).await?);
-    }
-    sleep(REST).await;
-    for service in &mut services {
-        if service.variant == Variant::Ours {
-            report.note_idle(process::resident_bytes(service.pid)?);
-        }
-        client::send(&service.url, scenario, 64, WARM_UP).await?;
-    }
-    for connections in CONNECTIONS {
-        for service in &mut services {
-            let run = run::measure(cluster, service, scenario, connections, seconds).await?;
-            report.note(scenario, connections, service.variant, run);
-        }
-    }
-    for service in services {
-        service.end().await?;
-    }
-    Ok(())
+    facts.push(("rounds", format!("{rounds}, with {seconds} s for each cell")));
+    let measured = plan.run(&mut cluster).await?;
+    report::write(&facts, &measured, &results)
 }

@@ -4,10 +4,10 @@
 use serde::Serialize;
 
 use super::client::Scenario;
-use super::report::Report;
+use super::results::{Cell, Results, median};
 use super::run::Run;
 use super::service::Variant;
-use super::table::{self, number};
+use super::table::number;
 
 /// How many connections are full load.
 const FULL: u16 = 256;
@@ -38,7 +38,8 @@ impl Reach {
         Self { what, unit: "", at_most: false, limit, measured }
     }
 
-    fn row(&self) -> Vec<String> {
+    /// A line of the table.
+    pub fn row(&self) -> Vec<String> {
         let Self { what, unit, at_most, limit, measured } = *self;
         let show = |value: f64| {
             let digits = if value.abs() < 100.0 && value.fract() != 0.0 { 2 } else { 0 };
@@ -55,14 +56,12 @@ impl Reach {
 }
 
 /// Compares what was measured with what is to be reached.
-pub fn compare(report: &Report) -> Vec<Reach> {
-    use Scenario::Messages;
-    let ours =
-        |connections, of: fn(&Run) -> f64| report.median(Messages, connections, Variant::Ours, of);
-    let full = |of| ours(FULL, of);
-    let per_second = full(|run| run.events_per_second);
-    let closed_loop_ms = per_second.map(|per_second| f64::from(FULL) / per_second * 1e3);
-    let over = |one: Option<f64>, other: Option<f64>| Some(one? / other?);
+pub fn compare(results: &Results) -> Vec<Reach> {
+    let messages =
+        |connections, variant| Cell { scenario: Scenario::Messages, connections, variant };
+    let ours = messages(FULL, Variant::Ours);
+    let full = |of: fn(&Run) -> f64| results.median(ours, of);
+    let lone = results.runs(messages(1, Variant::Ours)).iter().zip(&results.insert_p50_ms);
     vec![
         Reach::at_most(
             "CPU of service and Postgres per event, 256 connections",
@@ -73,39 +72,36 @@ pub fn compare(report: &Report) -> Vec<Reach> {
         Reach::at_least(
             "events/s, ours ÷ one each, 256 connections",
             12.0,
-            report.ratio(Messages, FULL, Variant::OneEach),
+            results.ratio(ours, messages(FULL, Variant::OneEach)),
         ),
         Reach::at_least(
             "events/s, ours ÷ ceiling, 256 connections",
             0.5,
-            report.ratio(Messages, FULL, Variant::Ceiling),
+            results.ratio(ours, messages(FULL, Variant::Ceiling)),
         ),
         Reach::at_most(
             "p99 ÷ (256 ÷ events/s), 256 connections",
             2.0,
             "",
-            over(full(|run| run.p99_ms), closed_loop_ms),
+            full(|run| run.p99_ms / (f64::from(FULL) / run.events_per_second * 1e3)),
         ),
         Reach::at_most(
             "p50 of a lone caller ÷ p50 of a single-row INSERT",
             1.5,
             "",
-            over(ours(1, |run| run.p50_ms), report.insert_p50_ms()),
+            median(lone.map(|(run, insert_p50_ms)| run.p50_ms / insert_p50_ms)),
         ),
         Reach::at_least(
             "events/s, 10 million stored ÷ empty, 256 connections",
             0.85,
-            over(
-                report.median(Scenario::Stored, FULL, Variant::Ours, |run| run.events_per_second),
-                per_second,
-            ),
+            results.ratio(Cell { scenario: Scenario::Stored, ..ours }, ours),
         ),
         Reach::at_most("memory under full load", 64.0, "MB", full(|run| run.resident_bytes / 1e6)),
         Reach::at_most(
             "memory when idle",
             20.0,
             "MB",
-            report.idle_bytes().map(|bytes| bytes / 1e6),
+            median(results.idle_bytes.iter().map(|bytes| bytes / 1e6)),
         ),
         Reach::at_most(
             "disk per message event, all tables and indexes",
@@ -115,10 +111,4 @@ pub fn compare(report: &Report) -> Vec<Reach> {
         ),
         Reach::at_most("WAL per message event", 2000.0, "B", full(|run| run.wal_bytes)),
     ]
-}
-
-/// All of it as a table.
-pub fn table(reach: &[Reach]) -> String {
-    let rows: Vec<_> = reach.iter().map(Reach::row).collect();
-    table::table(&["reach", "wanted", "measured", ""], &rows)
 }

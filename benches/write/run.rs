@@ -1,5 +1,7 @@
 //! What one cell cost.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use serde::Serialize;
 
@@ -28,13 +30,13 @@ pub struct Run {
     pub duplicate_share: f64,
 }
 
-/// Sends a scenario for some seconds.
+/// Sends a scenario for some time.
 pub async fn measure(
     cluster: &mut Cluster,
     service: &mut Service,
     scenario: Scenario,
     connections: u16,
-    seconds: f64,
+    time: Duration,
 ) -> anyhow::Result<Run> {
     let before = service.content().await?;
     cluster.checkpoint().await?;
@@ -42,7 +44,7 @@ pub async fn measure(
     let wal_from = cluster.wal_bytes().await?;
     let spent_before = Spent::until_now(cluster, service)?;
 
-    let end = ["--seconds", &seconds.to_string()];
+    let end = ["--seconds", &time.as_secs_f64().to_string()];
     let sent = client::send(&service.url, scenario, connections, end).await?;
 
     let spent = Spent::until_now(cluster, service)?;
