@@ -2,7 +2,7 @@
 //!
 //! Each type holds what *one* event says, absent fields as `None`. The tables of the same name
 //! hold what all of them say together; the merging is done by Postgres (see `store`), so that
-//! any number of replicas agree.
+//! any number of replicas agree. What comes together in one batch is merged here, by the same rules.
 //!
 //! JSON that is kept as it is stays text: parsed, it takes many times the memory, and a queue
 //! full of it would not be bounded by what its bodies weigh.
