@@ -118,7 +118,7 @@ pub async fn serve(
     config: Config,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
-    let read = store::connect(&config.database, config.database.read_connections)?;
+    let read = store::connect_to_read(&config.database, config.database.read_connections)?;
     // One connection a task: a task never waits for another one's.
     let write = store::connect(&config.database, config.writer.tasks)?;
     let disk = open_disk(&config.spool)?;

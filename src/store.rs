@@ -45,9 +45,23 @@ fn migrator() -> Migrator {
 ///
 /// Nothing is connected before the first use.
 pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
+    Ok(pool(options(settings)?, settings, connections))
+}
+
+/// The same for the read API.
+///
+/// Its statements have filters that may be absent (`$1 is null or …`). A plan for any parameters,
+/// which Postgres thinks of after the fifth time, has to reckon with all of them: it cannot begin
+/// at a cursor, so page 10,000 would be found by walking there. So each is planned anew.
+pub fn connect_to_read(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
+    let options = options(settings)?.options([("plan_cache_mode", "force_custom_plan")]);
+    Ok(pool(options, settings, connections))
+}
+
+fn pool(options: PgConnectOptions, settings: &config::Database, connections: u32) -> PgPool {
     // Half of the time, so that the other half is left to replace what does not answer.
     let limit = settings.acquire_timeout / 2;
-    Ok(PgPoolOptions::new()
+    PgPoolOptions::new()
         .max_connections(connections)
         // The default of 30 s turns a slow database into a pile of stuck requests.
         .acquire_timeout(settings.acquire_timeout)
@@ -60,7 +74,7 @@ pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<Pg
         .test_before_acquire(false)
         .before_acquire(move |connection, _| Box::pin(answers(connection, limit)))
         .after_release(move |connection, _| Box::pin(answers(connection, limit)))
-        .connect_lazy_with(options(settings)?))
+        .connect_lazy_with(options)
 }
 
 /// Whether there is still somebody at the other end. An error has the connection closed at once.

@@ -72,7 +72,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
     store::reach(&config.database).await?;
     let write = store::connect(&config.database, config.writer.tasks)?;
     config.database.statement_timeout = SEARCH_TIMEOUT;
-    let read = store::connect(&config.database, 1)?;
+    let read = store::connect_to_read(&config.database, 1)?;
 
     let (mut events, mut changed, mut rows) = (0, 0, 0);
     let tell = |Replayed { event_id, before, outcome }| {

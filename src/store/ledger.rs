@@ -159,24 +159,44 @@ pub async fn list(
     backward: bool,
     limit: i64,
 ) -> sqlx::Result<Vec<LedgerRow>> {
+    // The two branches are one list walked both ways; only one of them is run.
     sqlx::query_as!(
         LedgerRow,
         r#"
             select
-                hour,
-                sum(received)::bigint    as "received!",
-                sum(applied)::bigint     as "applied!",
-                sum(recorded)::bigint    as "recorded!",
-                sum(quarantined)::bigint as "quarantined!",
-                sum(malformed)::bigint   as "malformed!",
-                sum(duplicate)::bigint   as "duplicate!"
-            from ledger
-            where ($1::text[] is null or organization_id = any($1))
-                and ($2::timestamptz is null
-                    or case when $3 then hour > $2 else hour < $2 end)
-            group by hour
-            order by case when $3 then hour end, hour desc
-            limit $4
+                hour as "hour!", received as "received!", applied as "applied!",
+                recorded as "recorded!", quarantined as "quarantined!",
+                malformed as "malformed!", duplicate as "duplicate!"
+            from (
+                select
+                    hour,
+                    sum(received)::bigint    as received,
+                    sum(applied)::bigint     as applied,
+                    sum(recorded)::bigint    as recorded,
+                    sum(quarantined)::bigint as quarantined,
+                    sum(malformed)::bigint   as malformed,
+                    sum(duplicate)::bigint   as duplicate
+                from ledger
+                where not $3
+                    and ($1::text[] is null or organization_id = any($1))
+                    and ($2::timestamptz is null or hour < $2)
+                group by hour
+                order by hour desc
+                limit $4
+            ) as earlier
+            union all
+            select * from (
+                select
+                    hour, sum(received)::bigint, sum(applied)::bigint, sum(recorded)::bigint,
+                    sum(quarantined)::bigint, sum(malformed)::bigint, sum(duplicate)::bigint
+                from ledger
+                where $3
+                    and ($1::text[] is null or organization_id = any($1))
+                    and ($2::timestamptz is null or hour > $2)
+                group by hour
+                order by hour
+                limit $4
+            ) as later
         "#,
         organizations,
         before as _,

@@ -114,7 +114,7 @@ impl Service {
         let config = Config::read(None, settings).unwrap();
         app::make_partitions(&db, &config.retention).await.unwrap();
         let write = store::connect(&config.database, config.writer.tasks).unwrap();
-        let read = store::connect(&config.database, 2).unwrap();
+        let read = store::connect_to_read(&config.database, 2).unwrap();
         let mut tasks = JoinSet::new();
         let app = App::start(&config, read, &write, disk, &mut tasks);
         if let Some(spool) = app.spool.clone() {

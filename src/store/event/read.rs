@@ -152,7 +152,9 @@ pub async fn list(
                     request_id as "request_id!"
                 from event
                 where not $6
-                    and ($4::uuid is null or (day, event_id) < ($5::date, $4))
+                    -- What the row of both says as well, but not to who chooses partitions.
+                    and ($5::date is null or day <= $5)
+                    and ($4::uuid is null or (day, event_id) < ($5, $4))
                     and ($1::text[] is null or organization_id = any($1))
                     and ($2::text is null or kind = $2)
                     and ($3::text is null or outcome = $3)
@@ -168,7 +170,8 @@ pub async fn list(
                     deliveries, coalesce(body_bytes, length(body)), parser_version, request_id
                 from event
                 where $6
-                    and ($4::uuid is null or (day, event_id) > ($5::date, $4))
+                    and ($5::date is null or day >= $5)
+                    and ($4::uuid is null or (day, event_id) > ($5, $4))
                     and ($1::text[] is null or organization_id = any($1))
                     and ($2::text is null or kind = $2)
                     and ($3::text is null or outcome = $3)
