@@ -21,7 +21,7 @@ use crate::receive::auth::{Doors, Limits};
 use crate::receive::spool::disk::Disk;
 use crate::receive::spool::{self, Spool};
 use crate::receive::writer::Writer;
-use crate::store::{self, ledger, partition};
+use crate::store::{self, broadcast_log, ledger, partition};
 use crate::{http, telemetry};
 
 /// How long what comes from the spool waits for its commit: nobody else waits for it.
@@ -262,7 +262,7 @@ async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) -> !
     }
 }
 
-/// Makes partitions ahead, drops old ones, and merges old lines of the ledger.
+/// Makes partitions ahead, drops old ones, and merges what writers counted each for itself.
 async fn keep_journal(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
     make_partitions(db, retention).await?;
     // By the earlier of two clocks: one that runs ahead must not cost the journal.
@@ -272,7 +272,8 @@ async fn keep_journal(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
     if !dropped.is_empty() {
         info!(days = dropped.len(), "dropped old days of the journal");
     }
-    ledger::compact(db).await
+    ledger::compact(db).await?;
+    broadcast_log::count::compact(db).await
 }
 
 /// The recorder keeps raw samples until somebody scrapes; nobody may ever.

@@ -1,10 +1,13 @@
 //! Broadcasts: their funnel and their recipients.
 
+mod funnel;
+
 use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use sqlx::PgPool;
 
+use self::funnel::{Counts, Funnel};
 use super::key::Reader;
 use super::message::{StatusTime, StatusTimes, status_times};
 use super::one;
@@ -12,16 +15,15 @@ use super::page::{Micros, Page};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::broadcast::{self, BroadcastRow};
-use crate::store::broadcast_log::{self, Billable, Failures, LogRow, TimeToDelivery};
+use crate::store::broadcast_log::{self, LogRow, count, funnel as recipients};
 
-/// A broadcast as the API shows it, with its whole funnel.
+/// A broadcast as the API shows it, with what is told of its recipients.
 #[derive(Serialize)]
-struct Broadcast {
+struct Broadcast<F> {
     #[serde(flatten)]
     row: BroadcastRow,
-    failed_by_code: Vec<Failures>,
-    billable_by_category: Vec<Billable>,
-    seconds_to_delivery: TimeToDelivery,
+    #[serde(flatten)]
+    recipients: F,
 }
 
 /// A recipient as the API shows it.
@@ -48,7 +50,10 @@ pub async fn list(
     });
     let rows =
         broadcast::list(&db, reader.organizations(), from, page.backward, page.rows()).await?;
-    Ok(page.answer(rows, |row: &BroadcastRow| {
+    let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
+    let broadcasts = rows.into_iter().zip(counts);
+    let broadcasts = broadcasts.map(|(row, recipients)| Broadcast { row, recipients }).collect();
+    Ok(page.answer(broadcasts, |Broadcast { row, .. }| {
         let organization_id = row.organization_id.clone().unwrap_or_default();
         (Micros(row.at), row.id.clone(), organization_id)
     }))
@@ -64,10 +69,10 @@ pub async fn show(
     parameters.finish()?;
     let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let organization_id = row.organization_id.as_deref().unwrap_or_default();
-    let failed_by_code = broadcast_log::failures(&db, organization_id, &id).await?;
-    let billable_by_category = broadcast_log::billable(&db, organization_id, &id).await?;
-    let seconds_to_delivery = broadcast_log::time_to_delivery(&db, organization_id, &id).await?;
-    Ok(one(Broadcast { row, failed_by_code, billable_by_category, seconds_to_delivery }))
+    let mut funnel = Funnel::of(recipients::groups(&db, organization_id, &id).await?);
+    let codes = funnel.error_codes();
+    funnel.entitle(recipients::titles(&db, organization_id, &id, &codes).await?);
+    Ok(one(Broadcast { row, recipients: funnel }))
 }
 
 /// The recipients of one broadcast, newest first.
@@ -82,9 +87,8 @@ pub async fn logs(
     let page: Page<(Micros, String)> =
         Page::read(&mut parameters, &format!("broadcasts/{id}/logs"));
     parameters.finish()?;
-    // Without the funnel: a page of recipients must not count all of them.
-    let organization_id = broadcast::find_organization(&db, reader.organizations(), &id).await?;
-    let organization_id = organization_id.ok_or(Error::NotFound)?;
+    let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
+    let organization_id = row.organization_id.unwrap_or_default();
     let from = page.from.as_ref().map(|(at, id)| (at.0, id.as_str()));
     let rows = broadcast_log::list(
         &db,

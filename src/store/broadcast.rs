@@ -75,7 +75,7 @@ pub async fn upsert<'a>(
     Ok(())
 }
 
-/// A broadcast with how far its recipients are: each counts once, under its effective status.
+/// A broadcast as the API shows it, but for its recipients.
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the columns of table broadcast say it")]
 pub struct BroadcastRow {
@@ -87,14 +87,6 @@ pub struct BroadcastRow {
     pub created_at: Option<Timestamp>,
     #[serde(skip)]
     pub at: Timestamp,
-    pub total: i64,
-    pub created: i64,
-    pub pending: i64,
-    pub sent: i64,
-    pub delivered: i64,
-    pub read: i64,
-    pub failed: i64,
-    pub other: i64,
 }
 
 /// A broadcast's place in the order of the list.
@@ -122,7 +114,7 @@ pub async fn list(
             with page as (
                 select * from (
                     select *
-                    from broadcast_funnel
+                    from broadcast
                     where not $6
                         and ($1::text[] is null or organization_id = any($1))
                         and (not $2 or (at, broadcast_id, organization_id)
@@ -133,7 +125,7 @@ pub async fn list(
                 union all
                 select * from (
                     select *
-                    from broadcast_funnel
+                    from broadcast
                     where $6
                         and ($1::text[] is null or organization_id = any($1))
                         and (not $2 or (at, broadcast_id, organization_id)
@@ -144,9 +136,7 @@ pub async fn list(
             )
             select
                 broadcast_id as "id!", nullif(organization_id, '') as organization_id, name,
-                template_id, channel_integration_id, created_at, at as "at!", total as "total!",
-                created as "created!", pending as "pending!", sent as "sent!",
-                delivered as "delivered!", read as "read!", failed as "failed!", other as "other!"
+                template_id, channel_integration_id, created_at, at as "at!"
             from page
         "#,
         organizations,
@@ -161,28 +151,6 @@ pub async fn list(
     .await
 }
 
-/// The organisation of the broadcast with this id, if it may be seen.
-pub async fn find_organization(
-    db: impl PgExecutor<'_>,
-    organizations: Option<&[String]>,
-    broadcast_id: &str,
-) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!(
-        r#"
-            select organization_id
-            from broadcast
-            where broadcast_id = $1 and ($2::text[] is null or organization_id = any($2))
-            -- One without an organisation is but a guess beside one that has it.
-            order by organization_id desc
-            limit 1
-        "#,
-        broadcast_id,
-        organizations,
-    )
-    .fetch_optional(db)
-    .await
-}
-
 /// The broadcast with this id, if it may be seen.
 pub async fn find(
     db: impl PgExecutor<'_>,
@@ -194,10 +162,8 @@ pub async fn find(
         r#"
             select
                 broadcast_id as "id!", nullif(organization_id, '') as organization_id, name,
-                template_id, channel_integration_id, created_at, at as "at!", total as "total!",
-                created as "created!", pending as "pending!", sent as "sent!",
-                delivered as "delivered!", read as "read!", failed as "failed!", other as "other!"
-            from broadcast_funnel
+                template_id, channel_integration_id, created_at, at as "at!"
+            from broadcast
             where broadcast_id = $1 and ($2::text[] is null or organization_id = any($2))
             -- One without an organisation is but a guess beside one that has it.
             order by organization_id desc

@@ -1,5 +1,8 @@
 //! Table `broadcast_log`: one row per recipient of a broadcast.
 
+pub mod count;
+pub mod funnel;
+
 use std::borrow::Cow;
 
 use serde::Serialize;
@@ -251,110 +254,5 @@ pub async fn list(
         limit,
     )
     .fetch_all(db)
-    .await
-}
-
-/// Recipients that failed for one reason.
-#[derive(Debug, Serialize)]
-pub struct Failures {
-    /// WhatsApp error code; `None` where none was given.
-    pub error_code: Option<i64>,
-    /// Meta's title of one of them.
-    pub error_title: Option<String>,
-    /// How many.
-    pub count: i64,
-}
-
-/// The failed recipients of a broadcast by reason, most frequent first.
-pub async fn failures(
-    db: impl PgExecutor<'_>,
-    organization_id: &str,
-    broadcast_id: &str,
-) -> sqlx::Result<Vec<Failures>> {
-    sqlx::query_as!(
-        Failures,
-        r#"
-            select
-                error_code,
-                max(coalesce(error_title, error_message)) as error_title,
-                count(*) as "count!"
-            from broadcast_log
-            where organization_id = $1 and broadcast_id = $2 and status = 'failed'
-            group by error_code
-            order by count(*) desc, error_code
-        "#,
-        organization_id,
-        broadcast_id,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Recipients that Meta charges for.
-#[derive(Debug, Serialize)]
-pub struct Billable {
-    /// marketing, utility, authentication, …
-    pub pricing_category: Option<String>,
-    /// How many.
-    pub count: i64,
-}
-
-/// The billable recipients of a broadcast by category.
-pub async fn billable(
-    db: impl PgExecutor<'_>,
-    organization_id: &str,
-    broadcast_id: &str,
-) -> sqlx::Result<Vec<Billable>> {
-    sqlx::query_as!(
-        Billable,
-        r#"
-            select pricing_category, count(*) as "count!"
-            from broadcast_log
-            where organization_id = $1 and broadcast_id = $2 and billable
-            group by pricing_category
-            order by count(*) desc, pricing_category
-        "#,
-        organization_id,
-        broadcast_id,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Seconds from sent to delivered, by WhatsApp's clock (whole seconds). `None` while none of the
-/// recipients has both times.
-#[derive(Debug, Serialize)]
-pub struct TimeToDelivery {
-    /// Half of the recipients took at most this long.
-    pub p50: Option<f64>,
-    /// 95 of 100 recipients took at most this long.
-    pub p95: Option<f64>,
-}
-
-/// How long the delivery of a broadcast took.
-pub async fn time_to_delivery(
-    db: impl PgExecutor<'_>,
-    organization_id: &str,
-    broadcast_id: &str,
-) -> sqlx::Result<TimeToDelivery> {
-    sqlx::query_as!(
-        TimeToDelivery,
-        r#"
-            select
-                percentile_disc(0.5)  within group (order by seconds) as p50,
-                percentile_disc(0.95) within group (order by seconds) as p95
-            from (
-                select extract(epoch from delivered_at - sent_at)::float8 as seconds
-                from broadcast_log
-                where organization_id = $1
-                    and broadcast_id = $2
-                    and delivered_at is not null
-                    and sent_at is not null
-            ) as delivery
-        "#,
-        organization_id,
-        broadcast_id,
-    )
-    .fetch_one(db)
     .await
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use qontak_receiver::store::broadcast_log::count;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -167,6 +168,17 @@ async fn the_funnel_of_the_broadcast_counts_every_recipient_once(db: PgPool) {
     let counts = ["total", "created", "pending", "sent", "delivered", "read", "failed", "other"]
         .map(|name| broadcast[name].as_i64().unwrap());
     assert_eq!(counts, [5, 0, 1, 0, 1, 1, 2, 0]);
+    // A list has them from another table, where they are counted as they change.
+    for merged in [false, true] {
+        if merged {
+            count::compact(&service.db).await.unwrap();
+        }
+        let listed = service.data("/v1/broadcasts").await;
+        let listed = listed.as_array().unwrap().iter().find(|row| row["id"] == BROADCAST).unwrap();
+        for (name, value) in listed.as_object().unwrap() {
+            assert_eq!(*value, broadcast[name], "{name}");
+        }
+    }
     let codes: Vec<i64> = broadcast["failed_by_code"]
         .as_array()
         .unwrap()

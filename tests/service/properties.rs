@@ -356,6 +356,7 @@ async fn deliver(service: &Service, body: &str) {
 
 /// Whether the projections are these; if not, only what differs is shown.
 async fn assert_state(service: &Service, expected: &BTreeMap<&'static str, Vec<Value>>, way: &str) {
+    assert_counts(&service.db).await;
     for (table, rows) in service.state().await {
         let only_in = |rows: &[Value], others: &[Value]| -> Vec<String> {
             rows.iter().filter(|row| !others.contains(row)).map(Value::to_string).collect()
@@ -364,6 +365,30 @@ async fn assert_state(service: &Service, expected: &BTreeMap<&'static str, Vec<V
         let in_order = only_in(&expected[table], &rows);
         assert_eq!(now, in_order, "{table}, told {way} (left) and in order (right)");
     }
+}
+
+/// Whether recipients were counted rightly while their logs changed.
+async fn assert_counts(db: &PgPool) {
+    let miscounted: Vec<String> = sqlx::query_scalar(
+        "select concat_ws(' ', broadcast_id, status, counted.count, 'instead of', logs.count)
+         from (
+             select organization_id, broadcast_id, coalesce(status, '') as status, count(*)
+             from broadcast_log
+             where broadcast_id is not null
+             group by 1, 2, 3
+         ) as logs
+         full join (
+             select organization_id, broadcast_id, status, sum(count) as count
+             from broadcast_count
+             group by 1, 2, 3
+             having sum(count) <> 0
+         ) as counted using (organization_id, broadcast_id, status)
+         where counted.count is distinct from logs.count",
+    )
+    .fetch_all(db)
+    .await
+    .unwrap();
+    assert_eq!(miscounted, Vec::<String>::new());
 }
 
 async fn check(service: &Arc<Service>, story: &[Chapter]) {

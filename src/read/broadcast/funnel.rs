@@ -1,0 +1,172 @@
+//! The funnel of a broadcast: what all of its recipients say together.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::store::broadcast_log::count::Counted;
+use crate::store::broadcast_log::funnel::{Group, Title};
+
+/// Recipients by effective status; each counts once.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Counts {
+    total: i64,
+    created: i64,
+    pending: i64,
+    sent: i64,
+    delivered: i64,
+    read: i64,
+    failed: i64,
+    other: i64,
+}
+
+impl Counts {
+    /// Those of so many broadcasts, in their order.
+    pub fn of_each(broadcasts: usize, counted: &[Counted]) -> Vec<Self> {
+        let mut counts = vec![Self::default(); broadcasts];
+        for Counted { place, status, count } in counted {
+            let one = usize::try_from(*place - 1).ok().and_then(|place| counts.get_mut(place));
+            if let Some(one) = one {
+                one.add(status, *count);
+            }
+        }
+        counts
+    }
+
+    fn add(&mut self, status: &str, count: i64) {
+        self.total += count;
+        *match status {
+            "created" => &mut self.created,
+            "pending" => &mut self.pending,
+            "sent" => &mut self.sent,
+            "delivered" => &mut self.delivered,
+            "read" => &mut self.read,
+            "failed" => &mut self.failed,
+            _ => &mut self.other,
+        } += count;
+    }
+}
+
+/// All that is told of one broadcast.
+#[derive(Serialize)]
+pub struct Funnel {
+    #[serde(flatten)]
+    counts: Counts,
+    failed_by_code: Vec<Failures>,
+    billable_by_category: Vec<Billable>,
+    seconds_to_delivery: TimeToDelivery,
+}
+
+/// Recipients that failed for one reason.
+#[derive(Serialize)]
+struct Failures {
+    /// WhatsApp error code; `None` where none was given.
+    error_code: Option<i64>,
+    error_title: Option<String>,
+    count: i64,
+}
+
+/// Recipients that Meta charges for.
+#[derive(Serialize)]
+struct Billable {
+    /// marketing, utility, authentication, …
+    pricing_category: Option<String>,
+    count: i64,
+}
+
+/// Seconds from sent to delivered, by WhatsApp's clock. `None` while none of the recipients has
+/// both times.
+#[derive(Serialize)]
+struct TimeToDelivery {
+    /// Half of the recipients took at most this long.
+    p50: Option<f64>,
+    /// 95 of 100 recipients took at most this long.
+    p95: Option<f64>,
+}
+
+impl Funnel {
+    /// Puts the groups together.
+    pub fn of(groups: Vec<Group>) -> Self {
+        let mut counts = Counts::default();
+        let (mut failed, mut billable) = (BTreeMap::new(), BTreeMap::new());
+        let mut seconds: BTreeMap<i32, i64> = BTreeMap::new();
+        for group in groups {
+            counts.add(group.status.as_deref().unwrap_or_default(), group.count);
+            if group.status.as_deref() == Some("failed") {
+                *failed.entry(group.error_code).or_default() += group.count;
+            }
+            if group.billable == Some(true) {
+                *billable.entry(group.pricing_category).or_default() += group.count;
+            }
+            if let Some(after) = group.delivery_seconds {
+                *seconds.entry(after).or_default() += group.count;
+            }
+        }
+        let failed = most_first(failed).map(|(error_code, count)| Failures {
+            error_code,
+            error_title: None,
+            count,
+        });
+        let billable = most_first(billable)
+            .map(|(pricing_category, count)| Billable { pricing_category, count });
+        Self {
+            counts,
+            failed_by_code: failed.collect(),
+            billable_by_category: billable.collect(),
+            seconds_to_delivery: TimeToDelivery {
+                p50: percentile(&seconds, 0.5),
+                p95: percentile(&seconds, 0.95),
+            },
+        }
+    }
+
+    /// The codes with which recipients failed.
+    pub fn error_codes(&self) -> Vec<i64> {
+        self.failed_by_code.iter().filter_map(|failures| failures.error_code).collect()
+    }
+
+    /// Says what Meta calls the errors.
+    pub fn entitle(&mut self, titles: Vec<Title>) {
+        for Title { error_code, error_title } in titles {
+            for failures in &mut self.failed_by_code {
+                if failures.error_code == error_code {
+                    failures.error_title.clone_from(&error_title);
+                }
+            }
+        }
+    }
+}
+
+/// The most frequent first; of equal ones the smaller, and what was not given last.
+fn most_first<T>(counted: BTreeMap<Option<T>, i64>) -> impl Iterator<Item = (Option<T>, i64)> {
+    let mut counted: Vec<_> = counted.into_iter().collect();
+    counted.sort_by_key(|(what, count)| (Reverse(*count), what.is_none()));
+    counted.into_iter()
+}
+
+/// The smallest value that so much of all is at most.
+fn percentile(counted: &BTreeMap<i32, i64>, share: f64) -> Option<f64> {
+    let total: i64 = counted.values().sum();
+    let enough = (total as f64 * share).ceil();
+    let mut passed = 0;
+    let (value, _) = counted.iter().find(|(_, count)| {
+        passed += *count;
+        passed as f64 >= enough
+    })?;
+    Some(f64::from(*value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_there() {
+        let counted = BTreeMap::from([(1, 1), (3, 18), (90, 1)]);
+        assert_eq!(percentile(&counted, 0.5), Some(3.0));
+        assert_eq!(percentile(&counted, 0.95), Some(3.0));
+        assert_eq!(percentile(&counted, 0.96), Some(90.0));
+        assert_eq!(percentile(&BTreeMap::new(), 0.5), None);
+    }
+}

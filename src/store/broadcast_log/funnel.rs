@@ -1,0 +1,88 @@
+//! The recipients of one broadcast, read in the index `broadcast_log_funnel` alone.
+
+use sqlx::PgExecutor;
+
+/// Recipients of a broadcast that are alike in all that its funnel tells.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
+pub struct Group {
+    pub status: Option<String>,
+    pub error_code: Option<i64>,
+    pub billable: Option<bool>,
+    pub pricing_category: Option<String>,
+    pub delivery_seconds: Option<i32>,
+    /// How many.
+    pub count: i64,
+}
+
+/// The recipients of a broadcast, in groups.
+pub async fn groups(
+    db: impl PgExecutor<'_>,
+    organization_id: &str,
+    broadcast_id: &str,
+) -> sqlx::Result<Vec<Group>> {
+    sqlx::query_as!(
+        Group,
+        r#"
+            select
+                status, error_code, billable, pricing_category, delivery_seconds,
+                count(*) as "count!"
+            from broadcast_log
+            where organization_id = $1 and broadcast_id = $2
+            group by status, error_code, billable, pricing_category, delivery_seconds
+        "#,
+        organization_id,
+        broadcast_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// What Meta calls an error.
+#[derive(Debug)]
+pub struct Title {
+    /// WhatsApp error code; `None` where none was given.
+    pub error_code: Option<i64>,
+    /// Of one of the recipients that failed with it.
+    pub error_title: Option<String>,
+}
+
+/// Titles of the errors with which recipients of a broadcast failed.
+pub async fn titles(
+    db: impl PgExecutor<'_>,
+    organization_id: &str,
+    broadcast_id: &str,
+    error_codes: &[i64],
+) -> sqlx::Result<Vec<Title>> {
+    sqlx::query_as!(
+        Title,
+        r#"
+            select error_code, one.error_title
+            from unnest($3::bigint[]) as error_code
+            cross join lateral (
+                select coalesce(error_title, error_message) as error_title
+                from broadcast_log
+                where organization_id = $1
+                    and broadcast_id = $2
+                    and status = 'failed'
+                    and broadcast_log.error_code = error_code.error_code
+                limit 1
+            ) as one
+            union all
+            (
+                select null, coalesce(error_title, error_message)
+                from broadcast_log
+                where organization_id = $1
+                    and broadcast_id = $2
+                    and status = 'failed'
+                    and error_code is null
+                limit 1
+            )
+        "#,
+        organization_id,
+        broadcast_id,
+        error_codes,
+    )
+    .fetch_all(db)
+    .await
+}
