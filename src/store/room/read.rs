@@ -51,8 +51,8 @@ pub async fn list(
     backward: bool,
     limit: i64,
 ) -> sqlx::Result<Vec<RoomKey>> {
-    // The two branches are one list walked both ways; only one of them is run. The slot adds nothing
-    // to the order but an index.
+    // The two branches are one list walked both ways; only one of them is run. Filters are worded
+    // as the index `room_by_label` knows them, and the slot adds nothing to the order but an index.
     sqlx::query_as!(
         RoomKey,
         r#"
@@ -62,11 +62,11 @@ pub async fn list(
                 select organization_id, room_id, activity_at
                 from room
                 where not $11
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::text is null or status = $2)
-                    and ($3::text is null or channel = $3)
-                    and ($4::text is null or $4 = any(agent_ids))
-                    and ($5::text is null or $5 = any(tags))
+                    and ($1::text[] is null or array[organization_id] && $1)
+                    and ($2::text is null or array[status] @> array[$2])
+                    and ($3::text is null or array[channel] @> array[$3])
+                    and ($4::text is null or agent_ids @> array[$4])
+                    and ($5::text is null or tags @> array[$5])
                     and ($6::text is null or account_uniq_id = $6)
                     and (not $7 or activity_slot <= activity_slot($8::timestamptz)
                         and (activity_at, room_id, organization_id) < ($8::timestamptz, $9, $10))
@@ -79,11 +79,11 @@ pub async fn list(
                 select organization_id, room_id, activity_at
                 from room
                 where $11
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::text is null or status = $2)
-                    and ($3::text is null or channel = $3)
-                    and ($4::text is null or $4 = any(agent_ids))
-                    and ($5::text is null or $5 = any(tags))
+                    and ($1::text[] is null or array[organization_id] && $1)
+                    and ($2::text is null or array[status] @> array[$2])
+                    and ($3::text is null or array[channel] @> array[$3])
+                    and ($4::text is null or agent_ids @> array[$4])
+                    and ($5::text is null or tags @> array[$5])
                     and ($6::text is null or account_uniq_id = $6)
                     and (not $7 or activity_slot >= activity_slot($8::timestamptz)
                         and (activity_at, room_id, organization_id) > ($8::timestamptz, $9, $10))
