@@ -152,8 +152,9 @@ install_with_apt-get() {
     as_root mv "$conf.before" "$conf"
     return "$result"
 }
-install_with_dnf() { as_root dnf install -y postgresql-server; }
-install_with_apk() { as_root apk add postgresql postgresql-client; }
+# Among what is contributed is auto_explain, which tells tests and benches of plans.
+install_with_dnf() { as_root dnf install -y postgresql-server postgresql-contrib; }
+install_with_apk() { as_root apk add postgresql postgresql-client postgresql-contrib; }
 install_with_brew() { brew install postgresql@17; }
 
 # --- the server -----------------------------------------------------------------

@@ -6,9 +6,13 @@
 mod binary;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+#[path = "../../benches/read/cases.rs"]
+mod cases;
 mod crash;
 mod crowd;
 mod disk;
+#[path = "../../benches/read/explain.rs"]
+mod explain;
 mod fixtures;
 mod fold;
 mod harness;
@@ -16,6 +20,7 @@ mod limits;
 mod link;
 mod normalize;
 mod order;
+mod plan;
 mod process;
 mod properties;
 mod read;

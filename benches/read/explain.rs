@@ -1,0 +1,139 @@
+//! How Postgres answers: the plans of the statements that were really run, with what they read.
+//!
+//! The server explains every statement by itself (auto_explain) and tells the client, which is us:
+//! sqlx passes it on to `tracing`. So parameters and prepared plans are those of the service.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::registry;
+
+/// Tables that grow with the traffic, beside the partitions of the journal.
+const BIG_TABLES: [&str; 5] = ["broadcast_log", "message", "room", "room_event", "sender"];
+
+/// Settings of a session whose plans are told.
+const EXPLAINED: [(&str, &str); 7] = [
+    ("session_preload_libraries", "auto_explain"),
+    ("auto_explain.log_min_duration", "0"),
+    ("auto_explain.log_analyze", "on"),
+    ("auto_explain.log_buffers", "on"),
+    // To ask for the time at each row takes more time than to read it.
+    ("auto_explain.log_timing", "off"),
+    ("auto_explain.log_format", "json"),
+    ("client_min_messages", "log"),
+];
+
+/// The same database for who wants to hear the plans; as a superuser, who alone may.
+pub fn explained(database_url: &str) -> String {
+    let mut url = database_url.to_owned();
+    for (name, value) in EXPLAINED {
+        url.push(if url.contains('?') { '&' } else { '?' });
+        url += &format!("options[{name}]={value}");
+    }
+    url
+}
+
+/// The plans that were heard of and not taken yet.
+#[derive(Clone, Default)]
+pub struct Plans(Arc<Mutex<Vec<Plan>>>);
+
+impl Plans {
+    /// What hears them.
+    pub fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
+        let notices = Targets::new().with_target("sqlx::postgres::notice", tracing::Level::TRACE);
+        registry().with(self.clone().with_filter(notices))
+    }
+
+    /// Those heard of since the last time.
+    pub fn take(&self) -> Vec<Plan> {
+        std::mem::take(&mut self.0.lock().expect("nobody panics with it"))
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Plans {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut notice = Notice(String::new());
+        event.record(&mut notice);
+        if let Some((_, json)) = notice.0.split_once("plan:\n") {
+            let plan = serde_json::from_str(json).expect("Postgres writes JSON");
+            self.0.lock().expect("nobody panics with it").push(Plan(plan));
+        }
+    }
+}
+
+struct Notice(String);
+
+impl Visit for Notice {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            value.clone_into(&mut self.0);
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+}
+
+/// The plan of one statement.
+pub struct Plan(Value);
+
+impl Plan {
+    /// Rows that were taken from tables, also those that were then dropped; and pages that were
+    /// looked at, in memory or not, each as often as it was.
+    pub fn cost(&self) -> (f64, f64) {
+        let root = &self.0["Plan"];
+        let buffers = number(&root["Shared Hit Blocks"]) + number(&root["Shared Read Blocks"]);
+        (self.nodes().iter().map(|node| rows_read(node)).sum(), buffers)
+    }
+
+    /// What makes it slow once tables are big: reading them whole, or more than `most` rows, or
+    /// sorting so many. Whole is no harm where there is nothing, as in a partition of tomorrow.
+    pub fn objections(&self, most: f64) -> Vec<String> {
+        let mut objections = Vec::new();
+        for node in self.nodes() {
+            let kind = node["Node Type"].as_str().unwrap_or_default();
+            let table = node["Relation Name"].as_str().unwrap_or_default();
+            let is_big = BIG_TABLES.contains(&table) || table.starts_with("event_");
+            let rows = rows_read(node);
+            // Rows that stand in an index lie side by side, so five of them count as one.
+            let weight = if kind == "Index Only Scan" { 0.2 } else { 1.0 };
+            if is_big && (rows * weight > most || kind == "Seq Scan" && rows > 0.0) {
+                let index = node["Index Name"].as_str().unwrap_or("no index");
+                objections.push(format!("{kind} of {table} by {index}: {rows} rows"));
+            }
+            let below = &node["Plans"][0];
+            let rows = number(&below["Actual Rows"]) * number(&below["Actual Loops"]);
+            if (kind.contains("Sort") || kind == "Hash") && rows > most {
+                objections.push(format!("{kind} of {rows} rows"));
+            }
+        }
+        objections
+    }
+
+    fn nodes(&self) -> Vec<&Value> {
+        let mut nodes = vec![&self.0["Plan"]];
+        let mut next = 0;
+        while next < nodes.len() {
+            nodes.extend(nodes[next]["Plans"].as_array().into_iter().flatten());
+            next += 1;
+        }
+        nodes
+    }
+}
+
+/// Rows that a node took from a table, over all times that it was run.
+fn rows_read(node: &Value) -> f64 {
+    if node["Relation Name"].is_null() {
+        return 0.0;
+    }
+    let rows = ["Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck"];
+    rows.iter().map(|rows| number(&node[rows])).sum::<f64>() * number(&node["Actual Loops"])
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_default()
+}

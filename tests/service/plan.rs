@@ -1,0 +1,117 @@
+//! Whether every question of the read API is answered by an index, once tables are big.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
+
+use super::cases::{self, CASES, Case, IDS, Ids, Shape};
+use super::explain::{Plan, Plans, explained};
+use super::harness::Service;
+
+/// What pages have: so few that each big table has ten times the rows that one may read.
+const ROWS: usize = 10;
+
+const SIZES: [(&str, &str); 4] =
+    [(":messages", "200000"), (":rooms", "20000"), (":logs", "100000"), (":broadcasts", "20")];
+
+/// What `benches/fill.sql` fills a database with, in small.
+async fn fill(db: &PgPool) {
+    let mut sql = include_str!("../../benches/fill.sql").to_owned();
+    for (name, value) in SIZES {
+        sql = sql.replace(name, value);
+    }
+    // Its last statement bears no other beside it.
+    let (sql, vacuum) = sql.split_at(sql.rfind("vacuum").unwrap());
+    for sql in [sql, vacuum] {
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(db).await.unwrap();
+    }
+}
+
+async fn get(service: &Service, case: &Case, path: &str) -> Value {
+    let answer = service.get_with(case.key, path).await;
+    assert_eq!(answer.status, StatusCode::OK, "{path}");
+    serde_json::from_slice(&answer.bytes).unwrap()
+}
+
+async fn find_ids(service: &Service) -> Ids {
+    let mut ids = Ids::new();
+    for (name, path, place) in IDS {
+        let rows = get(service, &CASES[0], path).await["data"].take();
+        let rows = rows.as_array().unwrap().iter();
+        let found = rows.filter_map(|row| Some(row.pointer(place)?.as_str()?.to_owned()));
+        ids.insert(name, found.collect());
+    }
+    ids
+}
+
+#[sqlx::test]
+async fn no_question_reads_a_big_table_beyond_what_its_page_needs(db: PgPool) {
+    fill(&db).await;
+    let settings = cases::settings(&explained(db.connect_options().to_url_lossy().as_str()));
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let plans = Plans::default();
+    let _hearing = tracing::subscriber::set_default(plans.subscriber());
+    let service = Service::start_with(db, &settings).await;
+    let ids = find_ids(&service).await;
+
+    let mut objections = Vec::new();
+    for case in &CASES {
+        let path = case.paths(&ids).swap_remove(0);
+        let path = match case.shape {
+            Shape::One | Shape::Sum => path,
+            Shape::List | Shape::LongList => with(&path, "limit", &ROWS.to_string()),
+        };
+        let path = &path;
+        plans.take();
+        let first = get(&service, case, path).await;
+        assert_ne!(first["data"], Value::Array(Vec::new()), "{path}");
+        // The next page, and from there back; often enough for Postgres to think of a plan for
+        // any parameters.
+        if let Some(next) = first["meta"]["pagination"]["cursor"]["next"].as_str() {
+            for _ in 0..8 {
+                let second = get(&service, case, &with(path, "cursor", next)).await;
+                let prev = second["meta"]["pagination"]["cursor"]["prev"].as_str().unwrap();
+                get(&service, case, &with(path, "cursor", prev)).await;
+            }
+        }
+        // Of a statement that is left after its first row, the plan comes behind the answer.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let plans = plans.take();
+        assert!(plans.iter().any(|plan| plan.cost().0 > 0.0), "{path}: no plan was told");
+        let objections_to = |plan: &Plan| plan.objections(case.most_rows(ROWS));
+        let mut found: Vec<String> = plans.iter().flat_map(objections_to).collect();
+        found.sort();
+        found.dedup();
+        objections
+            .extend(found.iter().map(|objection| format!("{} {path}: {objection}", case.key)));
+    }
+    assert!(objections.is_empty(), "{objections:#?}");
+}
+
+fn with(path: &str, parameter: &str, value: &str) -> String {
+    let sign = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{sign}{parameter}={value}")
+}
+
+/// axum tells nobody its routes, so they are looked up where they are written.
+#[test]
+fn every_route_that_reads_is_among_the_cases() {
+    let source = include_str!("../../src/read.rs");
+    let routes = source.split(".route(\"").skip(1).filter_map(|rest| {
+        let (route, handler) = rest.split_once("\", ")?;
+        handler.starts_with("get(").then_some(route)
+    });
+    let routes: Vec<&str> = routes.collect();
+    assert!(routes.len() > 10, "{routes:?}");
+    for route in routes {
+        let is_asked = CASES.iter().any(|case| {
+            let path = case.path.strip_prefix("/v1").unwrap().split('?').next().unwrap();
+            let parts = || path.split('/').zip(route.split('/'));
+            path.split('/').count() == route.split('/').count()
+                && parts().all(|(asked, part)| asked == part || part.starts_with('{'))
+        });
+        assert!(is_asked, "benches/read/cases.rs asks nothing of {route}");
+    }
+}
