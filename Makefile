@@ -1,6 +1,6 @@
 # What there is to do here. How it is done is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test bench soak fuzz check prepare help
+.PHONY: run test bench bench-read soak fuzz check prepare help
 
 run: ## run the service with a PostgreSQL of its own, until Ctrl-C
 	@scripts/run.sh
@@ -19,6 +19,9 @@ SECONDS ?= 60
 fuzz: ## read random bodies, looking for one that does harm: make fuzz SECONDS=600
 	@scripts/fuzz.sh $(SECONDS)
 
+bench-read: ## measure what the read API costs with 10 million messages; needs 13 GB in target/bench/
+	@scripts/bench-read.sh
+
 check: ## what must hold beside the tests: format, lints, queries, licences, docs, some fuzzing
 	@scripts/check.sh
 
@@ -26,4 +29,4 @@ prepare: ## renew .sqlx/, which builds need, after a query or a migration change
 	@scripts/prepare.sh -- --all-targets
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\): *## */  make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\): *## */  make \1	/p' $(MAKEFILE_LIST)
