@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! rounds    every cell: a scenario, so many connections, one of three services
-//!   ├─ service   starts them: ours, one event a transaction, and the ceiling (`ceiling`)
+//!   ├─ service   starts them: ours, and two that stand in for it (`stand_in`)
 //!   └─ run       what a cell cost, from
 //!        ├─ client    who sends, by `qontak-receiver simulate`
 //!        ├─ cluster   what Postgres knows: bytes, rows
@@ -14,7 +14,6 @@
 //!
 //! `scripts/bench.sh` starts the cluster and calls this.
 
-mod ceiling;
 mod client;
 mod cluster;
 #[path = "../report/machine.rs"]
@@ -26,6 +25,7 @@ mod results;
 mod rounds;
 mod run;
 mod service;
+mod stand_in;
 #[path = "../report/table.rs"]
 mod table;
 
@@ -76,15 +76,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve as the ceiling does, with the settings of the service.
+    /// Be the service that drops events; by the settings of the real one.
     Ceiling,
+    /// Be the one that writes each event in a transaction.
+    OneEach,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.command {
-        Some(Command::Ceiling) => ceiling::serve().await,
+        Some(Command::Ceiling) => stand_in::serve_ceiling().await,
+        Some(Command::OneEach) => stand_in::serve_one_each().await,
         None => measure(arguments).await,
     };
     match done {

@@ -16,9 +16,9 @@ use super::service::Variant;
 use super::table::{number, table};
 
 const EXPLANATION: &str = "\
-Three services take turns: *ours* with its default settings; *one each*, the same with one event \
-in each transaction and 32 connections to Postgres; and the *ceiling*, the same server, door and \
-reading, which then drops the event. As many connections as it says, each with one event at a \
+Three services take turns: *ours*, with its default settings; *one each*, the same server, door and \
+reading, with a transaction for each event, 16 at a time; and the *ceiling*, which drops the event \
+once it is read. As many connections as it says, each with one event at a \
 time. CPU is microseconds of each process per event, from /proc; memory is the most that the \
 service had. WAL counts from a checkpoint right before each cell, so pages that are touched go into \
 it as a whole once: that part is *its pages*. Disk is what all tables and indexes grew by, per \

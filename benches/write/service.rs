@@ -31,7 +31,7 @@ pub enum Variant {
     Ceiling,
     /// The service with its default settings.
     Ours,
-    /// The same with one event a transaction.
+    /// Writes each event in a transaction of its own.
     OneEach,
 }
 
@@ -58,22 +58,16 @@ impl Variant {
     }
 
     fn command(self) -> anyhow::Result<Command> {
-        let mut command = match self {
-            Self::Ceiling => Command::new(std::env::current_exe()?),
-            Self::Ours | Self::OneEach => Command::new(BINARY),
+        let stand_in = |name| {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg(name);
+            anyhow::Ok(command)
         };
-        // Its own settings and nobody else's.
-        command.env_clear();
         match self {
-            Self::Ceiling => command.arg("ceiling"),
-            Self::Ours => command.arg("serve"),
-            // Of 2, 8, 16, 32 and 64 tasks these are the fastest with 256 connections.
-            Self::OneEach => command
-                .arg("serve")
-                .env("RECEIVER__WRITER__MAX_BATCH", "1")
-                .env("RECEIVER__WRITER__TASKS", "32"),
-        };
-        Ok(command)
+            Self::Ceiling => stand_in("ceiling"),
+            Self::Ours => Ok(Command::new(BINARY)),
+            Self::OneEach => stand_in("one-each"),
+        }
     }
 }
 
@@ -94,6 +88,8 @@ impl Service {
         let (listen, ops) = (free_address()?, free_address()?);
         let mut command = variant.command()?;
         command
+            // Its own settings and nobody else's.
+            .env_clear()
             .env("DATABASE_URL", database_url)
             .env("RECEIVER__HTTP__LISTEN", listen.to_string())
             .env("RECEIVER__OPS__LISTEN", ops.to_string())
