@@ -16,6 +16,7 @@ mod explain;
 mod measure;
 mod report;
 mod service;
+#[path = "../report/table.rs"]
 mod table;
 
 use std::path::PathBuf;
