@@ -14,12 +14,12 @@ use crate::http::Error;
 
 /// The keys of the read API, by the SHA-256 of the key. The keys themselves are nowhere.
 #[derive(Debug)]
-pub struct Keys(HashMap<[u8; 32], Key>);
+pub struct Keys(HashMap<[u8; 32], Arc<Key>>);
 
 #[derive(Debug)]
 struct Key {
     scopes: Vec<Scope>,
-    organizations: Option<Arc<[String]>>,
+    organizations: Option<Vec<String>>,
 }
 
 impl Keys {
@@ -27,8 +27,9 @@ impl Keys {
     pub fn new(settings: &BTreeMap<String, config::Key>) -> Self {
         let keys = settings.values().filter_map(|key| {
             let sees_all = key.organizations.iter().any(|organization| organization == "*");
-            let organizations = (!sees_all).then(|| key.organizations.clone().into());
-            Some((digest(&key.sha256)?, Key { scopes: key.scopes.clone(), organizations }))
+            let organizations = (!sees_all).then(|| key.organizations.clone());
+            let known = Key { scopes: key.scopes.clone(), organizations };
+            Some((digest(&key.sha256)?, Arc::new(known)))
         });
         Self(keys.collect())
     }
@@ -39,14 +40,31 @@ impl Keys {
 /// Only this extractor makes one, and every question to the store wants to know the
 /// organisations, so a handler cannot forget to check.
 #[derive(Debug)]
-pub struct Reader {
-    organizations: Option<Arc<[String]>>,
-}
+pub struct Reader(Arc<Key>);
 
 impl Reader {
     /// The organisations whose data it may see; `None` for all.
     pub fn organizations(&self) -> Option<&[String]> {
-        self.organizations.as_deref()
+        self.0.organizations.as_deref()
+    }
+
+    /// Refuses what its key may not do, with a 403 that names the scope.
+    pub fn require(&self, scope: Scope) -> Result<(), Error> {
+        let may = self.0.scopes.contains(&scope);
+        may.then_some(()).ok_or(Error::Forbidden(scope.as_str()))
+    }
+
+    /// Whoever sends a key that is known, whatever it may do.
+    fn with_key(parts: &Parts, app: &App) -> Result<Self, Error> {
+        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let (scheme, sent) =
+            header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Error::Unauthorized);
+        }
+        // Looking a hash up is not constant in time, but tells nothing about the key.
+        let digest: [u8; 32] = Sha256::digest(sent.trim()).into();
+        app.keys.0.get(&digest).cloned().map(Self).ok_or(Error::Unauthorized)
     }
 }
 
@@ -54,7 +72,9 @@ impl FromRequestParts<App> for Reader {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        Self::with_scope(parts, app, Scope::Read)
+        let reader = Self::with_key(parts, app)?;
+        reader.require(Scope::Read)?;
+        Ok(reader)
     }
 }
 
@@ -66,25 +86,9 @@ impl FromRequestParts<App> for Replayer {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        Reader::with_scope(parts, app, Scope::Replay).map(Self)
-    }
-}
-
-impl Reader {
-    fn with_scope(parts: &Parts, app: &App, scope: Scope) -> Result<Self, Error> {
-        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, sent) =
-            header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Error::Unauthorized);
-        }
-        // Looking a hash up is not constant in time, but tells nothing about the key.
-        let digest: [u8; 32] = Sha256::digest(sent.trim()).into();
-        let key = app.keys.0.get(&digest).ok_or(Error::Unauthorized)?;
-        if !key.scopes.contains(&scope) {
-            return Err(Error::Forbidden(scope.as_str()));
-        }
-        Ok(Self { organizations: key.organizations.clone() })
+        let reader = Reader::with_key(parts, app)?;
+        reader.require(Scope::Replay)?;
+        Ok(Self(reader))
     }
 }
 

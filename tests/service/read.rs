@@ -49,6 +49,8 @@ async fn every_route_wants_a_key_that_may_read(db: PgPool) {
         assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "{route}");
         let unscoped = service.get_with(KEY_WITHOUT_SCOPE, route).await;
         assert_eq!(unscoped.status, StatusCode::FORBIDDEN, "{route}");
+        let told = unscoped.json()["error"]["messages"].take();
+        assert_eq!(told, json!(["this key lacks the scope `read`"]), "{route}");
         for key in [KEY_OF_ALL, KEY_OF_ORGANIZATION] {
             assert_eq!(service.get_with(key, route).await.status, StatusCode::OK, "{route}");
         }
