@@ -37,7 +37,7 @@ impl Case {
     /// 100 through may be applied on the way, and not all ways are even.
     pub fn most_rows(&self, rows: usize) -> f64 {
         match self.shape {
-            Shape::One | Shape::List | Shape::LongList => 400.0 * rows as f64,
+            Shape::One | Shape::List | Shape::LongList => 200.0 * rows as f64,
             Shape::Sum => f64::INFINITY,
         }
     }

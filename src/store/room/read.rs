@@ -51,6 +51,11 @@ pub async fn list(
     backward: bool,
     limit: i64,
 ) -> sqlx::Result<Vec<RoomKey>> {
+    // Several organisations have no common order in an index.
+    let (one, several) = match organizations {
+        Some([one]) => (Some(one.as_str()), None),
+        several => (None, several),
+    };
     // The two branches are one list walked both ways; only one of them is run. Filters are worded
     // as the index `room_by_label` knows them, and the slot adds nothing to the order but an index.
     sqlx::query_as!(
@@ -62,7 +67,8 @@ pub async fn list(
                 select organization_id, room_id, activity_at
                 from room
                 where not $11
-                    and ($1::text[] is null or array[organization_id] && $1)
+                    and ($1::text is null or organization_id = $1)
+                    and ($13::text[] is null or organization_id = any($13))
                     and ($2::text is null or array[status] @> array[$2])
                     and ($3::text is null or array[channel] @> array[$3])
                     and ($4::text is null or agent_ids @> array[$4])
@@ -79,7 +85,8 @@ pub async fn list(
                 select organization_id, room_id, activity_at
                 from room
                 where $11
-                    and ($1::text[] is null or array[organization_id] && $1)
+                    and ($1::text is null or organization_id = $1)
+                    and ($13::text[] is null or organization_id = any($13))
                     and ($2::text is null or array[status] @> array[$2])
                     and ($3::text is null or array[channel] @> array[$3])
                     and ($4::text is null or agent_ids @> array[$4])
@@ -91,7 +98,7 @@ pub async fn list(
                 limit $12
             ) as before
         "#,
-        organizations,
+        one,
         filter.status.as_deref(),
         filter.channel.as_deref(),
         filter.agent.as_deref(),
@@ -103,6 +110,7 @@ pub async fn list(
         from.map(|place| place.organization_id),
         backward,
         limit,
+        several,
     )
     .fetch_all(db)
     .await
