@@ -7,6 +7,7 @@
 //! JSON that is kept as it is stays text: parsed, it takes many times the memory, and a queue
 //! full of it would not be bounded by what its bodies weigh.
 
+pub mod failure;
 mod list;
 mod message;
 mod status;

@@ -9,6 +9,7 @@ mod ledger;
 mod message;
 mod page;
 mod room;
+mod status;
 
 use std::time::Duration;
 

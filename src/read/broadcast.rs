@@ -9,9 +9,9 @@ use sqlx::PgPool;
 
 use self::funnel::{Counts, Funnel};
 use super::key::Reader;
-use super::message::{StatusTime, StatusTimes, status_times};
 use super::one;
 use super::page::{Micros, Page};
+use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::broadcast::{self, BroadcastRow};
@@ -31,8 +31,10 @@ struct Broadcast<F> {
 struct Log {
     #[serde(flatten)]
     row: LogRow,
-    /// Of every status seen, when; the effective one is `status`.
-    status_times: StatusTimes,
+    #[serde(flatten)]
+    explained: Explained,
+    #[serde(flatten)]
+    progress: Progress,
 }
 
 /// Broadcasts, newest first, each with how far its recipients are.
@@ -112,6 +114,7 @@ impl Log {
             ("read", StatusTime::best(row.read_at, None, row.read_seen_at)),
             ("failed", StatusTime::best(row.failed_at, None, row.failed_seen_at)),
         ];
-        Self { row, status_times: status_times(times) }
+        let explained = Explained::of(row.error_code);
+        Self { row, explained, progress: Progress::outgoing(times) }
     }
 }

@@ -1,7 +1,5 @@
 //! Messages, each with its sender and the times of its statuses.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -11,9 +9,9 @@ use sqlx::PgPool;
 use super::key::Reader;
 use super::one;
 use super::page::Micros;
+use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
-use crate::model::Timestamp;
 use crate::store::message::{self, MessageKey, MessageRow};
 use crate::store::room::RoomRow;
 
@@ -23,8 +21,10 @@ pub struct Message {
     #[serde(flatten)]
     row: MessageRow,
     sender: Sender,
-    /// Of every status seen, when; the effective one is `status`.
-    status_times: StatusTimes,
+    #[serde(flatten)]
+    explained: Explained,
+    #[serde(flatten)]
+    progress: Progress,
 }
 
 #[derive(Serialize)]
@@ -32,40 +32,6 @@ struct Sender {
     name: Option<String>,
     username: Option<String>,
     avatar: Option<Value>,
-}
-
-/// The statuses that were seen, each with its time.
-pub type StatusTimes = BTreeMap<&'static str, StatusTime>;
-
-/// Leaves out the statuses that were not seen.
-pub fn status_times(times: [(&'static str, Option<StatusTime>); 6]) -> StatusTimes {
-    times.into_iter().filter_map(|(status, time)| Some((status, time?))).collect()
-}
-
-/// When a status was reached, and who says so.
-#[derive(Serialize)]
-pub struct StatusTime {
-    at: Timestamp,
-    source: &'static str,
-}
-
-impl StatusTime {
-    /// The best time there is: `channel` is WhatsApp's clock, `body` the time that Qontak gives,
-    /// `received` the time at which we first saw the status, so an upper bound.
-    pub fn best(
-        channel: Option<Timestamp>,
-        body: Option<Timestamp>,
-        received: Option<Timestamp>,
-    ) -> Option<Self> {
-        // Only a status that was seen has a time.
-        let received = received?;
-        let (at, source) = match (channel, body) {
-            (Some(at), _) => (at, "channel"),
-            (None, Some(at)) => (at, "body"),
-            (None, None) => (received, "received"),
-        };
-        Some(Self { at, source })
-    }
 }
 
 impl Message {
@@ -94,7 +60,11 @@ impl Message {
             ("read", StatusTime::best(row.log_read_at, None, row.read_seen_at)),
             ("failed", StatusTime::best(row.log_failed_at, None, row.failed_seen_at)),
         ];
-        Self { row, sender, status_times: status_times(times) }
+        let progress = match row.participant_type.as_deref() {
+            Some("customer") => Progress::incoming(times),
+            _ => Progress::outgoing(times),
+        };
+        Self { explained: Explained::of(row.error_code), row, sender, progress }
     }
 }
 

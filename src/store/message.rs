@@ -244,6 +244,9 @@ pub struct MessageRow {
     pub text: Option<String>,
     pub status: Option<String>,
     pub other_statuses: Option<Vec<String>>,
+    /// Of its broadcast log, as is the title.
+    pub error_code: Option<i64>,
+    pub error_title: Option<String>,
     pub participant_type: Option<String>,
     pub participant_id: Option<String>,
     pub sender_type: Option<String>,
@@ -315,7 +318,8 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 message.delivered_seen_at, message.read_seen_at, message.failed_seen_at,
                 log.pending_at as log_pending_at, log.sent_at as log_sent_at,
                 log.delivered_at as log_delivered_at, log.read_at as log_read_at,
-                log.failed_at as log_failed_at,
+                log.failed_at as log_failed_at, log.error_code as "error_code?",
+                log.error_title as "error_title?",
                 sender.name as "sender_name?", sender.username as "sender_username?",
                 sender.avatar as "sender_avatar?"
             from unnest($1::text[], $2::text[]) with ordinality
@@ -325,7 +329,9 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 on sender.sender_id = message.sender_id
                 and sender.organization_id = message.organization_id
             left join lateral (
-                select pending_at, sent_at, delivered_at, read_at, failed_at
+                select
+                    pending_at, sent_at, delivered_at, read_at, failed_at, error_code,
+                    coalesce(error_title, error_message) as error_title
                 from broadcast_log
                 -- Only a broadcast's message has a twin, and only its log knows true times.
                 where message.is_campaign

@@ -10,6 +10,7 @@ mod bodies;
 mod cases;
 mod crash;
 mod crowd;
+mod delivery;
 mod disk;
 #[path = "../../benches/read/explain.rs"]
 mod explain;

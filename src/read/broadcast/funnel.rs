@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::read::status::Explained;
 use crate::store::broadcast_log::count::Counted;
 use crate::store::broadcast_log::funnel::{Group, Title};
 
@@ -49,13 +50,39 @@ impl Counts {
 }
 
 /// All that is told of one broadcast.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub struct Funnel {
     #[serde(flatten)]
     counts: Counts,
+    reached: Reached,
+    implied: Implied,
+    conflicts: Conflicts,
     failed_by_code: Vec<Failures>,
     billable_by_category: Vec<Billable>,
-    seconds_to_delivery: TimeToDelivery,
+    seconds_to_delivery: Percentiles,
+    seconds_to_read: Percentiles,
+}
+
+/// Recipients that came at least so far, also those that failed later. Each counts in all of them.
+#[derive(Default, Serialize)]
+struct Reached {
+    sent: i64,
+    delivered: i64,
+    read: i64,
+}
+
+/// Recipients that reached a status of which there was no report, but one of a later status.
+#[derive(Default, Serialize)]
+struct Implied {
+    sent: i64,
+    delivered: i64,
+}
+
+/// Recipients of whom reports contradict each other. They count as delivered or read.
+#[derive(Default, Serialize)]
+struct Conflicts {
+    failed_and_delivered: i64,
+    failed_and_read: i64,
 }
 
 /// Recipients that failed for one reason.
@@ -64,6 +91,8 @@ struct Failures {
     /// WhatsApp error code; `None` where none was given.
     error_code: Option<i64>,
     error_title: Option<String>,
+    #[serde(flatten)]
+    explained: Explained,
     count: i64,
 }
 
@@ -75,10 +104,10 @@ struct Billable {
     count: i64,
 }
 
-/// Seconds from sent to delivered, by WhatsApp's clock. `None` while none of the recipients has
-/// both times.
-#[derive(Serialize)]
-struct TimeToDelivery {
+/// Seconds from sent to a later status, by WhatsApp's clock. `None` while none of the recipients
+/// has both times.
+#[derive(Default, Serialize)]
+struct Percentiles {
     /// Half of the recipients took at most this long.
     p50: Option<f64>,
     /// 95 of 100 recipients took at most this long.
@@ -88,37 +117,55 @@ struct TimeToDelivery {
 impl Funnel {
     /// Puts the groups together.
     pub fn of(groups: Vec<Group>) -> Self {
-        let mut counts = Counts::default();
+        let mut funnel = Self::default();
         let (mut failed, mut billable) = (BTreeMap::new(), BTreeMap::new());
-        let mut seconds: BTreeMap<i32, i64> = BTreeMap::new();
+        let mut seconds: [BTreeMap<i32, i64>; 2] = Default::default();
         for group in groups {
-            counts.add(group.status.as_deref().unwrap_or_default(), group.count);
+            let times = [group.delivery_seconds, group.read_seconds];
+            for (seconds, after) in seconds.iter_mut().zip(times) {
+                if let Some(after) = after {
+                    *seconds.entry(after).or_default() += group.count;
+                }
+            }
+            let Some(statuses) = group.statuses else { continue };
+            funnel.counts.add(group.status.as_deref().unwrap_or_default(), group.count);
+            funnel.add_reached(statuses, group.count);
             if group.status.as_deref() == Some("failed") {
                 *failed.entry(group.error_code).or_default() += group.count;
             }
             if group.billable == Some(true) {
                 *billable.entry(group.pricing_category).or_default() += group.count;
             }
-            if let Some(after) = group.delivery_seconds {
-                *seconds.entry(after).or_default() += group.count;
-            }
         }
         let failed = most_first(failed).map(|(error_code, count)| Failures {
             error_code,
             error_title: None,
+            explained: Explained::of(error_code),
             count,
         });
         let billable = most_first(billable)
             .map(|(pricing_category, count)| Billable { pricing_category, count });
-        Self {
-            counts,
-            failed_by_code: failed.collect(),
-            billable_by_category: billable.collect(),
-            seconds_to_delivery: TimeToDelivery {
-                p50: percentile(&seconds, 0.5),
-                p95: percentile(&seconds, 0.95),
-            },
-        }
+        (funnel.failed_by_code, funnel.billable_by_category) =
+            (failed.collect(), billable.collect());
+        [funnel.seconds_to_delivery, funnel.seconds_to_read] = seconds.map(|seconds| Percentiles {
+            p50: percentile(&seconds, 0.5),
+            p95: percentile(&seconds, 0.95),
+        });
+        funnel
+    }
+
+    /// Adds recipients of whom these statuses were seen.
+    fn add_reached(&mut self, statuses: i16, count: i64) {
+        let [_, _, sent, delivered, read, failed] =
+            [0, 1, 2, 3, 4, 5].map(|bit| statuses >> bit & 1 == 1);
+        let add = |to: &mut i64, is_so| *to += if is_so { count } else { 0 };
+        add(&mut self.reached.sent, sent || delivered || read);
+        add(&mut self.reached.delivered, delivered || read);
+        add(&mut self.reached.read, read);
+        add(&mut self.implied.sent, !sent && (delivered || read));
+        add(&mut self.implied.delivered, !delivered && read);
+        add(&mut self.conflicts.failed_and_delivered, failed && delivered && !read);
+        add(&mut self.conflicts.failed_and_read, failed && read);
     }
 
     /// The codes with which recipients failed.

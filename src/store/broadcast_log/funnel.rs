@@ -2,20 +2,25 @@
 
 use sqlx::PgExecutor;
 
-/// Recipients of a broadcast that are alike in all that its funnel tells.
+/// Recipients of a broadcast that are alike in what `of` tells; the other fields are `None`.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
 pub struct Group {
+    /// `status`: all but the seconds. `delivery_seconds` or `read_seconds`: these alone.
+    pub of: String,
     pub status: Option<String>,
     pub error_code: Option<i64>,
+    pub statuses: Option<i16>,
     pub billable: Option<bool>,
     pub pricing_category: Option<String>,
     pub delivery_seconds: Option<i32>,
+    pub read_seconds: Option<i32>,
     /// How many.
     pub count: i64,
 }
 
-/// The recipients of a broadcast, in groups.
+/// The recipients of a broadcast, in groups. Each is in three of them: one by status, and one for
+/// each of the two times.
 pub async fn groups(
     db: impl PgExecutor<'_>,
     organization_id: &str,
@@ -25,11 +30,29 @@ pub async fn groups(
         Group,
         r#"
             select
-                status, error_code, billable, pricing_category, delivery_seconds,
-                count(*) as "count!"
-            from broadcast_log
-            where organization_id = $1 and broadcast_id = $2
-            group by status, error_code, billable, pricing_category, delivery_seconds
+                case
+                    when grouping(statuses) = 0 then 'status'
+                    when grouping(delivery_seconds) = 0 then 'delivery_seconds'
+                    else 'read_seconds'
+                end as "of!",
+                status, error_code, statuses as "statuses?", billable, pricing_category,
+                delivery_seconds, read_seconds, sum(count)::bigint as "count!"
+            -- In the order of the index first, where it takes no hashing: that halves the time.
+            from (
+                select
+                    status, error_code, statuses, billable, pricing_category, delivery_seconds,
+                    read_seconds, count(*) as count
+                from broadcast_log
+                where organization_id = $1 and broadcast_id = $2
+                group by
+                    status, error_code, statuses, billable, pricing_category, delivery_seconds,
+                    read_seconds
+            ) as alike
+            group by grouping sets (
+                (status, error_code, statuses, billable, pricing_category),
+                (delivery_seconds),
+                (read_seconds)
+            )
         "#,
         organization_id,
         broadcast_id,
