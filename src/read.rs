@@ -4,6 +4,7 @@
 
 mod broadcast;
 mod event;
+mod export;
 pub mod key;
 mod ledger;
 mod message;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, OriginalUri, Path};
+use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
 
 use super::Error;
@@ -26,16 +27,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 /// The query string, read parameter by parameter; [`finish`](Self::finish) then refuses all that
 /// is wrong with it at once, naming each parameter and what is allowed.
 pub struct Parameters {
+    path: String,
+    accept: String,
     given: BTreeMap<String, String>,
     known: Vec<&'static str>,
     problems: Vec<String>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Parameters {
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         type Pairs = axum::extract::Query<Vec<(String, String)>>;
+        let Ok(OriginalUri(uri)) = OriginalUri::from_request_parts(parts, state).await;
+        let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+        let accept = accept.unwrap_or_default().to_owned();
         let pairs = Pairs::try_from_uri(&parts.uri)
             .map_err(|_| Error::Unprocessable(vec!["the query string cannot be read".into()]))?;
         let (mut given, mut problems) = (BTreeMap::new(), Vec::new());
@@ -47,7 +53,8 @@ impl<S: Sync> FromRequestParts<S> for Parameters {
                 given.insert(name, first);
             }
         }
-        Ok(Self { given, known: Vec::new(), problems })
+        let path = uri.path().to_owned();
+        Ok(Self { path, accept, given, known: Vec::new(), problems })
     }
 }
 
@@ -85,11 +92,21 @@ impl Parameters {
         None
     }
 
-    /// Tells one query from another, whatever its page.
-    pub fn fingerprint(&self, route: &str) -> String {
-        let mut text = route.to_owned();
+    /// The path that was asked.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The header `Accept`.
+    pub fn accept(&self) -> &str {
+        &self.accept
+    }
+
+    /// Tells one query from another, whatever its page and form.
+    pub fn fingerprint(&self) -> String {
+        let mut text = self.path.clone();
         for (name, value) in &self.given {
-            if name != "limit" && name != "cursor" {
+            if !["limit", "cursor", "format"].contains(&name.as_str()) {
                 text.push_str(&format!("\0{name}\0{value}"));
             }
         }

@@ -3,14 +3,14 @@
 mod funnel;
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
 
 use self::funnel::{Counts, Funnel};
 use super::key::Reader;
 use super::one;
-use super::page::{Micros, Page};
+use super::page::{Micros, Page, Walk};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
@@ -24,6 +24,14 @@ struct Broadcast<F> {
     row: BroadcastRow,
     #[serde(flatten)]
     recipients: F,
+}
+
+impl<F> Broadcast<F> {
+    /// Its place in the order of the list.
+    fn place(&self) -> (Micros, String, String) {
+        let organization_id = self.row.organization_id.clone().unwrap_or_default();
+        (Micros(self.row.at), self.row.id.clone(), organization_id)
+    }
 }
 
 /// A recipient as the API shows it.
@@ -42,23 +50,21 @@ pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<impl IntoResponse, Error> {
-    let page: Page<(Micros, String, String)> = Page::read(&mut parameters, "broadcasts");
+) -> Result<Response, Error> {
+    let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
-    let from = page.from.as_ref().map(|(at, id, organization_id)| broadcast::Place {
-        at: at.0,
-        broadcast_id: id,
-        organization_id,
-    });
-    let rows =
-        broadcast::list(&db, reader.organizations(), from, page.backward, page.rows()).await?;
-    let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
-    let broadcasts = rows.into_iter().zip(counts);
-    let broadcasts = broadcasts.map(|(row, recipients)| Broadcast { row, recipients }).collect();
-    Ok(page.answer(broadcasts, |Broadcast { row, .. }| {
-        let organization_id = row.organization_id.clone().unwrap_or_default();
-        (Micros(row.at), row.id.clone(), organization_id)
-    }))
+    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
+        let from = from.as_ref().map(|(at, id, organization_id)| broadcast::Place {
+            at: at.0,
+            broadcast_id: id,
+            organization_id,
+        });
+        let rows = broadcast::list(&db, reader.organizations(), from, backward, rows).await?;
+        let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
+        let broadcasts = rows.into_iter().zip(counts);
+        Ok(broadcasts.map(|(row, recipients)| Broadcast { row, recipients }).collect())
+    };
+    page.answer(fetch, Broadcast::place).await
 }
 
 /// One broadcast with its whole funnel.
@@ -83,25 +89,20 @@ pub async fn logs(
     Id(id): Id,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<impl IntoResponse, Error> {
+) -> Result<Response, Error> {
     const STATUSES: [&str; 6] = ["created", "pending", "sent", "delivered", "read", "failed"];
     let status = parameters.one_of("status", &STATUSES);
-    let page: Page<(Micros, String)> =
-        Page::read(&mut parameters, &format!("broadcasts/{id}/logs"));
+    let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let organization_id = row.organization_id.unwrap_or_default();
-    let from = page.from.as_ref().map(|(at, id)| (at.0, id.as_str()));
-    let rows = broadcast_log::list(
-        &db,
-        (&organization_id, &id),
-        status.as_deref(),
-        from,
-        page.backward,
-        page.rows(),
-    );
-    let logs: Vec<Log> = rows.await?.into_iter().map(Log::new).collect();
-    Ok(page.answer(logs, |log| (Micros(log.row.at), log.row.id.clone())))
+    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String)>| {
+        let from = from.as_ref().map(|(at, id)| (at.0, id.as_str()));
+        let broadcast = (organization_id.as_str(), id.as_str());
+        let logs = broadcast_log::list(&db, broadcast, status.as_deref(), from, backward, rows);
+        Ok(logs.await?.into_iter().map(Log::new).collect())
+    };
+    page.answer(fetch, |log: &Log| (Micros(log.row.at), log.row.id.clone())).await
 }
 
 impl Log {

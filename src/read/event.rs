@@ -5,10 +5,11 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::key::{Reader, Replayer};
 use super::one;
-use super::page::Page;
+use super::page::{Page, Walk};
 use crate::app::App;
 use crate::event::{EventId, Kind, Outcome};
 use crate::http::Error;
@@ -21,21 +22,18 @@ pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<impl IntoResponse, Error> {
+) -> Result<Response, Error> {
     let kind = parameters.one_of("kind", &Kind::ALL.map(Kind::as_str));
     let outcome = parameters.one_of("outcome", &Outcome::ALL.map(Outcome::as_str));
     let subject_id = parameters.text("subject_id");
-    let page: Page<uuid::Uuid> = Page::read(&mut parameters, "events");
+    let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
-    let filter = Filter {
-        kind: kind.as_deref(),
-        outcome: outcome.as_deref(),
-        subject_id: subject_id.as_deref(),
+    let filter = Filter { kind, outcome, subject_id };
+    let fetch = async move |Walk { from, backward, rows }: Walk<Uuid>| {
+        let from = from.map(EventId);
+        event::list(&db, reader.organizations(), &filter, from, backward, rows).await
     };
-    let from = page.from.map(EventId);
-    let rows =
-        event::list(&db, reader.organizations(), &filter, from, page.backward, page.rows()).await?;
-    Ok(page.answer(rows, |row| row.event_id))
+    page.answer(fetch, |row| row.event_id).await
 }
 
 /// One event, without its body.

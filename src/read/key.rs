@@ -39,7 +39,7 @@ impl Keys {
 ///
 /// Only this extractor makes one, and every question to the store wants to know the
 /// organisations, so a handler cannot forget to check.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reader(Arc<Key>);
 
 impl Reader {

@@ -1,11 +1,11 @@
 //! Whether it adds up, per hour.
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::Response;
 use sqlx::PgPool;
 
 use super::key::Reader;
-use super::page::{Micros, Page};
+use super::page::{Micros, Page, Walk};
 use crate::http::Error;
 use crate::http::extract::Parameters;
 use crate::store::ledger;
@@ -15,10 +15,12 @@ pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<impl IntoResponse, Error> {
-    let page: Page<Micros> = Page::read(&mut parameters, "ledger");
+) -> Result<Response, Error> {
+    let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
-    let from = page.from.as_ref().map(|hour| hour.0);
-    let rows = ledger::list(&db, reader.organizations(), from, page.backward, page.rows()).await?;
-    Ok(page.answer(rows, |row| Micros(row.hour)))
+    let fetch = async move |Walk { from, backward, rows }: Walk<Micros>| {
+        let from = from.map(|hour| hour.0);
+        ledger::list(&db, reader.organizations(), from, backward, rows).await
+    };
+    page.answer(fetch, |row| Micros(row.hour)).await
 }

@@ -4,26 +4,41 @@
 //! 10,000 costs what page 1 costs.
 
 use axum::Json;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Envelope;
+use super::export::{self, Form};
+use super::key::Reader;
+use crate::config::Scope;
+use crate::http::Error;
 use crate::http::extract::Parameters;
 use crate::model::Timestamp;
 
 const DEFAULT_LIMIT: i64 = 50;
 const MAX_LIMIT: i64 = 500;
 
-/// Which page of a list is asked for. `P` is a row's place in the order of the list.
+/// What of a list is asked for, and in which form. `P` is a row's place in the order of the list.
 pub struct Page<P> {
-    /// Where it begins: after this row.
-    pub from: Option<P>,
-    /// Whether it lies before that row, not after it.
-    pub backward: bool,
-    limit: i64,
+    from: Option<P>,
+    backward: bool,
+    form: Form,
+    limit: Option<i64>,
     fingerprint: String,
+    path: String,
+}
+
+/// Which rows of a list to fetch.
+pub struct Walk<P> {
+    /// Those after this row, or else from the first one on.
+    pub from: Option<P>,
+    /// Whether to walk towards the first one: those before that row, the nearest first.
+    pub backward: bool,
+    /// How many at most.
+    pub rows: i64,
 }
 
 /// What an answer with a page says of it.
@@ -77,11 +92,17 @@ struct Cursor<P> {
     place: P,
 }
 
-impl<P: Serialize + DeserializeOwned> Page<P> {
-    /// Reads the parameters `limit` and `cursor`; `route` tells one list from another.
-    pub fn read(parameters: &mut Parameters, route: &str) -> Self {
-        let fingerprint = parameters.fingerprint(route);
-        let limit = parameters.integer("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
+impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
+    /// Reads the parameters that all lists have: `limit`, `cursor` and `format`. Fails if it is to
+    /// be an export and the key has no right to one.
+    pub fn read(reader: &Reader, parameters: &mut Parameters) -> Result<Self, Error> {
+        let fingerprint = parameters.fingerprint();
+        let form = Form::read(parameters);
+        if form != Form::Json {
+            reader.require(Scope::Export)?;
+        }
+        let max = if form == Form::Json { MAX_LIMIT } else { export::MAX_LIMIT };
+        let limit = parameters.integer("limit", 1..=max);
         let cursor: Option<Cursor<P>> = parameters.text("cursor").and_then(|text| {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
             // No id has a NUL, and Postgres takes none.
@@ -93,37 +114,49 @@ impl<P: Serialize + DeserializeOwned> Page<P> {
             })
         });
         let backward = cursor.as_ref().is_some_and(|cursor| cursor.backward);
-        Self { from: cursor.map(|cursor| cursor.place), backward, limit, fingerprint }
+        let from = cursor.map(|cursor| cursor.place);
+        let path = parameters.path().to_owned();
+        Ok(Self { from, backward, form, limit, fingerprint, path })
     }
 
-    /// How many rows to fetch: one more than the page holds, to know whether it is the last.
-    pub const fn rows(&self) -> i64 {
-        self.limit + 1
-    }
-
-    /// Makes the answer of the rows fetched, which come in the order of walking.
-    pub fn answer<R: Serialize>(
+    /// Answers with the page, or, if it is to be an export, with it and all that follow.
+    ///
+    /// `fetch` finds rows, in the order of walking; an export asks a clone of it for each of its
+    /// pages. `place` tells where a row stands in the list.
+    pub async fn answer<R, F>(
         self,
-        mut rows: Vec<R>,
-        place: impl Fn(&R) -> P,
-    ) -> Json<impl Serialize> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let has_more = rows.len() > limit;
-        rows.truncate(limit);
-        if self.backward {
+        fetch: impl FnOnce(Walk<P>) -> F + Clone + Send + 'static,
+        place: impl Fn(&R) -> P + Send + 'static,
+    ) -> Result<Response, Error>
+    where
+        R: Serialize + Send + 'static,
+        F: Future<Output = sqlx::Result<Vec<R>>> + Send + 'static,
+    {
+        let Self { from, backward, form, limit, .. } = self;
+        if form != Form::Json {
+            let walk = Walk { from, backward, rows: 0 };
+            return export::answer(form, &self.path, limit, walk, fetch, place).await;
+        }
+        let limit = limit.unwrap_or(DEFAULT_LIMIT);
+        let has_from = from.is_some();
+        // One more than the page holds, to know whether it is the last.
+        let mut rows = fetch(Walk { from, backward, rows: limit + 1 }).await?;
+        let has_more = rows.len() as i64 > limit;
+        rows.truncate(limit as usize);
+        if backward {
             rows.reverse();
         }
+        // Where we came from there are rows; ahead there are if one more was found.
+        let (has_next, has_prev) = if backward { (true, has_more) } else { (has_more, has_from) };
         let cursor = |backward, place| {
             let cursor = Cursor { fingerprint: self.fingerprint.clone(), backward, place };
             let json = serde_json::to_vec(&cursor).expect("places are numbers and texts");
             BASE64_URL_SAFE_NO_PAD.encode(json)
         };
-        // Where we came from there are rows; ahead there are if one more was found.
-        let (has_next, has_prev) =
-            if self.backward { (true, has_more) } else { (has_more, self.from.is_some()) };
         let next = rows.last().filter(|_| has_next).map(|row| cursor(false, place(row)));
         let prev = rows.first().filter(|_| has_prev).map(|row| cursor(true, place(row)));
-        let pagination = Pagination { cursor: Cursors { next, prev }, limit: self.limit };
-        Json(Envelope { status: "success", data: rows, meta: Some(Meta { pagination }) })
+        let pagination = Pagination { cursor: Cursors { next, prev }, limit };
+        let meta = Some(Meta { pagination });
+        Ok(Json(Envelope { status: "success", data: rows, meta }).into_response())
     }
 }

@@ -1,14 +1,14 @@
 //! Conversations.
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
 
 use super::key::Reader;
 use super::message::Message;
 use super::one;
-use super::page::{Micros, Page};
+use super::page::{Micros, Page, Walk};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::message::{self, MessageKey};
@@ -22,35 +22,39 @@ struct Room {
     last_message: Option<Message>,
 }
 
+impl Room {
+    /// Its place in the order of the list.
+    fn place(&self) -> (Micros, String, String) {
+        let Self { room, .. } = self;
+        let organization_id = room.organization_id.clone().unwrap_or_default();
+        (Micros(room.activity_at), room.id.clone(), organization_id)
+    }
+}
+
 /// Conversations, latest activity first.
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<impl IntoResponse, Error> {
+) -> Result<Response, Error> {
     let status = parameters.text("status");
     let channel = parameters.text("channel");
     let agent = parameters.text("agent");
     let tag = parameters.text("tag");
     let account_uniq_id = parameters.text("account_uniq_id");
-    let page: Page<(Micros, String, String)> = Page::read(&mut parameters, "rooms");
+    let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let filter = Filter { status, channel, agent, tag, account_uniq_id };
-    let from = page.from.as_ref().map(|(at, room_id, organization_id)| room::Place {
-        activity_at: at.0,
-        room_id,
-        organization_id,
-    });
-    let keys =
-        room::list(&db, reader.organizations(), &filter, from, page.backward, page.rows()).await?;
-    let rooms = rooms(&db, &keys).await?;
-    Ok(page.answer(rooms, |Room { room, .. }| {
-        (
-            Micros(room.activity_at),
-            room.id.clone(),
-            room.organization_id.clone().unwrap_or_default(),
-        )
-    }))
+    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
+        let from = from.as_ref().map(|(at, room_id, organization_id)| room::Place {
+            activity_at: at.0,
+            room_id,
+            organization_id,
+        });
+        let keys = room::list(&db, reader.organizations(), &filter, from, backward, rows).await?;
+        rooms(&db, &keys).await
+    };
+    page.answer(fetch, Room::place).await
 }
 
 /// One conversation.
@@ -72,18 +76,20 @@ pub async fn messages(
     Id(id): Id,
     mut parameters: Parameters,
     State(db): State<PgPool>,
-) -> Result<impl IntoResponse, Error> {
-    let page: Page<(Micros, String)> = Page::read(&mut parameters, &format!("rooms/{id}/messages"));
+) -> Result<Response, Error> {
+    let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let from = page.from.as_ref().map(|(at, id)| (at.0, id.as_str()));
-    let keys = message::list_by_room(&db, &key, from, page.backward, page.rows()).await?;
-    let messages = super::message::messages(&db, &keys).await?;
-    Ok(page.answer(messages, Message::place))
+    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String)>| {
+        let from = from.as_ref().map(|(at, id)| (at.0, id.as_str()));
+        let keys = message::list_by_room(&db, &key, from, backward, rows).await?;
+        super::message::messages(&db, &keys).await
+    };
+    page.answer(fetch, Message::place).await
 }
 
 /// Rooms with their last messages, in the order of the keys.
-async fn rooms(db: &PgPool, keys: &[RoomKey]) -> Result<Vec<Room>, Error> {
+async fn rooms(db: &PgPool, keys: &[RoomKey]) -> sqlx::Result<Vec<Room>> {
     let rows = room::show(db, keys).await?;
     let last: Vec<MessageKey> = message::list_last(db, keys).await?;
     let mut last = super::message::messages(db, &last).await?;

@@ -14,6 +14,7 @@ mod delivery;
 mod disk;
 #[path = "../../benches/read/explain.rs"]
 mod explain;
+mod export;
 mod fixtures;
 mod fold;
 mod harness;

@@ -118,7 +118,7 @@ async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPoo
         ("status=a%00b", "status: must not contain NUL"),
         (
             "state=open",
-            "state: unknown parameter; known are status, channel, agent, tag, account_uniq_id, limit, cursor",
+            "state: unknown parameter; known are status, channel, agent, tag, account_uniq_id, format, limit, cursor",
         ),
         ("cursor=xyz", "cursor: must be one that this list gave, with the same filters"),
         (

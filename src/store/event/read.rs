@@ -118,12 +118,12 @@ pub struct EventRow {
 }
 
 /// Which events to list.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the columns of table event say it")]
-pub struct Filter<'a> {
-    pub kind: Option<&'a str>,
-    pub outcome: Option<&'a str>,
-    pub subject_id: Option<&'a str>,
+pub struct Filter {
+    pub kind: Option<String>,
+    pub outcome: Option<String>,
+    pub subject_id: Option<String>,
 }
 
 /// Lists events from `from` on, newest first; towards newer ones if `backward`, then the oldest
@@ -131,7 +131,7 @@ pub struct Filter<'a> {
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
-    filter: &Filter<'_>,
+    filter: &Filter,
     from: Option<EventId>,
     backward: bool,
     limit: i64,
@@ -181,13 +181,13 @@ pub async fn list(
             ) as newer
         "#,
         organizations,
-        filter.kind,
-        filter.outcome,
+        filter.kind.as_deref(),
+        filter.outcome.as_deref(),
         from,
         day,
         backward,
         limit,
-        filter.subject_id,
+        filter.subject_id.as_deref(),
     )
     .fetch_all(db)
     .await

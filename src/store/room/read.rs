@@ -8,7 +8,7 @@ use crate::model::Timestamp;
 use crate::store::column;
 
 /// What tells a room.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the columns of table room say it")]
 pub struct RoomKey {
     pub organization_id: String,
@@ -18,7 +18,7 @@ pub struct RoomKey {
 }
 
 /// Which rooms to list.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// `room.status`.
     pub status: Option<String>,
