@@ -31,6 +31,7 @@ pub fn routes(limit: Duration) -> Router<App> {
         .route("/rooms", get(room::list))
         .route("/rooms/{id}", get(room::show))
         .route("/rooms/{id}/messages", get(room::messages))
+        .route("/messages", get(message::list))
         .route("/messages/{id}", get(message::show))
         .route("/broadcasts", get(broadcast::list))
         .route("/broadcasts/{id}", get(broadcast::show))

@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 44] = [
+pub const CASES: [Case; 58] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -94,6 +94,20 @@ pub const CASES: [Case; 44] = [
     list(ALL, "/v1/rooms/{room}/messages"),
     long(ALL, "/v1/rooms/{busiest_room}/messages"),
     list(LARGE, "/v1/rooms/{busiest_room}/messages"),
+    long(ALL, "/v1/messages"),
+    list(LARGE, "/v1/messages"),
+    long(SMALL, "/v1/messages"),
+    list(TINY, "/v1/messages"),
+    list(ALL, "/v1/messages?direction=in"),
+    list(ALL, "/v1/messages?direction=bot"),
+    list(ALL, "/v1/messages?type=image"),
+    list(ALL, "/v1/messages?status=sent"),
+    list(LARGE, "/v1/messages?status=failed"),
+    list(TINY, "/v1/messages?direction=agent&status=read"),
+    list(ALL, "/v1/messages?external_id={external}"),
+    list(ALL, "/v1/messages?room_id={room}"),
+    list(ALL, "/v1/messages?room_id={busiest_room}&direction=out"),
+    list(ALL, "/v1/messages?end_date={day}"),
     one(ALL, "/v1/messages/{message}"),
     list(ALL, "/v1/broadcasts"),
     list(LARGE, "/v1/broadcasts"),
@@ -132,11 +146,13 @@ const KNOWN_IDS: [(&str, &str); 2] = [
 ];
 
 /// Where other ids are found: in the rows of this list, at this place.
-pub const IDS: [(&str, &str, &str); 7] = [
+pub const IDS: [(&str, &str, &str); 9] = [
     ("{room}", "/v1/rooms?limit=100", "/id"),
     ("{account}", "/v1/rooms?limit=100&channel=wa_cloud", "/account_uniq_id"),
     ("{agent}", "/v1/rooms?limit=100&status=assigned", "/agent_ids/0"),
     ("{message}", "/v1/rooms/3ccabb59-915d-2d79-c7f3-77fd9d35f9f4/messages?limit=100", "/id"),
+    ("{external}", "/v1/messages?limit=100", "/external_id"),
+    ("{day}", "/v1/messages?limit=100", "/created_at"),
     ("{broadcast}", "/v1/broadcasts?limit=100", "/id"),
     ("{event}", "/v1/events?limit=100", "/event_id"),
     ("{subject}", "/v1/events?limit=100&kind=status_message", "/subject_id"),

@@ -6,9 +6,11 @@ use std::ops::RangeInclusive;
 use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
+use chrono::{Days, NaiveDate, NaiveTime};
 
 use super::Error;
 use crate::event::BodyHash;
+use crate::model::Timestamp;
 
 /// The one id in a path. Whatever it looks like, an unknown id is a 404 of the handler's.
 pub struct Id(pub String);
@@ -84,6 +86,24 @@ impl Parameters {
             return Some(value);
         }
         self.refuse(name, &format!("must be one of {}", words.join(", ")))
+    }
+
+    /// The parameters `start_date` and `end_date`: from when on, and before when. Both may be days,
+    /// which are whole ones in UTC, or times.
+    pub fn period(&mut self) -> (Option<Timestamp>, Option<Timestamp>) {
+        (self.time("start_date", 0), self.time("end_date", 1))
+    }
+
+    /// A time, or the beginning of the day so many days after the one given.
+    fn time(&mut self, name: &'static str, days: u64) -> Option<Timestamp> {
+        let text = self.text(name)?;
+        let day =
+            text.parse().ok().and_then(|day: NaiveDate| day.checked_add_days(Days::new(days)));
+        let midnight = day.map(|day| Timestamp(day.and_time(NaiveTime::MIN).and_utc()));
+        let time = midnight.or_else(|| text.parse().ok().map(Timestamp));
+        time.filter(|time| time.is_storable()).or_else(|| {
+            self.refuse(name, "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)")
+        })
     }
 
     /// Notes that a parameter cannot be used.

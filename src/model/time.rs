@@ -38,6 +38,11 @@ impl Timestamp {
         self.0.timestamp() >= Self::EARLIEST && self.0 - received_at.0 <= TimeDelta::days(1)
     }
 
+    /// Whether Postgres and chrono agree on it: from 1970 to the year 9999.
+    pub fn is_storable(self) -> bool {
+        (0..253_402_300_800).contains(&self.0.timestamp())
+    }
+
     /// Reads RFC 3339, or seconds since 1970, or milliseconds if there are 12 digits or more.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();

@@ -1,18 +1,18 @@
 //! Messages, each with its sender and the times of its statuses.
 
 use axum::extract::State;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
 
 use super::key::Reader;
 use super::one;
-use super::page::Micros;
+use super::page::{Micros, Page, Walk};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
-use crate::store::message::{self, MessageKey, MessageRow};
+use crate::store::message::{self, Filter, MessageKey, MessageRow, Place};
 use crate::store::room::RoomRow;
 
 /// A message as the API shows it.
@@ -65,6 +65,48 @@ impl Message {
             _ => Progress::outgoing(times),
         };
         Self { explained: Explained::of(row.error_code), row, sender, progress }
+    }
+}
+
+/// Messages across rooms, newest first.
+pub async fn list(
+    reader: Reader,
+    mut parameters: Parameters,
+    State(db): State<PgPool>,
+) -> Result<Response, Error> {
+    let r#type = parameters.text("type");
+    let status = parameters.text("status");
+    let direction = parameters.one_of("direction", &["in", "out", "customer", "agent", "bot"]);
+    let external_id = parameters.text("external_id");
+    let room_id = parameters.text("room_id");
+    let (start, end) = parameters.period();
+    let page = Page::read(&reader, &mut parameters)?;
+    parameters.finish()?;
+    let participant_types = direction.as_deref().map(participant_types);
+    let filter = Filter { r#type, status, participant_types, external_id, room_id, start, end };
+    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
+        let from = from.as_ref().map(|(at, message_id, organization_id)| Place {
+            at: at.0,
+            message_id,
+            organization_id,
+        });
+        let organizations = reader.organizations();
+        let keys = message::list(&db, organizations, &filter, from, backward, rows).await?;
+        messages(&db, &keys).await
+    };
+    let place = |Message { row, .. }: &Message| {
+        (Micros(row.at), row.id.clone(), row.organization_id.clone().unwrap_or_default())
+    };
+    page.answer(fetch, place).await
+}
+
+/// Who writes in this direction.
+fn participant_types(direction: &str) -> &'static [&'static str] {
+    match direction {
+        "in" | "customer" => &["customer"],
+        "agent" => &["agent"],
+        "bot" => &["bot"],
+        _ => &["agent", "bot"],
     }
 }
 

@@ -72,10 +72,8 @@ impl Serialize for Micros {
 
 impl<'de> Deserialize<'de> for Micros {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // To the year 9999: chrono and Postgres agree on all of these.
-        let micros = i64::deserialize(deserializer)?;
-        let time = (0..253_402_300_800_000_000).contains(&micros).then_some(micros);
-        time.and_then(Timestamp::from_micros)
+        let time = Timestamp::from_micros(i64::deserialize(deserializer)?);
+        time.filter(|time| time.is_storable())
             .map(Self)
             .ok_or_else(|| D::Error::custom("no such time"))
     }

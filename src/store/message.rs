@@ -1,11 +1,14 @@
 //! Table `message`: one row per message, from every event that carries it.
 
+mod list;
+
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 
+pub use self::list::{Filter, Place, list};
 use super::room::RoomKey;
 use super::{column, json, rounds};
 use crate::model::{Message, Timestamp};

@@ -20,6 +20,7 @@ mod fold;
 mod harness;
 mod limits;
 mod link;
+mod messages;
 mod normalize;
 mod order;
 mod plan;

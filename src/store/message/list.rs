@@ -1,0 +1,210 @@
+//! Messages across rooms.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::MessageKey;
+use crate::model::Timestamp;
+
+/// Which messages to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// `message.type`.
+    pub r#type: Option<String>,
+    /// `message.status`.
+    pub status: Option<String>,
+    /// Any of these as `message.participant_type`.
+    pub participant_types: Option<&'static [&'static str]>,
+    /// `message.external_id`.
+    pub external_id: Option<String>,
+    /// `message.room_id`.
+    pub room_id: Option<String>,
+    /// `message.at` from then on.
+    pub start: Option<Timestamp>,
+    /// `message.at` before then.
+    pub end: Option<Timestamp>,
+}
+
+/// A message's place in the order of the list.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the columns of table message say it")]
+pub struct Place<'a> {
+    pub at: Timestamp,
+    pub message_id: &'a str,
+    pub organization_id: &'a str,
+}
+
+/// Lists messages after `from`, newest first; before it if `backward`, then the nearest of these
+/// first. `organizations` of `None` sees all.
+pub async fn list(
+    db: &PgPool,
+    organizations: Option<&[String]>,
+    filter: &Filter,
+    from: Option<Place<'_>>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<MessageKey>> {
+    let mut db = db.acquire().await?;
+    let orders = orders(&mut db, organizations, filter.room_id.as_deref()).await?;
+    let mut near = Near { organizations, orders, filter: filter.clone(), from, backward };
+    // Each order may have all that is asked for. A few of each tell how far away the last of these
+    // can be, so that a filter that lets few through is not applied to all of each.
+    let share = limit / i64::try_from(near.orders.len()).unwrap_or(1).max(1) + 1;
+    if share < limit {
+        let nearest = near.fetch(&mut db, share, limit).await?;
+        if let Some(last) = nearest.get(usize::try_from(limit - 1).unwrap_or(usize::MAX)) {
+            near.reach(last.at);
+        }
+    }
+    let rows = near.fetch(&mut db, limit, limit).await?;
+    let key = |Row { organization_id, message_id, .. }| MessageKey { organization_id, message_id };
+    Ok(rows.into_iter().map(key).collect())
+}
+
+/// Each organisation has an order of its own in the index `message_by_time`, named by its hash.
+/// These are the ones in which messages can be.
+async fn orders(
+    db: &mut PgConnection,
+    organizations: Option<&[String]>,
+    room_id: Option<&str>,
+) -> sqlx::Result<Vec<i32>> {
+    sqlx::query_scalar!(
+        r#"
+            -- All there are: from each one the next.
+            with recursive next as (
+                (
+                    select hashtext(organization_id) as hash
+                    from message
+                    where $1::text[] is null and $2::text is null
+                    order by hashtext(organization_id)
+                    limit 1
+                )
+                union all
+                select (
+                    select hashtext(organization_id)
+                    from message
+                    where hashtext(organization_id) > next.hash
+                    order by hashtext(organization_id)
+                    limit 1
+                )
+                from next
+                where next.hash is not null
+            )
+            select hash as "hash!" from next where hash is not null
+            union
+            select hashtext(id) from unnest($1) as id where $2 is null
+            union
+            select hashtext(organization_id) from room where room_id = $2
+        "#,
+        organizations,
+        room_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// What is near to a place in the list.
+struct Near<'a> {
+    organizations: Option<&'a [String]>,
+    orders: Vec<i32>,
+    filter: Filter,
+    from: Option<Place<'a>>,
+    backward: bool,
+}
+
+struct Row {
+    organization_id: String,
+    message_id: String,
+    at: Timestamp,
+}
+
+impl Near<'_> {
+    /// Looks no further than this, on the way it goes.
+    fn reach(&mut self, at: Timestamp) {
+        if self.backward {
+            let after = Timestamp(at.0 + chrono::TimeDelta::microseconds(1));
+            self.filter.end = Some(self.filter.end.map_or(after, |end| end.min(after)));
+        } else {
+            self.filter.start = self.filter.start.max(Some(at));
+        }
+    }
+
+    /// The nearest messages, `limit` of them, and of each order at most `share`.
+    async fn fetch(&self, db: &mut PgConnection, share: i64, limit: i64) -> sqlx::Result<Vec<Row>> {
+        let Self { organizations, orders, filter, from, backward } = self;
+        // The two branches are one list walked both ways; only one of them is run.
+        sqlx::query_as!(
+            Row,
+            r#"
+                select organization_id as "organization_id!", message_id as "message_id!",
+                    at as "at!"
+                from (
+                    select near.*
+                    from unnest($2::int[]) as hash
+                    cross join lateral (
+                        select organization_id, message_id, at
+                        from message
+                        where not $13
+                            and hashtext(organization_id) = hash
+                            and ($1::text[] is null or organization_id = any($1))
+                            and ($3::text is null or type = $3)
+                            and ($4::text is null or status = $4)
+                            and ($5::text[] is null or participant_type = any($5))
+                            and ($6::text is null or external_id = $6)
+                            and ($7::text is null or room_id = $7)
+                            and ($8::timestamptz is null or at >= $8)
+                            and ($9::timestamptz is null or at < $9)
+                            and ($10::timestamptz is null or at <= $10
+                                and (at, message_id, organization_id) < ($10, $11, $12))
+                        order by at desc, message_id desc, organization_id desc
+                        limit $14
+                    ) as near
+                    order by at desc, message_id desc, organization_id desc
+                    limit $15
+                ) as after
+                union all
+                select organization_id, message_id, at
+                from (
+                    select near.*
+                    from unnest($2::int[]) as hash
+                    cross join lateral (
+                        select organization_id, message_id, at
+                        from message
+                        where $13
+                            and hashtext(organization_id) = hash
+                            and ($1::text[] is null or organization_id = any($1))
+                            and ($3::text is null or type = $3)
+                            and ($4::text is null or status = $4)
+                            and ($5::text[] is null or participant_type = any($5))
+                            and ($6::text is null or external_id = $6)
+                            and ($7::text is null or room_id = $7)
+                            and ($8::timestamptz is null or at >= $8)
+                            and ($9::timestamptz is null or at < $9)
+                            and ($10::timestamptz is null or at >= $10
+                                and (at, message_id, organization_id) > ($10, $11, $12))
+                        order by at, message_id, organization_id
+                        limit $14
+                    ) as near
+                    order by at, message_id, organization_id
+                    limit $15
+                ) as before
+            "#,
+            *organizations,
+            orders,
+            filter.r#type.as_deref(),
+            filter.status.as_deref(),
+            filter.participant_types as _,
+            filter.external_id.as_deref(),
+            filter.room_id.as_deref(),
+            filter.start as _,
+            filter.end as _,
+            from.map(|place| place.at) as _,
+            from.map(|place| place.message_id),
+            from.map(|place| place.organization_id),
+            *backward,
+            share,
+            limit,
+        )
+        .fetch_all(db)
+        .await
+    }
+}

@@ -1,0 +1,119 @@
+//! `GET /v1/messages`: messages across rooms.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::harness::{KEY_OF_ANOTHER, ORGANIZATION, Service};
+
+/// A message, one minute younger than the one before.
+fn message(n: usize, more: &Value) -> Value {
+    let mut body = json!({
+        "data_event": "receive_message_from_customer", "id": format!("m{n:02}"), "type": "text",
+        "room_id": format!("r{}", n % 2), "organization_id": ORGANIZATION, "text": "ok",
+        "sender_type": "Models::Contact", "participant_type": "customer", "status": "created",
+        "created_at": format!("2025-06-12T02:{n:02}:00.000Z"),
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+/// A service that was told of these, the last one first.
+async fn told(db: PgPool, messages: &[Value]) -> Service {
+    let service = Service::start(db).await;
+    for (n, more) in messages.iter().enumerate().rev() {
+        let answer = service.post(message(n, more).to_string()).await;
+        assert_eq!(answer.json()["data"]["outcome"], "applied");
+    }
+    service
+}
+
+async fn ids(service: &Service, query: &str) -> Vec<String> {
+    let messages = service.data(&format!("/v1/messages?{query}")).await;
+    let ids = messages.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap());
+    ids.map(str::to_owned).collect()
+}
+
+#[sqlx::test]
+async fn messages_of_all_rooms_and_organisations_come_newest_first(db: PgPool) {
+    let others = json!({"organization_id": "another-organization"});
+    let nobodys = json!({"organization_id": null});
+    let service = told(db, &[json!({}), others, json!({}), nobodys, json!({})]).await;
+    assert_eq!(ids(&service, "").await, ["m04", "m03", "m02", "m01", "m00"]);
+    let answer = service.get_with(KEY_OF_ANOTHER, "/v1/messages").await.json();
+    assert_eq!(answer["data"].as_array().unwrap().len(), 1);
+    assert_eq!(answer["data"][0]["id"], "m01");
+    assert_eq!(answer["data"][0]["status_times"]["created"]["source"], "body");
+}
+
+#[sqlx::test]
+async fn messages_of_one_moment_are_told_apart_by_their_ids(db: PgPool) {
+    let same = json!({"created_at": "2025-06-12T02:00:00.000Z"});
+    let service = told(db, &[same.clone(), same.clone(), same.clone(), same]).await;
+    let mut path = "/v1/messages?limit=1".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let page = service.get(&path).await.json();
+        seen.push(page["data"][0]["id"].clone());
+        let Some(next) = page["meta"]["pagination"]["cursor"]["next"].as_str() else { break };
+        path = format!("/v1/messages?limit=1&cursor={next}");
+    }
+    assert_eq!(seen, ["m03", "m02", "m01", "m00"]);
+}
+
+#[sqlx::test]
+async fn filters_narrow_the_messages(db: PgPool) {
+    let agents = json!({
+        "data_event": "receive_message_from_agent", "participant_type": "agent", "type": "image",
+        "sender_type": "Models::User", "external_id": "wamid.1", "status": "sent",
+    });
+    let bots = json!({
+        "data_event": "receive_message_from_agent", "participant_type": "bot",
+        "sender_type": "Models::SystemAccount", "status": "failed",
+    });
+    let yesterdays = json!({"created_at": "2025-06-11T23:59:59.999Z"});
+    let service = told(db, &[yesterdays, agents, bots, json!({})]).await;
+    let cases: [(&str, &[&str]); 15] = [
+        ("type=image", &["m01"]),
+        ("status=failed", &["m02"]),
+        ("direction=in", &["m03", "m00"]),
+        ("direction=customer", &["m03", "m00"]),
+        ("direction=out", &["m02", "m01"]),
+        ("direction=agent", &["m01"]),
+        ("direction=bot", &["m02"]),
+        ("external_id=wamid.1", &["m01"]),
+        ("room_id=r0", &["m02", "m00"]),
+        ("start_date=2025-06-12", &["m03", "m02", "m01"]),
+        ("end_date=2025-06-11", &["m00"]),
+        ("start_date=2025-06-12T02:02:00Z", &["m03", "m02"]),
+        ("end_date=2025-06-12T09:02:00%2B07:00", &["m01", "m00"]),
+        ("start_date=2025-06-12&end_date=2025-06-12&direction=in", &["m03"]),
+        ("type=%27%3B%20drop%20table%20message%3B--", &[]),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(ids(&service, query).await, expected, "{query}");
+    }
+}
+
+#[sqlx::test]
+async fn what_cannot_be_a_filter_is_named(db: PgPool) {
+    let service = told(db, &[]).await;
+    let day = "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)";
+    let cases = [
+        ("direction=up", "direction: must be one of in, out, customer, agent, bot"),
+        ("start_date=2025-02-30", &format!("start_date: {day}")),
+        ("end_date=262142-12-31", &format!("end_date: {day}")),
+        ("end_date=-4713-01-01", &format!("end_date: {day}")),
+        ("start_date=today", &format!("start_date: {day}")),
+        (
+            "text=a",
+            "text: unknown parameter; known are type, status, direction, external_id, \
+            room_id, start_date, end_date, format, limit, cursor",
+        ),
+    ];
+    for (query, message) in cases {
+        let answer = service.get(&format!("/v1/messages?{query}")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(answer.json()["error"]["messages"], json!([message]), "{query}");
+    }
+}
