@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::extract::FromRef;
+use axum::http::HeaderValue;
 use chrono::Days;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
@@ -47,6 +48,8 @@ pub struct Parts {
     pub keys: Keys,
     /// How long the read API may take to answer.
     pub read_timeout: Duration,
+    /// Of which origins a browser's pages may read the API.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 impl Deref for App {
@@ -93,6 +96,7 @@ impl App {
             keys: Keys::new(&config.key),
             // Once each: no answer needs several slow statements.
             read_timeout: config.database.acquire_timeout + config.database.statement_timeout,
+            cors_origins: config.api.cors_origins.iter().map(|origin| origin.0.clone()).collect(),
         }))
     }
 }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
+use axum::http::HeaderValue;
+use axum::http::uri::Authority;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -23,6 +25,7 @@ pub type Endpoints = BTreeMap<String, Endpoint>;
 #[expect(missing_docs, reason = "config/default.toml says it")]
 pub struct Config {
     pub http: Http,
+    pub api: Api,
     pub ops: Ops,
     pub database: Database,
     pub writer: Writer,
@@ -49,6 +52,31 @@ pub struct Http {
     pub max_reading_bytes: usize,
     #[serde(with = "humantime_serde")]
     pub stop_timeout: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Api {
+    #[serde(deserialize_with = "source::list")]
+    pub cors_origins: Vec<Origin>,
+}
+
+/// Where a browser's page comes from: `https://host`, with a port where it is not the usual one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Origin(pub HeaderValue);
+
+impl TryFrom<String> for Origin {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        // A browser sends it in lower case, and that is what it is compared with.
+        let is_host = |host: &str| host.parse::<Authority>().is_ok() && host == host.to_lowercase();
+        let origin = host.filter(|host| is_host(host)).and_then(|_| text.parse().ok());
+        origin.map(Self).ok_or("expected origins such as https://dashboard.example.com")
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -364,6 +392,10 @@ mod tests {
             ("RECEIVER__HTTP__MAX_CONNECTIONS", "0", "http.max_connections"),
             ("RECEIVER__HTTP__MAX_READING_BYTES", "9", "http.max_reading_bytes"),
             ("RECEIVER__LOG__FORMAT", "xml", "log.format"),
+            ("RECEIVER__API__CORS_ORIGINS", "*", "api.cors_origins"),
+            ("RECEIVER__API__CORS_ORIGINS", "https://a.example/", "api.cors_origins"),
+            ("RECEIVER__API__CORS_ORIGINS", "https://A.example", "api.cors_origins"),
+            ("RECEIVER__API__CORS_ORIGINS", "https://a.example,b.example", "api.cors_origins"),
             ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "short", "endpoint.qontak.tokens"),
             ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "", "endpoint"),
             ("RECEIVER__RETENTION__DAYS_AHEAD", "0", "retention.days_ahead"),

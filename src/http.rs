@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod extract;
+pub mod manners;
 pub mod ops;
 pub mod server;
 pub mod trace;
@@ -24,8 +25,9 @@ use crate::{read, receive};
 
 /// Both ways: webhooks in, the read API out.
 pub fn router(app: App) -> Router {
-    let routes = receive::routes().nest("/v1", read::routes(app.read_timeout));
-    serving(routes, app)
+    let readable = Router::new().nest("/v1", read::routes(app.read_timeout));
+    let readable = manners::around(readable, &app.cors_origins);
+    serving(receive::routes().merge(readable), app)
 }
 
 /// These routes, with what every request passes around them.

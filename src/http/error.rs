@@ -11,6 +11,7 @@ use metrics::counter;
 use serde::Serialize;
 use tracing::error;
 
+use super::trace;
 use crate::receive::writer::Unwritten;
 use crate::store::Failure;
 
@@ -124,12 +125,15 @@ struct Envelope<'a> {
 pub struct Body<'a> {
     code: u16,
     messages: &'a [String],
+    /// As in the header `x-request-id`, and in the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
 }
 
 impl<'a> Body<'a> {
     /// A refusal with this status, for these reasons.
     pub fn new(status: StatusCode, messages: &'a [String]) -> Self {
-        Self { code: status.as_u16(), messages }
+        Self { code: status.as_u16(), messages, request_id: trace::current_request_id() }
     }
 }
 

@@ -122,6 +122,13 @@ impl Parameters {
         &self.accept
     }
 
+    /// The same list, from a cursor on that is to be appended.
+    pub fn base(&self) -> String {
+        let mut pairs = form_urlencoded::Serializer::new(format!("{}?", self.path));
+        pairs.extend_pairs(self.given.iter().filter(|(name, _)| *name != "cursor"));
+        pairs.append_pair("cursor", "").finish()
+    }
+
     /// Tells one query from another, whatever its page and form.
     pub fn fingerprint(&self) -> String {
         let mut text = self.path.clone();

@@ -17,8 +17,9 @@ pub async fn log(request: Request, next: Next) -> Response {
     let method = request.method().clone();
     // The pattern, not the path: it groups, and it holds nobody's data.
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let id = request.extensions().get::<RequestId>().cloned();
     let request_id = request_id(&request);
-    let response = next.run(request).await;
+    let response = REQUEST_ID.scope(id, next.run(request)).await;
 
     let mut route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let status = response.status().as_u16();
@@ -50,8 +51,20 @@ pub async fn log(request: Request, next: Next) -> Response {
 
 /// The id of a request: the caller's `x-request-id`, else one of ours.
 pub fn request_id(request: &Request) -> String {
+    request.extensions().get().map(text).unwrap_or_default()
+}
+
+/// The id of the request that is being answered, for a refusal, which may come from where nobody
+/// has the request any more. A connection that is refused as such has none.
+pub fn current_request_id() -> Option<String> {
+    REQUEST_ID.try_with(|id| id.as_ref().map(text)).ok().flatten()
+}
+
+fn text(id: &RequestId) -> String {
     const MAX_CHARS: usize = 128;
-    let id = request.extensions().get::<RequestId>();
-    let text = id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
-    text.chars().take(MAX_CHARS).collect()
+    id.header_value().to_str().unwrap_or_default().chars().take(MAX_CHARS).collect()
+}
+
+tokio::task_local! {
+    static REQUEST_ID: Option<RequestId>;
 }

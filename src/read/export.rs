@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use futures_util::stream::{StreamExt, TryStreamExt, iter, try_unfold};
@@ -111,6 +111,7 @@ where
     let list = path.rsplit('/').next().unwrap_or_default();
     let file = format!("{list}-{}.{}", Utc::now().format("%F"), form.name());
     let headers = [
+        (VARY, "accept".to_owned()),
         (CONTENT_TYPE, format!("{}; charset=utf-8", form.media_type())),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
     ];

@@ -4,6 +4,7 @@
 //! 10,000 costs what page 1 costs.
 
 use axum::Json;
+use axum::http::header::{HeaderName, LINK, VARY};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -29,6 +30,7 @@ pub struct Page<P> {
     limit: Option<i64>,
     fingerprint: String,
     path: String,
+    base: String,
 }
 
 /// Which rows of a list to fetch.
@@ -113,8 +115,8 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         });
         let backward = cursor.as_ref().is_some_and(|cursor| cursor.backward);
         let from = cursor.map(|cursor| cursor.place);
-        let path = parameters.path().to_owned();
-        Ok(Self { from, backward, form, limit, fingerprint, path })
+        let (path, base) = (parameters.path().to_owned(), parameters.base());
+        Ok(Self { from, backward, form, limit, fingerprint, path, base })
     }
 
     /// Answers with the page, or, if it is to be an export, with it and all that follow.
@@ -153,8 +155,19 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         };
         let next = rows.last().filter(|_| has_next).map(|row| cursor(false, place(row)));
         let prev = rows.first().filter(|_| has_prev).map(|row| cursor(true, place(row)));
+        let links = links(&self.base, [("next", &next), ("prev", &prev)]);
         let pagination = Pagination { cursor: Cursors { next, prev }, limit };
         let meta = Some(Meta { pagination });
-        Ok(Json(Envelope { status: "success", data: rows, meta }).into_response())
+        let page = Json(Envelope { status: "success", data: rows, meta });
+        Ok(([(VARY, "accept")], links, page).into_response())
     }
+}
+
+/// The header `Link` with the pages around, if there are any.
+fn links(base: &str, pages: [(&str, &Option<String>); 2]) -> Option<[(HeaderName, String); 1]> {
+    let link = |(rel, cursor): (_, &Option<String>)| {
+        cursor.as_ref().map(|cursor| format!("<{base}{cursor}>; rel=\"{rel}\""))
+    };
+    let links: Vec<String> = pages.into_iter().filter_map(link).collect();
+    (!links.is_empty()).then(|| [(LINK, links.join(", "))])
 }

@@ -77,6 +77,7 @@ pub const CLEAR: &str =
 pub struct Service {
     pub db: PgPool,
     pub spool: Option<Spool>,
+    pub app: App,
     router: Router,
     _tasks: JoinSet<()>,
 }
@@ -122,8 +123,8 @@ impl Service {
             tasks.spawn(spool.hand_over(app.writer.clone().waiting(Duration::from_secs(60))));
         }
         let spool = app.spool.clone();
-        let router = http::router(app);
-        Self { db, spool, router, _tasks: tasks }
+        let router = http::router(app.clone());
+        Self { db, spool, app, router, _tasks: tasks }
     }
 
     /// An answer of which only the head was read.

@@ -20,6 +20,7 @@ mod fold;
 mod harness;
 mod limits;
 mod link;
+mod manners;
 mod messages;
 mod normalize;
 mod order;

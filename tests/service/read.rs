@@ -27,7 +27,7 @@ const ROUTES: [&str; 12] = [
     "/v1/ledger",
 ];
 
-async fn told(db: PgPool) -> (Service, Vec<String>) {
+pub async fn told(db: PgPool) -> (Service, Vec<String>) {
     let service = Service::start(db).await;
     for fixture in &ALL {
         service.post(fixture.body()).await;
@@ -95,9 +95,9 @@ async fn what_is_not_there_is_a_404_in_qontaks_form(db: PgPool) {
     ] {
         let answer = service.get(path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
-        let expected =
-            json!({"status": "error", "error": {"code": 404, "messages": ["not found"]}});
-        assert_eq!(answer.json(), expected, "{path}");
+        let id = answer.headers["x-request-id"].to_str().unwrap();
+        let error = json!({"code": 404, "messages": ["not found"], "request_id": id});
+        assert_eq!(answer.json(), json!({"status": "error", "error": error}), "{path}");
     }
 }
 
