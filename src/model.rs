@@ -10,6 +10,7 @@
 pub mod failure;
 mod list;
 mod message;
+pub mod phone;
 mod status;
 mod time;
 

@@ -11,6 +11,7 @@ mod message;
 mod page;
 mod room;
 mod status;
+mod trace;
 
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ pub fn routes(limit: Duration) -> Router<App> {
         .route("/events/{id}", get(event::show))
         .route("/events/{id}/body", get(event::body))
         .route("/events/{id}/replay", post(event::replay).fallback(only_post))
+        .route("/trace/{id}", get(trace::show))
         .route("/ledger", get(ledger::list))
         .layer(from_fn(move |request, next| in_time(limit, request, next)))
 }

@@ -13,6 +13,7 @@ pub mod rehearsal;
 pub mod room;
 pub mod room_event;
 pub mod sender;
+pub mod trace;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;

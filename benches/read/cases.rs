@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 58] = [
+pub const CASES: [Case; 66] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -130,6 +130,14 @@ pub const CASES: [Case; 58] = [
     list(ALL, "/v1/events?subject_id={subject}"),
     one(ALL, "/v1/events/{event}"),
     one(ALL, "/v1/events/{event}/body"),
+    one(ALL, "/v1/trace/{message}"),
+    one(ALL, "/v1/trace/{room}"),
+    one(ALL, "/v1/trace/{broadcast}"),
+    one(ALL, "/v1/trace/{event}"),
+    one(ALL, "/v1/trace/{account}"),
+    one(ALL, "/v1/trace/{log}"),
+    one(ALL, "/v1/trace/{wamid}"),
+    one(ALL, "/v1/trace/{busiest_room}"),
     long(ALL, "/v1/ledger"),
     list(LARGE, "/v1/ledger"),
 ];
@@ -146,7 +154,7 @@ const KNOWN_IDS: [(&str, &str); 2] = [
 ];
 
 /// Where other ids are found: in the rows of this list, at this place.
-pub const IDS: [(&str, &str, &str); 9] = [
+pub const IDS: [(&str, &str, &str); 11] = [
     ("{room}", "/v1/rooms?limit=100", "/id"),
     ("{account}", "/v1/rooms?limit=100&channel=wa_cloud", "/account_uniq_id"),
     ("{agent}", "/v1/rooms?limit=100&status=assigned", "/agent_ids/0"),
@@ -154,6 +162,12 @@ pub const IDS: [(&str, &str, &str); 9] = [
     ("{external}", "/v1/messages?limit=100", "/external_id"),
     ("{day}", "/v1/messages?limit=100", "/created_at"),
     ("{broadcast}", "/v1/broadcasts?limit=100", "/id"),
+    ("{log}", "/v1/broadcasts/505335fe-48ec-83a1-084c-f646ed529239/logs?limit=100", "/id"),
+    (
+        "{wamid}",
+        "/v1/broadcasts/505335fe-48ec-83a1-084c-f646ed529239/logs?limit=100",
+        "/whatsapp_message_id",
+    ),
     ("{event}", "/v1/events?limit=100", "/event_id"),
     ("{subject}", "/v1/events?limit=100&kind=status_message", "/subject_id"),
 ];

@@ -15,7 +15,7 @@ use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::broadcast::{self, BroadcastRow};
-use crate::store::broadcast_log::{self, LogRow, count, funnel as recipients};
+use crate::store::broadcast_log::{self, LogKey, LogRow, count, funnel as recipients};
 
 /// A broadcast as the API shows it, with what is told of its recipients.
 #[derive(Serialize)]
@@ -36,13 +36,13 @@ impl<F> Broadcast<F> {
 
 /// A recipient as the API shows it.
 #[derive(Serialize)]
-struct Log {
+pub struct Log {
     #[serde(flatten)]
-    row: LogRow,
+    pub row: LogRow,
     #[serde(flatten)]
     explained: Explained,
     #[serde(flatten)]
-    progress: Progress,
+    pub progress: Progress,
 }
 
 /// Broadcasts, newest first, each with how far its recipients are.
@@ -99,13 +99,25 @@ pub async fn logs(
     let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String)>| {
         let from = from.as_ref().map(|(at, id)| (at.0, id.as_str()));
         let broadcast = (organization_id.as_str(), id.as_str());
-        let logs = broadcast_log::list(&db, broadcast, status.as_deref(), from, backward, rows);
-        Ok(logs.await?.into_iter().map(Log::new).collect())
+        let keys = broadcast_log::list(&db, broadcast, status.as_deref(), from, backward, rows);
+        find_logs(&db, &keys.await?).await
     };
     page.answer(fetch, |log: &Log| (Micros(log.row.at), log.row.id.clone())).await
 }
 
+/// The recipients of these keys, in their order.
+pub async fn find_logs(db: &PgPool, keys: &[LogKey]) -> sqlx::Result<Vec<Log>> {
+    let rows = broadcast_log::show(db, keys).await?;
+    Ok(rows.into_iter().map(Log::new).collect())
+}
+
 impl Log {
+    /// Whether it is one of the broadcast.
+    pub fn is_of(&self, broadcast: &BroadcastRow) -> bool {
+        self.row.messages_broadcast_id.as_ref() == Some(&broadcast.id)
+            && self.row.organization_id == broadcast.organization_id
+    }
+
     fn new(row: LogRow) -> Self {
         let times = [
             ("created", StatusTime::best(None, row.created_at, row.created_seen_at)),

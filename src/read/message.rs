@@ -13,18 +13,18 @@ use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place};
-use crate::store::room::RoomRow;
+use crate::store::room::{RoomKey, RoomRow};
 
 /// A message as the API shows it.
 #[derive(Serialize)]
 pub struct Message {
     #[serde(flatten)]
-    row: MessageRow,
+    pub row: MessageRow,
     sender: Sender,
     #[serde(flatten)]
     explained: Explained,
     #[serde(flatten)]
-    progress: Progress,
+    pub progress: Progress,
 }
 
 #[derive(Serialize)]
@@ -44,6 +44,12 @@ impl Message {
     pub fn is_in(&self, room: &RoomRow) -> bool {
         self.row.room_id.as_ref() == Some(&room.id)
             && self.row.organization_id == room.organization_id
+    }
+
+    /// The same, of a room's key.
+    pub fn is_of(&self, room: &RoomKey) -> bool {
+        self.row.room_id.as_ref() == Some(&room.room_id)
+            && self.row.organization_id.as_deref().unwrap_or_default() == room.organization_id
     }
 
     fn new(mut row: MessageRow) -> Self {

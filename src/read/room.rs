@@ -16,9 +16,9 @@ use crate::store::room::{self, Filter, RoomKey, RoomRow};
 
 /// A room as the API shows it.
 #[derive(Serialize)]
-struct Room {
+pub struct Room {
     #[serde(flatten)]
-    room: RoomRow,
+    pub room: RoomRow,
     last_message: Option<Message>,
 }
 
@@ -89,7 +89,7 @@ pub async fn messages(
 }
 
 /// Rooms with their last messages, in the order of the keys.
-async fn rooms(db: &PgPool, keys: &[RoomKey]) -> sqlx::Result<Vec<Room>> {
+pub async fn rooms(db: &PgPool, keys: &[RoomKey]) -> sqlx::Result<Vec<Room>> {
     let rows = room::show(db, keys).await?;
     let last: Vec<MessageKey> = message::list_last(db, keys).await?;
     let mut last = super::message::messages(db, &last).await?;

@@ -45,6 +45,11 @@ impl Progress {
         progress
     }
 
+    /// Each status that was seen, with its time and who says so.
+    pub fn times(&self) -> impl Iterator<Item = (&'static str, Timestamp, &'static str)> {
+        self.status_times.iter().map(|(status, time)| (*status, time.at, time.source))
+    }
+
     /// Of what a customer sent: nothing follows from its statuses.
     pub fn incoming(times: [(&'static str, Option<StatusTime>); 6]) -> Self {
         let times = times.into_iter().filter_map(|(status, time)| Some((status, time?)));

@@ -2,15 +2,15 @@
 
 pub mod count;
 pub mod funnel;
+mod read;
 
 use std::borrow::Cow;
 
-use serde::Serialize;
-use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
 
+pub use self::read::{LogKey, LogRow, list, show};
 use super::{column, json, rounds};
-use crate::model::{BroadcastLog, Timestamp};
+use crate::model::BroadcastLog;
 
 /// Merges what events say of logs, by the rules of table `message`.
 pub async fn upsert<'a>(
@@ -134,125 +134,4 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
     .execute(db)
     .await?;
     Ok(())
-}
-
-/// A recipient of a broadcast.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
-pub struct LogRow {
-    pub id: String,
-    pub organization_id: Option<String>,
-    pub messages_broadcast_id: Option<String>,
-    pub messages_broadcast_template_id: Option<String>,
-    pub channel_integration_id: Option<String>,
-    pub contact_phone_number: Option<String>,
-    pub contact_full_name: Option<String>,
-    pub whatsapp_message_id: Option<String>,
-    pub status: Option<String>,
-    pub other_statuses: Option<Vec<String>>,
-    pub error_code: Option<i64>,
-    pub error_title: Option<String>,
-    pub whatsapp_error_message: Option<String>,
-    pub billable: Option<bool>,
-    pub pricing_category: Option<String>,
-    pub pricing_model: Option<String>,
-    pub conversation_origin: Option<String>,
-    pub is_pacing: Option<bool>,
-    pub messages: Option<Value>,
-    pub created_at: Option<Timestamp>,
-    pub received_at: Timestamp,
-    #[serde(skip)]
-    pub at: Timestamp,
-    #[serde(skip)]
-    pub pending_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub sent_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub delivered_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub read_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub failed_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub created_seen_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub pending_seen_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub sent_seen_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub delivered_seen_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub read_seen_at: Option<Timestamp>,
-    #[serde(skip)]
-    pub failed_seen_at: Option<Timestamp>,
-}
-
-/// Lists the recipients of a broadcast (organisation, id) after `from` (time, id), newest first;
-/// before it if `backward`, then the nearest of these first.
-pub async fn list(
-    db: impl PgExecutor<'_>,
-    (organization_id, broadcast_id): (&str, &str),
-    status: Option<&str>,
-    from: Option<(Timestamp, &str)>,
-    backward: bool,
-    limit: i64,
-) -> sqlx::Result<Vec<LogRow>> {
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        LogRow,
-        r#"
-            with page as (
-                select log_id, place
-                from (
-                    select log_id, row_number() over (order by at desc, log_id desc) as place
-                    from broadcast_log
-                    where not $7
-                        and organization_id = $1
-                        and broadcast_id = $2
-                        and ($3::text is null or status = $3)
-                        and (not $4 or (at, log_id) < ($5::timestamptz, $6))
-                    order by at desc, log_id desc
-                    limit $8
-                ) as after
-                union all
-                select log_id, place
-                from (
-                    select log_id, row_number() over (order by at, log_id) as place
-                    from broadcast_log
-                    where $7
-                        and organization_id = $1
-                        and broadcast_id = $2
-                        and ($3::text is null or status = $3)
-                        and (not $4 or (at, log_id) > ($5::timestamptz, $6))
-                    order by at, log_id
-                    limit $8
-                ) as before
-            )
-            select
-                log.log_id as id, nullif(log.organization_id, '') as organization_id,
-                log.broadcast_id as messages_broadcast_id,
-                log.template_id as messages_broadcast_template_id, log.channel_integration_id,
-                log.contact_phone_number, log.contact_full_name, log.whatsapp_message_id,
-                log.status, log.other_statuses, log.error_code, log.error_title,
-                log.error_message as whatsapp_error_message, log.billable, log.pricing_category,
-                log.pricing_model, log.conversation_origin, log.is_pacing, log.messages,
-                log.created_at, log.received_at, log.at as "at!", log.pending_at, log.sent_at,
-                log.delivered_at, log.read_at, log.failed_at, log.created_seen_at,
-                log.pending_seen_at, log.sent_seen_at, log.delivered_seen_at, log.read_seen_at,
-                log.failed_seen_at
-            from page
-            join broadcast_log as log on log.log_id = page.log_id and log.organization_id = $1
-            order by page.place
-        "#,
-        organization_id,
-        broadcast_id,
-        status,
-        from.is_some(),
-        from.map(|(at, _)| at) as _,
-        from.map(|(_, log_id)| log_id),
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
 }

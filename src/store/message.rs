@@ -202,7 +202,17 @@ pub async fn list_last(
                 from message
                 where message.room_id = key.room_id
                     and message.organization_id = key.organization_id
-                order by message.at desc, message.message_id desc
+                    -- The index knows the time alone: for the id as well, or if few rows were
+                    -- thought to be of the organisation, the whole room would be read and sorted.
+                    and message.at = (
+                        select newest.at
+                        from message as newest
+                        where newest.room_id = key.room_id
+                            and coalesce(newest.organization_id = key.organization_id, false)
+                        order by newest.at desc
+                        limit 1
+                    )
+                order by message.message_id desc
                 limit 1
             ) as last
         "#,

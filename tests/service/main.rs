@@ -36,4 +36,5 @@ mod schema;
 mod simulate;
 mod spool;
 mod strange;
+mod trace;
 mod writer;

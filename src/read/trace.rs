@@ -1,0 +1,261 @@
+//! The whole life behind an id or a phone number.
+//!
+//! From what is known by it, everything that belongs to that is found, step by step: a room has
+//! messages, a message has a room and a log, a log has a message and a broadcast, and all of them
+//! have events in the journal.
+
+mod timeline;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use sqlx::PgPool;
+
+use self::timeline::Moment;
+use super::broadcast::{self, Log};
+use super::key::Reader;
+use super::message::{self, Message};
+use super::one;
+use super::room::{self, Room};
+use crate::event::EventId;
+use crate::http::Error;
+use crate::http::extract::{Id, Parameters};
+use crate::model::phone;
+use crate::store::broadcast::BroadcastRow;
+use crate::store::broadcast_log;
+use crate::store::event::{self, EventRow};
+use crate::store::message::{MessageKey, list_by_room};
+use crate::store::room::RoomKey;
+use crate::store::trace::{self, RoomEventRow, Scope};
+
+/// How many rows of each kind are shown at most: the newest.
+const MOST: usize = 50;
+
+/// All that belongs together; of each kind the newest.
+#[derive(Serialize)]
+struct Trace {
+    broadcasts: Vec<BroadcastRow>,
+    logs: Vec<Log>,
+    messages: Vec<Message>,
+    rooms: Vec<Room>,
+    room_events: Vec<RoomEventRow>,
+    events: Vec<EventRow>,
+    /// What happened to all of these, in the order of time.
+    timeline: Vec<Moment>,
+    /// Where there is more of a kind than is shown: the lists that have all of it.
+    more: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// The whole life behind an id of any kind or a phone number.
+pub async fn show(
+    reader: Reader,
+    Id(id): Id,
+    parameters: Parameters,
+    State(db): State<PgPool>,
+) -> Result<impl IntoResponse, Error> {
+    parameters.finish()?;
+    // One more than is shown, to know whether there are more.
+    let scope = Scope { organizations: reader.organizations(), limit: MOST as i64 + 1 };
+    let search = Search { db: &db, scope, phones: phone::spellings(&id) };
+    let trace = search.run(id).await?;
+    Ok(one(trace.ok_or(Error::NotFound)?))
+}
+
+/// Looks for all that belongs to an id.
+struct Search<'a> {
+    db: &'a PgPool,
+    scope: Scope<'a>,
+    /// The ways to write the id, if it is a phone number.
+    phones: Vec<String>,
+}
+
+impl Search<'_> {
+    /// `None` if nothing is known by the id.
+    async fn run(&self, id: String) -> sqlx::Result<Option<Trace>> {
+        let Self { db, scope, phones } = self;
+        let event = self.event(&id).await?;
+        let subject = event.as_ref().and_then(|event| event.subject_id.clone());
+        let ids: Vec<String> = [id].into_iter().chain(subject).collect();
+
+        // What is known by the id itself; of a broadcast and of a room also what they consist of.
+        let mut rooms = trace::rooms(*db, *scope, &ids, phones).await?;
+        let mut broadcasts = trace::broadcasts(*db, *scope, &ids).await?;
+        let mut logs = self.logs(&broadcasts, &ids).await?;
+        let messages = self.messages(&rooms, &logs, &ids).await?;
+
+        // What belongs to that.
+        self.add_logs_of(&messages, &mut logs).await?;
+        self.add_broadcasts_of(&logs, &mut broadcasts).await?;
+        self.add_rooms_of(&messages, &mut rooms).await?;
+        let room_events = trace::room_events(*db, &rooms, scope.limit).await?;
+        let rooms = room::rooms(db, &rooms).await?;
+
+        let mut subjects = ids;
+        subjects.extend(logs.iter().map(|log| log.row.id.clone()));
+        subjects.extend(messages.iter().map(|message| message.row.id.clone()));
+        subjects.extend(rooms.iter().map(|room| room.room.id.clone()));
+        let mut events = trace::events(*db, *scope, &subjects).await?;
+        if let Some(event) = event
+            && events.iter().all(|other| other.event_id != event.event_id)
+        {
+            events.insert(0, event);
+        }
+        let (timeline, more) = (Vec::new(), BTreeMap::new());
+        let mut trace =
+            Trace { broadcasts, logs, messages, rooms, room_events, events, timeline, more };
+        trace.cut_off(&subjects);
+        trace.timeline = timeline::of(&trace);
+        Ok((!trace.is_empty()).then_some(trace))
+    }
+
+    async fn event(&self, id: &str) -> sqlx::Result<Option<EventRow>> {
+        match id.parse() {
+            Ok(id) => event::find(self.db, self.scope.organizations, EventId(id)).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn logs(&self, broadcasts: &[BroadcastRow], ids: &[String]) -> sqlx::Result<Vec<Log>> {
+        let Self { db, scope, phones } = self;
+        let mut keys = trace::logs(*db, *scope, ids, ids, phones).await?;
+        for row in broadcasts {
+            let key = (row.organization_id.as_deref().unwrap_or_default(), row.id.as_str());
+            keys.extend(broadcast_log::list(*db, key, None, None, false, scope.limit).await?);
+        }
+        broadcast::find_logs(db, &keys).await
+    }
+
+    async fn messages(
+        &self,
+        rooms: &[RoomKey],
+        logs: &[Log],
+        ids: &[String],
+    ) -> sqlx::Result<Vec<Message>> {
+        let Self { db, scope, .. } = self;
+        let of_logs = logs.iter().filter_map(|log| log.row.whatsapp_message_id.clone());
+        let external_ids: Vec<String> = ids.iter().cloned().chain(of_logs).collect();
+        let mut keys = trace::messages(*db, *scope, ids, &external_ids).await?;
+        for room in rooms {
+            if keys.len() > MOST {
+                break;
+            }
+            let of_room = list_by_room(*db, room, None, false, scope.limit).await?;
+            let is_new =
+                |key: &MessageKey| keys.iter().all(|known| known.message_id != key.message_id);
+            let of_room: Vec<MessageKey> = of_room.into_iter().filter(is_new).collect();
+            keys.extend(of_room);
+        }
+        message::messages(db, &keys).await
+    }
+
+    async fn add_logs_of(&self, messages: &[Message], logs: &mut Vec<Log>) -> sqlx::Result<()> {
+        let Self { db, scope, .. } = self;
+        let external_ids = messages.iter().filter_map(|message| message.row.external_id.clone());
+        let external_ids: Vec<String> = external_ids.collect();
+        let mut keys = trace::logs(*db, *scope, &[], &external_ids, &[]).await?;
+        keys.retain(|key| logs.iter().all(|log| log.row.id != key.log_id));
+        logs.extend(broadcast::find_logs(db, &keys).await?);
+        Ok(())
+    }
+
+    async fn add_broadcasts_of(
+        &self,
+        logs: &[Log],
+        broadcasts: &mut Vec<BroadcastRow>,
+    ) -> sqlx::Result<()> {
+        let ids = logs.iter().filter_map(|log| log.row.messages_broadcast_id.clone());
+        let ids: Vec<String> = ids.collect();
+        for row in trace::broadcasts(self.db, self.scope, &ids).await? {
+            let is_new = broadcasts.iter().all(|known| known.id != row.id);
+            // Another organisation may use the same id.
+            if is_new && logs.iter().any(|log| log.is_of(&row)) {
+                broadcasts.push(row);
+            }
+        }
+        Ok(())
+    }
+
+    async fn add_rooms_of(
+        &self,
+        messages: &[Message],
+        rooms: &mut Vec<RoomKey>,
+    ) -> sqlx::Result<()> {
+        let ids = messages.iter().filter_map(|message| message.row.room_id.clone());
+        let ids: Vec<String> = ids.collect();
+        for key in trace::rooms(self.db, self.scope, &ids, &[]).await? {
+            let is_new = rooms.iter().all(|known| known.room_id != key.room_id);
+            if is_new && messages.iter().any(|message| message.is_of(&key)) {
+                rooms.push(key);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Trace {
+    const fn is_empty(&self) -> bool {
+        let Self { broadcasts, logs, messages, rooms, events, .. } = self;
+        broadcasts.is_empty()
+            && logs.is_empty()
+            && messages.is_empty()
+            && rooms.is_empty()
+            && events.is_empty()
+    }
+
+    /// Leaves out what is beyond the newest of each kind, and says where it is found.
+    fn cut_off(&mut self, subjects: &[String]) {
+        let Self { broadcasts, logs, messages, rooms, room_events, events, .. } = self;
+        let room_path = |room: &Room, list| format!("/v1/rooms/{}/{list}", path(&room.room.id));
+        let mut more = BTreeMap::new();
+        if cut(broadcasts) {
+            more.insert("broadcasts", vec!["/v1/broadcasts".to_owned()]);
+        }
+        if cut(logs) {
+            let lists =
+                broadcasts.iter().map(|row| format!("/v1/broadcasts/{}/logs", path(&row.id)));
+            more.insert("logs", lists.collect());
+        }
+        if cut(rooms) {
+            let accounts = rooms.iter().filter_map(|room| room.room.account_uniq_id.as_ref());
+            let mut lists: Vec<String> = accounts
+                .map(|account| format!("/v1/rooms?account_uniq_id={}", path(account)))
+                .collect();
+            lists.sort();
+            lists.dedup();
+            more.insert("rooms", lists);
+        }
+        if cut(messages) {
+            let lists = rooms.iter().map(|room| room_path(room, "messages"));
+            more.insert("messages", lists.collect());
+        }
+        if cut(room_events) {
+            more.insert(
+                "room_events",
+                rooms.iter().map(|room| room_path(room, "events")).collect(),
+            );
+        }
+        if cut(events) {
+            let lists = subjects.iter().take(MOST);
+            let lists = lists.map(|id| format!("/v1/events?subject_id={}", path(id)));
+            more.insert("events", lists.collect());
+        }
+        self.more = more;
+    }
+}
+
+/// Whether there were more than are shown.
+fn cut<T>(rows: &mut Vec<T>) -> bool {
+    let is_cut = rows.len() > MOST;
+    rows.truncate(MOST);
+    is_cut
+}
+
+/// An id as it stands in a URL.
+fn path(id: &str) -> impl Display {
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
+    utf8_percent_encode(id, ESCAPED)
+}

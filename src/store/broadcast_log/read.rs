@@ -1,0 +1,149 @@
+//! What the recipients of broadcasts are asked.
+
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgExecutor;
+
+use crate::model::Timestamp;
+use crate::store::column;
+
+/// What tells a log.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
+pub struct LogKey {
+    pub organization_id: String,
+    pub log_id: String,
+}
+
+/// Lists the recipients of a broadcast (organisation, id) after `from` (time, id), newest first;
+/// before it if `backward`, then the nearest of these first.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    (organization_id, broadcast_id): (&str, &str),
+    status: Option<&str>,
+    from: Option<(Timestamp, &str)>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<LogKey>> {
+    // The two branches are one list walked both ways; only one of them is run.
+    sqlx::query_as!(
+        LogKey,
+        r#"
+            select organization_id as "organization_id!", log_id as "log_id!"
+            from (
+                select organization_id, log_id
+                from broadcast_log
+                where not $7
+                    and organization_id = $1
+                    and broadcast_id = $2
+                    and ($3::text is null or status = $3)
+                    and (not $4 or (at, log_id) < ($5::timestamptz, $6))
+                order by at desc, log_id desc
+                limit $8
+            ) as after
+            union all
+            select organization_id, log_id
+            from (
+                select organization_id, log_id
+                from broadcast_log
+                where $7
+                    and organization_id = $1
+                    and broadcast_id = $2
+                    and ($3::text is null or status = $3)
+                    and (not $4 or (at, log_id) > ($5::timestamptz, $6))
+                order by at, log_id
+                limit $8
+            ) as before
+        "#,
+        organization_id,
+        broadcast_id,
+        status,
+        from.is_some(),
+        from.map(|(at, _)| at) as _,
+        from.map(|(_, log_id)| log_id),
+        backward,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A recipient of a broadcast.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
+pub struct LogRow {
+    pub id: String,
+    pub organization_id: Option<String>,
+    pub messages_broadcast_id: Option<String>,
+    pub messages_broadcast_template_id: Option<String>,
+    pub channel_integration_id: Option<String>,
+    pub contact_phone_number: Option<String>,
+    pub contact_full_name: Option<String>,
+    pub whatsapp_message_id: Option<String>,
+    pub status: Option<String>,
+    pub other_statuses: Option<Vec<String>>,
+    pub error_code: Option<i64>,
+    pub error_title: Option<String>,
+    pub whatsapp_error_message: Option<String>,
+    pub billable: Option<bool>,
+    pub pricing_category: Option<String>,
+    pub pricing_model: Option<String>,
+    pub conversation_origin: Option<String>,
+    pub is_pacing: Option<bool>,
+    pub messages: Option<Value>,
+    pub created_at: Option<Timestamp>,
+    pub received_at: Timestamp,
+    #[serde(skip)]
+    pub at: Timestamp,
+    #[serde(skip)]
+    pub pending_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub sent_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub delivered_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub read_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub failed_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub created_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub pending_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub sent_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub delivered_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub read_seen_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub failed_seen_at: Option<Timestamp>,
+}
+
+/// The logs of these keys, in their order.
+pub async fn show(db: impl PgExecutor<'_>, keys: &[LogKey]) -> sqlx::Result<Vec<LogRow>> {
+    sqlx::query_as!(
+        LogRow,
+        r#"
+            select
+                log.log_id as id, nullif(log.organization_id, '') as organization_id,
+                log.broadcast_id as messages_broadcast_id,
+                log.template_id as messages_broadcast_template_id, log.channel_integration_id,
+                log.contact_phone_number, log.contact_full_name, log.whatsapp_message_id,
+                log.status, log.other_statuses, log.error_code, log.error_title,
+                log.error_message as whatsapp_error_message, log.billable, log.pricing_category,
+                log.pricing_model, log.conversation_origin, log.is_pacing, log.messages,
+                log.created_at, log.received_at, log.at as "at!", log.pending_at, log.sent_at,
+                log.delivered_at, log.read_at, log.failed_at, log.created_seen_at,
+                log.pending_seen_at, log.sent_seen_at, log.delivered_seen_at, log.read_seen_at,
+                log.failed_seen_at
+            from unnest($1::text[], $2::text[]) with ordinality
+                as key (log_id, organization_id, place)
+            join broadcast_log as log using (log_id, organization_id)
+            order by key.place
+        "#,
+        &column(keys, |key| key.log_id.as_str()) as _,
+        &column(keys, |key| key.organization_id.as_str()) as _,
+    )
+    .fetch_all(db)
+    .await
+}

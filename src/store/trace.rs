@@ -1,0 +1,213 @@
+//! What belongs together, across tables: the rows that are known by an id or a phone number.
+//!
+//! Each question is answered with the newest rows, at most `limit` of them. Postgres does not know
+//! that nothing is in an empty array, so it is told that what is looked for is not null: else it
+//! could not use the indexes that have no nulls.
+
+use serde::Serialize;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use super::broadcast::BroadcastRow;
+use super::broadcast_log::LogKey;
+use super::column;
+use super::event::EventRow;
+use super::message::MessageKey;
+use super::room::RoomKey;
+use crate::model::Timestamp;
+
+/// Who asks, and for how many rows of each kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The organisations that may be seen; `None` for all.
+    pub organizations: Option<&'a [String]>,
+    /// How many rows at most.
+    pub limit: i64,
+}
+
+/// Rooms with one of these ids or of one of these accounts, latest activity first.
+pub async fn rooms(
+    db: impl PgExecutor<'_>,
+    scope: Scope<'_>,
+    ids: &[String],
+    accounts: &[String],
+) -> sqlx::Result<Vec<RoomKey>> {
+    sqlx::query_as!(
+        RoomKey,
+        r#"
+            select organization_id, room_id, activity_at as "activity_at!"
+            from room
+            where (
+                    room_id = any($2)
+                    or account_uniq_id is not null and account_uniq_id = any($3)
+                )
+                and ($1::text[] is null or organization_id = any($1))
+            order by activity_at desc, room_id desc, organization_id desc
+            limit $4
+        "#,
+        scope.organizations,
+        ids,
+        accounts,
+        scope.limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Logs with one of these ids, WhatsApp ids or phone numbers.
+pub async fn logs(
+    db: impl PgExecutor<'_>,
+    scope: Scope<'_>,
+    ids: &[String],
+    whatsapp_message_ids: &[String],
+    phones: &[String],
+) -> sqlx::Result<Vec<LogKey>> {
+    sqlx::query_as!(
+        LogKey,
+        r#"
+            select organization_id, log_id
+            from broadcast_log
+            where (
+                    log_id = any($2)
+                    or whatsapp_message_id is not null and whatsapp_message_id = any($3)
+                    or contact_phone_number is not null and contact_phone_number = any($4)
+                )
+                and ($1::text[] is null or organization_id = any($1))
+            order by at desc, log_id desc, organization_id desc
+            limit $5
+        "#,
+        scope.organizations,
+        ids,
+        whatsapp_message_ids,
+        phones,
+        scope.limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Messages with one of these ids, or ids at the channel.
+pub async fn messages(
+    db: impl PgExecutor<'_>,
+    scope: Scope<'_>,
+    ids: &[String],
+    external_ids: &[String],
+) -> sqlx::Result<Vec<MessageKey>> {
+    sqlx::query_as!(
+        MessageKey,
+        r#"
+            select organization_id, message_id
+            from message
+            where (
+                    message_id = any($2)
+                    or external_id is not null and external_id = any($3)
+                )
+                and ($1::text[] is null or organization_id = any($1))
+            order by at desc, message_id desc, organization_id desc
+            limit $4
+        "#,
+        scope.organizations,
+        ids,
+        external_ids,
+        scope.limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Broadcasts with one of these ids.
+pub async fn broadcasts(
+    db: impl PgExecutor<'_>,
+    scope: Scope<'_>,
+    ids: &[String],
+) -> sqlx::Result<Vec<BroadcastRow>> {
+    sqlx::query_as!(
+        BroadcastRow,
+        r#"
+            select
+                broadcast_id as "id!", nullif(organization_id, '') as organization_id, name,
+                template_id, channel_integration_id, created_at, at as "at!"
+            from broadcast
+            where broadcast_id = any($2) and ($1::text[] is null or organization_id = any($1))
+            order by at desc, broadcast_id desc, organization_id desc
+            limit $3
+        "#,
+        scope.organizations,
+        ids,
+        scope.limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Something that happened in the life of a room.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table room_event say it")]
+pub struct RoomEventRow {
+    pub room_id: String,
+    pub r#type: String,
+    pub at: Option<Timestamp>,
+    pub actor_id: Option<String>,
+    pub actor_name: Option<String>,
+    pub event_id: Uuid,
+    pub received_at: Timestamp,
+}
+
+/// What happened in the lives of these rooms.
+pub async fn room_events(
+    db: impl PgExecutor<'_>,
+    rooms: &[RoomKey],
+    limit: i64,
+) -> sqlx::Result<Vec<RoomEventRow>> {
+    sqlx::query_as!(
+        RoomEventRow,
+        r#"
+            select room_id as "room_id!", type, at, actor_id, actor_name, event_id, received_at
+            from unnest($1::text[], $2::text[]) as key (room_id, organization_id)
+            join room_event using (room_id, organization_id)
+            order by coalesce(at, received_at) desc, event_id desc
+            limit $3
+        "#,
+        &column(rooms, |key| key.room_id.as_str()) as _,
+        &column(rooms, |key| key.organization_id.as_str()) as _,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Events about one of these messages, logs or rooms.
+pub async fn events(
+    db: impl PgExecutor<'_>,
+    scope: Scope<'_>,
+    subject_ids: &[String],
+) -> sqlx::Result<Vec<EventRow>> {
+    sqlx::query_as!(
+        EventRow,
+        r#"
+            select
+                event_id as "event_id!", received_at as "received_at!", endpoint as "endpoint!",
+                kind, name, nullif(organization_id, '') as organization_id, event.subject_id,
+                outcome as "outcome!", reasons as "reasons!", deliveries as "deliveries!",
+                coalesce(body_bytes, length(body)) as "body_bytes!",
+                parser_version as "parser_version!", request_id as "request_id!"
+            from (select distinct unnest($2::text[]) as subject_id) as subject
+            -- Of each its newest: the way through all of the journal is long.
+            cross join lateral (
+                select *
+                from event
+                where event.subject_id = subject.subject_id
+                    and ($1::text[] is null or event.organization_id = any($1))
+                order by event.day desc, event.event_id desc
+                limit $3
+            ) as event
+            order by event.day desc, event.event_id desc
+            limit $3
+        "#,
+        scope.organizations,
+        subject_ids,
+        scope.limit,
+    )
+    .fetch_all(db)
+    .await
+}

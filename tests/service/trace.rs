@@ -1,0 +1,155 @@
+//! The whole life behind an id.
+
+use std::collections::BTreeSet;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::fixtures::{ALL, BROADCAST, SITI, TWIN};
+use super::harness::{KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service};
+
+const LOG: &str = "fe115858-845d-4fd4-9e90-4129207696b4";
+const WAMID: &str = "wamid.HBgNNjI4MTIwMDAyMDAwMRUCABEYEkJGNUFDMjE3RTNENEVBOEQzRAA=";
+const TWIN_ROOM: &str = "8c4a5959-fed7-40a7-9e5f-e922f5e147d9";
+
+async fn told(db: PgPool) -> Service {
+    let service = Service::start(db).await;
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    service
+}
+
+fn ids(trace: &Value, kind: &str) -> BTreeSet<String> {
+    let rows = trace[kind].as_array().unwrap().iter();
+    rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn set<const N: usize>(ids: [&str; N]) -> BTreeSet<String> {
+    ids.map(str::to_owned).into()
+}
+
+#[sqlx::test]
+async fn a_broadcasts_message_is_traced_by_whatever_it_is_known_by(db: PgPool) {
+    let service = told(db).await;
+    let events = service.data(&format!("/v1/events?subject_id={TWIN}")).await;
+    let event = events[0]["event_id"].as_str().unwrap();
+    let wamid = WAMID.replace('=', "%3D");
+    let phones = ["6281200020001", "+62%20812-0002-0001", "081200020001", "81200020001"];
+    for known_by in [TWIN, LOG, &wamid, event, TWIN_ROOM].iter().chain(&phones) {
+        let trace = service.data(&format!("/v1/trace/{known_by}")).await;
+        assert_eq!(ids(&trace, "messages"), set([TWIN]), "{known_by}");
+        assert_eq!(ids(&trace, "logs"), set([LOG]), "{known_by}");
+        assert_eq!(ids(&trace, "broadcasts"), set([BROADCAST]), "{known_by}");
+        assert_eq!(ids(&trace, "rooms"), set([TWIN_ROOM]), "{known_by}");
+        let kinds = trace["events"].as_array().unwrap().iter();
+        let mut kinds: Vec<&str> = kinds.map(|event| event["kind"].as_str().unwrap()).collect();
+        kinds.sort_unstable();
+        let mut expected = vec!["broadcast_log_status"; 3];
+        expected.push("status_message");
+        assert_eq!(kinds, expected, "{known_by}");
+        assert_eq!(trace["more"], json!({}), "{known_by}");
+    }
+}
+
+#[sqlx::test]
+async fn a_timeline_is_in_the_order_of_time_and_tells_whose_clock(db: PgPool) {
+    let service = told(db).await;
+    let trace = service.data(&format!("/v1/trace/{LOG}")).await;
+    let timeline = trace["timeline"].as_array().unwrap();
+    let at = |moment: &Value| moment["at"].as_str().unwrap().to_owned();
+    assert!(timeline.is_sorted_by_key(at), "{timeline:?}");
+    let of_log = timeline.iter().filter(|moment| moment["subject"] == "log");
+    let of_log: Vec<(&str, &str)> = of_log
+        .map(|moment| (moment["what"].as_str().unwrap(), moment["source"].as_str().unwrap()))
+        .collect();
+    assert_eq!(of_log, [("sent", "channel"), ("delivered", "channel"), ("read", "channel")]);
+    let moment = timeline.iter().find(|moment| moment["subject"] == "broadcast").unwrap();
+    assert_eq!((&moment["id"], &moment["what"]), (&json!(BROADCAST), &json!("created")));
+    assert_eq!(timeline.iter().filter(|moment| moment["subject"] == "event").count(), 4);
+}
+
+#[sqlx::test]
+async fn a_room_and_a_broadcast_are_traced_to_all_that_they_consist_of(db: PgPool) {
+    let service = told(db).await;
+    let trace = service.data(&format!("/v1/trace/{SITI}")).await;
+    assert_eq!(ids(&trace, "rooms"), set([SITI]));
+    assert_eq!(ids(&trace, "messages").len(), 9);
+    let life = trace["room_events"].as_array().unwrap().iter();
+    let life: Vec<&str> = life.map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(life, ["resolved", "unassigned", "handed_over", "assigned", "created"]);
+    let trace = service.data(&format!("/v1/trace/{BROADCAST}")).await;
+    assert_eq!(ids(&trace, "broadcasts"), set([BROADCAST]));
+    assert_eq!(ids(&trace, "logs").len(), 5);
+    assert_eq!(ids(&trace, "messages"), set([TWIN]));
+}
+
+#[sqlx::test]
+async fn a_trace_ends_somewhere_and_says_where_it_goes_on(db: PgPool) {
+    let service = Service::start(db).await;
+    for number in 0..60 {
+        let id = format!("{number:02}");
+        let message = json!({"data_event": "status_message", "id": format!("m {id}"),
+            "status": "sent", "organization_id": ORGANIZATION, "room_id": "a room/?",
+            "room": {"id": "a room/?", "account_uniq_id": "6281234567890"},
+            "created_at": format!("2025-06-12T01:00:{id}Z")});
+        service.post(message.to_string()).await;
+        let log = json!({"data_event": "broadcast_log_status", "id": id, "status": "sent",
+            "messages_broadcast_id": "b", "organization_id": ORGANIZATION,
+            "created_at": format!("2025-06-12T01:00:{id}Z")});
+        service.post(log.to_string()).await;
+    }
+    let trace = service.data("/v1/trace/081234567890").await;
+    assert_eq!(ids(&trace, "messages").len(), 50);
+    assert!(ids(&trace, "messages").contains("m 59"), "the newest are shown");
+    let more = trace["more"]["messages"].as_array().unwrap();
+    assert_eq!(*more, ["/v1/rooms/a%20room%2F%3F/messages"]);
+    let rest = service.get(more[0].as_str().unwrap()).await;
+    assert_eq!(rest.json()["data"].as_array().unwrap().len(), 50);
+    assert_eq!(trace["events"].as_array().unwrap().len(), 50);
+    let link = trace["more"]["events"][0].as_str().unwrap();
+    assert_eq!(service.get(link).await.status, StatusCode::OK);
+
+    let trace = service.data("/v1/trace/b").await;
+    assert_eq!(trace["logs"].as_array().unwrap().len(), 50);
+    assert_eq!(trace["more"]["logs"], json!(["/v1/broadcasts/b/logs"]));
+}
+
+#[sqlx::test]
+async fn a_trace_shows_only_what_the_key_may_see(db: PgPool) {
+    let service = told(db).await;
+    let known_by = [TWIN, LOG, BROADCAST, SITI, "6281200020001", "081200010001"];
+    for id in known_by {
+        let path = format!("/v1/trace/{id}");
+        for (key, status) in [
+            (KEY_OF_ALL, StatusCode::OK),
+            (KEY_OF_ORGANIZATION, StatusCode::OK),
+            (KEY_OF_ANOTHER, StatusCode::NOT_FOUND),
+        ] {
+            assert_eq!(service.get_with(key, &path).await.status, status, "{key} {id}");
+        }
+    }
+    // The same ids in another organisation.
+    for body in ["32-broadcast-log", "38-status-broadcast", "02-room-created"] {
+        let body = String::from_utf8(super::fixtures::body(body)).unwrap();
+        service.post(body.replace(ORGANIZATION, "another-organization")).await;
+    }
+    for id in known_by {
+        let trace = service.get_with(KEY_OF_ANOTHER, &format!("/v1/trace/{id}")).await.json();
+        assert_eq!(trace["status"], "success", "{id}");
+        assert!(!trace.to_string().contains(ORGANIZATION), "{id}");
+    }
+}
+
+#[sqlx::test]
+async fn what_nothing_is_known_by_is_not_found(db: PgPool) {
+    let service = told(db).await;
+    let long = "x".repeat(10_000);
+    for id in ["none", "n%2Fa", "62", "%2B", "%00", "'%3B%20drop%20table%20room%3B--", &long] {
+        let answer = service.get(&format!("/v1/trace/{id}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{id}");
+    }
+    let answer = service.get(&format!("/v1/trace/{SITI}?limit=1")).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
