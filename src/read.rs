@@ -10,6 +10,7 @@ mod ledger;
 mod message;
 mod page;
 mod room;
+mod sender;
 mod status;
 mod trace;
 
@@ -33,6 +34,8 @@ pub fn routes(limit: Duration) -> Router<App> {
         .route("/rooms/{id}", get(room::show))
         .route("/rooms/{id}/messages", get(room::messages))
         .route("/messages", get(message::list))
+        .route("/rooms/{id}/events", get(room::events))
+        .route("/senders/{id}", get(sender::show))
         .route("/messages/{id}", get(message::show))
         .route("/broadcasts", get(broadcast::list))
         .route("/broadcasts/{id}", get(broadcast::show))

@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 66] = [
+pub const CASES: [Case; 80] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -90,6 +90,19 @@ pub const CASES: [Case; 66] = [
     list(ALL, "/v1/rooms?account_uniq_id={account}"),
     list(LARGE, "/v1/rooms?status=unassigned&channel=ig"),
     list(SMALL, "/v1/rooms?status=assigned"),
+    list(ALL, "/v1/rooms?account_uniq_id=081200000007"),
+    list(LARGE, "/v1/rooms?channel_integration_id=77b840fb-573c-a4f2-e529-d429eefbd421"),
+    list(SMALL, "/v1/rooms?channel_integration_id=e37dbf69-a1db-41d9-08f0-779a3753b1a8"),
+    list(ALL, "/v1/rooms?response=unanswered"),
+    list(SMALL, "/v1/rooms?response=unanswered"),
+    list(ALL, "/v1/rooms?response=answered"),
+    list(ALL, "/v1/rooms?session=open"),
+    list(SMALL, "/v1/rooms?session=open"),
+    // Among all rooms that were active within a day.
+    sum(ALL, "/v1/rooms?session=expiring"),
+    sum(ALL, "/v1/rooms?session=expired"),
+    long(ALL, "/v1/rooms?end_date={while_ago}"),
+    list(LARGE, "/v1/rooms?start_date=2020-01-01&end_date={while_ago}&tag=hukum"),
     one(ALL, "/v1/rooms/{room}"),
     list(ALL, "/v1/rooms/{room}/messages"),
     long(ALL, "/v1/rooms/{busiest_room}/messages"),
@@ -108,6 +121,8 @@ pub const CASES: [Case; 66] = [
     list(ALL, "/v1/messages?room_id={room}"),
     list(ALL, "/v1/messages?room_id={busiest_room}&direction=out"),
     list(ALL, "/v1/messages?end_date={day}"),
+    list(ALL, "/v1/rooms/{room}/events"),
+    one(ALL, "/v1/senders/{sender}"),
     one(ALL, "/v1/messages/{message}"),
     list(ALL, "/v1/broadcasts"),
     list(LARGE, "/v1/broadcasts"),
@@ -154,10 +169,12 @@ const KNOWN_IDS: [(&str, &str); 2] = [
 ];
 
 /// Where other ids are found: in the rows of this list, at this place.
-pub const IDS: [(&str, &str, &str); 11] = [
+pub const IDS: [(&str, &str, &str); 13] = [
     ("{room}", "/v1/rooms?limit=100", "/id"),
     ("{account}", "/v1/rooms?limit=100&channel=wa_cloud", "/account_uniq_id"),
     ("{agent}", "/v1/rooms?limit=100&status=assigned", "/agent_ids/0"),
+    ("{while_ago}", "/v1/rooms?limit=100", "/created_at"),
+    ("{sender}", "/v1/rooms?limit=100", "/last_message/sender_id"),
     ("{message}", "/v1/rooms/3ccabb59-915d-2d79-c7f3-77fd9d35f9f4/messages?limit=100", "/id"),
     ("{external}", "/v1/messages?limit=100", "/external_id"),
     ("{day}", "/v1/messages?limit=100", "/created_at"),

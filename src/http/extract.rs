@@ -96,7 +96,8 @@ impl Parameters {
 
     /// A time, or the beginning of the day so many days after the one given.
     fn time(&mut self, name: &'static str, days: u64) -> Option<Timestamp> {
-        let text = self.text(name)?;
+        // The `+` of an offset is a space, where it was not escaped.
+        let text = self.text(name)?.replace(' ', "+");
         let day =
             text.parse().ok().and_then(|day: NaiveDate| day.checked_add_days(Days::new(days)));
         let midnight = day.map(|day| Timestamp(day.and_time(NaiveTime::MIN).and_utc()));

@@ -12,7 +12,8 @@ use super::page::{Micros, Page, Walk};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::message::{self, MessageKey};
-use crate::store::room::{self, Filter, RoomKey, RoomRow};
+use crate::store::room::{self, Filter, RoomKey, RoomRow, Session};
+use crate::store::room_event::{self, Place};
 
 /// A room as the API shows it.
 #[derive(Serialize)]
@@ -37,14 +38,9 @@ pub async fn list(
     mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let status = parameters.text("status");
-    let channel = parameters.text("channel");
-    let agent = parameters.text("agent");
-    let tag = parameters.text("tag");
-    let account_uniq_id = parameters.text("account_uniq_id");
+    let filter = filter(&mut parameters);
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
-    let filter = Filter { status, channel, agent, tag, account_uniq_id };
     let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
         let from = from.as_ref().map(|(at, room_id, organization_id)| room::Place {
             activity_at: at.0,
@@ -55,6 +51,32 @@ pub async fn list(
         rooms(&db, &keys).await
     };
     page.answer(fetch, Room::place).await
+}
+
+/// Reads which rooms are asked for.
+fn filter(parameters: &mut Parameters) -> Filter {
+    let status = parameters.text("status");
+    let channel = parameters.text("channel");
+    let channel_integration_id = parameters.text("channel_integration_id");
+    let agent = parameters.text("agent");
+    let tag = parameters.text("tag");
+    let account_uniq_id = parameters.text("account_uniq_id");
+    let response = parameters.one_of("response", &["unanswered", "answered"]);
+    let session = parameters.one_of("session", &Session::ALL.map(Session::as_str));
+    let (since, until) = parameters.period();
+    Filter {
+        status,
+        channel,
+        channel_integration_id,
+        agent,
+        tag,
+        account_uniq_id,
+        is_unanswered: response.map(|word| word == "unanswered"),
+        session: session
+            .and_then(|word| Session::ALL.into_iter().find(|session| session.as_str() == word)),
+        since,
+        until,
+    }
 }
 
 /// One conversation.
@@ -86,6 +108,26 @@ pub async fn messages(
         super::message::messages(&db, &keys).await
     };
     page.answer(fetch, Message::place).await
+}
+
+/// What happened to one conversation, newest first.
+pub async fn events(
+    reader: Reader,
+    Id(id): Id,
+    mut parameters: Parameters,
+    State(db): State<PgPool>,
+) -> Result<Response, Error> {
+    let page = Page::read(&reader, &mut parameters)?;
+    parameters.finish()?;
+    let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
+    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
+        let from = from.as_ref().map(|(at, r#type, mark)| Place { at: at.0, r#type, mark });
+        room_event::list(&db, &key, from, backward, rows).await
+    };
+    page.answer(fetch, |event| {
+        (Micros(event.at.unwrap_or(event.received_at)), event.r#type.clone(), event.mark.clone())
+    })
+    .await
 }
 
 /// Rooms with their last messages, in the order of the keys.

@@ -1,9 +1,12 @@
 //! Table `room_event`: what happened to rooms.
 
-use sqlx::PgConnection;
+use serde::Serialize;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
 
+use super::room::RoomKey;
 use super::{column, rounds};
-use crate::model::RoomEvent;
+use crate::model::{RoomEvent, Timestamp};
 
 /// Inserts what is not known yet. Of two reports of the same, the earlier one stays.
 pub async fn insert<'a>(
@@ -41,4 +44,81 @@ pub async fn insert<'a>(
         .await?;
     }
     Ok(())
+}
+
+/// What happened to a room, as the API shows it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table room_event say it")]
+pub struct RoomEventRow {
+    pub r#type: String,
+    pub at: Option<Timestamp>,
+    pub actor_id: Option<String>,
+    pub actor_name: Option<String>,
+    pub event_id: Uuid,
+    pub received_at: Timestamp,
+    #[serde(skip)]
+    pub mark: String,
+}
+
+/// A row's place in the life of its room: when it happened, or else when it was reported, and then
+/// what tells it from others.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the columns of table room_event say it")]
+pub struct Place<'a> {
+    pub at: Timestamp,
+    pub r#type: &'a str,
+    pub mark: &'a str,
+}
+
+/// Lists what happened to a room after `from`, newest first; before it if `backward`, then the
+/// nearest of these first.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    room: &RoomKey,
+    from: Option<Place<'_>>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<RoomEventRow>> {
+    // The life of one room is short, so it is sorted as a whole. The two branches are one list
+    // walked both ways; only one of them is run.
+    sqlx::query_as!(
+        RoomEventRow,
+        r#"
+            select
+                type as "type!", at, actor_id, actor_name, event_id as "event_id!",
+                received_at as "received_at!", mark as "mark!"
+            from (
+                select *
+                from room_event
+                where not $7
+                    and organization_id = $1
+                    and room_id = $2
+                    and (not $3 or (coalesce(at, received_at), type, mark) < ($4::timestamptz, $5, $6))
+                order by coalesce(at, received_at) desc, type desc, mark desc
+                limit $8
+            ) as after
+            union all
+            select type, at, actor_id, actor_name, event_id, received_at, mark
+            from (
+                select *
+                from room_event
+                where $7
+                    and organization_id = $1
+                    and room_id = $2
+                    and (not $3 or (coalesce(at, received_at), type, mark) > ($4::timestamptz, $5, $6))
+                order by coalesce(at, received_at), type, mark
+                limit $8
+            ) as before
+        "#,
+        room.organization_id,
+        room.room_id,
+        from.is_some(),
+        from.map(|place| place.at) as _,
+        from.map(|place| place.r#type),
+        from.map(|place| place.mark),
+        backward,
+        limit,
+    )
+    .fetch_all(db)
+    .await
 }

@@ -1,6 +1,8 @@
 //! Table `sender`: the last known face of contacts, agents and bots.
 
-use sqlx::PgConnection;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor};
 
 use super::{column, json, not_outdone, rounds};
 use crate::model::Sender;
@@ -54,4 +56,41 @@ pub async fn upsert<'a>(
         .await?;
     }
     Ok(())
+}
+
+/// A contact, agent or bot as the API shows it.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the columns of table sender say it")]
+pub struct SenderRow {
+    pub id: String,
+    pub organization_id: Option<String>,
+    pub r#type: Option<String>,
+    pub name: Option<String>,
+    pub username: Option<String>,
+    pub avatar: Option<Value>,
+}
+
+/// The sender with this id, if it may be seen.
+pub async fn find(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    sender_id: &str,
+) -> sqlx::Result<Option<SenderRow>> {
+    sqlx::query_as!(
+        SenderRow,
+        r#"
+            select
+                sender_id as id, nullif(organization_id, '') as organization_id, type, name,
+                username, avatar
+            from sender
+            where sender_id = $1 and ($2::text[] is null or organization_id = any($2))
+            -- One without an organisation is but a guess beside one that has it.
+            order by sender.organization_id desc
+            limit 1
+        "#,
+        sender_id,
+        organizations,
+    )
+    .fetch_optional(db)
+    .await
 }

@@ -32,6 +32,7 @@ mod readme;
 mod receive;
 mod refuse;
 mod replay;
+mod room;
 mod schema;
 mod simulate;
 mod spool;

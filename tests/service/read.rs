@@ -12,10 +12,12 @@ use super::harness::{
     KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_WITHOUT_SCOPE, ORGANIZATION, Service,
 };
 
-const ROUTES: [&str; 13] = [
+const ROUTES: [&str; 15] = [
     "/v1/rooms",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/messages",
+    "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/events",
+    "/v1/senders/861ba042-a3ba-459d-8e4d-cd99579404c7",
     "/v1/messages",
     "/v1/messages/1b6321cd-5091-4cd9-bd8b-91220cd20198",
     "/v1/broadcasts",
@@ -84,6 +86,8 @@ async fn what_is_not_there_is_a_404_in_qontaks_form(db: PgPool) {
     for path in [
         "/v1/rooms/none",
         "/v1/rooms/none/messages",
+        "/v1/rooms/none/events",
+        "/v1/senders/none",
         "/v1/messages/%00",
         "/v1/broadcasts/none",
         "/v1/broadcasts/none/logs",
@@ -120,7 +124,7 @@ async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPoo
         ("status=a%00b", "status: must not contain NUL"),
         (
             "state=open",
-            "state: unknown parameter; known are status, channel, agent, tag, account_uniq_id, format, limit, cursor",
+            "state: unknown parameter; known are status, channel, channel_integration_id, agent, tag, account_uniq_id, response, session, start_date, end_date, format, limit, cursor",
         ),
         ("cursor=xyz", "cursor: must be one that this list gave, with the same filters"),
         (

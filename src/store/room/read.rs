@@ -1,10 +1,11 @@
 //! What the conversations are asked.
 
+use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgExecutor;
 
-use crate::model::Timestamp;
+use crate::model::{Timestamp, phone};
 use crate::store::column;
 
 /// What tells a room.
@@ -24,12 +25,61 @@ pub struct Filter {
     pub status: Option<String>,
     /// `room.channel`.
     pub channel: Option<String>,
+    /// `room.channel_integration_id`.
+    pub channel_integration_id: Option<String>,
     /// One of `room.agent_ids`.
     pub agent: Option<String>,
     /// One of `room.tags`.
     pub tag: Option<String>,
-    /// `room.account_uniq_id`.
+    /// `room.account_uniq_id`; a phone number in any of its forms.
     pub account_uniq_id: Option<String>,
+    /// Whether it waits for an answer: see the function `is_unanswered`.
+    pub is_unanswered: Option<bool>,
+    /// How much of its session is left.
+    pub session: Option<Session>,
+    /// Active at that time or later.
+    pub since: Option<Timestamp>,
+    /// Active before that time.
+    pub until: Option<Timestamp>,
+}
+
+/// How much is left of a room's session: of the 24 hours after a message of the customer's in which
+/// WhatsApp lets a business write what it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Session {
+    /// Two hours or more.
+    Open,
+    /// Less than two hours; how much it is for Qontak is not documented.
+    Expiring,
+    /// Nothing.
+    Expired,
+}
+
+impl Session {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Open, Self::Expiring, Self::Expired];
+    const TOTAL: TimeDelta = TimeDelta::hours(24);
+    const SHORT: TimeDelta = TimeDelta::hours(2);
+
+    /// Qontak's word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Expiring => "expiring",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// When it began: after the first time, and not after the second one.
+    fn began(self, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+        let expired = Timestamp(now.0 - Self::TOTAL);
+        let expiring = Timestamp(expired.0 + Self::SHORT);
+        match self {
+            Self::Open => (Some(expiring), None),
+            Self::Expiring => (Some(expired), Some(expiring)),
+            Self::Expired => (None, Some(expired)),
+        }
+    }
 }
 
 /// A room's place in the order of the list.
@@ -56,6 +106,15 @@ pub async fn list(
         Some([one]) => (Some(one.as_str()), None),
         several => (None, several),
     };
+    let accounts = filter.account_uniq_id.as_ref().map(|given| {
+        let mut accounts = phone::spellings(given);
+        accounts.push(given.clone());
+        accounts
+    });
+    let session = filter.session.map(|session| session.began(Timestamp::now()));
+    let (began_after, began_by) = session.unwrap_or_default();
+    // A session begins with an activity, so the rooms before it need not be looked at.
+    let since = filter.since.max(began_after);
     // The two branches are one list walked both ways; only one of them is run. Filters are worded
     // as the index `room_by_label` knows them, and the slot adds nothing to the order but an index.
     sqlx::query_as!(
@@ -73,7 +132,21 @@ pub async fn list(
                     and ($3::text is null or array[channel] @> array[$3])
                     and ($4::text is null or agent_ids @> array[$4])
                     and ($5::text is null or tags @> array[$5])
-                    and ($6::text is null or account_uniq_id = $6)
+                    and ($6::text[] is null or account_uniq_id = any($6))
+                    and ($14::text is null or channel_integration_id = $14)
+                    -- Few rooms are open, and only those can be unanswered.
+                    and ($15::boolean is null or not $15
+                        or array[status] && array['unassigned', 'assigned'])
+                    and ($15::boolean is null or $15 = is_unanswered(
+                        status, is_unresponded, session_at, last_message_at, unread_count))
+                    -- Worded so that Postgres does not take the two times for independent: then
+                    -- it expects few rooms, and sorts many.
+                    and ($16::timestamptz is null or coalesce(session_at > $16, false))
+                    and ($17::timestamptz is null or coalesce(session_at <= $17, false))
+                    and ($18::timestamptz is null
+                        or activity_slot >= activity_slot($18) and activity_at >= $18)
+                    and ($19::timestamptz is null
+                        or activity_slot <= activity_slot($19) and activity_at < $19)
                     and (not $7 or activity_slot <= activity_slot($8::timestamptz)
                         and (activity_at, room_id, organization_id) < ($8::timestamptz, $9, $10))
                 order by activity_slot desc, activity_at desc, room_id desc, organization_id desc
@@ -91,7 +164,21 @@ pub async fn list(
                     and ($3::text is null or array[channel] @> array[$3])
                     and ($4::text is null or agent_ids @> array[$4])
                     and ($5::text is null or tags @> array[$5])
-                    and ($6::text is null or account_uniq_id = $6)
+                    and ($6::text[] is null or account_uniq_id = any($6))
+                    and ($14::text is null or channel_integration_id = $14)
+                    -- Few rooms are open, and only those can be unanswered.
+                    and ($15::boolean is null or not $15
+                        or array[status] && array['unassigned', 'assigned'])
+                    and ($15::boolean is null or $15 = is_unanswered(
+                        status, is_unresponded, session_at, last_message_at, unread_count))
+                    -- Worded so that Postgres does not take the two times for independent: then
+                    -- it expects few rooms, and sorts many.
+                    and ($16::timestamptz is null or coalesce(session_at > $16, false))
+                    and ($17::timestamptz is null or coalesce(session_at <= $17, false))
+                    and ($18::timestamptz is null
+                        or activity_slot >= activity_slot($18) and activity_at >= $18)
+                    and ($19::timestamptz is null
+                        or activity_slot <= activity_slot($19) and activity_at < $19)
                     and (not $7 or activity_slot >= activity_slot($8::timestamptz)
                         and (activity_at, room_id, organization_id) > ($8::timestamptz, $9, $10))
                 order by activity_slot, activity_at, room_id, organization_id
@@ -103,7 +190,7 @@ pub async fn list(
         filter.channel.as_deref(),
         filter.agent.as_deref(),
         filter.tag.as_deref(),
-        filter.account_uniq_id.as_deref(),
+        accounts.as_deref(),
         from.is_some(),
         from.map(|place| place.activity_at) as _,
         from.map(|place| place.room_id),
@@ -111,6 +198,12 @@ pub async fn list(
         backward,
         limit,
         several,
+        filter.channel_integration_id.as_deref(),
+        filter.is_unanswered,
+        began_after as _,
+        began_by as _,
+        since as _,
+        filter.until as _,
     )
     .fetch_all(db)
     .await

@@ -1,0 +1,23 @@
+//! Contacts, agents and bots.
+
+use axum::extract::State;
+use axum::response::IntoResponse;
+use sqlx::PgPool;
+
+use super::key::Reader;
+use super::one;
+use crate::http::Error;
+use crate::http::extract::{Id, Parameters};
+use crate::store::sender;
+
+/// Who sent a message: the last known name, username, picture and type.
+pub async fn show(
+    reader: Reader,
+    Id(id): Id,
+    parameters: Parameters,
+    State(db): State<PgPool>,
+) -> Result<impl IntoResponse, Error> {
+    parameters.finish()?;
+    let sender = sender::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
+    Ok(one(sender))
+}
