@@ -1,6 +1,6 @@
 # What there is to do here. How it is done is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test bench bench-read soak fuzz check prepare help
+.PHONY: run test bench bench-read soak fuzz check prepare openapi help
 
 run: ## run the service with a PostgreSQL of its own, until Ctrl-C
 	@scripts/run.sh
@@ -27,6 +27,9 @@ check: ## what must hold beside the tests: format, lints, queries, licences, doc
 
 prepare: ## renew .sqlx/, which builds need, after a query or a migration changed
 	@scripts/prepare.sh -- --all-targets
+
+openapi: ## renew openapi.json and its examples after a route changed
+	@RENEW=1 scripts/test.sh --test service openapi::
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\): *## */  make \1	/p' $(MAKEFILE_LIST)

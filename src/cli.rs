@@ -1,4 +1,4 @@
-//! `qontak-receiver serve | migrate | check | replay | body | simulate | healthcheck`.
+//! `qontak-receiver serve | migrate | check | replay | body | openapi | simulate | healthcheck`.
 
 mod check;
 mod replay;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::app;
 use crate::config::Config;
 use crate::event::EventId;
+use crate::http::openapi;
 use crate::store;
 use crate::telemetry;
 
@@ -49,6 +50,8 @@ enum Command {
         /// Its id.
         event_id: Uuid,
     },
+    /// Print the OpenAPI document of the API, as it is served at /openapi.json.
+    Openapi,
     /// Play Qontak: send real-looking webhooks to a URL, measure, and look whether they are found.
     ///
     /// Needs no settings. Exit code 0 means that every event was answered as it should be, and,
@@ -88,6 +91,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
             let (body, _) = found.context("the journal holds no such event")?;
             io::Write::write_all(&mut io::stdout(), &body)?;
         }
+        Command::Openapi => println!("{}", openapi::text()),
         // It may run where there is no service, so it asks for none of its settings.
         Command::Simulate(arguments) => return simulate::run(arguments).await,
         Command::Healthcheck => healthcheck(&config()?).await?,

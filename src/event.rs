@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tracing::error;
+use utoipa::ToSchema;
 use uuid::{NoContext, Uuid};
 
 use crate::model::{Broadcast, BroadcastLog, FoldKey, Message, Room, RoomEvent, Sender, Timestamp};
@@ -103,7 +104,9 @@ impl Changes {
 }
 
 /// A UUIDv7 whose time is the time of receipt, so that the id alone tells the partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type, ToSchema,
+)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct EventId(pub Uuid);
@@ -124,7 +127,8 @@ impl EventId {
 }
 
 /// What an event is. Names are Qontak's own, but for `room_updated` and `unknown`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are the documentation: see `as_str`")]
 pub enum Kind {
     ReceiveMessageFromCustomer,
@@ -211,7 +215,7 @@ impl Kind {
 }
 
 /// What becomes of an authenticated request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Outcome {

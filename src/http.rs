@@ -3,9 +3,12 @@
 pub mod error;
 pub mod extract;
 pub mod manners;
+pub mod openapi;
 pub mod ops;
 pub mod server;
 pub mod trace;
+
+use std::time::Duration;
 
 use axum::http::Request;
 use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
@@ -17,17 +20,23 @@ use tower_http::request_id::{
     MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
 };
 use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 pub use self::error::Error;
 use crate::app::App;
 use crate::{read, receive};
 
-/// Both ways: webhooks in, the read API out.
+/// Both ways, and what tells of them.
 pub fn router(app: App) -> Router {
-    let readable = Router::new().nest("/v1", read::routes(app.read_timeout));
+    let readable = openapi::routes().merge(readable(app.read_timeout));
     let readable = manners::around(readable, &app.cors_origins);
-    serving(receive::routes().merge(readable), app)
+    serving(Router::from(receive::routes()).merge(readable), app)
+}
+
+/// The way out. Each route answers within `limit`.
+fn readable(limit: Duration) -> OpenApiRouter<App> {
+    OpenApiRouter::default().nest("/v1", read::routes(limit))
 }
 
 /// These routes, with what every request passes around them.

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 
 pub use self::list::List;
 pub use self::message::{Message, TextRank};
-pub use self::status::Statuses;
+pub use self::status::{Status, Statuses};
 pub use self::time::{FoldKey, Timestamp};
 use crate::event::EventId;
 

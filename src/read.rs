@@ -4,11 +4,11 @@
 
 mod broadcast;
 mod event;
-mod export;
+pub mod export;
 pub mod key;
 mod ledger;
 mod message;
-mod page;
+pub mod page;
 mod room;
 mod sender;
 mod status;
@@ -20,32 +20,34 @@ use axum::Json;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{Router, get, post};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::http::Error;
 use crate::store;
 
 /// The routes of the way out. Each answers within `limit`.
-pub fn routes(limit: Duration) -> Router<App> {
-    Router::new()
-        .route("/rooms", get(room::list))
-        .route("/rooms/{id}", get(room::show))
-        .route("/rooms/{id}/messages", get(room::messages))
-        .route("/messages", get(message::list))
-        .route("/rooms/{id}/events", get(room::events))
-        .route("/senders/{id}", get(sender::show))
-        .route("/messages/{id}", get(message::show))
-        .route("/broadcasts", get(broadcast::list))
-        .route("/broadcasts/{id}", get(broadcast::show))
-        .route("/broadcasts/{id}/logs", get(broadcast::logs))
-        .route("/events", get(event::list))
-        .route("/events/{id}", get(event::show))
-        .route("/events/{id}/body", get(event::body))
-        .route("/events/{id}/replay", post(event::replay).fallback(only_post))
-        .route("/trace/{id}", get(trace::show))
-        .route("/ledger", get(ledger::list))
+pub fn routes(limit: Duration) -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(room::list))
+        .routes(routes!(room::show))
+        .routes(routes!(room::messages))
+        .routes(routes!(room::events))
+        .routes(routes!(sender::show))
+        .routes(routes!(message::list))
+        .routes(routes!(message::show))
+        .routes(routes!(broadcast::list))
+        .routes(routes!(broadcast::show))
+        .routes(routes!(broadcast::logs))
+        .routes(routes!(event::list))
+        .routes(routes!(event::show))
+        .routes(routes!(event::body))
+        .routes(routes!(event::replay).map(|route| route.fallback(only_post)))
+        .routes(routes!(trace::show))
+        .routes(routes!(ledger::list))
         .layer(from_fn(move |request, next| in_time(limit, request, next)))
 }
 
@@ -58,16 +60,14 @@ async fn only_post() -> Error {
     Error::MethodNotAllowed("POST")
 }
 
-/// Qontak's envelope.
-#[derive(Serialize)]
-struct Envelope<T> {
+/// The answer that shows one thing, in Qontak's envelope.
+#[derive(Serialize, ToSchema)]
+struct One<T> {
+    /// Always `success`.
     status: &'static str,
     data: T,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    meta: Option<page::Meta>,
 }
 
-/// The answer that shows one thing.
-fn one<T: Serialize>(data: T) -> Json<impl Serialize> {
-    Json(Envelope { status: "success", data, meta: None })
+fn one<T: Serialize>(data: T) -> Json<One<T>> {
+    Json(One { status: "success", data })
 }

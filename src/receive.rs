@@ -11,9 +11,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{Router, any};
+use axum::routing::any;
 use metrics::counter;
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 
 use self::auth::Authentic;
 use self::normalize::{Normalized, normalize};
@@ -21,18 +24,35 @@ use self::payload::Handshake;
 use self::writer::{Receipt, Unwritten};
 use crate::app::App;
 use crate::event::{Event, Outcome};
-use crate::http::{Error, error};
+use crate::http::Error;
+use crate::http::error::{self, Refusal};
 
 /// The routes of the way in.
-pub fn routes() -> Router<App> {
+pub fn routes() -> OpenApiRouter<App> {
     // Any method: only who knows a token may learn that it must be POST.
-    Router::new().route("/webhooks/qontak/{token}", any(receive))
+    OpenApiRouter::default().routes(routes!(receive).map(|_| any(receive)))
 }
 
-/// Answers 2xx only once the event is committed, or in the spool.
+/// Takes a webhook of Qontak's.
 ///
-/// A repeated delivery is a 2xx as well: the sender only wants to know whether it may forget the
-/// event, and it may.
+/// Answers 2xx only once the event is committed, or in the spool. A repeated delivery is a 2xx as
+/// well: the sender only wants to know whether it may forget the event, and it may.
+#[utoipa::path(
+    post, path = "/webhooks/qontak/{token}",
+    params(("token" = String, Path, description = "A live token of an endpoint.")),
+    request_body(content = Value, description = "Any event of Qontak's, or its handshake."),
+    responses(
+        (status = OK, description = "It is safe.", body = Told),
+        (status = ACCEPTED, description = "It is safe, but cannot be identified.", body = Told),
+        (status = BAD_REQUEST, description = "Not JSON. The bytes are kept; a resend may be whole.", body = Answer),
+        (status = NOT_FOUND, description = "No such token, or no such path.", body = Refusal),
+        (status = METHOD_NOT_ALLOWED, description = "Not a POST.", body = Refusal),
+        (status = REQUEST_TIMEOUT, description = "The body took too long.", body = Refusal),
+        (status = PAYLOAD_TOO_LARGE, description = "The body is too large.", body = Refusal),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "Clearly not JSON.", body = Refusal),
+        (status = SERVICE_UNAVAILABLE, description = "It cannot be kept now: send it again.", body = Refusal),
+    )
+)]
 async fn receive(State(app): State<App>, Authentic(webhook): Authentic) -> Result<Response, Error> {
     match normalize(webhook) {
         Normalized::Handshake(handshake) => Ok(echo(&handshake)),
@@ -64,15 +84,25 @@ async fn store(app: &App, event: Event) -> Result<Receipt, Unwritten> {
 /// The answer to a handshake.
 pub fn echo(handshake: &Handshake) -> Response {
     counter!("handshakes_total").increment(1);
-    Json(handshake).into_response()
+    Json(Told::Handshake(handshake)).into_response()
+}
+
+/// What a caller is told: what became of its event, or its handshake.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Told<'a> {
+    Event(Answer<'a>),
+    Handshake(&'a Handshake),
 }
 
 /// What a caller is told of its event, in Qontak's envelope.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Answer<'a> {
+    /// `success`, or `error` if it is to be sent again.
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<error::Body<'a>>,
+    #[schema(nullable = false)]
+    error: Option<error::Body>,
     data: &'a Receipt,
 }
 
@@ -87,10 +117,10 @@ pub fn answer(receipt: Receipt) -> Response {
     let answer = if status.is_success() {
         Answer { status: "success", error: None, data: &receipt }
     } else {
-        let error = error::Body::new(status, &receipt.reasons);
+        let error = error::Body::new(status, receipt.reasons.clone());
         Answer { status: "error", error: Some(error), data: &receipt }
     };
-    let mut response = (status, Json(answer)).into_response();
+    let mut response = (status, Json(Told::Event(answer))).into_response();
     response.extensions_mut().insert(receipt);
     response
 }

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use metrics::counter;
 use serde::Serialize;
 use tracing::error;
+use utoipa::ToSchema;
 
 use super::trace;
 use crate::receive::writer::Unwritten;
@@ -56,7 +57,8 @@ impl Error {
         Self::Unprocessable(vec![format!("{name}: {}", allowed.as_ref())])
     }
 
-    const fn status(&self) -> StatusCode {
+    /// The status it is answered with.
+    pub const fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -94,45 +96,51 @@ impl IntoResponse for Error {
             error!("database: {}", Failure::from(cause));
             return Self::Unwritten(Unwritten::StorageAway).into_response();
         }
-        match &self {
-            Self::Unprocessable(messages) => refusal(&self, messages),
-            other => refusal(other, &[other.to_string()]),
+        let status = self.status();
+        counter!("refused_total", "status" => status.as_u16().to_string()).increment(1);
+        let mut response = (status, Json(Refusal::from(&self))).into_response();
+        if let Some((name, value)) = self.header() {
+            response.headers_mut().insert(name, value);
         }
+        response
     }
-}
-
-fn refusal(error: &Error, messages: &[String]) -> Response {
-    let status = error.status();
-    counter!("refused_total", "status" => status.as_u16().to_string()).increment(1);
-    let mut response =
-        (status, Json(Envelope { status: "error", error: Body::new(status, messages) }))
-            .into_response();
-    if let Some((name, value)) = error.header() {
-        response.headers_mut().insert(name, value);
-    }
-    response
 }
 
 /// Qontak's envelope around a refusal.
-#[derive(Serialize)]
-struct Envelope<'a> {
+#[derive(Serialize, ToSchema)]
+pub struct Refusal {
+    /// Always `error`.
     status: &'static str,
-    error: Body<'a>,
+    error: Body,
 }
 
-/// What is inside.
-#[derive(Serialize)]
-pub struct Body<'a> {
+impl From<&Error> for Refusal {
+    fn from(error: &Error) -> Self {
+        let messages = match error {
+            Error::Unprocessable(messages) => messages.clone(),
+            other => vec![other.to_string()],
+        };
+        Self { status: "error", error: Body::new(error.status(), messages) }
+    }
+}
+
+/// What is refused, and why.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Reasons)]
+pub struct Body {
+    /// The status of the answer.
     code: u16,
-    messages: &'a [String],
+    /// Each thing that is wrong, in English; for a parameter its name and what is allowed.
+    messages: Vec<String>,
     /// As in the header `x-request-id`, and in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     request_id: Option<String>,
 }
 
-impl<'a> Body<'a> {
+impl Body {
     /// A refusal with this status, for these reasons.
-    pub fn new(status: StatusCode, messages: &'a [String]) -> Self {
+    pub fn new(status: StatusCode, messages: Vec<String>) -> Self {
         Self { code: status.as_u16(), messages, request_id: trace::current_request_id() }
     }
 }

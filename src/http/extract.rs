@@ -146,8 +146,11 @@ impl Parameters {
         for name in self.given.keys() {
             if !self.known.contains(&name.as_str()) {
                 let shown: String = name.chars().take(64).collect();
-                let known = self.known.join(", ");
-                self.problems.push(format!("{shown}: unknown parameter; known are {known}"));
+                let known = match self.known.join(", ") {
+                    none if none.is_empty() => "there are none".to_owned(),
+                    some => format!("known are {some}"),
+                };
+                self.problems.push(format!("{shown}: unknown parameter; {known}"));
             }
         }
         if self.problems.is_empty() { Ok(()) } else { Err(Error::Unprocessable(self.problems)) }

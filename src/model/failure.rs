@@ -4,6 +4,7 @@
 //! for the same reason. Advice is written for who sends, in English and Indonesian.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A reason for failures.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Reason {
 }
 
 /// The same in two languages.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Text {
     /// English.
     pub en: &'static str,

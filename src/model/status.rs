@@ -5,8 +5,22 @@
 //! replica and every reader agrees.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Timestamp, least};
+
+/// A status that is ranked.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "Qontak's own words")]
+pub enum Status {
+    Created,
+    Pending,
+    Sent,
+    Delivered,
+    Read,
+    Failed,
+}
 
 /// The statuses that one event tells of, each with the time at which we saw it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

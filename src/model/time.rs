@@ -4,11 +4,13 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A time in UTC; shown as Qontak shows times: `2025-06-12T02:15:03.000Z`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, ToSchema)]
 #[sqlx(transparent)]
+#[schema(examples("2025-06-12T02:15:03.000Z"))]
 pub struct Timestamp(pub DateTime<Utc>);
 
 impl Timestamp {

@@ -6,19 +6,21 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 
 use self::funnel::{Counts, Funnel};
 use super::key::Reader;
-use super::one;
-use super::page::{Micros, Page, Walk};
+use super::page::{List, Micros, Page, Walk};
 use super::status::{Explained, Progress, StatusTime};
+use super::{One, one};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
+use crate::model::Status;
 use crate::store::broadcast::{self, BroadcastRow};
 use crate::store::broadcast_log::{self, LogKey, LogRow, count, funnel as recipients};
 
 /// A broadcast as the API shows it, with what is told of its recipients.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Broadcast<F> {
     #[serde(flatten)]
     row: BroadcastRow,
@@ -35,7 +37,7 @@ impl<F> Broadcast<F> {
 }
 
 /// A recipient as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Log {
     #[serde(flatten)]
     pub row: LogRow,
@@ -46,6 +48,9 @@ pub struct Log {
 }
 
 /// Broadcasts, newest first, each with how far its recipients are.
+#[utoipa::path(
+    get, path = "/broadcasts", responses((status = OK, body = List<Broadcast<Counts>>))
+)]
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
@@ -68,6 +73,9 @@ pub async fn list(
 }
 
 /// One broadcast with its whole funnel.
+#[utoipa::path(
+    get, path = "/broadcasts/{id}", responses((status = OK, body = One<Broadcast<Funnel>>))
+)]
 pub async fn show(
     reader: Reader,
     Id(id): Id,
@@ -84,6 +92,11 @@ pub async fn show(
 }
 
 /// The recipients of one broadcast, newest first.
+#[utoipa::path(
+    get, path = "/broadcasts/{id}/logs",
+    params(("status" = inline(Option<Status>), Query, description = "Only recipients with this effective status.")),
+    responses((status = OK, body = List<Log>))
+)]
 pub async fn logs(
     reader: Reader,
     Id(id): Id,

@@ -5,19 +5,23 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::key::{Reader, Replayer};
-use super::one;
-use super::page::{Page, Walk};
+use super::page::{List, Page, Walk};
+use super::{One, one};
 use crate::app::App;
 use crate::event::{EventId, Kind, Outcome};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::replay::{Replayed, read_again};
-use crate::store::event::{self, Filter};
+use crate::store::event::{self, EventRow, Filter};
 
-/// Events, newest first.
+/// The journal: events, newest first.
+#[utoipa::path(
+    get, path = "/events", params(Filter), responses((status = OK, body = List<EventRow>))
+)]
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
@@ -37,6 +41,7 @@ pub async fn list(
 }
 
 /// One event, without its body.
+#[utoipa::path(get, path = "/events/{id}", responses((status = OK, body = One<EventRow>)))]
 pub async fn show(
     reader: Reader,
     Id(id): Id,
@@ -49,6 +54,14 @@ pub async fn show(
 }
 
 /// The bytes of one event as they came in.
+#[utoipa::path(
+    get, path = "/events/{id}/body",
+    responses((
+        status = OK,
+        description = "The body that Qontak posted; octets if it is not JSON.",
+        content((Value = "application/json"), (Vec<u8> = "application/octet-stream"))
+    ))
+)]
 pub async fn body(
     reader: Reader,
     Id(id): Id,
@@ -66,6 +79,11 @@ pub async fn body(
 }
 
 /// Reads an event again, by the rules of this version.
+///
+/// Wants a key with the scope `replay`. It may be repeated: what is there already does not change.
+#[utoipa::path(
+    post, path = "/events/{id}/replay", responses((status = OK, body = One<ReplayedRow>))
+)]
 pub async fn replay(
     Replayer(reader): Replayer,
     Id(id): Id,
@@ -82,11 +100,15 @@ pub async fn replay(
 }
 
 /// What became of a replayed event.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Replayed)]
 struct ReplayedRow {
     event_id: EventId,
+    /// What it was before.
     outcome_before: Outcome,
+    /// What it is now.
     outcome: Outcome,
+    /// Why it is quarantined or malformed, and each field that could not be used.
     reasons: Vec<String>,
 }
 

@@ -38,7 +38,8 @@ pub enum Form {
 }
 
 impl Form {
-    const ALL: [Self; 2] = [Self::Json, Self::Ndjson];
+    /// Every form.
+    pub const ALL: [Self; 2] = [Self::Json, Self::Ndjson];
 
     /// Reads the parameter `format`, else the header `Accept`.
     pub fn read(parameters: &mut Parameters) -> Self {
@@ -65,14 +66,16 @@ impl Form {
         best.map(|(form, _)| form)
     }
 
-    const fn name(self) -> &'static str {
+    /// Its name, as one asks for it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
             Self::Ndjson => "ndjson",
         }
     }
 
-    const fn media_type(self) -> &'static str {
+    /// Its media type.
+    pub const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Ndjson => "application/x-ndjson",

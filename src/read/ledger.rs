@@ -5,12 +5,15 @@ use axum::response::Response;
 use sqlx::PgPool;
 
 use super::key::Reader;
-use super::page::{Micros, Page, Walk};
+use super::page::{List, Micros, Page, Walk};
 use crate::http::Error;
 use crate::http::extract::Parameters;
-use crate::store::ledger;
+use crate::store::ledger::{self, LedgerRow};
 
 /// Deliveries per hour, newest first; hours without any are left out.
+///
+/// It adds up: received = applied + recorded + quarantined + malformed + duplicate.
+#[utoipa::path(get, path = "/ledger", responses((status = OK, body = List<LedgerRow>)))]
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,

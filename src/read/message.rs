@@ -5,18 +5,19 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 
 use super::key::Reader;
-use super::one;
-use super::page::{Micros, Page, Walk};
+use super::page::{List, Micros, Page, Walk};
 use super::status::{Explained, Progress, StatusTime};
+use super::{One, one};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place};
 use crate::store::room::{RoomKey, RoomRow};
 
 /// A message as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Message {
     #[serde(flatten)]
     pub row: MessageRow,
@@ -27,10 +28,14 @@ pub struct Message {
     pub progress: Progress,
 }
 
-#[derive(Serialize)]
+/// Who sent it, as last seen.
+#[derive(Serialize, ToSchema)]
 struct Sender {
+    /// Display name.
     name: Option<String>,
+    /// User name; agents only.
     username: Option<String>,
+    /// Picture: `{url, large, medium, small, …}`, or a URL.
     avatar: Option<Value>,
 }
 
@@ -75,6 +80,9 @@ impl Message {
 }
 
 /// Messages across rooms, newest first.
+#[utoipa::path(
+    get, path = "/messages", params(Filter), responses((status = OK, body = List<Message>))
+)]
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
@@ -117,6 +125,7 @@ fn participant_types(direction: &str) -> &'static [&'static str] {
 }
 
 /// One message.
+#[utoipa::path(get, path = "/messages/{id}", responses((status = OK, body = One<Message>)))]
 pub async fn show(
     reader: Reader,
     Id(id): Id,

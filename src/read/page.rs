@@ -10,8 +10,8 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
-use super::Envelope;
 use super::export::{self, Form};
 use super::key::Reader;
 use crate::config::Scope;
@@ -19,8 +19,10 @@ use crate::http::Error;
 use crate::http::extract::Parameters;
 use crate::model::Timestamp;
 
-const DEFAULT_LIMIT: i64 = 50;
-const MAX_LIMIT: i64 = 500;
+/// Rows on a page, if nothing else is asked for.
+pub const DEFAULT_LIMIT: i64 = 50;
+/// The most rows on a page.
+pub const MAX_LIMIT: i64 = 500;
 
 /// What of a list is asked for, and in which form. `P` is a row's place in the order of the list.
 pub struct Page<P> {
@@ -43,22 +45,35 @@ pub struct Walk<P> {
     pub rows: i64,
 }
 
+/// The answer that shows a page of a list, in Qontak's envelope.
+#[derive(Serialize, ToSchema)]
+pub struct List<T> {
+    /// Always `success`.
+    status: &'static str,
+    /// The rows of this page.
+    data: Vec<T>,
+    meta: Meta,
+}
+
 /// What an answer with a page says of it.
-#[derive(Serialize)]
-pub struct Meta {
+#[derive(Serialize, ToSchema)]
+struct Meta {
     pagination: Pagination,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Pagination {
     cursor: Cursors,
+    /// The most rows that the page may have.
     limit: i64,
 }
 
-/// Cursors of the pages around; null where there is none.
-#[derive(Serialize)]
+/// What to ask the pages around with, as `cursor`.
+#[derive(Serialize, ToSchema)]
 struct Cursors {
+    /// Of the page behind this one; null on the last.
     next: Option<String>,
+    /// Of the page before this one; null on the first.
     prev: Option<String>,
 }
 
@@ -157,8 +172,8 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         let prev = rows.first().filter(|_| has_prev).map(|row| cursor(true, place(row)));
         let links = links(&self.base, [("next", &next), ("prev", &prev)]);
         let pagination = Pagination { cursor: Cursors { next, prev }, limit };
-        let meta = Some(Meta { pagination });
-        let page = Json(Envelope { status: "success", data: rows, meta });
+        let meta = Meta { pagination };
+        let page = Json(List { status: "success", data: rows, meta });
         Ok(([(VARY, "accept")], links, page).into_response())
     }
 }

@@ -4,22 +4,24 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 
 use super::key::Reader;
 use super::message::Message;
-use super::one;
-use super::page::{Micros, Page, Walk};
+use super::page::{List, Micros, Page, Walk};
+use super::{One, one};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::message::{self, MessageKey};
 use crate::store::room::{self, Filter, RoomKey, RoomRow, Session};
-use crate::store::room_event::{self, Place};
+use crate::store::room_event::{self, Place, RoomEventRow};
 
 /// A room as the API shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Room {
     #[serde(flatten)]
     pub room: RoomRow,
+    /// The newest one; null if none has come.
     last_message: Option<Message>,
 }
 
@@ -32,7 +34,13 @@ impl Room {
     }
 }
 
-/// Conversations, latest activity first.
+/// Conversations, latest activity first, each with its last message.
+///
+/// A conversation that goes on moves to the front, so follow the cursors for a stable walk and ask
+/// the first page again for news.
+#[utoipa::path(
+    get, path = "/rooms", params(Filter), responses((status = OK, body = List<Room>))
+)]
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
@@ -80,6 +88,7 @@ fn filter(parameters: &mut Parameters) -> Filter {
 }
 
 /// One conversation.
+#[utoipa::path(get, path = "/rooms/{id}", responses((status = OK, body = One<Room>)))]
 pub async fn show(
     reader: Reader,
     Id(id): Id,
@@ -93,6 +102,9 @@ pub async fn show(
 }
 
 /// The messages of one conversation, newest first.
+#[utoipa::path(
+    get, path = "/rooms/{id}/messages", responses((status = OK, body = List<Message>))
+)]
 pub async fn messages(
     reader: Reader,
     Id(id): Id,
@@ -111,6 +123,9 @@ pub async fn messages(
 }
 
 /// What happened to one conversation, newest first.
+#[utoipa::path(
+    get, path = "/rooms/{id}/events", responses((status = OK, body = List<RoomEventRow>))
+)]
 pub async fn events(
     reader: Reader,
     Id(id): Id,

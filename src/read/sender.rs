@@ -5,12 +5,13 @@ use axum::response::IntoResponse;
 use sqlx::PgPool;
 
 use super::key::Reader;
-use super::one;
+use super::{One, one};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
-use crate::store::sender;
+use crate::store::sender::{self, SenderRow};
 
 /// Who sent a message: the last known name, username, picture and type.
+#[utoipa::path(get, path = "/senders/{id}", responses((status = OK, body = One<SenderRow>)))]
 pub async fn show(
     reader: Reader,
     Id(id): Id,

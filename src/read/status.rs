@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::Timestamp;
 use crate::model::failure::{self, Text};
 
 /// All that is told of the statuses of one message or recipient.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Progress {
     /// Of every status seen, when; the effective one is `status`.
     status_times: BTreeMap<&'static str, StatusTime>,
@@ -21,9 +22,11 @@ pub struct Progress {
 }
 
 /// When a status was reached, and who says so.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct StatusTime {
     at: Timestamp,
+    /// Whose clock it is. `channel`: WhatsApp's. `body`: Qontak's, the creation of the message.
+    /// `received`: ours, when we first saw the status, so an upper bound.
     source: &'static str,
 }
 
@@ -81,7 +84,7 @@ impl StatusTime {
 
 /// What an error code stands for. Both are `None` for a code that is not known: then Meta's own
 /// title has to do.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Explained {
     /// What happened.
     error_meaning: Option<Text>,

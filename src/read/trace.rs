@@ -14,13 +14,14 @@ use axum::response::IntoResponse;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use sqlx::PgPool;
+use utoipa::ToSchema;
 
 use self::timeline::Moment;
 use super::broadcast::{self, Log};
 use super::key::Reader;
 use super::message::{self, Message};
-use super::one;
 use super::room::{self, Room};
+use super::{One, one};
 use crate::event::EventId;
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
@@ -36,7 +37,7 @@ use crate::store::trace::{self, RoomEventRow, Scope};
 const MOST: usize = 50;
 
 /// All that belongs together; of each kind the newest.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Trace {
     broadcasts: Vec<BroadcastRow>,
     logs: Vec<Log>,
@@ -47,10 +48,19 @@ struct Trace {
     /// What happened to all of these, in the order of time.
     timeline: Vec<Moment>,
     /// Where there is more of a kind than is shown: the lists that have all of it.
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
     more: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// The whole life behind an id of any kind or a phone number.
+///
+/// The id of a message, broadcast, log, room or event, or one of the channel (`wamid.…`). Of each
+/// kind the newest 50 are shown.
+#[utoipa::path(
+    get, path = "/trace/{id}",
+    params(("id" = String, Path, description = "Any id, or a phone number: `08…`, `62…` or `+62…`.")),
+    responses((status = OK, body = One<Trace>))
+)]
 pub async fn show(
     reader: Reader,
     Id(id): Id,

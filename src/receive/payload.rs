@@ -12,6 +12,7 @@ mod room;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 pub use self::broadcast_log::broadcast_log;
 pub use self::classify::{Class, TELLING, classify};
@@ -34,9 +35,10 @@ pub struct Origin<'a> {
 }
 
 /// What Qontak posts when a webhook's URL is saved, and wants back.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Handshake {
     /// Any JSON; kept as it is written, for a number may have more digits than a type.
+    #[schema(value_type = Value)]
     pub verify_info: Box<RawValue>,
 }
 

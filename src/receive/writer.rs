@@ -18,6 +18,7 @@ use sqlx::PgPool;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::queue::{self, Caller, Receiver, Sender, Unanswered};
@@ -34,18 +35,20 @@ const MAX_RETRIES: u32 = 10;
 const TURN: Duration = Duration::from_millis(50);
 
 /// What became of an event; serialised, what the caller is told.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Receipt {
     /// Id of the journal row; of the first one for a duplicate.
     pub event_id: EventId,
-    /// What became of it; of the first one for a duplicate. `None`: it is in the spool, and this
-    /// will show once the database is back.
+    /// What became of it; of the first one for a duplicate: `applied`, `recorded`, `quarantined`,
+    /// `malformed`. Or `spooled`: it is kept on disk, and this will show once the database is back.
     #[serde(serialize_with = "outcome_or_spooled")]
+    #[schema(value_type = String)]
     pub outcome: Option<Outcome>,
     /// Whether the same bytes were there before, as far as is known.
     pub duplicate: bool,
-    /// What could not be understood.
+    /// What could not be understood; absent if there is nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     pub reasons: Vec<String>,
     /// What it is; `None` when that could not be told. For the log.
     #[serde(skip)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 
 use super::column;
 use crate::model::{Broadcast, Timestamp};
@@ -76,15 +77,22 @@ pub async fn upsert<'a>(
 }
 
 /// A broadcast as the API shows it, but for its recipients.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table broadcast say it")]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Broadcast)]
 pub struct BroadcastRow {
+    /// Qontak's id of the broadcast (`messages_broadcast_id`).
     pub id: String,
+    /// Organisation; null when unknown.
     pub organization_id: Option<String>,
+    /// Its name, where a message names it in `last_campaign`.
     pub name: Option<String>,
+    /// The template (`messages_broadcast_template_id`).
     pub template_id: Option<String>,
+    /// The integration it was sent through.
     pub channel_integration_id: Option<String>,
+    /// Creation of its earliest log, by Qontak's clock.
     pub created_at: Option<Timestamp>,
+    /// What lists are sorted by.
     #[serde(skip)]
     pub at: Timestamp,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Stored, Written, column};
@@ -138,15 +139,22 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
 }
 
 /// An hour as the API shows it.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table ledger say it")]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LedgerHour)]
 pub struct LedgerRow {
+    /// Start of the hour (UTC) in which they were received.
     pub hour: Timestamp,
+    /// All deliveries: the sum of those below.
     pub received: i64,
+    /// First deliveries that were written to rooms, messages, broadcasts.
     pub applied: i64,
+    /// First deliveries that change none of these.
     pub recorded: i64,
+    /// First deliveries of JSON that could not be identified.
     pub quarantined: i64,
+    /// First deliveries of what is not JSON.
     pub malformed: i64,
+    /// Repeated deliveries of the same bytes, whatever the outcome of the first.
     pub duplicate: i64,
 }
 

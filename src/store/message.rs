@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 
-pub use self::list::{Filter, Place, list};
+pub use self::list::{Direction, Filter, Place, list};
 use super::room::RoomKey;
 use super::{column, json, rounds};
 use crate::model::{Message, Timestamp};
@@ -247,67 +248,110 @@ pub async fn find(
 }
 
 /// A message with its sender and the times that its broadcast log lends it.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of the tables say it")]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct MessageRow {
+    /// Qontak's id of the message; opaque text.
     pub id: String,
+    /// Organisation it belongs to; null when unknown.
     pub organization_id: Option<String>,
+    /// The conversation.
     pub room_id: Option<String>,
+    /// `text`, `image`, `document`, `location`, …; open list.
     pub r#type: Option<String>,
+    /// Text or caption. Null for media without caption.
     pub text: Option<String>,
+    /// Effective status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`. It never goes
+    /// back; null when only other words were seen.
     pub status: Option<String>,
+    /// Other status words seen (`played`, `deleted`, `warning`, …), sorted.
     pub other_statuses: Option<Vec<String>>,
-    /// Of its broadcast log, as is the title.
+    /// WhatsApp error code of its twin, a broadcast log.
     pub error_code: Option<i64>,
+    /// Meta's title of that error.
     pub error_title: Option<String>,
+    /// `customer`, `agent` or `bot`; derived from `sender_type` where Qontak left it out.
     pub participant_type: Option<String>,
+    /// Membership of the sender in the room.
     pub participant_id: Option<String>,
+    /// `Models::Contact`, `Models::User`, `Models::SystemAccount`.
     pub sender_type: Option<String>,
+    /// Contact or user that sent it.
     pub sender_id: Option<String>,
+    /// Id at the channel (`wamid.…`); null until the channel accepted it. Equals
+    /// `whatsapp_message_id` of its twin, a broadcast log.
     pub external_id: Option<String>,
+    /// Channel, where the event names it.
     pub channel: Option<String>,
+    /// The integration it went through.
     pub channel_integration_id: Option<String>,
+    /// The broadcast that sent it, where `last_campaign` names one.
     pub broadcast_id: Option<String>,
+    /// Whether a broadcast sent it.
     pub is_campaign: Option<bool>,
+    /// Whether it was edited after it was sent.
     pub is_edited: Option<bool>,
+    /// Stars of a review: 0 to 5.
     pub review_star: Option<i64>,
+    /// Id of the attached file.
     pub file_uniq_id: Option<String>,
+    /// Attachment: `{filename, url, size, large, medium, small}`. The URL's lifetime is unknown.
     pub file: Option<Value>,
+    /// What it answers: an object with `id`, or text.
     pub reply: Option<Value>,
+    /// Buttons shown with it; null when there are none.
     pub buttons: Option<Value>,
+    /// WhatsApp's own value object: location, contacts, order and interactive details live here.
     pub raw_message: Option<Value>,
+    /// Creation of the message (never of an event), by Qontak's clock.
     pub created_at: Option<Timestamp>,
+    /// When it was first heard of, by our clock.
     pub received_at: Timestamp,
+    /// What conversations are sorted by.
     #[serde(skip)]
     pub at: Timestamp,
+    /// Time at WhatsApp of an incoming message, from `raw_message`; whole seconds.
     #[serde(skip)]
     pub channel_at: Option<Timestamp>,
+    /// When status created was first seen, by our clock.
     #[serde(skip)]
     pub created_seen_at: Option<Timestamp>,
+    /// When status pending was first seen, by our clock.
     #[serde(skip)]
     pub pending_seen_at: Option<Timestamp>,
+    /// When status sent was first seen, by our clock.
     #[serde(skip)]
     pub sent_seen_at: Option<Timestamp>,
+    /// When status delivered was first seen, by our clock.
     #[serde(skip)]
     pub delivered_seen_at: Option<Timestamp>,
+    /// When status read (or played) was first seen, by our clock.
     #[serde(skip)]
     pub read_seen_at: Option<Timestamp>,
+    /// When status failed was first seen, by our clock.
     #[serde(skip)]
     pub failed_seen_at: Option<Timestamp>,
+    /// When its twin, a broadcast log, became pending, by WhatsApp's clock.
     #[serde(skip)]
     pub log_pending_at: Option<Timestamp>,
+    /// When its twin was sent, by WhatsApp's clock.
     #[serde(skip)]
     pub log_sent_at: Option<Timestamp>,
+    /// When its twin was delivered, by WhatsApp's clock.
     #[serde(skip)]
     pub log_delivered_at: Option<Timestamp>,
+    /// When its twin was read, by WhatsApp's clock.
     #[serde(skip)]
     pub log_read_at: Option<Timestamp>,
+    /// When its twin failed, by WhatsApp's clock.
     #[serde(skip)]
     pub log_failed_at: Option<Timestamp>,
+    /// Display name of the sender.
     #[serde(skip)]
     pub sender_name: Option<String>,
+    /// User name of the sender; agents only.
     #[serde(skip)]
     pub sender_username: Option<String>,
+    /// Picture of the sender.
     #[serde(skip)]
     pub sender_avatar: Option<Value>,
 }

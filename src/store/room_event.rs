@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::room::RoomKey;
@@ -47,15 +48,22 @@ pub async fn insert<'a>(
 }
 
 /// What happened to a room, as the API shows it.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table room_event say it")]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RoomEvent)]
 pub struct RoomEventRow {
+    /// `created`, `assigned`, `unassigned`, `handed_over`, `resolved`.
     pub r#type: String,
+    /// When it happened, by Qontak's clock; null where the webhook holds no time.
     pub at: Option<Timestamp>,
+    /// The user that was assigned, unassigned, took over or resolved, where the body names one.
     pub actor_id: Option<String>,
+    /// The name of that user, where the body names one.
     pub actor_name: Option<String>,
+    /// The first event that reported it.
     pub event_id: Uuid,
+    /// When it was first reported, by our clock.
     pub received_at: Timestamp,
+    /// What makes two reports the same.
     #[serde(skip)]
     pub mark: String,
 }

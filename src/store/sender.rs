@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
+use utoipa::ToSchema;
 
 use super::{column, json, not_outdone, rounds};
 use crate::model::Sender;
@@ -59,14 +60,20 @@ pub async fn upsert<'a>(
 }
 
 /// A contact, agent or bot as the API shows it.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table sender say it")]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Participant)]
 pub struct SenderRow {
+    /// Qontak's id of the contact or user.
     pub id: String,
+    /// Organisation; null when unknown.
     pub organization_id: Option<String>,
+    /// `customer`, `agent` or `bot`.
     pub r#type: Option<String>,
+    /// Display name.
     pub name: Option<String>,
+    /// User name; agents only.
     pub username: Option<String>,
+    /// Picture: `{url, large, medium, small, …}`, or a URL.
     pub avatar: Option<Value>,
 }
 

@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 use sqlx::PgExecutor;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::broadcast::BroadcastRow;
@@ -141,15 +142,22 @@ pub async fn broadcasts(
 }
 
 /// Something that happened in the life of a room.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table room_event say it")]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TracedRoomEvent)]
 pub struct RoomEventRow {
+    /// The room it happened to.
     pub room_id: String,
+    /// `created`, `assigned`, `unassigned`, `handed_over`, `resolved`.
     pub r#type: String,
+    /// When it happened, by Qontak's clock; null where the webhook holds no time.
     pub at: Option<Timestamp>,
+    /// The user that was assigned, unassigned, took over or resolved, where the body names one.
     pub actor_id: Option<String>,
+    /// The name of that user, where the body names one.
     pub actor_name: Option<String>,
+    /// The event that tells of it.
     pub event_id: Uuid,
+    /// When that came in, by our clock.
     pub received_at: Timestamp,
 }
 

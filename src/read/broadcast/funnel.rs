@@ -4,21 +4,30 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::read::status::Explained;
 use crate::store::broadcast_log::count::Counted;
 use crate::store::broadcast_log::funnel::{Group, Title};
 
 /// Recipients by effective status; each counts once.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Counts {
+    /// All recipients: the sum of those below.
     total: i64,
+    /// Known to Qontak, and no more.
     created: i64,
+    /// Handed to Meta and held there by its template pacing.
     pending: i64,
+    /// Accepted by WhatsApp, not yet on the phone.
     sent: i64,
+    /// On the phone, not known to be read.
     delivered: i64,
+    /// Read.
     read: i64,
+    /// Failed, and neither delivered nor read nevertheless.
     failed: i64,
+    /// With no status that is ranked.
     other: i64,
 }
 
@@ -50,63 +59,75 @@ impl Counts {
 }
 
 /// All that is told of one broadcast.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
 pub struct Funnel {
     #[serde(flatten)]
     counts: Counts,
     reached: Reached,
     implied: Implied,
     conflicts: Conflicts,
+    /// Why recipients failed, the most frequent first.
     failed_by_code: Vec<Failures>,
+    /// What Meta charges for, the most frequent first.
     billable_by_category: Vec<Billable>,
     seconds_to_delivery: Percentiles,
     seconds_to_read: Percentiles,
 }
 
 /// Recipients that came at least so far, also those that failed later. Each counts in all of them.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
 struct Reached {
+    /// Sent, or delivered, or read.
     sent: i64,
+    /// Delivered, or read.
     delivered: i64,
+    /// Read.
     read: i64,
 }
 
 /// Recipients that reached a status of which there was no report, but one of a later status.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
 struct Implied {
+    /// Delivered or read, but never reported as sent.
     sent: i64,
+    /// Read, but never reported as delivered.
     delivered: i64,
 }
 
 /// Recipients of whom reports contradict each other. They count as delivered or read.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
 struct Conflicts {
+    /// Reported as failed and as delivered, and not as read.
     failed_and_delivered: i64,
+    /// Reported as failed and as read.
     failed_and_read: i64,
 }
 
 /// Recipients that failed for one reason.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Failures {
-    /// WhatsApp error code; `None` where none was given.
+    /// WhatsApp error code; null where none was given.
     error_code: Option<i64>,
+    /// What Meta calls it.
     error_title: Option<String>,
     #[serde(flatten)]
     explained: Explained,
+    /// Recipients.
     count: i64,
 }
 
 /// Recipients that Meta charges for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Billable {
-    /// marketing, utility, authentication, …
+    /// `marketing`, `utility`, `authentication`, …; open list.
     pricing_category: Option<String>,
+    /// Recipients.
     count: i64,
 }
 
-/// Seconds from sent to a later status, by WhatsApp's clock. `None` while none of the recipients
+/// Seconds from sent to a later status, by WhatsApp's clock. Null while none of the recipients
 /// has both times.
-#[derive(Default, Serialize)]
+#[derive(Default, Serialize, ToSchema)]
 struct Percentiles {
     /// Half of the recipients took at most this long.
     p50: Option<f64>,

@@ -1,13 +1,14 @@
 //! What happened, in the order of time.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Trace;
 use crate::model::Timestamp;
 use crate::read::status::Progress;
 
 /// Something that happened, and whose clock says when.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Moment {
     at: Timestamp,
     /// `channel`, `body` or `received`, as in `status_times`.

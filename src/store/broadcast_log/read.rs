@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgExecutor;
+use utoipa::ToSchema;
 
 use crate::model::Timestamp;
 use crate::store::column;
@@ -69,52 +70,86 @@ pub async fn list(
 }
 
 /// A recipient of a broadcast.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct LogRow {
+    /// Qontak's id of the log: one recipient of one broadcast.
     pub id: String,
+    /// Organisation; null when unknown.
     pub organization_id: Option<String>,
+    /// The broadcast (`messages_broadcast_id`).
     pub messages_broadcast_id: Option<String>,
+    /// The template (`messages_broadcast_template_id`).
     pub messages_broadcast_template_id: Option<String>,
+    /// The integration it was sent through.
     pub channel_integration_id: Option<String>,
+    /// Phone number of the recipient, as sent.
     pub contact_phone_number: Option<String>,
+    /// Name of the recipient.
     pub contact_full_name: Option<String>,
+    /// WhatsApp's id (`wamid.…`); null when never accepted. Equals `external_id` of its twin, a
+    /// message.
     pub whatsapp_message_id: Option<String>,
+    /// Effective status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`. It never goes
+    /// back; null when only other words were seen.
     pub status: Option<String>,
+    /// Other status words seen (`played`, `warning`, …), sorted.
     pub other_statuses: Option<Vec<String>>,
+    /// WhatsApp error code, e.g. 131026: undeliverable.
     pub error_code: Option<i64>,
+    /// Meta's title of the error.
     pub error_title: Option<String>,
+    /// WhatsApp's error, as text only.
     pub whatsapp_error_message: Option<String>,
+    /// Whether Meta charges for it.
     pub billable: Option<bool>,
+    /// `marketing`, `utility`, `authentication`, …; open list.
     pub pricing_category: Option<String>,
+    /// `PMP` (per message), `CBP` (per conversation); open list.
     pub pricing_model: Option<String>,
+    /// What opened Meta's conversation: `marketing`, `utility`, …
     pub conversation_origin: Option<String>,
+    /// Whether Meta's template pacing held it.
     pub is_pacing: Option<bool>,
+    /// Header, body and buttons with template and parameters.
     pub messages: Option<Value>,
+    /// Creation of the log, by Qontak's clock.
     pub created_at: Option<Timestamp>,
+    /// When it was first heard of, by our clock.
     pub received_at: Timestamp,
+    /// What lists are sorted by.
     #[serde(skip)]
     pub at: Timestamp,
+    /// When it became pending, by WhatsApp's clock.
     #[serde(skip)]
     pub pending_at: Option<Timestamp>,
+    /// When it was sent, by WhatsApp's clock.
     #[serde(skip)]
     pub sent_at: Option<Timestamp>,
+    /// When it was delivered, by WhatsApp's clock. Not invented where only a read came.
     #[serde(skip)]
     pub delivered_at: Option<Timestamp>,
+    /// When it was read, by WhatsApp's clock.
     #[serde(skip)]
     pub read_at: Option<Timestamp>,
+    /// When it failed, by WhatsApp's clock.
     #[serde(skip)]
     pub failed_at: Option<Timestamp>,
+    /// When status created was first seen, by our clock.
     #[serde(skip)]
     pub created_seen_at: Option<Timestamp>,
+    /// When status pending was first seen, by our clock.
     #[serde(skip)]
     pub pending_seen_at: Option<Timestamp>,
+    /// When status sent was first seen, by our clock.
     #[serde(skip)]
     pub sent_seen_at: Option<Timestamp>,
+    /// When status delivered was first seen, by our clock.
     #[serde(skip)]
     pub delivered_seen_at: Option<Timestamp>,
+    /// When status read (or played) was first seen, by our clock.
     #[serde(skip)]
     pub read_seen_at: Option<Timestamp>,
+    /// When status failed was first seen, by our clock.
     #[serde(skip)]
     pub failed_seen_at: Option<Timestamp>,
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sqlx::PgExecutor;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::body;
-use crate::event::{EventId, Outcome, Webhook};
+use crate::event::{EventId, Kind, Outcome, Webhook};
 use crate::model::Timestamp;
 
 /// Which events to read again; `None` and empty mean any.
@@ -99,30 +100,51 @@ impl TryFrom<WebhookRow> for Webhook {
 }
 
 /// An event as the API shows it.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table event say it")]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub struct EventRow {
+    /// A UUIDv7 whose time is `received_at`, to the millisecond.
     pub event_id: Uuid,
+    /// When the request was authenticated, by our clock.
     pub received_at: Timestamp,
+    /// Name of the configured endpoint whose token was used.
     pub endpoint: String,
+    /// What it is: `receive_message_from_customer`, …, `room_updated`, `unknown`. Null when it
+    /// could not be told.
     pub kind: Option<String>,
+    /// The event's name as Qontak sent it. Null for bodies without one.
     pub name: Option<String>,
+    /// Organisation of the body, else of the endpoint, else null.
     pub organization_id: Option<String>,
+    /// Id of the message, room, broadcast log, template or user it is about.
     pub subject_id: Option<String>,
+    /// `applied`: written to rooms, messages, broadcasts. `recorded`: changes none of them.
+    /// `quarantined`: JSON that could not be identified. `malformed`: not JSON.
     pub outcome: String,
+    /// Why it is quarantined or malformed, and each field that could not be used, with what was
+    /// expected there.
     pub reasons: Vec<String>,
+    /// How often the same bytes came in on that day: 1 and more.
     pub deliveries: i32,
+    /// Size of the body in bytes.
     pub body_bytes: i32,
+    /// Version of the rules that gave kind, outcome and reasons.
     pub parser_version: i16,
+    /// The request's `x-request-id`, as in the logs.
     pub request_id: String,
 }
 
 /// Which events to list.
-#[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "the columns of table event say it")]
+#[derive(Clone, Debug, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Filter {
+    /// Only events of this kind.
+    #[param(value_type = Option<Kind>, inline)]
     pub kind: Option<String>,
+    /// Only events with this outcome.
+    #[param(value_type = Option<Outcome>, inline)]
     pub outcome: Option<String>,
+    /// Only events about this message, room, broadcast log, template or user.
     pub subject_id: Option<String>,
 }
 

@@ -1,27 +1,44 @@
 //! Messages across rooms.
 
 use sqlx::{PgConnection, PgPool};
+use utoipa::{IntoParams, ToSchema};
 
 use super::MessageKey;
 use crate::model::Timestamp;
 
 /// Which messages to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Filter {
-    /// `message.type`.
+    /// Only messages of this `type`: `text`, `image`, `document`, …
     pub r#type: Option<String>,
-    /// `message.status`.
+    /// Only messages with this effective `status`: `sent`, `delivered`, `read`, `failed`, …
     pub status: Option<String>,
-    /// Any of these as `message.participant_type`.
+    /// Only messages in this direction: `in` is from a `customer`, `out` from an `agent` or `bot`.
+    #[param(rename = "direction", value_type = Option<Direction>, inline)]
     pub participant_types: Option<&'static [&'static str]>,
-    /// `message.external_id`.
+    /// Only the messages with this id at the channel (`wamid.…`).
     pub external_id: Option<String>,
-    /// `message.room_id`.
+    /// Only messages of this room.
     pub room_id: Option<String>,
-    /// `message.at` from then on.
+    /// Only messages from this day (`2025-06-12`, in UTC) or time on.
+    #[param(rename = "start_date", value_type = Option<String>)]
     pub start: Option<Timestamp>,
-    /// `message.at` before then.
+    /// Only messages until the end of this day, or before this time.
+    #[param(rename = "end_date", value_type = Option<String>)]
     pub end: Option<Timestamp>,
+}
+
+/// Who writes, as one asks for it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the filter says it")]
+pub enum Direction {
+    In,
+    Out,
+    Customer,
+    Agent,
+    Bot,
 }
 
 /// A message's place in the order of the list.

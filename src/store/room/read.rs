@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgExecutor;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::model::{Timestamp, phone};
 use crate::store::column;
@@ -19,33 +20,50 @@ pub struct RoomKey {
 }
 
 /// Which rooms to list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Filter {
-    /// `room.status`.
+    /// Only rooms with this `status`: `campaign`, `unassigned`, `assigned`, `resolved`, …
     pub status: Option<String>,
-    /// `room.channel`.
+    /// Only rooms of this `channel`: `wa_cloud`, `ig`, `web_chat`, …
     pub channel: Option<String>,
-    /// `room.channel_integration_id`.
+    /// Only rooms that run through this integration (number, page, …).
     pub channel_integration_id: Option<String>,
-    /// One of `room.agent_ids`.
+    /// Only rooms with this user among their `agent_ids`.
     pub agent: Option<String>,
-    /// One of `room.tags`.
+    /// Only rooms with this tag.
     pub tag: Option<String>,
-    /// `room.account_uniq_id`; a phone number in any of its forms.
+    /// Only rooms of the contact with this `account_uniq_id`; on WhatsApp its phone number, as
+    /// `08…`, `62…` or `+62…`.
     pub account_uniq_id: Option<String>,
-    /// Whether it waits for an answer: see the function `is_unanswered`.
+    /// Only rooms that wait for an answer, or only those that do not.
+    #[param(rename = "response", value_type = Option<Response>, inline)]
     pub is_unanswered: Option<bool>,
-    /// How much of its session is left.
+    /// Only rooms with so much left of their session.
+    #[param(inline)]
     pub session: Option<Session>,
-    /// Active at that time or later.
+    /// Only rooms active on this day (`2025-06-12`, in UTC) or at this time, or later.
+    #[param(rename = "start_date", value_type = Option<String>)]
     pub since: Option<Timestamp>,
-    /// Active before that time.
+    /// Only rooms active until the end of this day, or before this time.
+    #[param(rename = "end_date", value_type = Option<String>)]
     pub until: Option<Timestamp>,
+}
+
+/// Whether a room waits for an answer, as one asks for it.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum Response {
+    /// The last word is the customer's.
+    Unanswered,
+    /// It is not.
+    Answered,
 }
 
 /// How much is left of a room's session: of the 24 hours after a message of the customer's in which
 /// WhatsApp lets a business write what it likes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "snake_case")]
 pub enum Session {
     /// Two hours or more.
     Open,
@@ -233,42 +251,76 @@ pub async fn find(
 }
 
 /// A room as the API shows it, but for its last message.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table room say it")]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RoomRow {
+    /// Qontak's id of the room; opaque text.
     pub id: String,
+    /// Organisation it belongs to; null when no body and no endpoint named one.
     pub organization_id: Option<String>,
+    /// Display name of the contact.
     pub name: Option<String>,
+    /// Free text, mostly empty.
     pub description: Option<String>,
+    /// `campaign`, `unassigned`, `assigned`, `resolved`, `deleted`; open list.
     pub status: Option<String>,
+    /// `Models::CustomerServiceRoom` and others.
     pub r#type: Option<String>,
+    /// Tags of the conversation.
     pub tags: Option<Vec<String>>,
+    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; open list.
     pub channel: Option<String>,
+    /// Name of the business account, as sent; may start with a space.
     pub channel_account: Option<String>,
+    /// The business number (+62…) or a token; only in room events.
     pub channel_uniq_id: Option<String>,
+    /// The contact at the channel: a phone number on WhatsApp, something like an e-mail in web
+    /// chat. Never assume a phone.
     pub account_uniq_id: Option<String>,
+    /// The integration (number, page, …) it runs through.
     pub channel_integration_id: Option<String>,
+    /// `open`, `expiring`, `expired`; sent in 2021 only.
     pub session: Option<String>,
+    /// Last message of the customer: start of the 24-hour window.
     pub session_at: Option<Timestamp>,
+    /// Messages that no agent has read.
     pub unread_count: Option<i64>,
+    /// Creation, by Qontak's clock.
     pub created_at: Option<Timestamp>,
+    /// Qontak's `updated_at`; stays near `created_at` in some answers.
     pub updated_at: Option<Timestamp>,
+    /// Time of the last message, by Qontak's clock.
     pub last_message_at: Option<Timestamp>,
+    /// Last activity, by Qontak's clock.
     pub last_activity_at: Option<Timestamp>,
+    /// Picture of the contact: `{url, large, medium, small, …}`, or a URL.
     pub avatar: Option<Value>,
+    /// When it was resolved; null unless `status` is `resolved`.
     pub resolved_at: Option<Timestamp>,
+    /// Who resolved it; null unless `status` is `resolved`.
     pub resolved_by_id: Option<String>,
+    /// Kind of `resolved_by_id`.
     pub resolved_by_type: Option<String>,
+    /// Id at the channel, if any.
     pub external_id: Option<String>,
+    /// Division of the organisation.
     pub division_id: Option<String>,
+    /// User ids of the agents; absent in message events.
     pub agent_ids: Option<Vec<String>>,
+    /// Note of the agents: `{text}`.
     pub note: Option<Value>,
+    /// Object of the channel: `{is_participant_online}`.
     pub extra: Option<Value>,
+    /// Copies of an e-mail conversation.
     pub email_cc: Option<Value>,
+    /// Whether it is kept from being resolved by time.
     pub is_dont_auto_resolve: Option<bool>,
+    /// Whether the contact is blocked.
     pub is_blocked: Option<bool>,
+    /// Whether the last word is the customer's.
     pub is_unresponded: Option<bool>,
+    /// Whether the survey is sent by hand.
     pub is_manual_survey: Option<bool>,
+    /// What lists are sorted by: the latest known sign of life.
     #[serde(skip)]
     pub activity_at: Timestamp,
 }

@@ -1,0 +1,66 @@
+//! The OpenAPI document, and where it is served.
+//!
+//! What a route answers and which filters it has is said beside its handler. What all have in
+//! common is added here, once: `common` for the routes, `schema` for what they answer.
+
+mod common;
+mod schema;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::{Router, get};
+use serde_json::Value;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Info, OpenApi};
+
+use crate::app::App;
+use crate::receive;
+
+static TEXT: LazyLock<String> = LazyLock::new(|| text_with(include_str!("openapi/examples.json")));
+
+/// What tells of the API. It needs no key.
+pub fn routes() -> Router<App> {
+    let json = [(CONTENT_TYPE, "application/json")];
+    Router::new().route("/openapi.json", get(async move || (json, text())))
+}
+
+/// The document as it is served, printed and committed.
+pub fn text() -> &'static str {
+    &TEXT
+}
+
+/// The document with these examples: JSON with an answer for each `GET /path`.
+pub fn text_with(examples: &str) -> String {
+    let examples = serde_json::from_str(examples).expect("the examples are JSON");
+    let mut text = document(&examples).to_pretty_json().expect("a document is JSON");
+    text.push('\n');
+    text
+}
+
+fn document(examples: &BTreeMap<String, Value>) -> OpenApi {
+    // The routes are only asked what they say of themselves.
+    let mut document = super::readable(Duration::ZERO).merge(receive::routes()).into_openapi();
+    document.info = Info::new("qontak-receiver", env!("CARGO_PKG_VERSION"));
+    document.info.description = Some(include_str!("openapi/about.md").to_owned());
+
+    for (path, item) in &mut document.paths.paths {
+        for (method, operation) in [("GET", &mut item.get), ("POST", &mut item.post)] {
+            let Some(operation) = operation else { continue };
+            let example = examples.get(&format!("{method} {path}"));
+            common::complete(path, operation, example);
+        }
+    }
+    let mut components = document.components.take().unwrap_or_default();
+    for refusal in common::refusals() {
+        components.responses.insert(refusal.name.to_owned(), refusal.response.into());
+    }
+    let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    components.security_schemes.insert("key".to_owned(), key.into());
+    schema::simplify(&mut components.schemas);
+    document.components = Some(components);
+    schema::prune(&mut document);
+    document
+}

@@ -1,0 +1,94 @@
+//! The types that routes answer, as their reader sees them.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use utoipa::openapi::schema::{AllOf, Array, ArrayItems, Object, OneOf, Schema, SchemaType, Type};
+use utoipa::openapi::{OpenApi, Ref, RefOr};
+
+type Schemas = BTreeMap<String, RefOr<Schema>>;
+
+/// Gives what stands in an envelope its own name, makes one object of those that are flattened
+/// into each other, and says of each field that may be null that it is there: utoipa does not.
+pub fn simplify(schemas: &mut Schemas) {
+    let mut named = Schemas::new();
+    for (name, envelope) in schemas.iter_mut() {
+        let content = name.strip_prefix("One_").or_else(|| name.strip_prefix("List_"));
+        if let (Some(name), Some(data)) = (content, data(envelope)) {
+            let reference = RefOr::Ref(Ref::from_schema_name(name));
+            named.insert(name.to_owned(), mem::replace(data, reference));
+        }
+    }
+    schemas.extend(named);
+
+    let unflattened = schemas.clone();
+    for schema in schemas.values_mut() {
+        if let RefOr::T(Schema::AllOf(all)) = schema {
+            *schema = RefOr::T(Schema::Object(flat(all, &unflattened)));
+        }
+        if let RefOr::T(Schema::Object(object)) = schema {
+            require_nullable(object);
+        }
+    }
+}
+
+/// Removes the types that nothing else names.
+pub fn prune(document: &mut OpenApi) {
+    let text = document.to_json().unwrap_or_default();
+    if let Some(components) = &mut document.components {
+        let is_named = |name: &str| text.contains(&format!("\"#/components/schemas/{name}\""));
+        components.schemas.retain(|name, _| is_named(name));
+    }
+}
+
+/// What stands in an envelope; of a list one row.
+fn data(envelope: &mut RefOr<Schema>) -> Option<&mut RefOr<Schema>> {
+    let RefOr::T(Schema::Object(object)) = envelope else { return None };
+    match object.properties.get_mut("data")? {
+        RefOr::T(Schema::Array(Array { items: ArrayItems::RefOrSchema(row), .. })) => Some(row),
+        one => Some(one),
+    }
+}
+
+/// The fields of all parts, in their order.
+fn flat(all: &AllOf, schemas: &Schemas) -> Object {
+    let mut flattened = Object::new();
+    flattened.description.clone_from(&all.description);
+    for item in &all.items {
+        let schema = match item {
+            RefOr::Ref(part) => {
+                schemas.get(part.ref_location.rsplit('/').next().unwrap_or_default())
+            }
+            inline => Some(inline),
+        };
+        let object = match schema {
+            Some(RefOr::T(Schema::Object(object))) => object.clone(),
+            Some(RefOr::T(Schema::AllOf(all))) => flat(all, schemas),
+            _ => continue,
+        };
+        flattened.properties.extend(object.properties);
+        flattened.required.extend(object.required);
+    }
+    flattened
+}
+
+fn require_nullable(object: &mut Object) {
+    let Object { properties, required, .. } = object;
+    let is_there = |name, schema| may_be_null(schema) || required.contains(name);
+    let there = properties.iter().filter(|(name, schema)| is_there(name, schema));
+    *required = there.map(|(name, _)| name.clone()).collect();
+}
+
+fn may_be_null(schema: &RefOr<Schema>) -> bool {
+    let schema_type = match schema {
+        RefOr::T(Schema::Object(object)) => &object.schema_type,
+        RefOr::T(Schema::Array(array)) => &array.schema_type,
+        RefOr::T(Schema::OneOf(OneOf { items, .. })) => return items.iter().any(may_be_null),
+        _ => return false,
+    };
+    match schema_type {
+        SchemaType::Type(one) => *one == Type::Null,
+        SchemaType::Array(types) => types.contains(&Type::Null),
+        SchemaType::AnyValue => true,
+    }
+}

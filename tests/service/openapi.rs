@@ -1,0 +1,267 @@
+//! Whether the OpenAPI document says what the service does.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use axum::body::Body;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Request, StatusCode};
+use chrono::{DateTime, Utc};
+use qontak_receiver::http::openapi;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::fixtures;
+use super::harness::{KEY_OF_ALL, KEY_WITHOUT_SCOPE, Service, TOKEN, webhook};
+
+/// Of each route a question, whose answer is its example in the document. A new route gets a line
+/// here, and `make openapi` does the rest.
+const EXAMPLES: [(&str, &str); 17] = [
+    ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
+    ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
+    (
+        "GET /v1/rooms/{id}/messages",
+        "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/messages?limit=1",
+    ),
+    ("GET /v1/rooms/{id}/events", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/events?limit=1"),
+    ("GET /v1/senders/{id}", "/v1/senders/861ba042-a3ba-459d-8e4d-cd99579404c7"),
+    ("GET /v1/messages", "/v1/messages?type=image&limit=1"),
+    ("GET /v1/messages/{id}", "/v1/messages/bbad9ab7-b270-4339-a60f-aba6c2fac7a7"),
+    ("GET /v1/broadcasts", "/v1/broadcasts?limit=1"),
+    ("GET /v1/broadcasts/{id}", "/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc"),
+    (
+        "GET /v1/broadcasts/{id}/logs",
+        "/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/logs?status=read&limit=1",
+    ),
+    ("GET /v1/events", "/v1/events?outcome=quarantined&limit=1"),
+    ("GET /v1/events/{id}", "/v1/events/{event}"),
+    ("GET /v1/events/{id}/body", "/v1/events/{event}/body"),
+    ("POST /v1/events/{id}/replay", "/v1/events/{event}/replay"),
+    ("GET /v1/trace/{id}", "/v1/trace/fe115858-845d-4fd4-9e90-4129207696b4"),
+    ("GET /v1/ledger", "/v1/ledger?limit=1"),
+    ("POST /webhooks/qontak/{token}", "/webhooks/qontak/{token}"),
+];
+
+/// Where `{event}` is found: a message of a customer.
+const EVENT: &str = "/v1/events?subject_id=1b6321cd-5091-4cd9-bd8b-91220cd20198&limit=1";
+
+fn document() -> Value {
+    serde_json::from_str(openapi::text()).unwrap()
+}
+
+/// The paths that take this method, each with what is said of it.
+pub fn routes(method: &str) -> BTreeMap<String, Value> {
+    let document = document();
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths.filter_map(|(path, item)| Some((path.clone(), item.get(method)?.clone()))).collect()
+}
+
+/// A file of this repository: how it is and how it should be. Renews it where that is asked for.
+fn compare(file: &str, wanted: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var("RENEW").is_ok() {
+        fs::write(&path, wanted).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap();
+    assert!(
+        found == wanted,
+        "{file} is not up to date: run `make openapi`, look at the difference and commit it"
+    );
+}
+
+/// A service that got all fixtures.
+async fn service(db: PgPool) -> Service {
+    let service = Service::start(db).await;
+    for fixture in &fixtures::ALL {
+        service.post(fixture.body()).await;
+    }
+    service
+}
+
+async fn ask(service: &Service, route: &str, question: &str) -> Value {
+    let (method, path) = route.split_once(' ').unwrap();
+    let request = if path.starts_with("/webhooks") {
+        webhook(TOKEN, [fixtures::body("12"), b"\n".to_vec()].concat())
+    } else {
+        let key = if method == "GET" { KEY_OF_ALL } else { KEY_WITHOUT_SCOPE };
+        let request = Request::builder().method(method).uri(question);
+        request.header(AUTHORIZATION, format!("Bearer {key}")).body(Body::empty()).unwrap()
+    };
+    let answer = service.send(request).await;
+    assert!(answer.status.is_success(), "{question}: {:?}", answer.json());
+    answer.json()
+}
+
+/// What the document says that a route answers with this status.
+fn content<'a>(document: &'a Value, route: &str, status: &str) -> &'a Value {
+    let (method, path) = route.split_once(' ').unwrap();
+    let response = &document["paths"][path][method.to_lowercase()]["responses"][status];
+    let response = match response["$ref"].as_str() {
+        Some(reference) => document.pointer(&reference[1..]).unwrap(),
+        None => response,
+    };
+    &response["content"]["application/json"]
+}
+
+/// Panics unless a value is what this schema says, with no field that is not named there.
+fn assert_fits(document: &Value, schema: &Value, value: &Value, what: &str) {
+    assert!(schema.is_object(), "{what}: there is no schema");
+    let mut root = json!({ "components": document["components"], "allOf": [schema] });
+    close(&mut root);
+    let validator = jsonschema::options().should_validate_formats(true).build(&root).unwrap();
+    let problems = validator.iter_errors(value);
+    let problems: Vec<String> =
+        problems.map(|problem| format!("{}: {problem}", problem.instance_path())).collect();
+    assert!(problems.is_empty(), "{what} is not what the document says: {problems:#?}\n{value:#}");
+}
+
+/// Allows only the fields that are named.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(close);
+            if fields.get("type") == Some(&json!("object")) && fields.contains_key("properties") {
+                fields.insert("additionalProperties".to_owned(), false.into());
+            }
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(close),
+        _ => {}
+    }
+}
+
+/// Replaces what is another one each time, so that an example stays as it is.
+fn settle(name: &str, value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| settle(name, value)),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| settle(name, element)),
+        Value::String(text) => {
+            let is_now = DateTime::parse_from_rfc3339(text)
+                .is_ok_and(|time| (Utc::now() - time.to_utc()).num_days() == 0);
+            let is_ours = Uuid::parse_str(text).is_ok_and(|id| id.get_version_num() == 7);
+            let settled = match name {
+                "request_id" => "3f1c9a7be2d04c58",
+                "next" | "prev" => "eyJxIjoiNWQ0MTQwMmFiYzRiIiwiYiI6ZmFsc2UsInAiOjF9",
+                _ if is_ours => "019761f5-8da3-7c2a-9d4e-2b8f3c5a7e10",
+                _ if is_now && text.ends_with(":00:00.000Z") => "2025-06-12T02:00:00.000Z",
+                _ if is_now => "2025-06-12T02:15:03.250Z",
+                _ => return,
+            };
+            settled.clone_into(text);
+        }
+        _ => {}
+    }
+}
+
+#[sqlx::test]
+async fn what_is_committed_is_the_document_and_each_route_has_an_example(db: PgPool) {
+    let service = service(db).await;
+    let event = service.data(EVENT).await[0]["event_id"].as_str().unwrap().to_owned();
+    let mut examples = BTreeMap::new();
+    for (route, question) in EXAMPLES {
+        let mut answer = ask(&service, route, &question.replace("{event}", &event)).await;
+        settle("", &mut answer);
+        examples.insert(route, answer);
+    }
+    let examples = format!("{}\n", serde_json::to_string_pretty(&examples).unwrap());
+    compare("src/http/openapi/examples.json", &examples);
+    let text = openapi::text_with(&examples);
+    compare("openapi.json", &text);
+
+    let document: Value = serde_json::from_str(&text).unwrap();
+    for method in ["get", "post"] {
+        for path in routes(method).into_keys() {
+            let route = format!("{} {path}", method.to_uppercase());
+            let content = content(&document, &route, "200");
+            assert_ne!(content["example"], Value::Null, "EXAMPLES has no question to {route}");
+            assert_fits(&document, &content["schema"], &content["example"], &route);
+        }
+    }
+}
+
+#[sqlx::test]
+async fn every_row_that_a_list_shows_is_what_the_document_says(db: PgPool) {
+    let service = service(db).await;
+    let document = document();
+    for (route, question) in EXAMPLES {
+        let path = question.split('?').next().unwrap();
+        if question.contains("limit=") {
+            let answer = ask(&service, route, &format!("{path}?limit=500")).await;
+            assert_fits(&document, &content(&document, route, "200")["schema"], &answer, route);
+        }
+    }
+}
+
+#[sqlx::test]
+async fn every_refusal_is_what_the_document_says(db: PgPool) {
+    let service = Service::start(db).await;
+    let document = document();
+    let refused = [
+        (StatusCode::UNAUTHORIZED, service.get_with("nobody's key", "/v1/rooms/x").await),
+        (StatusCode::FORBIDDEN, service.get_with(KEY_WITHOUT_SCOPE, "/v1/rooms/x").await),
+        (StatusCode::NOT_FOUND, service.get("/v1/rooms/x").await),
+        (StatusCode::UNPROCESSABLE_ENTITY, service.get("/v1/rooms/x?a=b").await),
+    ];
+    service.execute("drop table room").await;
+    let away = (StatusCode::SERVICE_UNAVAILABLE, service.get("/v1/rooms/x").await);
+    for (status, answer) in refused.into_iter().chain([away]) {
+        assert_eq!(answer.status, status);
+        let content = content(&document, "GET /v1/rooms/{id}", status.as_str());
+        assert_fits(&document, &content["schema"], &answer.json(), status.as_str());
+        assert_fits(&document, &content["schema"], &content["example"], "the example");
+        assert_eq!(content["example"]["error"]["code"], answer.json()["error"]["code"]);
+    }
+}
+
+/// What a route says of a query, which it must refuse.
+async fn refused(service: &Service, path: &str, query: &str) -> String {
+    let path = path.replace(['{', '}'], "");
+    let answer = service.get(&format!("{path}?{query}")).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}?{query}");
+    answer.json()["error"]["messages"][0].as_str().unwrap().to_owned()
+}
+
+#[sqlx::test]
+async fn the_document_names_every_parameter_and_what_is_allowed(db: PgPool) {
+    let service = Service::start(db).await;
+    for (path, operation) in routes("get") {
+        let parameters = operation["parameters"].as_array().unwrap();
+        let of_query = parameters.iter().filter(|parameter| parameter["in"] == "query");
+        let mut documented: Vec<&str> = Vec::new();
+        for parameter in of_query {
+            let name = parameter["name"].as_str().unwrap();
+            documented.push(name);
+            assert_ne!(parameter["description"].as_str().unwrap_or_default(), "", "{path}: {name}");
+            let schema = &parameter["schema"];
+            let allowed = if let Some(words) = schema["enum"].as_array() {
+                let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
+                format!("{name}: must be one of {}", words.join(", "))
+            } else if schema["minimum"].is_number() {
+                format!("{name}: must be between {} and {}", schema["minimum"], schema["maximum"])
+            } else {
+                continue;
+            };
+            assert_eq!(refused(&service, &path, &format!("{name}=~")).await, allowed, "{path}");
+        }
+        let said = refused(&service, &path, "no_such_parameter=1").await;
+        let (_, known) = said.split_once("unknown parameter; ").unwrap();
+        let mut known: Vec<&str> = match known.strip_prefix("known are ") {
+            Some(known) => known.split(", ").collect(),
+            None => Vec::new(),
+        };
+        known.sort_unstable();
+        documented.sort_unstable();
+        assert_eq!(documented, known, "{path}: documented, and known to its handler");
+    }
+}
+
+#[sqlx::test]
+async fn the_document_is_served_to_anybody(db: PgPool) {
+    let service = Service::start(db).await;
+    let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
+    let answer = service.send(request).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert_eq!(String::from_utf8(answer.bytes).unwrap(), openapi::text());
+}
