@@ -74,7 +74,7 @@ impl Webhook {
 /// once, as when somebody tries again later.
 const REPEATED_AFTER: usize = 300;
 
-/// Traffic without an end. The same seed, start and recipients give the same bytes.
+/// Traffic, without an end unless it is given one. The same seed, start and recipients give the same bytes.
 #[derive(Debug)]
 pub struct Traffic {
     world: World,
@@ -113,6 +113,15 @@ impl Traffic {
         Self { again: Some(VecDeque::new()), ..self }
     }
 
+    /// The same, until the last status of the last recipient of so many broadcasts. There are none
+    /// to count but in [`Scenario::Broadcast`].
+    pub const fn end_after(mut self, broadcasts: u32) -> Self {
+        if let Kind::Broadcasts(kind) = &mut self.kind {
+            kind.end_after(broadcasts);
+        }
+        self
+    }
+
     /// The organisation to which all of it belongs.
     pub fn organization_id(&self) -> String {
         self.world.ids.of(Subject::Organization, 0).to_string()
@@ -137,6 +146,9 @@ impl Iterator for Traffic {
         let webhook = match &mut self.kind {
             Kind::Chat(chat) => chat.next(world, |_| Shape::Current),
             Kind::Messages(chat) => chat.next_message(world, |_| Shape::Plain),
+            Kind::Broadcasts(broadcasts) if broadcasts.are_over() => {
+                return self.again.as_mut()?.pop_front();
+            }
             Kind::Broadcasts(broadcasts) => broadcasts.next(world, |_| Shape::Current),
             Kind::Storm(storm) => storm.next(world),
         };

@@ -65,6 +65,10 @@ struct End {
     /// Stop after so many events.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    /// Stop once so many broadcasts are over, each recipient's last status included; with
+    /// `--scenario broadcast`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    broadcasts: Option<u32>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -100,11 +104,16 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     // Of a random id a half is random enough.
     let seed = seed.unwrap_or_else(|| Uuid::now_v7().as_u64_pair().1 >> 32);
+    let mut traffic = Traffic::new(scenario, seed, start, recipients);
     let limit = match end {
         End { seconds: Some(time), .. } => Limit::Time(time),
-        End { count, .. } => Limit::Count(count.unwrap_or_default()),
+        End { count: Some(count), .. } => Limit::Count(count),
+        End { broadcasts, .. } => {
+            ensure!(scenario == Scenario::Broadcast, "--broadcasts: needs --scenario broadcast");
+            traffic = traffic.end_after(broadcasts.unwrap_or_default());
+            Limit::EndOfTraffic
+        }
     };
-    let mut traffic = Traffic::new(scenario, seed, start, recipients);
     if twice {
         traffic = traffic.twice();
     }

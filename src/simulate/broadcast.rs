@@ -32,6 +32,8 @@ const MOST_OPEN: usize = 1024;
 #[derive(Debug)]
 pub struct Broadcasts {
     recipients: u32,
+    /// How many are still to begin; endless if `None`.
+    to_come: Option<u32>,
     current: u32,
     to_begin: u32,
     open: Vec<Recipient>,
@@ -40,20 +42,25 @@ pub struct Broadcasts {
 impl Broadcasts {
     /// None has begun yet.
     pub const fn of(recipients: u32) -> Self {
-        Self { recipients, current: 0, to_begin: 0, open: Vec::new() }
+        Self { recipients, to_come: None, current: 0, to_begin: 0, open: Vec::new() }
     }
 
-    /// The next event of any recipient; a new one follows the habits that `shape` tells.
+    /// No more than so many.
+    pub const fn end_after(&mut self, broadcasts: u32) {
+        self.to_come = Some(broadcasts);
+    }
+
+    /// Whether the last recipient has its last status.
+    pub const fn are_over(&self) -> bool {
+        matches!(self.to_come, Some(0)) && self.to_begin == 0 && self.open.is_empty()
+    }
+
+    /// The next event of any recipient; a new one follows the habits that `shape` tells. There is
+    /// one, as they are not over.
     pub fn next(&mut self, world: &mut World, shape: fn(&mut World) -> Shape) -> Webhook {
         // A recipient has some 4 events, so at this rate more begin than end.
         if self.open.is_empty() || self.open.len() < MOST_OPEN && world.one_in(3) {
-            if self.to_begin == 0 {
-                self.to_begin = self.recipients;
-                self.current = world.new_broadcast();
-            }
-            self.to_begin -= 1;
-            let shape = shape(world);
-            self.open.push(Recipient::begin(world, self.current, shape));
+            self.begin(world, shape);
         }
         let one = world.below(self.open.len() as u32) as usize;
         let webhook = self.open[one].next(world);
@@ -61,6 +68,22 @@ impl Broadcasts {
             self.open.swap_remove(one);
         }
         webhook
+    }
+
+    /// Begins with one recipient more, if there is one.
+    fn begin(&mut self, world: &mut World, shape: fn(&mut World) -> Shape) {
+        if self.to_begin == 0 {
+            match &mut self.to_come {
+                Some(0) => return,
+                Some(to_come) => *to_come -= 1,
+                None => {}
+            }
+            self.to_begin = self.recipients;
+            self.current = world.new_broadcast();
+        }
+        self.to_begin -= 1;
+        let shape = shape(world);
+        self.open.push(Recipient::begin(world, self.current, shape));
     }
 }
 

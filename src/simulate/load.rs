@@ -36,6 +36,7 @@ pub struct Load {
 pub enum Limit {
     Count(u64),
     Time(Duration),
+    EndOfTraffic,
 }
 
 /// What all connections share.
@@ -108,9 +109,11 @@ impl Run {
     async fn send(self: Arc<Self>, mut client: Client) {
         loop {
             if self.load.rate.is_some() {
-                self.due.acquire().await.expect("nobody closes it").forget();
+                let Ok(due) = self.due.acquire().await else { return };
+                due.forget();
             }
             let Some((Webhook { body, claim, is_cut }, due)) = self.next() else {
+                self.due.close();
                 return;
             };
             let answer = client.post(body).await;
@@ -128,13 +131,15 @@ impl Run {
         let is_over = match self.load.limit {
             Limit::Count(count) => source.taken >= count,
             Limit::Time(time) => self.began.elapsed() >= time,
+            Limit::EndOfTraffic => false,
         };
         if is_over || self.planned().is_some_and(|planned| source.taken >= planned) {
             return None;
         }
+        let webhook = source.traffic.next()?;
         let due = self.due_at(source.taken);
         source.taken += 1;
-        Some((source.traffic.next()?, due))
+        Some((webhook, due))
     }
 
     /// When the event of this number is due. Not when a connection is free for it: a service
@@ -151,15 +156,18 @@ impl Run {
         match (self.load.limit, self.load.rate) {
             (Limit::Count(count), _) => Some(count),
             (Limit::Time(time), Some(rate)) => Some((time.as_secs_f64() * rate).ceil() as u64),
-            (Limit::Time(_), None) => None,
+            (Limit::Time(_), None) | (Limit::EndOfTraffic, _) => None,
         }
     }
 
     /// Lets each event go when it is due. A thread, because the timer of tokio is a millisecond
     /// late, and so is what it measures.
     fn keep_time(&self) {
-        for number in 0..self.planned().unwrap_or_default() {
+        for number in 0..self.planned().unwrap_or(u64::MAX) {
             std::thread::sleep(self.due_at(number).saturating_duration_since(Instant::now()));
+            if self.due.is_closed() {
+                return;
+            }
             self.due.add_permits(1);
         }
         // For each connection, to find that it is over.

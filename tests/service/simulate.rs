@@ -122,6 +122,29 @@ async fn what_is_sent_twice_is_a_duplicate_and_json_tells_so(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_broadcast_is_sent_to_the_last_status_of_each_recipient(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let arguments = ["--scenario", "broadcast", "--recipients", "50", "--broadcasts", "2"];
+    for more in [&["--twice"][..], &["--rate", "2000"]] {
+        let output = simulate_and_verify(&service, &[&arguments, more].concat()).await;
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    let counts = "select count(*), count(distinct broadcast_id) from broadcast_log";
+    let counts: (i64, i64) = sqlx::query_as(counts).fetch_one(&db).await.unwrap();
+    assert_eq!(counts, (100, 2));
+    let counts = "select count(*), sum(deliveries)::bigint from event";
+    let (events, deliveries): (i64, i64) = sqlx::query_as(counts).fetch_one(&db).await.unwrap();
+    // The same seed, so the third time it was the same again.
+    assert_eq!(deliveries, 3 * events);
+
+    let url = format!("{}/webhooks/qontak/{TOKEN}", service.url);
+    let output = simulate(&[&url, "--broadcasts", "1"]).await;
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--broadcasts: needs --scenario broadcast"), "{said}");
+}
+
+#[sqlx::test(migrations = false)]
 async fn a_service_that_loses_something_is_found_out(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let arguments = ["--scenario", "storm", "--count", "400", "--recipients", "40"];
