@@ -18,7 +18,7 @@ pub mod trace;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
@@ -42,11 +42,11 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Connections for one purpose, at most `connections` of them.
+/// Connections to write, at most `connections` of them. Nothing is connected before the first use.
 ///
-/// Nothing is connected before the first use.
+/// Whether one still answers is found out by [`write`].
 pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
-    Ok(pool(options(settings)?, settings, connections))
+    Ok(pool(settings, connections).connect_lazy_with(options(settings)?))
 }
 
 /// The same for the read API.
@@ -56,12 +56,20 @@ pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<Pg
 /// at a cursor, so page 10,000 would be found by walking there. So each is planned anew.
 pub fn connect_to_read(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
     let options = options(settings)?.options([("plan_cache_mode", "force_custom_plan")]);
-    Ok(pool(options, settings, connections))
+    let limit = patience(settings.acquire_timeout);
+    Ok(pool(settings, connections)
+        .before_acquire(move |connection, _| Box::pin(answers(connection, limit)))
+        .connect_lazy_with(options))
 }
 
-fn pool(options: PgConnectOptions, settings: &config::Database, connections: u32) -> PgPool {
-    // Half of the time, so that the other half is left to replace what does not answer.
-    let limit = settings.acquire_timeout / 2;
+/// How long it is waited for a connection to answer: half of the time that there is to get one, so
+/// that the other half is left to replace it.
+fn patience(acquire_timeout: Duration) -> Duration {
+    acquire_timeout / 2
+}
+
+fn pool(settings: &config::Database, connections: u32) -> PgPoolOptions {
+    let limit = patience(settings.acquire_timeout);
     PgPoolOptions::new()
         .max_connections(connections)
         // The default of 30 s turns a slow database into a pile of stuck requests.
@@ -73,9 +81,7 @@ fn pool(options: PgConnectOptions, settings: &config::Database, connections: u32
         // time, and one that is given back would never be free again. (It still asks after
         // `after_release`: a link that dies within that round trip is only ended by TCP.)
         .test_before_acquire(false)
-        .before_acquire(move |connection, _| Box::pin(answers(connection, limit)))
         .after_release(move |connection, _| Box::pin(answers(connection, limit)))
-        .connect_lazy_with(options)
 }
 
 /// Whether there is still somebody at the other end. An error has the connection closed at once.
@@ -212,29 +218,34 @@ pub async fn write(
     writer_id: Uuid,
     events: &[Event],
 ) -> Result<Vec<Stored>, Failure> {
-    with_connection(pool, limit, async |connection| {
-        let mut transaction = connection.begin().await?;
-        let stored = apply(&mut transaction, writer_id, events).await?;
-        transaction.commit().await?;
-        Ok(stored)
-    })
-    .await
-}
-
-/// Uses a connection for at most `limit`.
-async fn with_connection<T>(
-    pool: &PgPool,
-    limit: Duration,
-    work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
-) -> Result<T, Failure> {
-    let mut connection = pool.acquire().await?;
-    let done = within(limit, work(&mut connection)).await.map_err(Failure::from);
-    if let Err(Failure::Away(_)) = done {
-        // It is dead, or of no use any more, as with a primary that became a standby: the next
-        // transaction must not meet it again.
-        connection.close_on_drop();
+    let acquire_timeout = pool.options().get_acquire_timeout();
+    let deadline = Instant::now() + acquire_timeout;
+    loop {
+        let mut connection = pool.acquire().await?;
+        let begin_and_write = async {
+            // This asks as well whether there is still somebody at the other end. A ping would be
+            // a round trip more for each batch.
+            let begun = within(patience(acquire_timeout), connection.begin());
+            let mut transaction = begun.await?;
+            let write = async {
+                let stored = apply(&mut transaction, writer_id, events).await?;
+                transaction.commit().await?;
+                Ok(stored)
+            };
+            Ok(within(limit, write).await.map_err(Failure::from))
+        };
+        let begun: sqlx::Result<_> = begin_and_write.await;
+        if let Err(_) | Ok(Err(Failure::Away(_))) = begun {
+            // It is dead, or of no use any more, as with a primary that became a standby: the next
+            // transaction must not meet it again.
+            connection.close_on_drop();
+        }
+        match begun {
+            Ok(written) => return written,
+            Err(_) if Instant::now() < deadline => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    done
 }
 
 /// What a transaction of events does.

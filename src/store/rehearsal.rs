@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Failure, Stored};
@@ -39,15 +39,15 @@ pub async fn rehearse(
     limit: Duration,
     events: &[Event],
 ) -> Result<(Vec<Stored>, Vec<Difference>), Failure> {
-    super::with_connection(pool, limit, async |connection| {
-        let mut transaction = connection.begin().await?;
+    let rehearsed = async {
+        let mut transaction = pool.begin().await?;
         let before = rows(&mut transaction, events).await?;
         let stored = super::apply(&mut transaction, Uuid::nil(), events).await?;
         let after = rows(&mut transaction, events).await?;
         transaction.rollback().await?;
         Ok((stored, differences(&before, after)))
-    })
-    .await
+    };
+    Ok(super::within(limit, rehearsed).await?)
 }
 
 /// The rows that these events are about.
