@@ -5,6 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export SQLX_OFFLINE=true
+# No checkpoint falls into a cell: benches/write/rounds.rs says why.
+export POSTGRES_OPTIONS="-c checkpoint_timeout=1h -c max_wal_size=16GB ${POSTGRES_OPTIONS:-}"
 cargo bench --locked --bench write --no-run
 if [[ " $* " == *' --only '* && " $* " != *' stored '* ]]; then
     # Nobody wants the database that takes minutes to fill.

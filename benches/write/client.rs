@@ -2,6 +2,7 @@
 //! the last one is answered.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub enum Scenario {
     Mix,
     /// Messages, each sent twice.
     Duplicates,
-    /// As much of a broadcast to 100,000 as there is time for.
+    /// A broadcast to 100,000.
     Broadcast,
 }
 
@@ -52,6 +53,28 @@ impl fmt::Display for Scenario {
     }
 }
 
+/// When to stop.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    /// After so many events.
+    Count(u32),
+    /// After some time.
+    Time(Duration),
+    /// Once the last recipient of the broadcast has its last status.
+    Broadcast,
+}
+
+impl End {
+    fn arguments(self) -> [String; 2] {
+        let (name, value) = match self {
+            Self::Count(count) => ("--count", count.to_string()),
+            Self::Time(time) => ("--seconds", time.as_secs_f64().to_string()),
+            Self::Broadcast => ("--broadcasts", "1".to_owned()),
+        };
+        [name.to_owned(), value]
+    }
+}
+
 /// What came of it.
 pub struct Sent {
     /// How many deliveries the service has acknowledged, so must have.
@@ -63,18 +86,17 @@ pub struct Sent {
     pub p99_ms: f64,
 }
 
-/// Sends a scenario to a webhook's URL, until `end`: `--seconds` or `--count`. Fails unless every
-/// answer is as it should be.
+/// Sends a scenario to a webhook's URL, until `end`. Fails unless every answer is as it should be.
 pub async fn send(
     url: &str,
     scenario: Scenario,
     connections: u16,
-    end: [&str; 2],
+    end: End,
 ) -> anyhow::Result<Sent> {
     let mut command = Command::new(BINARY);
     command.env_clear().kill_on_drop(true);
     command.args(["simulate", url, "--json", "--connections", &connections.to_string()]);
-    command.args(scenario.arguments()).args(end);
+    command.args(scenario.arguments()).args(end.arguments());
     let output = command.output().await.context("simulate cannot be started")?;
     let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {

@@ -9,6 +9,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use super::process;
 
+/// What all databases are called that are made here, and then a number.
+const PREFIX: &str = "bench_";
+
 /// As large as a message event.
 const BODY_BYTES: usize = 1600;
 
@@ -20,6 +23,8 @@ pub struct Cluster {
     pub pid: u32,
     /// Whether it can tell what its WAL consists of.
     can_inspect_wal: bool,
+    /// How many were made.
+    databases: u32,
 }
 
 /// A database of a service.
@@ -57,7 +62,7 @@ impl Cluster {
             .await
             .is_ok();
         let pid = process::parent(backend.try_into()?)?;
-        Ok(Self { options, link, pid, can_inspect_wal })
+        Ok(Self { options, link, pid, can_inspect_wal, databases: 0 })
     }
 
     /// Its version, and the settings that matter.
@@ -65,16 +70,26 @@ impl Cluster {
         let sql = "select string_agg(name || ' ' || current_setting(name), ', ' order by name)
             from pg_settings
             where name in ('server_version', 'fsync', 'synchronous_commit', 'shared_buffers',
-                'max_wal_size', 'wal_compression')";
+                'checkpoint_timeout', 'max_wal_size', 'wal_compression')";
         Ok(sqlx::query_scalar(sql).fetch_one(&mut self.link).await?)
     }
 
-    /// Makes a database: an empty one, or a copy of another one that nobody is connected to.
-    pub async fn create_database(&mut self, name: &str, template: &str) -> anyhow::Result<()> {
-        self.drop_database(name).await?;
-        // The other way to copy would write all of it to the WAL.
-        let strategy = "strategy file_copy";
-        self.execute(format!("create database {name} template {template} {strategy}")).await
+    /// Makes an empty database. Its name.
+    pub async fn create_database(&mut self) -> anyhow::Result<String> {
+        self.make_database("").await
+    }
+
+    /// Copies a database that nobody is connected to. The copy's name.
+    pub async fn copy_database(&mut self, template: &str) -> anyhow::Result<String> {
+        // The other way would write all of it to the WAL. This one takes two checkpoints.
+        self.make_database(&format!("template {template} strategy file_copy")).await
+    }
+
+    async fn make_database(&mut self, how: &str) -> anyhow::Result<String> {
+        self.databases += 1;
+        let name = format!("{PREFIX}{}", self.databases);
+        self.execute(format!("create database {name} {how}")).await?;
+        Ok(name)
     }
 
     /// Connects to a database.
@@ -83,14 +98,15 @@ impl Cluster {
         Ok(Database { url: options.to_url_lossy().to_string(), link: options.connect().await? })
     }
 
-    /// Drops a database with all that it holds, if it is there.
-    pub async fn drop_database(&mut self, name: &str) -> anyhow::Result<()> {
-        self.execute(format!("drop database if exists {name} with (force)")).await
-    }
-
-    /// From here on every page that is touched goes into the WAL as a whole, once.
-    pub async fn checkpoint(&mut self) -> anyhow::Result<()> {
-        self.execute("checkpoint".to_owned()).await
+    /// Drops all databases that were made here. Each one costs a checkpoint.
+    pub async fn drop_databases(&mut self) -> anyhow::Result<()> {
+        let sql = "select datname::text from pg_database where starts_with(datname, $1)";
+        let names: Vec<String> =
+            sqlx::query_scalar(sql).bind(PREFIX).fetch_all(&mut self.link).await?;
+        for name in names {
+            self.execute(format!("drop database {name} with (force)")).await?;
+        }
+        Ok(())
     }
 
     /// Bytes of WAL that were ever written.
@@ -116,9 +132,8 @@ impl Cluster {
             "drop table if exists single;
              create table single (
                 single_id bigint primary key generated always as identity, body bytea not null
-             );
-             checkpoint"
-                .to_owned(),
+             )"
+            .to_owned(),
         )
         .await?;
         let body = vec![b'x'; BODY_BYTES];
@@ -143,6 +158,23 @@ impl Cluster {
 }
 
 impl Database {
+    /// Adds as many messages to those of a filled database that each page of their indexes is
+    /// touched: some six to a page that holds a hundred.
+    pub async fn touch_pages(&mut self) -> anyhow::Result<()> {
+        sqlx::raw_sql(
+            "insert into message (
+                organization_id, message_id, received_at, room_id, created_at, external_id, text
+             )
+             select
+                organization_id, gen_random_uuid()::text, received_at, room_id, created_at,
+                'wamid.' || replace(gen_random_uuid()::text, '-', ''), text
+             from message tablesample system (6)",
+        )
+        .execute(&mut self.link)
+        .await?;
+        Ok(())
+    }
+
     /// What it holds.
     pub async fn content(&mut self) -> anyhow::Result<Content> {
         // Nothing that we send can be older.

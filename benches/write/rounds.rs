@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::sleep;
 
-use super::client::{self, Scenario};
+use super::client::{self, End, Scenario};
 use super::cluster::Cluster;
 use super::process;
 use super::results::{Cell, Results};
@@ -15,14 +15,11 @@ use super::service::{Service, Variant};
 /// How many connections, each with one event at a time.
 pub const CONNECTIONS: [u16; 4] = [1, 16, 64, 256];
 
-/// What the filled database is copied to.
-const COPY: &str = "stored";
-
 /// How long services rest before their memory counts as idle.
 const REST: Duration = Duration::from_secs(1);
 
 /// What is sent beforehand, so that statements are prepared and tables have their first pages.
-const WARM_UP: [&str; 2] = ["--count", "1000"];
+const WARM_UP: End = End::Count(1000);
 
 /// How much is measured.
 pub struct Plan {
@@ -35,49 +32,55 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Measures all of it. Leaves nothing behind in the cluster.
+    /// Measures all of it. Leaves nothing behind in the cluster, nor what an interrupted run left.
     pub async fn run(&self, cluster: &mut Cluster) -> anyhow::Result<Results> {
+        cluster.drop_databases().await?;
         let measured = self.run_rounds(cluster).await;
-        let databases = Variant::ALL.into_iter().filter_map(Variant::database);
-        for name in databases.chain([COPY]) {
-            cluster.drop_database(name).await?;
-        }
+        cluster.drop_databases().await?;
         measured
     }
 
+    /// There is no checkpoint from before the first cell to after the last one: after it each page
+    /// goes into the WAL as a whole when it is touched, and a cell of a second would measure little
+    /// else where there are many.
     async fn run_rounds(&self, cluster: &mut Cluster) -> anyhow::Result<Results> {
+        let mut stored = None;
         if self.scenarios.contains(&Scenario::Stored) {
             let filled = self.filled.as_ref().context("--stored is missing")?;
             // One copy for all: what is added to it is little beside what is there.
-            cluster.create_database(COPY, filled).await?;
+            let copy = stored.insert(cluster.copy_database(filled).await?);
+            eprintln!("touching the pages of 10 million messages");
+            cluster.open(copy).await?.touch_pages().await?;
         }
         let mut results = Results::default();
         for round in 1..=self.rounds {
             for &scenario in &self.scenarios {
                 let name = format!("round {round} of {}: {scenario}", self.rounds);
                 eprintln!("{name}");
-                self.run_scenario(cluster, scenario, &mut results).await.context(name)?;
+                let database = stored.as_deref().filter(|_| scenario == Scenario::Stored);
+                self.run_scenario(cluster, scenario, database, &mut results).await.context(name)?;
             }
         }
         Ok(results)
     }
 
-    /// Every cell of a scenario once. The services take turns, so what else the machine does meets
-    /// all of them.
+    /// Every cell of a scenario once, with this database or a new one each. The services take
+    /// turns, so what else the machine does meets all of them.
     async fn run_scenario(
         &self,
         cluster: &mut Cluster,
         scenario: Scenario,
+        database: Option<&str>,
         results: &mut Results,
     ) -> anyhow::Result<()> {
         let mut services = Vec::new();
         for variant in Variant::ALL {
-            let database = match (variant.database(), scenario) {
-                (None, _) => None,
-                (Some(_), Scenario::Stored) => Some(cluster.open(COPY).await?),
-                (Some(name), _) => {
-                    cluster.create_database(name, "template1").await?;
-                    Some(cluster.open(name).await?)
+            let database = match database {
+                _ if !variant.has_database() => None,
+                Some(name) => Some(cluster.open(name).await?),
+                None => {
+                    let name = cluster.create_database().await?;
+                    Some(cluster.open(&name).await?)
                 }
             };
             services.push(Service::start(variant, database).await?);
@@ -94,13 +97,27 @@ impl Plan {
                 results.insert_p50_ms.push(cluster.time_single_inserts(self.time).await?);
             }
             for service in &mut services {
-                let run = run::measure(cluster, service, scenario, connections, self.time).await?;
-                results.note(Cell { scenario, connections, variant: service.variant }, run);
+                let cell = Cell { scenario, connections, variant: service.variant };
+                let Some(end) = self.end(cell, results) else { continue };
+                let run = run::measure(cluster, service, cell, end).await?;
+                results.note(cell, run);
             }
         }
         for service in services {
             service.end().await?;
         }
         Ok(())
+    }
+
+    /// How much of a cell is sent; `None` if there was enough of it.
+    fn end(&self, cell: Cell, results: &Results) -> Option<End> {
+        let is_whole = (cell.scenario, cell.connections) == (Scenario::Broadcast, 256)
+            // It would take ten minutes.
+            && cell.variant != Variant::OneEach;
+        match is_whole {
+            // So long a cell says enough in one round.
+            true => results.runs(cell).is_empty().then_some(End::Broadcast),
+            false => Some(End::Time(self.time)),
+        }
     }
 }

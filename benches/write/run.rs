@@ -1,13 +1,12 @@
 //! What one cell cost.
 
-use std::time::Duration;
-
 use anyhow::ensure;
 use serde::Serialize;
 
-use super::client::{self, Scenario};
+use super::client::{self, End};
 use super::cluster::{Cluster, Content};
 use super::process;
+use super::results::Cell;
 use super::service::Service;
 
 /// What a cell cost. Per event is per delivery that was acknowledged, but for the disk, which only
@@ -30,22 +29,19 @@ pub struct Run {
     pub duplicate_share: f64,
 }
 
-/// Sends a scenario for some time.
+/// Sends a cell's scenario until `end`.
 pub async fn measure(
     cluster: &mut Cluster,
     service: &mut Service,
-    scenario: Scenario,
-    connections: u16,
-    time: Duration,
+    cell: Cell,
+    end: End,
 ) -> anyhow::Result<Run> {
     let before = service.content().await?;
-    cluster.checkpoint().await?;
     process::forget_peak(service.pid)?;
     let wal_from = cluster.wal_bytes().await?;
     let spent_before = Spent::until_now(cluster, service)?;
 
-    let end = ["--seconds", &time.as_secs_f64().to_string()];
-    let sent = client::send(&service.url, scenario, connections, end).await?;
+    let sent = client::send(&service.url, cell.scenario, cell.connections, end).await?;
 
     let spent = Spent::until_now(cluster, service)?;
     let wal_to = cluster.wal_bytes().await?;

@@ -48,13 +48,9 @@ impl Variant {
         }
     }
 
-    /// The name of its database, if it has one.
-    pub const fn database(self) -> Option<&'static str> {
-        match self {
-            Self::Ceiling => None,
-            Self::Ours => Some("ours"),
-            Self::OneEach => Some("one_each"),
-        }
+    /// Whether it keeps anything.
+    pub const fn has_database(self) -> bool {
+        !matches!(self, Self::Ceiling)
     }
 
     fn command(self) -> anyhow::Result<Command> {
