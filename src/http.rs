@@ -36,7 +36,9 @@ pub fn router(app: App) -> Router {
 
 /// The way out. Each route answers within `limit`.
 fn readable(limit: Duration) -> OpenApiRouter<App> {
-    OpenApiRouter::default().nest("/v1", read::routes(limit))
+    OpenApiRouter::default()
+        .nest("/v1", read::routes(limit))
+        .nest("/api/open/v1", read::open::routes(limit))
 }
 
 /// These routes, with what every request passes around them.

@@ -8,6 +8,7 @@ pub mod export;
 pub mod key;
 mod ledger;
 mod message;
+pub mod open;
 pub mod page;
 mod room;
 mod sender;

@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 80] = [
+pub const CASES: [Case; 86] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -103,6 +103,12 @@ pub const CASES: [Case; 80] = [
     sum(ALL, "/v1/rooms?session=expired"),
     long(ALL, "/v1/rooms?end_date={while_ago}"),
     list(LARGE, "/v1/rooms?start_date=2020-01-01&end_date={while_ago}&tag=hukum"),
+    list(ALL, "/api/open/v1/rooms?limit=50"),
+    list(LARGE, "/api/open/v1/rooms?limit=50&channels[]=ig&channels[]=telegram&untagged=true"),
+    list(ALL, "/api/open/v1/rooms?limit=50&tags[]=vip&tags[]=hukum&user_ids={agent}"),
+    one(ALL, "/api/open/v1/rooms/{room}"),
+    list(ALL, "/api/open/v1/rooms/{busiest_room}/messages?limit=50"),
+    list(ALL, "/api/open/v1/broadcasts/{largest_broadcast}/whatsapp/log?limit=50&status=failed"),
     one(ALL, "/v1/rooms/{room}"),
     list(ALL, "/v1/rooms/{room}/messages"),
     long(ALL, "/v1/rooms/{busiest_room}/messages"),

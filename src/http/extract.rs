@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
-use chrono::{Days, NaiveDate, NaiveTime};
+use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
 
 use super::Error;
 use crate::event::BodyHash;
@@ -31,8 +31,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 pub struct Parameters {
     path: String,
     accept: String,
-    given: BTreeMap<String, String>,
+    /// What was given, each name with its values.
+    given: BTreeMap<String, Vec<String>>,
     known: Vec<&'static str>,
+    /// Those of the known ones that may have several values.
+    lists: Vec<&'static str>,
     problems: Vec<String>,
 }
 
@@ -46,17 +49,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
         let accept = accept.unwrap_or_default().to_owned();
         let pairs = Pairs::try_from_uri(&parts.uri)
             .map_err(|_| Error::Unprocessable(vec!["the query string cannot be read".into()]))?;
-        let (mut given, mut problems) = (BTreeMap::new(), Vec::new());
+        let (mut given, mut problems) = (BTreeMap::<_, Vec<_>>::new(), Vec::new());
         for (name, value) in pairs.0 {
             if value.contains('\0') || name.contains('\0') {
                 problems.push(format!("{}: must not contain NUL", name.replace('\0', "")));
-            } else if let Some(first) = given.insert(name.clone(), value) {
-                problems.push(format!("{name}: must be given once"));
-                given.insert(name, first);
+            } else {
+                given.entry(name).or_default().push(value);
             }
         }
         let path = uri.path().to_owned();
-        Ok(Self { path, accept, given, known: Vec::new(), problems })
+        Ok(Self { path, accept, given, known: Vec::new(), lists: Vec::new(), problems })
     }
 }
 
@@ -64,11 +66,30 @@ impl Parameters {
     /// Text that is not empty.
     pub fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
-        let value = self.given.get(name)?.clone();
-        if value.is_empty() {
-            return self.refuse(name, "must not be empty");
+        let [value] = self.given.get(name)?.as_slice() else {
+            return self.refuse(name, "must be given once");
+        };
+        let value = value.clone();
+        if value.is_empty() { self.refuse(name, "must not be empty") } else { Some(value) }
+    }
+
+    /// Several texts, given as `name=a`, `name[]=a&name[]=b` or `name[0]=a&name[1]=b`, as clients of
+    /// Qontak's API do.
+    pub fn several(&mut self, name: &'static str) -> Option<Vec<String>> {
+        const MAX: usize = 100;
+        self.known.push(name);
+        self.lists.push(name);
+        let given = self.given.iter().filter(|(given, _)| list_name(given) == name);
+        let values: Vec<String> = given.flat_map(|(_, values)| values).cloned().collect();
+        if values.iter().any(String::is_empty) || values.len() > MAX {
+            return self.refuse(name, &format!("must be up to {MAX} texts that are not empty"));
         }
-        Some(value)
+        (!values.is_empty()).then_some(values)
+    }
+
+    /// Yes or no.
+    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
+        self.one_of(name, &["true", "false"]).map(|word| word == "true")
     }
 
     /// An integer within a range.
@@ -91,16 +112,24 @@ impl Parameters {
     /// The parameters `start_date` and `end_date`: from when on, and before when. Both may be days,
     /// which are whole ones in UTC, or times.
     pub fn period(&mut self) -> (Option<Timestamp>, Option<Timestamp>) {
-        (self.time("start_date", 0), self.time("end_date", 1))
+        self.period_at(0)
+    }
+
+    /// The same, where days begin so many hours ahead of UTC.
+    pub fn period_at(&mut self, hours: i64) -> (Option<Timestamp>, Option<Timestamp>) {
+        (self.time("start_date", 0, hours), self.time("end_date", 1, hours))
     }
 
     /// A time, or the beginning of the day so many days after the one given.
-    fn time(&mut self, name: &'static str, days: u64) -> Option<Timestamp> {
+    fn time(&mut self, name: &'static str, days: u64, hours: i64) -> Option<Timestamp> {
         // The `+` of an offset is a space, where it was not escaped.
         let text = self.text(name)?.replace(' ', "+");
         let day =
             text.parse().ok().and_then(|day: NaiveDate| day.checked_add_days(Days::new(days)));
-        let midnight = day.map(|day| Timestamp(day.and_time(NaiveTime::MIN).and_utc()));
+        let midnight = day.and_then(|day| {
+            let midnight = day.and_time(NaiveTime::MIN).and_utc();
+            midnight.checked_sub_signed(TimeDelta::hours(hours)).map(Timestamp)
+        });
         let time = midnight.or_else(|| text.parse().ok().map(Timestamp));
         time.filter(|time| time.is_storable()).or_else(|| {
             self.refuse(name, "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)")
@@ -111,6 +140,12 @@ impl Parameters {
     pub fn refuse<T>(&mut self, name: &str, allowed: &str) -> Option<T> {
         self.problems.push(format!("{name}: {allowed}"));
         None
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.given.iter().flat_map(|(name, values)| {
+            values.iter().map(move |value| (name.as_str(), value.as_str()))
+        })
     }
 
     /// The path that was asked.
@@ -126,15 +161,15 @@ impl Parameters {
     /// The same list, from a cursor on that is to be appended.
     pub fn base(&self) -> String {
         let mut pairs = form_urlencoded::Serializer::new(format!("{}?", self.path));
-        pairs.extend_pairs(self.given.iter().filter(|(name, _)| *name != "cursor"));
+        pairs.extend_pairs(self.pairs().filter(|(name, _)| *name != "cursor"));
         pairs.append_pair("cursor", "").finish()
     }
 
     /// Tells one query from another, whatever its page and form.
     pub fn fingerprint(&self) -> String {
         let mut text = self.path.clone();
-        for (name, value) in &self.given {
-            if !["limit", "cursor", "format"].contains(&name.as_str()) {
+        for (name, value) in self.pairs() {
+            if !["limit", "cursor", "format"].contains(&name) {
                 text.push_str(&format!("\0{name}\0{value}"));
             }
         }
@@ -144,7 +179,8 @@ impl Parameters {
     /// Refuses the request if anything given is unknown or cannot be used.
     pub fn finish(mut self) -> Result<(), Error> {
         for name in self.given.keys() {
-            if !self.known.contains(&name.as_str()) {
+            let is_list = self.lists.contains(&list_name(name));
+            if !is_list && !self.known.contains(&name.as_str()) {
                 let shown: String = name.chars().take(64).collect();
                 let known = match self.known.join(", ") {
                     none if none.is_empty() => "there are none".to_owned(),
@@ -154,5 +190,13 @@ impl Parameters {
             }
         }
         if self.problems.is_empty() { Ok(()) } else { Err(Error::Unprocessable(self.problems)) }
+    }
+}
+
+/// A name without the brackets by which it is one of several.
+fn list_name(name: &str) -> &str {
+    match name.strip_suffix(']').and_then(|name| name.split_once('[')) {
+        Some((list, index)) if index.bytes().all(|byte| byte.is_ascii_digit()) => list,
+        _ => name,
     }
 }

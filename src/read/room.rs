@@ -22,7 +22,7 @@ pub struct Room {
     #[serde(flatten)]
     pub room: RoomRow,
     /// The newest one; null if none has come.
-    last_message: Option<Message>,
+    pub last_message: Option<Message>,
 }
 
 impl Room {
@@ -63,11 +63,10 @@ pub async fn list(
 
 /// Reads which rooms are asked for.
 fn filter(parameters: &mut Parameters) -> Filter {
-    let status = parameters.text("status");
-    let channel = parameters.text("channel");
+    let mut one = |name| parameters.text(name).map(|value| vec![value]);
+    let (status, channel) = (one("status"), one("channel"));
+    let (agent, tag) = (one("agent"), one("tag"));
     let channel_integration_id = parameters.text("channel_integration_id");
-    let agent = parameters.text("agent");
-    let tag = parameters.text("tag");
     let account_uniq_id = parameters.text("account_uniq_id");
     let response = parameters.one_of("response", &["unanswered", "answered"]);
     let session = parameters.one_of("session", &Session::ALL.map(Session::as_str));
@@ -80,10 +79,10 @@ fn filter(parameters: &mut Parameters) -> Filter {
         tag,
         account_uniq_id,
         is_unanswered: response.map(|word| word == "unanswered"),
-        session: session
-            .and_then(|word| Session::ALL.into_iter().find(|session| session.as_str() == word)),
+        session: session.as_deref().and_then(Session::named),
         since,
         until,
+        ..Filter::default()
     }
 }
 

@@ -23,6 +23,7 @@ mod link;
 mod manners;
 mod messages;
 mod normalize;
+mod open;
 mod openapi;
 mod order;
 mod plan;

@@ -18,7 +18,7 @@ use super::harness::{KEY_OF_ALL, KEY_WITHOUT_SCOPE, Service, TOKEN, webhook};
 
 /// Of each route a question, whose answer is its example in the document. A new route gets a line
 /// here, and `make openapi` does the rest.
-const EXAMPLES: [(&str, &str); 17] = [
+const EXAMPLES: [(&str, &str); 21] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (
@@ -41,6 +41,16 @@ const EXAMPLES: [(&str, &str); 17] = [
     ("POST /v1/events/{id}/replay", "/v1/events/{event}/replay"),
     ("GET /v1/trace/{id}", "/v1/trace/fe115858-845d-4fd4-9e90-4129207696b4"),
     ("GET /v1/ledger", "/v1/ledger?limit=1"),
+    ("GET /api/open/v1/rooms", "/api/open/v1/rooms?channels[]=wa_cloud&limit=1"),
+    ("GET /api/open/v1/rooms/{id}", "/api/open/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
+    (
+        "GET /api/open/v1/rooms/{id}/messages",
+        "/api/open/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/messages?limit=1",
+    ),
+    (
+        "GET /api/open/v1/broadcasts/{id}/whatsapp/log",
+        "/api/open/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/whatsapp/log?status=read&limit=1",
+    ),
     ("POST /webhooks/qontak/{token}", "/webhooks/qontak/{token}"),
 ];
 

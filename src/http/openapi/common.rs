@@ -14,7 +14,10 @@ use crate::receive::writer::Unwritten;
 
 /// Adds to a route what is not said beside its handler.
 pub fn complete(path: &str, operation: &mut Operation, example: Option<&Value>) {
-    let tag = path.trim_start_matches("/v1").split('/').nth(1).unwrap_or_default();
+    let tag = match path.trim_start_matches("/v1").split('/').nth(1).unwrap_or_default() {
+        "api" => "qontak",
+        tag => tag,
+    };
     // Handlers of different files have the same names.
     let name = operation.operation_id.as_deref().unwrap_or_default();
     operation.operation_id = Some(format!("{tag}_{name}"));

@@ -13,7 +13,7 @@ type Schemas = BTreeMap<String, RefOr<Schema>>;
 pub fn simplify(schemas: &mut Schemas) {
     let mut named = Schemas::new();
     for (name, envelope) in schemas.iter_mut() {
-        let content = name.strip_prefix("One_").or_else(|| name.strip_prefix("List_"));
+        let content = ["One_", "List_", "OpenList_"].iter().find_map(|one| name.strip_prefix(one));
         if let (Some(name), Some(data)) = (content, data(envelope)) {
             let reference = RefOr::Ref(Ref::from_schema_name(name));
             named.insert(name.to_owned(), mem::replace(data, reference));

@@ -24,15 +24,25 @@ pub struct RoomKey {
 #[into_params(parameter_in = Query)]
 pub struct Filter {
     /// Only rooms with this `status`: `campaign`, `unassigned`, `assigned`, `resolved`, …
-    pub status: Option<String>,
+    #[param(value_type = Option<String>)]
+    pub status: Option<Vec<String>>,
     /// Only rooms of this `channel`: `wa_cloud`, `ig`, `web_chat`, …
-    pub channel: Option<String>,
+    #[param(value_type = Option<String>)]
+    pub channel: Option<Vec<String>>,
+    /// Only rooms of one of these types.
+    #[param(ignore)]
+    pub r#type: Option<Vec<String>>,
     /// Only rooms that run through this integration (number, page, …).
     pub channel_integration_id: Option<String>,
     /// Only rooms with this user among their `agent_ids`.
-    pub agent: Option<String>,
+    #[param(value_type = Option<String>)]
+    pub agent: Option<Vec<String>>,
     /// Only rooms with this tag.
-    pub tag: Option<String>,
+    #[param(value_type = Option<String>)]
+    pub tag: Option<Vec<String>>,
+    /// Only rooms without a tag, or only those with one.
+    #[param(ignore)]
+    pub untagged: Option<bool>,
     /// Only rooms of the contact with this `account_uniq_id`; on WhatsApp its phone number, as
     /// `08…`, `62…` or `+62…`.
     pub account_uniq_id: Option<String>,
@@ -78,6 +88,11 @@ impl Session {
     pub const ALL: [Self; 3] = [Self::Open, Self::Expiring, Self::Expired];
     const TOTAL: TimeDelta = TimeDelta::hours(24);
     const SHORT: TimeDelta = TimeDelta::hours(2);
+
+    /// That with this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|session| session.as_str() == word)
+    }
 
     /// Qontak's word for it.
     pub const fn as_str(self) -> &'static str {
@@ -146,12 +161,14 @@ pub async fn list(
                 where not $11
                     and ($1::text is null or organization_id = $1)
                     and ($13::text[] is null or organization_id = any($13))
-                    and ($2::text is null or array[status] @> array[$2])
-                    and ($3::text is null or array[channel] @> array[$3])
-                    and ($4::text is null or agent_ids @> array[$4])
-                    and ($5::text is null or tags @> array[$5])
+                    and ($2::text[] is null or array[status] && $2)
+                    and ($3::text[] is null or array[channel] && $3)
+                    and ($4::text[] is null or agent_ids && $4)
+                    and ($5::text[] is null or tags && $5)
                     and ($6::text[] is null or account_uniq_id = any($6))
                     and ($14::text is null or channel_integration_id = $14)
+                    and ($20::text[] is null or type = any($20))
+                    and ($21::boolean is null or $21 = (coalesce(cardinality(tags), 0) = 0))
                     -- Few rooms are open, and only those can be unanswered.
                     and ($15::boolean is null or not $15
                         or array[status] && array['unassigned', 'assigned'])
@@ -178,12 +195,14 @@ pub async fn list(
                 where $11
                     and ($1::text is null or organization_id = $1)
                     and ($13::text[] is null or organization_id = any($13))
-                    and ($2::text is null or array[status] @> array[$2])
-                    and ($3::text is null or array[channel] @> array[$3])
-                    and ($4::text is null or agent_ids @> array[$4])
-                    and ($5::text is null or tags @> array[$5])
+                    and ($2::text[] is null or array[status] && $2)
+                    and ($3::text[] is null or array[channel] && $3)
+                    and ($4::text[] is null or agent_ids && $4)
+                    and ($5::text[] is null or tags && $5)
                     and ($6::text[] is null or account_uniq_id = any($6))
                     and ($14::text is null or channel_integration_id = $14)
+                    and ($20::text[] is null or type = any($20))
+                    and ($21::boolean is null or $21 = (coalesce(cardinality(tags), 0) = 0))
                     -- Few rooms are open, and only those can be unanswered.
                     and ($15::boolean is null or not $15
                         or array[status] && array['unassigned', 'assigned'])
@@ -222,6 +241,8 @@ pub async fn list(
         began_by as _,
         since as _,
         filter.until as _,
+        filter.r#type.as_deref(),
+        filter.untagged,
     )
     .fetch_all(db)
     .await

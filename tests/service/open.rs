@@ -1,0 +1,244 @@
+//! Qontak's own routes, as a client of Qontak's own API uses them.
+
+use std::collections::BTreeSet;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::fixtures::{BROADCAST, SITI, body};
+use super::harness::{Answer, KEY_OF_ANOTHER, Service};
+use super::read::told;
+
+const LOG: &str = "/api/open/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/whatsapp/log";
+
+impl Service {
+    /// The ids of the rows at this path.
+    async fn ids(&self, path: &str) -> BTreeSet<String> {
+        let rows = self.data(path).await;
+        rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Rooms active at these seconds after a time, named by their place.
+    async fn make_rooms(&self, seconds: &[i64]) {
+        for (place, second) in seconds.iter().enumerate() {
+            let at = format!("2026-03-01T10:00:{second:02}.118Z");
+            let room = json!({
+                "id": format!("room-{place}"), "organization_id": "o", "data_event": "room_created",
+                "type": "Models::CustomerServiceRoom", "channel": "wa_cloud", "status": "assigned",
+                "channel_integration_id": "i", "created_at": at, "updated_at": at,
+                "last_activity_at": at,
+            });
+            assert_eq!(self.post(room.to_string()).await.status, StatusCode::OK);
+        }
+    }
+}
+
+/// The keys of an object, but those that are ours alone.
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn messages(answer: &Answer) -> Value {
+    answer.json()["error"]["messages"].take()
+}
+
+#[sqlx::test]
+async fn a_room_has_all_that_qontak_has(db: PgPool) {
+    let (service, _) = told(db).await;
+    let room = service.data(&format!("/api/open/v1/rooms/{SITI}")).await;
+    let flat: Value = serde_json::from_slice(&body("02")).unwrap();
+    let discriminators = BTreeSet::from(["data_event", "webhook_event"]);
+    let expected = &keys(&flat) - &discriminators;
+    assert_eq!(&expected - &keys(&room), BTreeSet::new());
+    let message: Value = serde_json::from_slice(&body("01")).unwrap();
+    let expected = &(&keys(&message) - &discriminators) - &BTreeSet::from(["room"]);
+    assert_eq!(&expected - &keys(&room["last_message"]), BTreeSet::new());
+
+    let listed = service.data("/api/open/v1/rooms?limit=500").await;
+    let listed = listed.as_array().unwrap().iter().find(|listed| listed["id"] == SITI);
+    assert_eq!(listed, Some(&room));
+    let said = service.data(&format!("/api/open/v1/rooms/{SITI}/messages?limit=1")).await;
+    assert_eq!(said[0], room["last_message"]);
+}
+
+#[sqlx::test]
+async fn a_recipient_has_what_whatsapp_told_in_its_own_form(db: PgPool) {
+    let (service, _) = told(db).await;
+    let logs = service.data(LOG).await;
+    let log = |file| {
+        let sent: Value = serde_json::from_slice(&body(file)).unwrap();
+        let found = logs.as_array().unwrap().iter().find(|log| log["id"] == sent["id"]);
+        (sent, found.unwrap().clone())
+    };
+
+    let (sent, read) = log("32");
+    for (name, value) in sent.as_object().unwrap() {
+        if !["data_event", "webhook_event", "messages_response"].contains(&name.as_str()) {
+            assert_eq!(&read[name], value, "{name}");
+        }
+    }
+    let (sent, read) = (&sent["messages_response"], &read["messages_response"]);
+    for status in ["sent", "delivered", "read"] {
+        let (sent, read) = (&sent[status]["statuses"][0], &read[status]["statuses"][0]);
+        assert_eq!((&read["id"], &read["status"]), (&sent["id"], &sent["status"]));
+        let seconds = sent["timestamp"].as_str().map(str::to_owned);
+        let seconds = seconds.unwrap_or_else(|| sent["timestamp"].to_string());
+        assert_eq!(read["timestamp"], seconds);
+        assert_eq!(read["pricing"], sent["pricing"]);
+    }
+    assert_eq!(read["messages"][0]["id"], sent["messages"][0]["id"]);
+
+    // Never accepted, so there is no id and nothing was told later.
+    let (sent, failed) = log("34");
+    assert_eq!(
+        (&failed["whatsapp_message_id"], &failed["status"]),
+        (&json!("n/a"), &json!("failed"))
+    );
+    assert_eq!(failed["whatsapp_error_message"], sent["whatsapp_error_message"]);
+    assert_eq!(failed["messages_response"]["errors"][0]["code"], 131026);
+    assert_eq!(failed["messages_response"].get("sent"), None);
+    // Accepted, and failed later.
+    let (_, failed) = log("37");
+    let told = &failed["messages_response"]["failed"]["statuses"][0];
+    assert_eq!(
+        (&told["errors"][0]["code"], &told["timestamp"]),
+        (&json!(131049), &json!("1749690009"))
+    );
+    let (_, held) = log("35");
+    let message = &held["messages_response"]["messages"][0];
+    assert_eq!(message["message_status"], "held_for_quality_assessment");
+}
+
+#[sqlx::test]
+async fn pages_are_walked_by_number_and_by_cursor_and_lose_no_row(db: PgPool) {
+    let service = Service::start(db).await;
+    // Several of one millisecond: Qontak's own cursors could not tell them apart.
+    service.make_rooms(&[1, 2, 2, 2, 2, 3, 4, 5, 5, 5, 6]).await;
+    let all: Vec<String> = ["10", "9", "8", "7", "6", "5", "4", "3", "2", "1", "0"]
+        .map(|place| format!("room-{place}"))
+        .into();
+
+    let mut by_number = Vec::new();
+    for offset in 1..=5 {
+        let page = service.get(&format!("/api/open/v1/rooms?limit=3&offset={offset}")).await.json();
+        let pagination = &page["meta"]["pagination"];
+        assert_eq!((&pagination["offset"], &pagination["limit"]), (&json!(offset), &json!(3)));
+        let rows = page["data"].as_array().unwrap();
+        assert_eq!(pagination["total"], rows.len());
+        by_number.extend(rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()));
+    }
+    assert_eq!(by_number, all);
+    let first = service.get("/api/open/v1/rooms?limit=3").await.json();
+    assert_eq!(service.get("/api/open/v1/rooms?limit=3&offset=0").await.json(), first);
+
+    // Towards the past the oldest row leads on, which is `prev`; towards the present `next`.
+    for (direction, cursor_name) in [("before", "prev"), ("after", "next")] {
+        let mut page = if direction == "before" {
+            first.clone()
+        } else {
+            service.get("/api/open/v1/rooms?limit=3&offset=4").await.json()
+        };
+        let mut seen = Vec::new();
+        while let Some(cursor) = page["meta"]["pagination"]["cursor"][cursor_name].as_str() {
+            let rows = page["data"].as_array().unwrap().iter();
+            let ids = rows.map(|row| row["id"].as_str().unwrap().to_owned());
+            seen.splice(if direction == "before" { seen.len()..seen.len() } else { 0..0 }, ids);
+            let path =
+                format!("/api/open/v1/rooms?limit=3&cursor={cursor}&cursor_direction={direction}");
+            page = service.get(&path).await.json();
+        }
+        assert_eq!(seen, all, "{direction}");
+        assert_eq!(page["meta"]["pagination"]["cursor"], json!({"next": null, "prev": null}));
+    }
+
+    // A time that a client made itself, in either of Qontak's forms: 10:00:02.118.
+    for cursor in ["1772359202118", "MTc3MjM1OTIwMi4xMTg=", "MTc3MjM1OTIwMi4xMTg"] {
+        let path = format!("/api/open/v1/rooms?cursor={cursor}&cursor_direction=before");
+        assert_eq!(service.ids(&path).await.len(), 5, "{cursor}");
+    }
+    let counted = service.get("/api/open/v1/rooms?limit=2&is_counted=true").await.json();
+    assert_eq!(counted["meta"]["pagination"]["total"], 11);
+    let counted = "?limit=2&is_counted=true&cursor=1772359202118";
+    let counted = service.get(&format!("/api/open/v1/rooms{counted}")).await.json();
+    assert_eq!(counted["meta"]["pagination"]["total"], 11);
+}
+
+#[sqlx::test]
+async fn filters_are_spelled_as_clients_of_qontak_spell_them(db: PgPool) {
+    let (service, _) = told(db).await;
+    let rooms =
+        async |query: &str| service.ids(&format!("/api/open/v1/rooms?limit=500&{query}")).await;
+    let all = rooms("").await;
+    let (vip, none) = (rooms("tags=vip").await, BTreeSet::new());
+    assert!(vip.contains(SITI) && vip.len() < all.len());
+    for tags in
+        ["tags[]=vip&tags[]=none", "tags%5B%5D=vip", "tags[0]=none&tags[1]=vip", "tags=vip&tags=x"]
+    {
+        assert_eq!(rooms(tags).await, vip, "{tags}");
+    }
+    assert_eq!(rooms("tags[]=none").await, none);
+    assert_eq!(&rooms("untagged=true").await | &rooms("untagged=false").await, all);
+    assert_eq!(&rooms("untagged=true").await & &vip, none);
+    let both = rooms("channels[]=wa_cloud&channels[]=web_chat").await;
+    assert_eq!(both, &rooms("channels=wa_cloud").await | &rooms("channels=web_chat").await);
+    assert_eq!(rooms("response_status[]=unresponded&response_status[]=responded").await, all);
+    let unresponded = rooms("response_status[]=unresponded").await;
+    assert_eq!(&unresponded | &rooms("response_status=responded").await, all);
+    assert!(rooms("type[]=Models::CustomerServiceRoom&type=x").await.contains(SITI));
+    assert_eq!(rooms("type=Models::ReviewServiceRoom").await, none);
+    assert!(rooms("status=resolved").await.contains(SITI));
+    assert!(rooms("sessions=expired").await.contains(SITI));
+    // She was last heard of at 03:10 UTC or so: in Jakarta that is the 12th as well, and so is 23:59.
+    assert!(rooms("start_date=2025-06-12&end_date=2025-06-12").await.contains(SITI));
+    assert!(rooms("start_date=2025-06-12&end_date=2025-06-12&time_offset=7").await.contains(SITI));
+    assert!(!rooms("end_date=2025-06-11").await.contains(SITI));
+    assert!(
+        !rooms("end_date=2025-06-12&time_offset=14&start_date=2025-06-13").await.contains(SITI)
+    );
+
+    let failed = service.ids(&format!("{LOG}?status=failed")).await;
+    assert_eq!(failed.len(), 2);
+    let counted = service.get(&format!("{LOG}?limit=1&is_counted=true")).await.json();
+    assert_eq!(counted["meta"]["pagination"]["total"], 5);
+    let counted = service.get(&format!("{LOG}?limit=1&is_counted=true&status=failed")).await.json();
+    assert_eq!(counted["meta"]["pagination"]["total"], 2);
+}
+
+#[sqlx::test]
+async fn what_cannot_be_used_is_refused_by_name(db: PgPool) {
+    let (service, _) = told(db).await;
+    for (query, expected) in [
+        ("limit=0", "limit: must be between 1 and 500"),
+        ("offset=-1", "offset: must be between 0 and 10000"),
+        (
+            "offset=21&limit=500",
+            "offset: must not lead past row 10000; beyond it go on with cursor and cursor_direction",
+        ),
+        ("cursor=e30", "cursor: must be one that this list gave"),
+        ("cursor_direction=up", "cursor_direction: must be one of after, before"),
+        ("untagged=maybe", "untagged: must be one of true, false"),
+        ("sessions=half", "sessions: must be one of open, expiring, expired"),
+        ("response_status[]=x", "response_status: must be one of unresponded, responded"),
+        ("tags[]=", "tags: must be up to 100 texts that are not empty"),
+        ("time_offset=99", "time_offset: must be between -12 and 14"),
+        (
+            "start_date=2025-02-30",
+            "start_date: must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)",
+        ),
+        ("status=a&status=b", "status: must be given once"),
+    ] {
+        let answer = service.get(&format!("/api/open/v1/rooms?{query}")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(messages(&answer), json!([expected]), "{query}");
+    }
+    for query in ["tags[x]=a", "limit[]=1", "page=2"] {
+        let answer = service.get(&format!("/api/open/v1/rooms?{query}")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+    }
+    let log = format!("/api/open/v1/broadcasts/{BROADCAST}/whatsapp/log");
+    for path in [LOG, &log, &format!("/api/open/v1/rooms/{SITI}"), "/api/open/v1/rooms/none"] {
+        let answer = service.get_with(KEY_OF_ANOTHER, path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+}
