@@ -18,11 +18,12 @@ use tracing::{error, info, warn};
 use crate::config::{self, Config, Retention};
 use crate::model::Timestamp;
 use crate::read::key::Keys;
+use crate::read::stream::feed::Feed;
 use crate::receive::auth::{Doors, Limits};
 use crate::receive::spool::disk::Disk;
 use crate::receive::spool::{self, Spool};
 use crate::receive::writer::Writer;
-use crate::store::{self, broadcast_log, ledger, partition};
+use crate::store::{self, batch, broadcast_log, ledger, partition};
 use crate::{http, telemetry};
 
 /// How long what comes from the spool waits for its commit: nobody else waits for it.
@@ -50,6 +51,8 @@ pub struct Parts {
     pub read_timeout: Duration,
     /// Of which origins a browser's pages may read the API.
     pub cors_origins: Vec<HeaderValue>,
+    /// What was applied lately, for those who listen.
+    pub feed: Arc<Feed>,
 }
 
 impl Deref for App {
@@ -83,7 +86,10 @@ impl App {
             let timeout = config.writer.answer_timeout.saturating_sub(spool::PATIENCE);
             writer = writer.waiting(timeout);
         }
+        // Once each: no answer needs several slow statements.
+        let read_timeout = config.database.acquire_timeout + config.database.statement_timeout;
         Self(Arc::new(Parts {
+            feed: Arc::new(Feed::new(read.clone(), read_timeout, config.stream)),
             db: read,
             writer,
             spool,
@@ -94,8 +100,7 @@ impl App {
                 reading: Semaphore::new(config.http.max_reading_bytes),
             },
             keys: Keys::new(&config.key),
-            // Once each: no answer needs several slow statements.
-            read_timeout: config.database.acquire_timeout + config.database.statement_timeout,
+            read_timeout,
             cors_origins: config.api.cors_origins.iter().map(|origin| origin.0.clone()).collect(),
         }))
     }
@@ -150,7 +155,7 @@ pub async fn serve(
 
     let mut writing = JoinSet::new();
     let app = App::start(&config, read.clone(), &write, disk, &mut writing);
-    let (writer, spool) = (app.writer.clone(), app.spool.clone());
+    let (writer, spool, feed) = (app.writer.clone(), app.spool.clone(), app.feed.clone());
     let ops = Ops {
         db: read.clone(),
         spool: spool.clone(),
@@ -182,6 +187,7 @@ pub async fn serve(
     }
 
     stopping.send_replace(true);
+    feed.close();
     serving.await;
     if let Some(handing_over) = handing_over {
         handing_over.abort();
@@ -232,6 +238,7 @@ async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
         bail!("database: {pending} migration(s) to run; run `qontak-receiver migrate`");
     }
     make_partitions(db, &config.retention).await.context("database: cannot make partitions")?;
+    batch::forget_future(db).await.context("database: cannot be written")?;
     for weak in store::durability(db).await? {
         warn!("{weak} at the database: a crash can lose what was acknowledged");
     }
@@ -260,14 +267,15 @@ async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) -> !
         every_hour.tick().await;
         // A database that is gone without a word must not end this for good.
         let limit = Duration::from_secs(600);
-        if let Err(cause) = store::within(limit, keep_journal(db, &config.retention)).await {
+        if let Err(cause) = store::within(limit, keep_journal(db, config)).await {
             error!("keeping the journal: {}", store::Failure::from(cause));
         }
     }
 }
 
 /// Makes partitions ahead, drops old ones, and merges what writers counted each for itself.
-async fn keep_journal(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
+async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
+    let retention = &config.retention;
     make_partitions(db, retention).await?;
     // By the earlier of two clocks: one that runs ahead must not cost the journal.
     let now = store::clock(db).await?.min(Timestamp::now());
@@ -276,6 +284,7 @@ async fn keep_journal(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
     if !dropped.is_empty() {
         info!(days = dropped.len(), "dropped old days of the journal");
     }
+    batch::forget(db, config.stream.keep).await?;
     ledger::compact(db).await?;
     broadcast_log::count::compact(db).await
 }

@@ -30,6 +30,7 @@ pub struct Config {
     pub database: Database,
     pub writer: Writer,
     pub spool: Spool,
+    pub stream: Stream,
     pub retention: Retention,
     pub log: Log,
     pub endpoint: Endpoints,
@@ -125,6 +126,18 @@ impl Spool {
     pub fn folder(&self) -> Option<&Path> {
         (!self.folder.as_os_str().is_empty()).then_some(self.folder.as_path())
     }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Stream {
+    pub max_listeners: usize,
+    pub max_behind: usize,
+    #[serde(with = "humantime_serde")]
+    pub heartbeat: Duration,
+    #[serde(with = "humantime_serde")]
+    pub keep: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -275,6 +288,7 @@ impl Config {
             ("writer.tasks", self.writer.tasks as usize),
             ("writer.max_batch", self.writer.max_batch),
             ("writer.max_queue_bytes", self.writer.max_queue_bytes),
+            ("stream.max_behind", self.stream.max_behind),
         ];
         for (name, value) in positive {
             ensure!((1..=1 << 30).contains(&value), "{name}: must be between 1 and 1073741824");
@@ -291,10 +305,20 @@ impl Config {
             ("http.header_timeout", self.http.header_timeout),
             ("http.idle_timeout", self.http.idle_timeout),
             ("http.body_timeout", self.http.body_timeout),
+            ("stream.heartbeat", self.stream.heartbeat),
         ] {
             let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3600));
             ensure!((shortest..=longest).contains(&timeout), "{name}: must be between 1ms and 1h");
         }
+        ensure!(
+            self.stream.max_listeners <= 1 << 20,
+            "stream.max_listeners: must be between 0 and 1048576"
+        );
+        let (shortest, longest) = (Duration::from_secs(60), Duration::from_secs(86400 * 3650));
+        ensure!(
+            (shortest..=longest).contains(&self.stream.keep),
+            "stream.keep: must be between 1min and 3650days"
+        );
         // Partitions are made once an hour, so today's must be there before today begins.
         for (name, days) in [
             ("retention.event_days", self.retention.event_days),
@@ -398,6 +422,10 @@ mod tests {
             ("RECEIVER__API__CORS_ORIGINS", "https://a.example,b.example", "api.cors_origins"),
             ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "short", "endpoint.qontak.tokens"),
             ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "", "endpoint"),
+            ("RECEIVER__STREAM__HEARTBEAT", "0s", "stream.heartbeat"),
+            ("RECEIVER__STREAM__KEEP", "1s", "stream.keep"),
+            ("RECEIVER__STREAM__MAX_BEHIND", "0", "stream.max_behind"),
+            ("RECEIVER__STREAM__MAX_LISTENERS", "1048577", "stream.max_listeners"),
             ("RECEIVER__RETENTION__DAYS_AHEAD", "0", "retention.days_ahead"),
             ("DATABASE_URL", "mysql://", "database.url"),
         ];

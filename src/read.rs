@@ -13,6 +13,7 @@ pub mod page;
 mod room;
 mod sender;
 mod status;
+pub mod stream;
 mod trace;
 
 use std::time::Duration;
@@ -49,6 +50,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<App> {
         .routes(routes!(event::replay).map(|route| route.fallback(only_post)))
         .routes(routes!(trace::show))
         .routes(routes!(ledger::list))
+        .routes(routes!(stream::listen))
         .layer(from_fn(move |request, next| in_time(limit, request, next)))
 }
 

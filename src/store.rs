@@ -3,6 +3,7 @@
 //! Rows are merged by Postgres, in `on conflict do update`, with rules that do not depend on
 //! order; so any number of writers and replicas agree, and nothing is read before it is written.
 
+pub mod batch;
 pub mod broadcast;
 pub mod broadcast_log;
 pub mod event;
@@ -268,7 +269,9 @@ async fn apply(
     sender::upsert(db, new().flat_map(|changes| &changes.senders)).await?;
     broadcast::upsert(db, new().flat_map(|changes| &changes.broadcasts)).await?;
     broadcast_log::upsert(db, new().flat_map(|changes| &changes.broadcast_logs)).await?;
-    ledger::add(db, writer_id, events, &stored).await?;
+    let applied = events.iter().zip(&stored).filter(|(_, row)| row.is_newly_applied());
+    let applied: Vec<Uuid> = applied.map(|(event, _)| event.id().0).collect();
+    ledger::add(db, writer_id, events, &stored, &applied).await?;
     Ok(stored)
 }
 

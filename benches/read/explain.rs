@@ -14,7 +14,7 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry;
 
 /// Tables that grow with the traffic, beside the partitions of the journal.
-const BIG_TABLES: [&str; 5] = ["broadcast_log", "message", "room", "room_event", "sender"];
+const BIG_TABLES: [&str; 6] = ["batch", "broadcast_log", "message", "room", "room_event", "sender"];
 
 /// Settings of a session whose plans are told.
 const EXPLAINED: [(&str, &str); 7] = [

@@ -25,6 +25,18 @@ pub struct Stored {
     pub written: Written,
 }
 
+impl Stored {
+    /// Whether it is applied, and was not before.
+    pub fn is_newly_applied(&self) -> bool {
+        self.outcome == Outcome::Applied
+            && match &self.written {
+                Written::First => true,
+                Written::Replay(before) => before.outcome != Outcome::Applied,
+                Written::Repeat | Written::Already => false,
+            }
+    }
+}
+
 /// What writing an event meant to the journal.
 #[derive(Clone, Debug)]
 pub enum Written {

@@ -34,13 +34,14 @@ impl Counts {
     }
 }
 
-/// Adds a batch to the line of its writer. The line belongs to that writer alone, so writers do
-/// not wait for each other here.
+/// Adds a batch to the line of its writer, and to the batches what it applied. The line belongs to
+/// that writer alone, so writers do not wait for each other here.
 pub async fn add(
     db: &mut PgConnection,
     writer_id: Uuid,
     events: &[Event],
     stored: &[Stored],
+    applied: &[Uuid],
 ) -> sqlx::Result<()> {
     let mut hours: BTreeMap<(i64, &str), Counts> = BTreeMap::new();
     for (event, row) in events.iter().zip(stored) {
@@ -62,12 +63,16 @@ pub async fn add(
         }
     }
     hours.retain(|_, counts| *counts != Counts::default());
-    if hours.is_empty() {
+    if hours.is_empty() && applied.is_empty() {
         return Ok(());
     }
     let hours: Vec<_> = hours.into_iter().collect();
     sqlx::query!(
         r#"
+            -- Two tables at once, for a lone caller waits for each round trip.
+            with applied as (
+                insert into batch (event_ids) select $10::uuid[] where $10 <> '{}'::uuid[]
+            )
             insert into ledger (
                 writer_id, hour, organization_id,
                 received, applied, recorded, quarantined, malformed, duplicate
@@ -98,6 +103,7 @@ pub async fn add(
         &column(&hours, |(_, counts)| counts.quarantined),
         &column(&hours, |(_, counts)| counts.malformed),
         &column(&hours, |(_, counts)| counts.duplicate),
+        applied,
     )
     .execute(db)
     .await?;

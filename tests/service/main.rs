@@ -39,5 +39,6 @@ mod schema;
 mod simulate;
 mod spool;
 mod strange;
+mod stream;
 mod trace;
 mod writer;

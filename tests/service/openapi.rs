@@ -57,7 +57,7 @@ const EXAMPLES: [(&str, &str); 21] = [
 /// Where `{event}` is found: a message of a customer.
 const EVENT: &str = "/v1/events?subject_id=1b6321cd-5091-4cd9-bd8b-91220cd20198&limit=1";
 
-fn document() -> Value {
+pub fn document() -> Value {
     serde_json::from_str(openapi::text()).unwrap()
 }
 
@@ -116,7 +116,7 @@ fn content<'a>(document: &'a Value, route: &str, status: &str) -> &'a Value {
 }
 
 /// Panics unless a value is what this schema says, with no field that is not named there.
-fn assert_fits(document: &Value, schema: &Value, value: &Value, what: &str) {
+pub fn assert_fits(document: &Value, schema: &Value, value: &Value, what: &str) {
     assert!(schema.is_object(), "{what}: there is no schema");
     let mut root = json!({ "components": document["components"], "allOf": [schema] });
     close(&mut root);
@@ -181,7 +181,8 @@ async fn what_is_committed_is_the_document_and_each_route_has_an_example(db: PgP
 
     let document: Value = serde_json::from_str(&text).unwrap();
     for method in ["get", "post"] {
-        for path in routes(method).into_keys() {
+        // A stream has no end, and no JSON: see `stream.rs`.
+        for path in routes(method).into_keys().filter(|path| path != "/v1/stream") {
             let route = format!("{} {path}", method.to_uppercase());
             let content = content(&document, &route, "200");
             assert_ne!(content["example"], Value::Null, "EXAMPLES has no question to {route}");
