@@ -21,14 +21,26 @@ use crate::store::broadcast_log::{self, LogKey, LogRow, count, funnel as recipie
 
 /// A broadcast as the API shows it, with what is told of its recipients.
 #[derive(Serialize, ToSchema)]
-struct Broadcast<F> {
+#[schema(as = Broadcast_Funnel)]
+struct Broadcast {
     #[serde(flatten)]
     row: BroadcastRow,
     #[serde(flatten)]
-    recipients: F,
+    recipients: Funnel,
 }
 
-impl<F> Broadcast<F> {
+/// A broadcast as a list shows it. (One generic type would do for both, but utoipa does not tell
+/// what its parameter is made of, and a table wants to know its columns.)
+#[derive(Serialize, ToSchema)]
+#[schema(as = Broadcast_Counts)]
+struct Listed {
+    #[serde(flatten)]
+    row: BroadcastRow,
+    #[serde(flatten)]
+    recipients: Counts,
+}
+
+impl Listed {
     /// Its place in the order of the list.
     fn place(&self) -> (Micros, String, String) {
         let organization_id = self.row.organization_id.clone().unwrap_or_default();
@@ -49,7 +61,7 @@ pub struct Log {
 
 /// Broadcasts, newest first, each with how far its recipients are.
 #[utoipa::path(
-    get, path = "/broadcasts", responses((status = OK, body = List<Broadcast<Counts>>))
+    get, path = "/broadcasts", responses((status = OK, body = List<Listed>))
 )]
 pub async fn list(
     reader: Reader,
@@ -67,14 +79,14 @@ pub async fn list(
         let rows = broadcast::list(&db, reader.organizations(), from, backward, rows).await?;
         let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
         let broadcasts = rows.into_iter().zip(counts);
-        Ok(broadcasts.map(|(row, recipients)| Broadcast { row, recipients }).collect())
+        Ok(broadcasts.map(|(row, recipients)| Listed { row, recipients }).collect())
     };
-    page.answer(fetch, Broadcast::place).await
+    page.answer(fetch, Listed::place).await
 }
 
 /// One broadcast with its whole funnel.
 #[utoipa::path(
-    get, path = "/broadcasts/{id}", responses((status = OK, body = One<Broadcast<Funnel>>))
+    get, path = "/broadcasts/{id}", responses((status = OK, body = One<Broadcast>))
 )]
 pub async fn show(
     reader: Reader,

@@ -3,6 +3,8 @@
 //! What is held is one page, and between pages no connection to the database: a reader may take
 //! as long as it likes, and be as slow.
 
+mod csv;
+
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -12,7 +14,9 @@ use chrono::Utc;
 use futures_util::stream::{StreamExt, TryStreamExt, iter, try_unfold};
 use serde::Serialize;
 use tracing::error;
+use utoipa::ToSchema;
 
+use self::csv::Columns;
 use super::page::Walk;
 use crate::http::Error;
 use crate::http::extract::Parameters;
@@ -35,11 +39,13 @@ pub enum Form {
     Json,
     /// An export: each line is a row, as it is in the envelope.
     Ndjson,
+    /// An export: a line with the names of the columns, then one for each row.
+    Csv,
 }
 
 impl Form {
     /// Every form.
-    pub const ALL: [Self; 2] = [Self::Json, Self::Ndjson];
+    pub const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Csv];
 
     /// Reads the parameter `format`, else the header `Accept`.
     pub fn read(parameters: &mut Parameters) -> Self {
@@ -71,6 +77,7 @@ impl Form {
         match self {
             Self::Json => "json",
             Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
         }
     }
 
@@ -79,6 +86,7 @@ impl Form {
         match self {
             Self::Json => "application/json",
             Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv",
         }
     }
 }
@@ -94,11 +102,13 @@ pub async fn answer<P, R, F>(
 ) -> Result<Response, Error>
 where
     P: Send + 'static,
-    R: Serialize + Send + 'static,
+    R: Serialize + ToSchema + Send + 'static,
     F: Future<Output = sqlx::Result<Vec<R>>> + Send + 'static,
 {
+    let columns = (form == Form::Csv).then(Columns::of::<R>);
+    let head = columns.as_ref().map(|columns| Bytes::from(columns.head()));
     let left = limit.unwrap_or(i64::MAX);
-    let mut export = Export { walk, left, fetch, place };
+    let mut export = Export { columns, walk, left, fetch, place };
     // Found before the answer begins, so that a failure still has a status.
     let first = export.next().await?;
     let rest = try_unfold(export, async |mut export: Export<_, _, _>| {
@@ -109,7 +119,7 @@ where
         error!("an export was cut off: {failure}");
         failure
     });
-    let pages = iter(first.map(Ok)).chain(rest);
+    let pages = iter(head.into_iter().chain(first).map(Ok)).chain(rest);
 
     let list = path.rsplit('/').next().unwrap_or_default();
     let file = format!("{list}-{}.{}", Utc::now().format("%F"), form.name());
@@ -123,6 +133,8 @@ where
 
 /// An export on its way.
 struct Export<P, F, L> {
+    /// Those of CSV; else each line is a row as JSON.
+    columns: Option<Columns>,
     walk: Walk<P>,
     /// Rows still wanted.
     left: i64,
@@ -151,6 +163,9 @@ impl<P, F, L> Export<P, F, L> {
         let found = rows.len() as i64;
         self.left = if found < asked { 0 } else { self.left - found };
 
+        if let Some(columns) = &self.columns {
+            return Ok(Some(columns.lines(&rows).into()));
+        }
         let mut text = Vec::new();
         for row in &rows {
             serde_json::to_writer(&mut text, row).expect("rows are JSON, and memory takes it");

@@ -144,7 +144,7 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         place: impl Fn(&R) -> P + Send + 'static,
     ) -> Result<Response, Error>
     where
-        R: Serialize + Send + 'static,
+        R: Serialize + ToSchema + Send + 'static,
         F: Future<Output = sqlx::Result<Vec<R>>> + Send + 'static,
     {
         let Self { from, backward, form, limit, .. } = self;

@@ -72,6 +72,14 @@ impl Process {
         assert!(status.unwrap().success());
     }
 
+    /// What it has had in memory at most, in MiB.
+    pub fn most_resident_mib(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(status).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        most.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
     /// Waits for the end: exit code and the whole log.
     pub async fn ended(mut self) -> (Option<i32>, Vec<String>) {
         let status = tokio::time::timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();

@@ -1,14 +1,17 @@
 //! Lists as a whole: other forms, many rows, slow readers.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::http::header::{ACCEPT, AUTHORIZATION};
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
+use super::binary::Process;
 use super::fixtures::{ALL, SITI};
-use super::harness::{Answer, KEY_OF_ALL, KEY_OF_ORGANIZATION, ORGANIZATION, Service};
+use super::harness::{Answer, KEY_OF_ALL, KEY_OF_ORGANIZATION, ORGANIZATION, Service, settings};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -77,6 +80,98 @@ async fn every_list_can_be_exported_and_has_the_rows_of_its_pages(db: PgPool) {
     let export = service.export(path).await;
     assert_eq!(json!(rows(&export)), service.page(path).await["data"]);
     assert_eq!(export.bytes, service.export(&format!("{path}&format=ndjson")).await.bytes);
+}
+
+/// The lines of an export as CSV, by the names of their columns.
+fn cells(answer: &Answer) -> (Vec<String>, Vec<BTreeMap<String, String>>) {
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.headers["content-type"], "text/csv; charset=utf-8");
+    let mut reader = csv::Reader::from_reader(&answer.bytes[..]);
+    let columns = reader.headers().unwrap().iter().map(str::to_owned).collect();
+    (columns, reader.deserialize().map(|line| line.unwrap()).collect())
+}
+
+/// Whether every field of a row stands in the cell of its column.
+fn assert_shown(value: &Value, path: &str, line: &BTreeMap<String, String>) {
+    match (line.get(path), value) {
+        (Some(cell), Value::String(text)) => assert_eq!(cell, text, "{path}"),
+        (Some(cell), Value::Null) => assert_eq!(cell, "", "{path}"),
+        (Some(cell), other) => assert_eq!(&serde_json::from_str::<Value>(cell).unwrap(), other),
+        (None, Value::Object(fields)) => {
+            for (name, field) in fields {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                assert_shown(field, &path, line);
+            }
+        }
+        (None, Value::Null) => {
+            let inside = format!("{path}.");
+            assert!(line.keys().any(|column| column.starts_with(&inside)), "no column {path}");
+            let mut cells = line.iter().filter(|(column, _)| column.starts_with(&inside));
+            assert!(cells.all(|(_, cell)| cell.is_empty()), "{path}");
+        }
+        (None, _) => panic!("no column {path}"),
+    }
+}
+
+#[sqlx::test]
+async fn a_spreadsheet_has_a_column_for_every_field(db: PgPool) {
+    let service = Service::start(db).await;
+    let mut empty = Vec::new();
+    for path in LISTS.iter().filter(|path| path.matches('/').count() == 2) {
+        empty.push((path, cells(&service.send(asked(path, "text/csv")).await)));
+    }
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    for path in LISTS {
+        let (columns, lines) = cells(&service.send(asked(path, "text/csv")).await);
+        let page = service.page(path).await;
+        let rows = page["data"].as_array().unwrap();
+        assert!(!rows.is_empty() && lines.len() == rows.len(), "{path}");
+        for (row, line) in rows.iter().zip(&lines) {
+            assert_eq!(line.len(), columns.len(), "{path}: a column has a name of its own");
+            assert_shown(row, "", line);
+        }
+        let export = service.export(&format!("{path}?format=csv&limit=1")).await;
+        let file = export.headers["content-disposition"].to_str().unwrap();
+        assert!(file.ends_with(".csv\""), "{file}");
+        let text = String::from_utf8(export.bytes).unwrap();
+        assert!(text.starts_with(&format!("{}\r\n", columns.join(","))) && text.ends_with("\r\n"));
+        if let Some((_, (names, lines))) = empty.iter().find(|(list, _)| **list == path) {
+            assert_eq!((names, lines.len()), (&columns, 0), "{path}: without rows");
+        }
+    }
+}
+
+#[sqlx::test]
+async fn a_spreadsheet_runs_nothing_that_a_stranger_wrote(db: PgPool) {
+    let service = Service::start(db).await;
+    let texts = [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("+62-812-1111", "'+62-812-1111"),
+        ("+SUM(1)", "'+SUM(1)"),
+        ("-", "'-"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("＝1", "'＝1"),
+        // A phone number is but a number.
+        ("+6281200010001", "+6281200010001"),
+        ("-5", "-5"),
+        ("1+1=2", "1+1=2"),
+        ("say \"hi\",\r\nthen go; é 🙂", "say \"hi\",\r\nthen go; é 🙂"),
+    ];
+    for (text, expected) in texts {
+        let body = json!({"data_event": "status_message", "id": text, "room_id": "r",
+            "organization_id": ORGANIZATION, "text": text, "status": "sent"});
+        service.execute("truncate message, room").await;
+        service.post(body.to_string()).await;
+        let (_, lines) = cells(&service.send(asked("/v1/messages", "text/csv")).await);
+        assert_eq!(lines.len(), 1, "{text:?}");
+        assert_eq!(lines[0]["text"], expected);
+    }
 }
 
 #[sqlx::test]
@@ -160,4 +255,58 @@ async fn an_export_that_fails_at_once_says_why(db: PgPool) {
     let answer = service.export("/v1/ledger").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.json()["error"]["code"], 503);
+}
+
+/// Fills a conversation: so many messages of 2 KB each.
+async fn fill_messages(db: &PgPool, messages: usize) {
+    let sql = format!(
+        "insert into message (
+             organization_id, message_id, room_id, received_at, created_at, text, text_rank,
+             sent_seen_at
+         )
+         select '{ORGANIZATION}', 'm-' || i, 'r', now(), '2026-01-01'::timestamptz + i * interval '1 s',
+             repeat('Halo kak, ', 200), gen_random_uuid(), now()
+         from generate_series(1, {messages}) as i"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.unwrap();
+    sqlx::raw_sql("analyze message").execute(db).await.unwrap();
+}
+
+#[sqlx::test]
+async fn tens_of_thousands_of_rows_take_the_memory_of_a_page_however_slow_their_reader_is(
+    db: PgPool,
+) {
+    const ROWS: usize = 30_000;
+    fill_messages(&db, ROWS).await;
+    let mut settings = settings(&db.connect_options());
+    settings.insert("RECEIVER__DATABASE__READ_CONNECTIONS".into(), "1".into());
+    let service = Process::start(settings).await;
+    let client = reqwest::Client::new();
+    let ask = |query: &str| {
+        let request = client.get(format!("{}/v1/messages?{query}", service.url));
+        request.bearer_auth(KEY_OF_ORGANIZATION).send()
+    };
+    // What serving takes anyway.
+    for format in ["csv", "ndjson"] {
+        ask(&format!("format={format}&limit=2000")).await.unwrap().bytes().await.unwrap();
+    }
+    let before = service.most_resident_mib();
+    for format in ["csv", "ndjson"] {
+        let mut slow = ask(&format!("format={format}")).await.unwrap();
+        let mut bytes = slow.chunk().await.unwrap().unwrap().len();
+        let mut lines = 0;
+        // Its only connection to the database is free meanwhile.
+        for _ in 0..3 {
+            assert_eq!(ask("limit=1").await.unwrap().status(), 200);
+        }
+        while let Some(chunk) = slow.chunk().await.unwrap() {
+            bytes += chunk.len();
+            lines += chunk.iter().filter(|byte| **byte == b'\n').count();
+        }
+        assert!(bytes > 60 << 20, "{bytes}");
+        // The first chunk was not counted.
+        assert!((ROWS - 500..=ROWS + 1).contains(&lines), "{lines}");
+    }
+    let more = service.most_resident_mib() - before;
+    assert!(more < 24, "{more} MiB more");
 }
