@@ -141,7 +141,9 @@ select
     case when author < 3 then participant_id end,
     (array['Models::Contact', 'Models::User', 'Models::SystemAccount'])[author],
     case author when 1 then contact_id when 2 then agent_id else bot_id end,
-    case author
+    case case when n % 20011 = 7 then 0 else author end
+        -- Something to search for.
+        when 0 then 'Ini nomor resinya Kak: CGK' || n
         when 1 then (array[
             'Halo Kak, kemeja batik ukuran L masih ada?',
             'Kalau dikirim hari ini, sampai Bandung kapan ya?',

@@ -23,7 +23,7 @@ use crate::receive::auth::{Doors, Limits};
 use crate::receive::spool::disk::Disk;
 use crate::receive::spool::{self, Spool};
 use crate::receive::writer::Writer;
-use crate::store::{self, batch, broadcast_log, ledger, partition};
+use crate::store::{self, batch, broadcast_log, ledger, partition, search};
 use crate::{http, telemetry};
 
 /// How long what comes from the spool waits for its commit: nobody else waits for it.
@@ -47,6 +47,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Keys of the read API.
     pub keys: Keys,
+    /// Whether `q` is understood.
+    pub search_enabled: bool,
     /// How long the read API may take to answer.
     pub read_timeout: Duration,
     /// Of which origins a browser's pages may read the API.
@@ -100,6 +102,7 @@ impl App {
                 reading: Semaphore::new(config.http.max_reading_bytes),
             },
             keys: Keys::new(&config.key),
+            search_enabled: config.search.enabled,
             read_timeout,
             cors_origins: config.api.cors_origins.iter().map(|origin| origin.0.clone()).collect(),
         }))
@@ -269,6 +272,12 @@ async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) -> !
         let limit = Duration::from_secs(600);
         if let Err(cause) = store::within(limit, keep_journal(db, config)).await {
             error!("keeping the journal: {}", store::Failure::from(cause));
+        }
+        // It has all the time it needs.
+        if config.database.migrate
+            && let Err(cause) = search::prepare(db, config.search.enabled).await
+        {
+            error!("preparing search: {}", store::Failure::from(cause));
         }
     }
 }

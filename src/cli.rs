@@ -77,6 +77,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
             let pool = store::connect(&config.database, 1)?;
             store::migrate(&pool).await.context("migrate")?;
             app::make_partitions(&pool, &config.retention).await.context("partitions")?;
+            store::search::prepare(&pool, config.search.enabled).await.context("search")?;
             info!("the schema is up to date");
         }
         Command::Check => return check::run(&config()?).await,

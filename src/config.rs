@@ -31,6 +31,7 @@ pub struct Config {
     pub writer: Writer,
     pub spool: Spool,
     pub stream: Stream,
+    pub search: Search,
     pub retention: Retention,
     pub log: Log,
     pub endpoint: Endpoints,
@@ -138,6 +139,13 @@ pub struct Stream {
     pub heartbeat: Duration,
     #[serde(with = "humantime_serde")]
     pub keep: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config/default.toml says it")]
+pub struct Search {
+    pub enabled: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

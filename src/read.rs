@@ -11,6 +11,7 @@ mod message;
 pub mod open;
 pub mod page;
 mod room;
+mod search;
 mod sender;
 mod status;
 pub mod stream;

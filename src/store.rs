@@ -13,6 +13,7 @@ pub mod partition;
 pub mod rehearsal;
 pub mod room;
 pub mod room_event;
+pub mod search;
 pub mod sender;
 pub mod trace;
 

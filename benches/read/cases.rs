@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 86] = [
+pub const CASES: [Case; 95] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -129,6 +129,15 @@ pub const CASES: [Case; 86] = [
     list(ALL, "/v1/messages?end_date={day}"),
     list(ALL, "/v1/rooms/{room}/events"),
     one(ALL, "/v1/senders/{sender}"),
+    list(ALL, "/v1/messages?q=kak"),
+    list(ALL, "/v1/messages?q=ok"),
+    list(LARGE, "/v1/messages?q=nomor+resi"),
+    list(ALL, "/v1/messages?q=paketnya&direction=in"),
+    list(TINY, "/v1/messages?q=ongkir"),
+    list(ALL, "/v1/messages?q=terima&room_id={room}"),
+    list(ALL, "/v1/rooms?q=siti"),
+    list(ALL, "/v1/rooms?q=rahmawti"),
+    list(ALL, "/v1/rooms?q={account}"),
     one(ALL, "/v1/messages/{message}"),
     list(ALL, "/v1/broadcasts"),
     list(LARGE, "/v1/broadcasts"),

@@ -39,6 +39,8 @@ pub enum Error {
     Unwritten(#[from] Unwritten),
     #[error("too many {0}, try again later")]
     Overloaded(&'static str),
+    #[error("{0}")]
+    NotReady(&'static str),
     #[error("a key is needed: Authorization: Bearer <key>")]
     Unauthorized,
     #[error("this key lacks the scope `{0}`")]
@@ -69,7 +71,7 @@ impl Error {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unwritten(_) | Self::Overloaded(_) | Self::Database(_) => {
+            Self::Unwritten(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -81,7 +83,7 @@ impl Error {
             Self::MethodNotAllowed(allowed) => Some((ALLOW, HeaderValue::from_static(allowed))),
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             // Seconds. Soon, because a queue empties fast and a sender may give up.
-            Self::Unwritten(_) | Self::Overloaded(_) | Self::Database(_) => {
+            Self::Unwritten(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
                 Some((RETRY_AFTER, HeaderValue::from_static("2")))
             }
             _ => None,

@@ -10,7 +10,8 @@ use utoipa::ToSchema;
 use super::key::Reader;
 use super::page::{List, Micros, Page, Walk};
 use super::status::{Explained, Progress, StatusTime};
-use super::{One, one};
+use super::{One, one, search};
+use crate::app::App;
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place};
@@ -86,7 +87,7 @@ impl Message {
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
-    State(db): State<PgPool>,
+    State(app): State<App>,
 ) -> Result<Response, Error> {
     let r#type = parameters.text("type");
     let status = parameters.text("status");
@@ -94,10 +95,13 @@ pub async fn list(
     let external_id = parameters.text("external_id");
     let room_id = parameters.text("room_id");
     let (start, end) = parameters.period();
+    let query = search::query(&mut parameters, &app);
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let participant_types = direction.as_deref().map(participant_types);
-    let filter = Filter { r#type, status, participant_types, external_id, room_id, start, end };
+    let filter =
+        Filter { r#type, status, participant_types, external_id, room_id, start, end, query };
+    search::ready(&app.db, filter.query.as_ref()).await?;
     let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
         let from = from.as_ref().map(|(at, message_id, organization_id)| Place {
             at: at.0,
@@ -105,8 +109,8 @@ pub async fn list(
             organization_id,
         });
         let organizations = reader.organizations();
-        let keys = message::list(&db, organizations, &filter, from, backward, rows).await?;
-        messages(&db, &keys).await
+        let keys = message::list(&app.db, organizations, &filter, from, backward, rows).await?;
+        messages(&app.db, &keys).await
     };
     let place = |Message { row, .. }: &Message| {
         (Micros(row.at), row.id.clone(), row.organization_id.clone().unwrap_or_default())

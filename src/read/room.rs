@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use super::key::Reader;
 use super::message::Message;
 use super::page::{List, Micros, Page, Walk};
-use super::{One, one};
+use super::{One, one, search};
+use crate::app::App;
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::message::{self, MessageKey};
@@ -44,25 +45,27 @@ impl Room {
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
-    State(db): State<PgPool>,
+    State(app): State<App>,
 ) -> Result<Response, Error> {
-    let filter = filter(&mut parameters);
+    let filter = filter(&mut parameters, &app);
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
+    search::ready(&app.db, filter.query.as_ref()).await?;
     let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
         let from = from.as_ref().map(|(at, room_id, organization_id)| room::Place {
             activity_at: at.0,
             room_id,
             organization_id,
         });
-        let keys = room::list(&db, reader.organizations(), &filter, from, backward, rows).await?;
-        rooms(&db, &keys).await
+        let organizations = reader.organizations();
+        let keys = room::list(&app.db, organizations, &filter, from, backward, rows).await?;
+        rooms(&app.db, &keys).await
     };
     page.answer(fetch, Room::place).await
 }
 
 /// Reads which rooms are asked for.
-fn filter(parameters: &mut Parameters) -> Filter {
+fn filter(parameters: &mut Parameters, app: &App) -> Filter {
     let mut one = |name| parameters.text(name).map(|value| vec![value]);
     let (status, channel) = (one("status"), one("channel"));
     let (agent, tag) = (one("agent"), one("tag"));
@@ -71,6 +74,7 @@ fn filter(parameters: &mut Parameters) -> Filter {
     let response = parameters.one_of("response", &["unanswered", "answered"]);
     let session = parameters.one_of("session", &Session::ALL.map(Session::as_str));
     let (since, until) = parameters.period();
+    let query = search::query(parameters, app);
     Filter {
         status,
         channel,
@@ -82,6 +86,7 @@ fn filter(parameters: &mut Parameters) -> Filter {
         session: session.as_deref().and_then(Session::named),
         since,
         until,
+        query,
         ..Filter::default()
     }
 }

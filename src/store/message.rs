@@ -1,6 +1,7 @@
 //! Table `message`: one row per message, from every event that carries it.
 
 mod list;
+mod search;
 
 use std::borrow::Cow;
 

@@ -36,6 +36,7 @@ mod refuse;
 mod replay;
 mod room;
 mod schema;
+mod search;
 mod simulate;
 mod spool;
 mod strange;

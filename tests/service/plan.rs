@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use qontak_receiver::store;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 
@@ -49,6 +50,7 @@ async fn find_ids(service: &Service) -> Ids {
 
 #[sqlx::test]
 async fn no_question_reads_a_big_table_beyond_what_its_page_needs(db: PgPool) {
+    store::search::prepare(&db, true).await.unwrap();
     fill(&db).await;
     let settings = cases::settings(&explained(db.connect_options().to_url_lossy().as_str()));
     let settings: Vec<_> = settings.iter().map(|(name, value)| (&**name, &**value)).collect();

@@ -4,7 +4,9 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::{IntoParams, ToSchema};
 
 use super::MessageKey;
+use super::search::search;
 use crate::model::Timestamp;
+use crate::store::search::Query;
 
 /// Which messages to list.
 #[derive(Clone, Debug, Default, IntoParams)]
@@ -27,6 +29,10 @@ pub struct Filter {
     /// Only messages until the end of this day, or before this time.
     #[param(rename = "end_date", value_type = Option<String>)]
     pub end: Option<Timestamp>,
+    /// Only messages whose texts have all of these words. One of three letters or more may go on:
+    /// `terima` finds `terimakasih`. A phone number is found as `08…`, `62…` or `+62…`.
+    #[param(rename = "q", value_type = Option<String>)]
+    pub query: Option<Query>,
 }
 
 /// Who writes, as one asks for it.
@@ -60,26 +66,20 @@ pub async fn list(
     backward: bool,
     limit: i64,
 ) -> sqlx::Result<Vec<MessageKey>> {
+    if let Some(query) = &filter.query {
+        return search(db, organizations, query, filter, from, backward, limit).await;
+    }
     let mut db = db.acquire().await?;
     let orders = orders(&mut db, organizations, filter.room_id.as_deref()).await?;
-    let mut near = Near { organizations, orders, filter: filter.clone(), from, backward };
-    // Each order may have all that is asked for. A few of each tell how far away the last of these
-    // can be, so that a filter that lets few through is not applied to all of each.
-    let share = limit / i64::try_from(near.orders.len()).unwrap_or(1).max(1) + 1;
-    if share < limit {
-        let nearest = near.fetch(&mut db, share, limit).await?;
-        if let Some(last) = nearest.get(usize::try_from(limit - 1).unwrap_or(usize::MAX)) {
-            near.reach(last.at);
-        }
-    }
-    let rows = near.fetch(&mut db, limit, limit).await?;
-    let key = |Row { organization_id, message_id, .. }| MessageKey { organization_id, message_id };
-    Ok(rows.into_iter().map(key).collect())
+    let filter = filter.clone();
+    let mut near = Near { organizations, orders, filter, words: None, from, backward };
+    let rows = near.nearest(&mut db, limit).await?;
+    Ok(rows.into_iter().map(Row::into_key).collect())
 }
 
 /// Each organisation has an order of its own in the index `message_by_time`, named by its hash.
 /// These are the ones in which messages can be.
-async fn orders(
+pub async fn orders(
     db: &mut PgConnection,
     organizations: Option<&[String]>,
     room_id: Option<&str>,
@@ -120,23 +120,48 @@ async fn orders(
 }
 
 /// What is near to a place in the list.
-struct Near<'a> {
-    organizations: Option<&'a [String]>,
-    orders: Vec<i32>,
-    filter: Filter,
-    from: Option<Place<'a>>,
-    backward: bool,
+pub struct Near<'a> {
+    pub organizations: Option<&'a [String]>,
+    pub orders: Vec<i32>,
+    pub filter: Filter,
+    /// Words of a text, with day 0: they are looked for in all that the others let through.
+    pub words: Option<String>,
+    pub from: Option<Place<'a>>,
+    pub backward: bool,
 }
 
-struct Row {
-    organization_id: String,
-    message_id: String,
-    at: Timestamp,
+/// A message found.
+pub struct Row {
+    pub organization_id: String,
+    pub message_id: String,
+    pub at: Timestamp,
+}
+
+impl Row {
+    /// What tells it.
+    pub fn into_key(self) -> MessageKey {
+        let Self { organization_id, message_id, .. } = self;
+        MessageKey { organization_id, message_id }
+    }
 }
 
 impl Near<'_> {
+    /// The nearest messages, at most `limit`. It may then look no further than these.
+    pub async fn nearest(&mut self, db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Row>> {
+        // Each order may have all that is asked for. A few of each tell how far away the last of
+        // these can be, so that a filter that lets few through is not applied to all of each.
+        let share = limit / i64::try_from(self.orders.len()).unwrap_or(1).max(1) + 1;
+        if share < limit {
+            let nearest = self.fetch(db, share, limit).await?;
+            if let Some(last) = nearest.get(limit as usize - 1) {
+                self.reach(last.at);
+            }
+        }
+        self.fetch(db, limit, limit).await
+    }
+
     /// Looks no further than this, on the way it goes.
-    fn reach(&mut self, at: Timestamp) {
+    pub fn reach(&mut self, at: Timestamp) {
         if self.backward {
             let after = Timestamp(at.0 + chrono::TimeDelta::microseconds(1));
             self.filter.end = Some(self.filter.end.map_or(after, |end| end.min(after)));
@@ -146,8 +171,13 @@ impl Near<'_> {
     }
 
     /// The nearest messages, `limit` of them, and of each order at most `share`.
-    async fn fetch(&self, db: &mut PgConnection, share: i64, limit: i64) -> sqlx::Result<Vec<Row>> {
-        let Self { organizations, orders, filter, from, backward } = self;
+    pub async fn fetch(
+        &self,
+        db: &mut PgConnection,
+        share: i64,
+        limit: i64,
+    ) -> sqlx::Result<Vec<Row>> {
+        let Self { organizations, orders, filter, words, from, backward } = self;
         // The two branches are one list walked both ways; only one of them is run.
         sqlx::query_as!(
             Row,
@@ -168,6 +198,8 @@ impl Near<'_> {
                             and ($5::text[] is null or participant_type = any($5))
                             and ($6::text is null or external_id = $6)
                             and ($7::text is null or room_id = $7)
+                            and ($16::text is null
+                                or message_words('', '1970-01-01Z', text) @@ ($16::text)::tsquery)
                             and ($8::timestamptz is null or at >= $8)
                             and ($9::timestamptz is null or at < $9)
                             and ($10::timestamptz is null or at <= $10
@@ -194,6 +226,8 @@ impl Near<'_> {
                             and ($5::text[] is null or participant_type = any($5))
                             and ($6::text is null or external_id = $6)
                             and ($7::text is null or room_id = $7)
+                            and ($16::text is null
+                                or message_words('', '1970-01-01Z', text) @@ ($16::text)::tsquery)
                             and ($8::timestamptz is null or at >= $8)
                             and ($9::timestamptz is null or at < $9)
                             and ($10::timestamptz is null or at >= $10
@@ -220,6 +254,7 @@ impl Near<'_> {
             *backward,
             share,
             limit,
+            words.as_deref(),
         )
         .fetch_all(db)
         .await

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::model::{Timestamp, phone};
 use crate::store::column;
+use crate::store::search::Query;
 
 /// What tells a room.
 #[derive(Clone, Debug)]
@@ -58,6 +59,10 @@ pub struct Filter {
     /// Only rooms active until the end of this day, or before this time.
     #[param(rename = "end_date", value_type = Option<String>)]
     pub until: Option<Timestamp>,
+    /// Only rooms whose name or numbers (`account_uniq_id`, `channel_uniq_id`) hold this, or
+    /// resemble it but for a typing mistake. Phone numbers as `08…`, `62…` or `+62…`.
+    #[param(rename = "q", value_type = Option<String>)]
+    pub query: Option<Query>,
 }
 
 /// Whether a room waits for an answer, as one asks for it.
@@ -148,6 +153,7 @@ pub async fn list(
     let (began_after, began_by) = session.unwrap_or_default();
     // A session begins with an activity, so the rooms before it need not be looked at.
     let since = filter.since.max(began_after);
+    let (pattern, resembled) = filter.query.as_ref().map(Query::of_rooms).unzip();
     // The two branches are one list walked both ways; only one of them is run. Filters are worded
     // as the index `room_by_label` knows them, and the slot adds nothing to the order but an index.
     sqlx::query_as!(
@@ -182,6 +188,9 @@ pub async fn list(
                         or activity_slot >= activity_slot($18) and activity_at >= $18)
                     and ($19::timestamptz is null
                         or activity_slot <= activity_slot($19) and activity_at < $19)
+                    and ($22::text is null
+                        or room_words(name, account_uniq_id, channel_uniq_id) like $22
+                        or resembles($23, room_words(name, account_uniq_id, channel_uniq_id)))
                     and (not $7 or activity_slot <= activity_slot($8::timestamptz)
                         and (activity_at, room_id, organization_id) < ($8::timestamptz, $9, $10))
                 order by activity_slot desc, activity_at desc, room_id desc, organization_id desc
@@ -216,6 +225,9 @@ pub async fn list(
                         or activity_slot >= activity_slot($18) and activity_at >= $18)
                     and ($19::timestamptz is null
                         or activity_slot <= activity_slot($19) and activity_at < $19)
+                    and ($22::text is null
+                        or room_words(name, account_uniq_id, channel_uniq_id) like $22
+                        or resembles($23, room_words(name, account_uniq_id, channel_uniq_id)))
                     and (not $7 or activity_slot >= activity_slot($8::timestamptz)
                         and (activity_at, room_id, organization_id) > ($8::timestamptz, $9, $10))
                 order by activity_slot, activity_at, room_id, organization_id
@@ -243,6 +255,8 @@ pub async fn list(
         filter.until as _,
         filter.r#type.as_deref(),
         filter.untagged,
+        pattern,
+        resembled.flatten(),
     )
     .fetch_all(db)
     .await

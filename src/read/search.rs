@@ -1,0 +1,26 @@
+//! The parameter `q`.
+
+use sqlx::PgPool;
+
+use crate::app::App;
+use crate::http::Error;
+use crate::http::extract::Parameters;
+use crate::store::search::{self, Query};
+
+/// Reads what is searched for.
+pub fn query(parameters: &mut Parameters, app: &App) -> Option<Query> {
+    let text = parameters.text("q")?;
+    if !app.search_enabled {
+        return parameters
+            .refuse("q", "search is switched off here, by the setting search.enabled");
+    }
+    Query::parse(&text).or_else(|| parameters.refuse("q", Query::ALLOWED))
+}
+
+/// Refuses a search until its indexes are there: it would read everything.
+pub async fn ready(db: &PgPool, query: Option<&Query>) -> Result<(), Error> {
+    if query.is_some() && !search::is_ready(db).await? {
+        return Err(Error::NotReady("the indexes of search are not made yet, try again later"));
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Messages that hold certain words, newest first.
+//!
+//! An index of words knows no order, and a frequent word is in millions of messages. So the nearest
+//! messages are looked at one by one: that finds frequent words. Others are found by the index, day
+//! by day and then by ever more days, so that a rare one takes a few statements for all years.
+
+use sqlx::{PgConnection, PgPool};
+
+use super::MessageKey;
+use super::list::{Filter, Near, Place, Row, orders};
+use crate::model::Timestamp;
+use crate::store::search::{Query, day};
+
+/// How many messages are looked at one by one; some 6 µs each.
+const WALK: i64 = 1000;
+
+/// Lists messages with these words as [`list`](super::list()) does.
+pub async fn search(
+    db: &PgPool,
+    organizations: Option<&[String]>,
+    query: &Query,
+    filter: &Filter,
+    from: Option<Place<'_>>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<MessageKey>> {
+    let mut db = db.begin().await?;
+    let orders = orders(&mut db, organizations, filter.room_id.as_deref()).await?;
+    let mut near =
+        Near { organizations, orders, filter: filter.clone(), words: None, from, backward };
+    // Messages of one room, or with one external id, are found without the words.
+    let is_narrow = filter.room_id.is_some() || filter.external_id.is_some();
+    let mut walked = Vec::new();
+    if !is_narrow {
+        near.filter = Filter { start: filter.start, end: filter.end, ..Filter::default() };
+        walked = near.nearest(&mut db, WALK).await?;
+        near.filter = filter.clone();
+    }
+    let edge = walked.get(WALK as usize - 1).map(|row| row.at);
+    edge.iter().for_each(|edge| near.reach(*edge));
+    near.words = Some(query.of_messages(0..=0, None));
+    let found = near.fetch(&mut db, limit, limit).await?;
+    let mut found: Vec<MessageKey> = found.into_iter().map(Row::into_key).collect();
+    let (Some(edge), Some((oldest, newest))) = (edge, span(&mut db, &near.orders).await?) else {
+        return Ok(found);
+    };
+    let hashes = organizations.map(|_| near.orders.as_slice());
+    let first = day(filter.start.map_or(oldest, |start| start.max(oldest)));
+    let last = day(filter.end.map_or(newest, |end| end.min(newest)));
+    let (mut next, mut days) = (day(edge), 1);
+    trust_the_index(&mut db).await?;
+    while (found.len() as i64) < limit && (first..=last).contains(&next) {
+        let window = if backward {
+            next..=(next + days - 1).min(last)
+        } else {
+            (next - days + 1).max(first)..=next
+        };
+        next = if backward { next + days } else { next - days };
+        days *= 4;
+        let words = query.of_messages(window, hashes);
+        let rest = limit - found.len() as i64;
+        found.extend(fetch(&mut db, organizations, &words, filter, edge, backward, rest).await?);
+    }
+    Ok(found)
+}
+
+/// Keeps Postgres from other ways: it thinks of each word of each day as a frequent one.
+async fn trust_the_index(db: &mut PgConnection) -> sqlx::Result<()> {
+    let settings = "set local enable_seqscan = off; set local jit = off;
+        set local max_parallel_workers_per_gather = 0";
+    sqlx::raw_sql(settings).execute(db).await?;
+    Ok(())
+}
+
+/// When the oldest and the newest message of these orders were sent.
+async fn span(
+    db: &mut PgConnection,
+    orders: &[i32],
+) -> sqlx::Result<Option<(Timestamp, Timestamp)>> {
+    let span = sqlx::query!(
+        r#"
+            select min(oldest.at) as "oldest: Timestamp", max(newest.at) as "newest: Timestamp"
+            from unnest($1::int[]) as hash
+            cross join lateral (
+                select at from message where hashtext(organization_id) = hash order by at limit 1
+            ) as oldest
+            cross join lateral (
+                select at from message where hashtext(organization_id) = hash order by at desc limit 1
+            ) as newest
+        "#,
+        orders,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(span.oldest.zip(span.newest))
+}
+
+/// Those with these words beyond the edge. All of them are read, so nothing is to be gained from an
+/// order; and `at` is worded so that no other index is.
+async fn fetch(
+    db: &mut PgConnection,
+    organizations: Option<&[String]>,
+    words: &str,
+    filter: &Filter,
+    edge: Timestamp,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<MessageKey>> {
+    sqlx::query_as!(
+        MessageKey,
+        r#"
+            select organization_id, message_id
+            from message
+            where message_words(organization_id, at, text) @@ ($2::text)::tsquery
+                and ($1::text[] is null or organization_id = any($1))
+                and ($3::text is null or type = $3)
+                and ($4::text is null or status = $4)
+                and ($5::text[] is null or participant_type = any($5))
+                and ($6::timestamptz is null or at + interval '0' >= $6)
+                and ($7::timestamptz is null or at + interval '0' < $7)
+                and case when $9 then at > $8 else at < $8 end
+            order by
+                case when $9 then at end, case when $9 then message_id end,
+                case when $9 then organization_id end,
+                at desc, message_id desc, organization_id desc
+            limit $10
+        "#,
+        organizations,
+        words,
+        filter.r#type.as_deref(),
+        filter.status.as_deref(),
+        filter.participant_types as _,
+        filter.start as _,
+        filter.end as _,
+        edge as _,
+        backward,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}

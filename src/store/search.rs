@@ -1,0 +1,213 @@
+//! What is searched for, and the indexes that find it.
+
+use std::fmt::Write;
+
+use sqlx::{Connection, PgExecutor, PgPool};
+
+use crate::model::Timestamp;
+
+/// The indexes of search. New entries of GIN wait in a list that every search reads; the longer it
+/// may be, the less an entry costs.
+const INDEXES: [(&str, &str); 2] = [
+    (
+        "message_by_word",
+        "create index concurrently if not exists message_by_word on message
+            using gin (message_words(organization_id, at, text))
+            with (gin_pending_list_limit = 1024)",
+    ),
+    (
+        "room_by_word",
+        "create index concurrently if not exists room_by_word on room
+            using gin (room_words(name, account_uniq_id, channel_uniq_id) gin_trgm_ops)
+            with (gin_pending_list_limit = 512)",
+    ),
+];
+
+/// Names the lock under which one replica changes the indexes.
+const LOCK: i64 = 0x716f_6e74_616b_0001;
+
+/// Makes the indexes of search if it is `enabled`, else drops them; nobody's webhook waits for it.
+/// Of several replicas one does it. With many messages it takes minutes.
+pub async fn prepare(pool: &PgPool, enabled: bool) -> sqlx::Result<()> {
+    let mut db = pool.acquire().await?.detach();
+    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut db).await?;
+    // Not waited for: `concurrently` waits for everybody else's statements.
+    let lock = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_ours!""#, LOCK);
+    if lock.fetch_one(&mut db).await? {
+        if enabled {
+            let extend = "create extension if not exists pg_trgm;
+                create or replace function resembles(q text, words text) returns boolean
+                    language sql stable parallel safe as 'select q <% words'";
+            if !is_ready(&mut db).await? {
+                sqlx::raw_sql(extend).execute(&mut db).await?;
+            }
+        }
+        for (name, create) in INDEXES {
+            let valid = sqlx::query_scalar!(
+                r#"select indisvalid from pg_index where indexrelid = to_regclass($1)"#,
+                name
+            );
+            let valid = valid.fetch_optional(&mut db).await?;
+            // One that was begun and never ended is of no use.
+            if valid == Some(false) || valid.is_some() && !enabled {
+                let drop = format!("drop index concurrently if exists {name}");
+                sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut db).await?;
+            }
+            if enabled && valid != Some(true) {
+                sqlx::raw_sql(create).execute(&mut db).await?;
+            }
+        }
+    }
+    db.close().await
+}
+
+/// Whether all indexes are there: without them a search would read everything.
+pub async fn is_ready(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+            select count(*) = 2 as "is_ready!"
+            from pg_index
+            where indisvalid
+                and indexrelid in (to_regclass('message_by_word'), to_regclass('room_by_word'))
+        "#
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// What is searched for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// Words, in lower case.
+    Words(Vec<String>),
+    /// A phone number: its digits without the prefix 0 or 62.
+    Phone(String),
+}
+
+impl Query {
+    /// The most characters that it may have.
+    const MAX_CHARACTERS: usize = 256;
+    /// The most words.
+    const MAX_WORDS: usize = 8;
+    /// What can be read.
+    pub const ALLOWED: &'static str =
+        "must have 1 to 8 words of letters or digits, and at most 256 characters";
+
+    /// Reads what somebody typed. All that is no letter or digit stands between words.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.chars().count() > Self::MAX_CHARACTERS {
+            return None;
+        }
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let is_phone = text.chars().all(|c| c.is_ascii_digit() || " +-.()".contains(c));
+        if is_phone && digits.len() >= 6 {
+            let number = digits.strip_prefix("62").or(digits.strip_prefix('0'));
+            return Some(Self::Phone(number.unwrap_or(&digits).to_owned()));
+        }
+        let text = text.to_ascii_lowercase();
+        let words: Vec<String> = text
+            .split(|c| !is_word(c))
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect();
+        (1..=Self::MAX_WORDS).contains(&words.len()).then_some(Self::Words(words))
+    }
+
+    /// As Postgres looks for it in the words of messages: of these organisations (by hash), if it
+    /// says so, and of these days. Short words are whole ones, others may go on.
+    pub fn of_messages(
+        &self,
+        days: std::ops::RangeInclusive<i64>,
+        organizations: Option<&[i32]>,
+    ) -> String {
+        let mut terms: Vec<Vec<String>> = match self {
+            Self::Words(words) => words
+                .iter()
+                .map(|word| {
+                    let rest = if word.chars().count() < 3 { "" } else { ":*" };
+                    vec![format!("{word}'{rest}")]
+                })
+                .collect(),
+            Self::Phone(number) => {
+                vec![["0", "62", ""].map(|prefix| format!("{prefix}{number}':*")).to_vec()]
+            }
+        };
+        terms.extend(
+            organizations.map(|hashes| hashes.iter().map(|hash| format!("~{hash:x}'")).collect()),
+        );
+        let mut query = String::new();
+        for (i, alternatives) in terms.iter().enumerate() {
+            query.push_str(if i == 0 { "(" } else { ")&(" });
+            let each =
+                days.clone().flat_map(|day| alternatives.iter().map(move |term| (day, term)));
+            for (j, (day, term)) in each.enumerate() {
+                let or = if j == 0 { "" } else { "|" };
+                _ = write!(query, "{or}'{day:x}{term}");
+            }
+        }
+        query.push(')');
+        query
+    }
+
+    /// As Postgres looks for it in the words of rooms: a pattern for `like`, and what they may
+    /// resemble.
+    pub fn of_rooms(&self) -> (String, Option<String>) {
+        match self {
+            Self::Phone(number) => (format!("%{number}%"), None),
+            Self::Words(words) => {
+                let text = words.join(" ");
+                // Shorter ones have too little to resemble, and are found at the beginning of words.
+                if text.chars().count() < 3 {
+                    (format!("% {text}%"), None)
+                } else {
+                    (format!("%{text}%"), Some(text))
+                }
+            }
+        }
+    }
+}
+
+/// Whether a character belongs to a word, as function `message_words` sees it.
+const fn is_word(c: char) -> bool {
+    matches!(c, 'a'..='z' | '0'..='9' | '\u{c0}'..='\u{1fff}' | '\u{3040}'..='\u{d7ff}')
+}
+
+/// The day of a time, as function `message_day` sees it.
+pub fn day(at: Timestamp) -> i64 {
+    at.0.timestamp().div_euclid(86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_becomes_words_or_a_phone_number() {
+        let words = |words: &[&str]| {
+            Some(Query::Words(words.iter().map(|&word| word.to_owned()).collect()))
+        };
+        let phone = |number: &str| Some(Query::Phone(number.to_owned()));
+        for (text, expected) in [
+            ("Halo, KAK!", words(&["halo", "kak"])),
+            ("it's ok 😊", words(&["it", "s", "ok"])),
+            ("12345", words(&["12345"])),
+            ("0812-3456-7890", phone("81234567890")),
+            ("+62 812 3456 7890", phone("81234567890")),
+            ("(62)81234567890", phone("81234567890")),
+            ("'&|!:*\\", None),
+            ("a b c d e f g h i", None),
+        ] {
+            assert_eq!(Query::parse(text), expected, "{text}");
+        }
+        assert_eq!(Query::parse(&"a".repeat(257)), None);
+    }
+
+    #[test]
+    fn each_day_is_asked_for_each_word() {
+        let query = Query::Words(vec!["ok".to_owned(), "batik".to_owned()]);
+        assert_eq!(
+            query.of_messages(255..=256, Some(&[-1])),
+            "('ffok'|'100ok')&('ffbatik':*|'100batik':*)&('ff~ffffffff'|'100~ffffffff')"
+        );
+    }
+}

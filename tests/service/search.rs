@@ -1,0 +1,200 @@
+//! The parameter `q`: messages by their words, rooms by names and numbers.
+
+use axum::http::StatusCode;
+use qontak_receiver::store::search;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::harness::{KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service};
+
+/// A service whose rooms have these names and numbers, each with a message of this text.
+async fn told(db: PgPool, rooms: &[(&str, &str, &str)]) -> Service {
+    search::prepare(&db, true).await.unwrap();
+    let service = Service::start(db).await;
+    for (n, (name, account, text)) in rooms.iter().enumerate() {
+        let at = format!("2025-06-12T02:{n:02}:00.000Z");
+        let body = json!({
+            "data_event": "receive_message_from_customer", "id": format!("m{n}"), "type": "text",
+            "room_id": format!("r{n}"), "organization_id": ORGANIZATION, "text": text,
+            "sender_type": "Models::Contact", "participant_type": "customer", "status": "created",
+            "created_at": at,
+            "room": {"id": format!("r{n}"), "name": name, "account_uniq_id": account,
+                "organization_id": ORGANIZATION, "last_activity_at": at, "updated_at": at},
+        });
+        assert_eq!(service.post(body.to_string()).await.json()["data"]["outcome"], "applied");
+    }
+    service
+}
+
+async fn ids(service: &Service, path: &str, q: &str) -> Vec<String> {
+    let q: String = q.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let rows = service.data(&format!("{path}q={q}")).await;
+    rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[sqlx::test]
+async fn messages_are_found_by_their_words_newest_first(db: PgPool) {
+    let texts = [
+        "Halo Kak, kemeja batik ukuran L masih ada?",
+        "ok",
+        "Oke, terima kasih!",
+        "Ya. OK😊",
+        "yang mana? hubungi 081234567890",
+        "it's café-style, isn't it",
+        "nomor saya +6281234567890",
+    ];
+    let rooms: Vec<_> = texts.iter().map(|text| ("Siti", "1", *text)).collect();
+    let service = told(db, &rooms).await;
+    let cases: [(&str, &[&str]); 13] = [
+        // A short word is a whole one, a longer one may go on, wherever it stands.
+        ("ok", &["m3", "m1"]),
+        ("ya", &["m3"]),
+        ("Terima kas", &["m2"]),
+        ("BATIK halo", &["m0"]),
+        ("batik ok", &[]),
+        ("atik", &[]),
+        ("kak,", &["m0"]),
+        ("café", &["m5"]),
+        // However the number is written.
+        ("081234567890", &["m6", "m4"]),
+        ("+62 812-3456-7890", &["m6", "m4"]),
+        ("6281234", &["m6", "m4"]),
+        ("it's", &["m5"]),
+        ("zzz", &[]),
+    ];
+    for (q, expected) in cases {
+        assert_eq!(ids(&service, "/v1/messages?", q).await, expected, "{q}");
+    }
+    assert_eq!(ids(&service, "/v1/messages?room_id=r1&", "ok").await, ["m1"]);
+    assert_eq!(ids(&service, "/v1/messages?direction=out&", "ok").await, [""; 0]);
+    for (key, expected) in [(KEY_OF_ORGANIZATION, 2), (KEY_OF_ANOTHER, 0)] {
+        let found = service.get_with(key, "/v1/messages?q=ok").await.json();
+        assert_eq!(found["data"].as_array().unwrap().len(), expected, "{key}");
+    }
+}
+
+#[sqlx::test]
+async fn what_is_far_behind_is_found_by_the_index(db: PgPool) {
+    let service = told(db, &[]).await;
+    // A frequent word, a less frequent one, and a rare one, over two years.
+    service
+        .execute(
+            "insert into message (organization_id, message_id, received_at, created_at, text, text_rank)
+            select
+                case when n % 1000 = 7 then 'another-organization' else 'o' end,
+                'm' || n, now(), timestamptz '2023-06-12Z' + n * interval '52 minutes',
+                'halo' || case when n % 50 = 7 then ' pesanan' else '' end
+                    || case when n % 10000 = 7 then ' kancing lepas' else '' end,
+                '00000000-0000-0000-0000-000000000001'
+            from generate_series(0, 20000) as n; analyze message",
+        )
+        .await;
+    for (key, q, expected) in [
+        (KEY_OF_ANOTHER, "kancing", 3 - 1),
+        (KEY_OF_ANOTHER, "halo", 20),
+        ("hello", "lepas kancing", 2),
+        ("hello", "pesanan", 400),
+    ] {
+        let mut seen: Vec<Value> = Vec::new();
+        let path = format!("/v1/messages?limit=7&q={}", q.replace(' ', "+"));
+        let mut page = service.get_with(key, &path).await.json();
+        let mut back: Vec<Value> = Vec::new();
+        loop {
+            seen.extend(page["data"].as_array().unwrap().iter().cloned());
+            let Some(next) = page["meta"]["pagination"]["cursor"]["next"].as_str() else { break };
+            page = service.get_with(key, &format!("{path}&cursor={next}")).await.json();
+        }
+        loop {
+            let rows = page["data"].as_array().unwrap().iter().cloned();
+            back.splice(0..0, rows);
+            let Some(prev) = page["meta"]["pagination"]["cursor"]["prev"].as_str() else { break };
+            page = service.get_with(key, &format!("{path}&cursor={prev}")).await.json();
+        }
+        assert_eq!(seen.len(), expected, "{q}");
+        assert_eq!(seen, back, "{q}");
+        assert!(
+            seen.is_sorted_by(|one, two| one["created_at"].as_str() > two["created_at"].as_str())
+        );
+    }
+}
+
+#[sqlx::test]
+async fn rooms_are_found_by_names_and_numbers_even_with_a_typing_mistake(db: PgPool) {
+    let service = told(
+        db,
+        &[
+            ("Siti Rahmawati", "6281200010001", "a"),
+            ("Budi Santoso", "6281300020002", "a"),
+            ("Al", "siti@example.com", "a"),
+            ("Muhammad Alfarizi", "628120003", "a"),
+        ],
+    )
+    .await;
+    let cases: [(&str, &[&str]); 11] = [
+        ("rahmawati", &["r0"]),
+        ("Rahmawti", &["r0"]),
+        ("sitti rahmawati", &["r0"]),
+        ("rahmawati siti", &["r0"]),
+        ("santos", &["r1"]),
+        ("siti", &["r2", "r0"]),
+        ("al", &["r3", "r2"]),
+        ("081200010001", &["r0"]),
+        ("+62 813-0002-0002", &["r1"]),
+        ("62812000", &["r3", "r0"]),
+        ("xyzzy", &[]),
+    ];
+    for (q, expected) in cases {
+        assert_eq!(ids(&service, "/v1/rooms?", q).await, expected, "{q}");
+    }
+    assert_eq!(ids(&service, "/v1/rooms?status=none&", "siti").await, [""; 0]);
+}
+
+#[sqlx::test]
+async fn whatever_is_typed_does_no_harm(db: PgPool) {
+    let service = told(db, &[("Siti", "1", "ok")]).await;
+    let allowed = "q: must have 1 to 8 words of letters or digits, and at most 256 characters";
+    for path in ["/v1/messages", "/v1/rooms"] {
+        for q in ["'", "%27%26%7C!:*", "%F0%9F%98%8A", &"a".repeat(257), "a+b+c+d+e+f+g+h+i"] {
+            let answer = service.get(&format!("{path}?q={q}")).await;
+            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{q}");
+            assert_eq!(answer.json()["error"]["messages"], json!([allowed]), "{q}");
+        }
+        let nul = service.get(&format!("{path}?q=a%00")).await.json();
+        assert_eq!(nul["error"]["messages"], json!(["q: must not contain NUL"]));
+        for q in ["a'b", "%5C%5C'a", "a:*%26!(b", "%25_x", "';drop+table+message;--", "a%20%20b"] {
+            assert_eq!(service.get(&format!("{path}?q={q}")).await.status, StatusCode::OK, "{q}");
+        }
+    }
+    // Nor does whatever is received: a word of 5 KB, and a text of 300 KB.
+    for text in ["x".repeat(5000), "ya tidak ".repeat(33_000), "😊".repeat(600)] {
+        let body = json!({"data_event": "status_message", "id": text.len().to_string(),
+            "room_id": "r", "organization_id": ORGANIZATION, "text": text, "status": "sent"});
+        assert_eq!(service.post(body.to_string()).await.json()["data"]["outcome"], "applied");
+    }
+    assert_eq!(ids(&service, "/v1/messages?", "tidak").await.len(), 1);
+}
+
+#[sqlx::test]
+async fn search_can_be_switched_off_and_on_again(db: PgPool) {
+    let service = Service::start(db.clone()).await;
+    let answer = service.get("/v1/messages?q=ok").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers["retry-after"], "2");
+    let said = json!(["the indexes of search are not made yet, try again later"]);
+    assert_eq!(answer.json()["error"]["messages"], said);
+    // By two replicas at once, and again.
+    let (one, two) = tokio::join!(search::prepare(&db, true), search::prepare(&db, true));
+    one.and(two).unwrap();
+    search::prepare(&db, true).await.unwrap();
+    assert_eq!(service.get("/v1/rooms?q=ok").await.status, StatusCode::OK);
+
+    let off = Service::start_with(db.clone(), &[("RECEIVER__SEARCH__ENABLED", "false")]).await;
+    search::prepare(&db, false).await.unwrap();
+    assert!(!search::is_ready(&db).await.unwrap());
+    for path in ["/v1/messages", "/v1/rooms"] {
+        let answer = off.get(&format!("{path}?q=ok")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        let said = json!(["q: search is switched off here, by the setting search.enabled"]);
+        assert_eq!(answer.json()["error"]["messages"], said);
+    }
+}
