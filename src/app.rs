@@ -91,6 +91,7 @@ impl App {
         // Once each: no answer needs several slow statements.
         let read_timeout = config.database.acquire_timeout + config.database.statement_timeout;
         Self(Arc::new(Parts {
+            keys: Keys::new(&config.key, read.clone()),
             feed: Arc::new(Feed::new(read.clone(), read_timeout, config.stream)),
             db: read,
             writer,
@@ -101,7 +102,6 @@ impl App {
                 body_timeout: config.http.body_timeout,
                 reading: Semaphore::new(config.http.max_reading_bytes),
             },
-            keys: Keys::new(&config.key),
             search_enabled: config.search.enabled,
             read_timeout,
             cors_origins: config.api.cors_origins.iter().map(|origin| origin.0.clone()).collect(),
@@ -158,7 +158,8 @@ pub async fn serve(
 
     let mut writing = JoinSet::new();
     let app = App::start(&config, read.clone(), &write, disk, &mut writing);
-    let (writer, spool, feed) = (app.writer.clone(), app.spool.clone(), app.feed.clone());
+    let (writer, spool) = (app.writer.clone(), app.spool.clone());
+    let (feed, keys) = (app.feed.clone(), app.keys.clone());
     let ops = Ops {
         db: read.clone(),
         spool: spool.clone(),
@@ -170,6 +171,7 @@ pub async fn serve(
         let writer = writer.clone().waiting(HAND_OVER_TIMEOUT);
         background.spawn(spool.hand_over(writer))
     });
+    background.spawn(async move { keys.note_uses().await });
     background.spawn(keep_metrics(metrics, spool.clone()));
     background.spawn(async move {
         let served = axum::serve(ops_listener, http::ops::router(ops)).await;

@@ -1,6 +1,7 @@
-//! `qontak-receiver serve | migrate | check | replay | body | openapi | simulate | healthcheck`.
+//! `qontak-receiver serve | migrate | check | key | replay | body | openapi | simulate | healthcheck`.
 
 mod check;
+mod key;
 mod replay;
 mod simulate;
 
@@ -43,6 +44,9 @@ enum Command {
     Migrate,
     /// Tell what is wrong with settings, database, partitions or clock, and what to do.
     Check,
+    /// Make, list and revoke keys of the read API.
+    #[command(subcommand)]
+    Key(key::Command),
     /// Read events of the journal again, by the rules of this version. Harmless to repeat.
     Replay(replay::Arguments),
     /// Print the body of an event of the journal, byte for byte as it came in.
@@ -81,6 +85,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
             info!("the schema is up to date");
         }
         Command::Check => return check::run(&config()?).await,
+        Command::Key(command) => key::run(&config()?, command).await?,
         Command::Replay(arguments) => {
             let config = config()?;
             telemetry::start(&config.log)?;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use axum::http::HeaderValue;
 use axum::http::uri::Authority;
+use clap::ValueEnum;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
@@ -212,8 +213,21 @@ pub struct Key {
     pub organizations: Vec<String>,
 }
 
+impl Key {
+    /// The organisations whose data it may see; `None` for all.
+    pub fn organizations(&self) -> Option<Vec<String>> {
+        those_seen(&self.organizations)
+    }
+}
+
+/// What a list of organisations means in which `*` stands for all: `None`.
+pub fn those_seen(organizations: &[String]) -> Option<Vec<String>> {
+    let sees_all = organizations.iter().any(|organization| organization == "*");
+    (!sees_all).then(|| organizations.to_owned())
+}
+
 /// What a key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Read everything that its organisations have.

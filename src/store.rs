@@ -3,6 +3,7 @@
 //! Rows are merged by Postgres, in `on conflict do update`, with rules that do not depend on
 //! order; so any number of writers and replicas agree, and nothing is read before it is written.
 
+pub mod api_key;
 pub mod batch;
 pub mod broadcast;
 pub mod broadcast_log;

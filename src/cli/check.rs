@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::config::{self, Config};
 use crate::model::Timestamp;
 use crate::receive::spool::disk::Disk;
-use crate::store::{self, partition};
+use crate::store::{self, api_key, partition};
 
 /// Prints one line for each thing that was looked at.
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
@@ -21,11 +21,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         println!("{mark}  {name:<11}{text}");
     };
     let tokens: usize = config.endpoint.values().map(|endpoint| endpoint.tokens.len()).sum();
-    let settings = format!(
-        "{} endpoint(s), {tokens} token(s), {} key(s)",
-        config.endpoint.len(),
-        config.key.len()
-    );
+    let settings = format!("{} endpoint(s), {tokens} token(s)", config.endpoint.len());
     line("settings", Ok(settings));
 
     line("spool", look_at_spool(&config.spool));
@@ -63,6 +59,18 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     line("schema", Ok("up to date".into()));
+    let stored = api_key::list_live(&pool).await?.len();
+    line(
+        "keys",
+        Ok(match (config.key.len(), stored) {
+            (0, 0) => {
+                "none: nobody can read the API; see `qontak-receiver key create --help`".into()
+            }
+            (in_settings, stored) => {
+                format!("{in_settings} in the settings, {stored} in the database")
+            }
+        }),
+    );
     let missing = partition::missing(&pool).await?;
     line(
         "partitions",

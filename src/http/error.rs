@@ -43,6 +43,8 @@ pub enum Error {
     NotReady(&'static str),
     #[error("a key is needed: Authorization: Bearer <key>")]
     Unauthorized,
+    #[error("this key is unknown, expired or revoked")]
+    UnknownKey,
     #[error("this key lacks the scope `{0}`")]
     Forbidden(&'static str),
     #[error("{}", .0.join("; "))]
@@ -68,7 +70,7 @@ impl Error {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyCutOff => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::UnknownKey => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unwritten(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
@@ -82,6 +84,11 @@ impl Error {
         match self {
             Self::MethodNotAllowed(allowed) => Some((ALLOW, HeaderValue::from_static(allowed))),
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::UnknownKey => {
+                // As RFC 6750, section 3.1, wants it.
+                let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
+                Some((WWW_AUTHENTICATE, challenge))
+            }
             // Seconds. Soon, because a queue empties fast and a sender may give up.
             Self::Unwritten(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
                 Some((RETRY_AFTER, HeaderValue::from_static("2")))

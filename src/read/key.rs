@@ -1,5 +1,7 @@
 //! Who may read what.
 
+mod stored;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -7,31 +9,84 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use uuid::Uuid;
 
+use self::stored::StoredKeys;
 use crate::app::App;
 use crate::config::{self, Scope};
 use crate::http::Error;
+use crate::model::Timestamp;
 
-/// The keys of the read API, by the SHA-256 of the key. The keys themselves are nowhere.
-#[derive(Debug)]
-pub struct Keys(HashMap<[u8; 32], Arc<Key>>);
+/// The SHA-256 of a key: all that is ever kept of it.
+pub type Hash = [u8; 32];
+
+/// How keys of the database begin; those of the settings are what somebody made up.
+const PREFIX: &str = "qr_";
+
+/// Makes a key of 256 random bits. Fails if the system has none.
+pub fn generate() -> Result<String, getrandom::Error> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits)?;
+    let digits: String = bits.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{PREFIX}{digits}"))
+}
+
+/// The hash of a key.
+pub fn hash(key: &str) -> Hash {
+    Sha256::digest(key).into()
+}
+
+/// All keys of the read API: those of the settings, which need no database, and those in it.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    settings: HashMap<Hash, Arc<Key>>,
+    stored: StoredKeys,
+}
 
 #[derive(Debug)]
 struct Key {
+    /// Its id in the database; those of the settings have none.
+    id: Option<Uuid>,
     scopes: Vec<Scope>,
     organizations: Option<Vec<String>>,
+    expires_at: Option<Timestamp>,
 }
 
 impl Keys {
-    /// Takes the keys of the configuration.
-    pub fn new(settings: &BTreeMap<String, config::Key>) -> Self {
-        let keys = settings.values().filter_map(|key| {
-            let sees_all = key.organizations.iter().any(|organization| organization == "*");
-            let organizations = (!sees_all).then(|| key.organizations.clone());
-            let known = Key { scopes: key.scopes.clone(), organizations };
+    /// Takes the keys of the settings, and looks for others in the database.
+    pub fn new(keys: &BTreeMap<String, config::Key>, db: PgPool) -> Self {
+        let settings = keys.values().filter_map(|key| {
+            let scopes = key.scopes.clone();
+            let organizations = key.organizations();
+            let known = Key { id: None, scopes, organizations, expires_at: None };
             Some((digest(&key.sha256)?, Arc::new(known)))
         });
-        Self(keys.collect())
+        Self(Arc::new(Inner { settings: settings.collect(), stored: StoredKeys::new(db) }))
+    }
+
+    /// Writes down when keys were last used, as long as it is polled.
+    pub async fn note_uses(&self) -> ! {
+        self.0.stored.note_uses().await
+    }
+
+    /// The key that was sent, if it is live.
+    async fn admit(&self, sent: &str) -> Result<Arc<Key>, Error> {
+        let keys = &*self.0;
+        // Looking a hash up is not constant in time, but tells nothing about the key.
+        let hash = hash(sent);
+        let key = match keys.settings.get(&hash) {
+            Some(key) => Some(key.clone()),
+            None if sent.starts_with(PREFIX) => keys.stored.find(&hash).await?,
+            None => None,
+        };
+        let key = key.ok_or(Error::UnknownKey)?;
+        if let Some(id) = key.id {
+            keys.stored.note_use(id);
+        }
+        Ok(key)
     }
 }
 
@@ -55,16 +110,14 @@ impl Reader {
     }
 
     /// Whoever sends a key that is known, whatever it may do.
-    fn with_key(parts: &Parts, app: &App) -> Result<Self, Error> {
+    async fn with_key(parts: &Parts, app: &App) -> Result<Self, Error> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, sent) =
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Error::Unauthorized);
         }
-        // Looking a hash up is not constant in time, but tells nothing about the key.
-        let digest: [u8; 32] = Sha256::digest(sent.trim()).into();
-        app.keys.0.get(&digest).cloned().map(Self).ok_or(Error::Unauthorized)
+        app.keys.admit(sent.trim()).await.map(Self)
     }
 }
 
@@ -72,7 +125,7 @@ impl FromRequestParts<App> for Reader {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let reader = Self::with_key(parts, app)?;
+        let reader = Self::with_key(parts, app).await?;
         reader.require(Scope::Read)?;
         Ok(reader)
     }
@@ -86,14 +139,14 @@ impl FromRequestParts<App> for Replayer {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let reader = Reader::with_key(parts, app)?;
+        let reader = Reader::with_key(parts, app).await?;
         reader.require(Scope::Replay)?;
         Ok(Self(reader))
     }
 }
 
 /// 64 hex digits as bytes.
-fn digest(hex: &str) -> Option<[u8; 32]> {
+fn digest(hex: &str) -> Option<Hash> {
     let mut digest = [0; 32];
     for (i, byte) in digest.iter_mut().enumerate() {
         *byte = u8::from_str_radix(hex.get(2 * i..2 * i + 2)?, 16).ok()?;
@@ -107,8 +160,8 @@ mod tests {
 
     #[test]
     fn a_hash_in_hex_is_that_hash() {
-        let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
-        assert_eq!(digest(hash), Some(Sha256::digest("hello").into()));
+        let hex = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        assert_eq!(digest(hex), Some(hash("hello")));
         assert_eq!(digest("2cf2"), None);
     }
 }

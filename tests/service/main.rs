@@ -18,6 +18,7 @@ mod export;
 mod fixtures;
 mod fold;
 mod harness;
+mod key;
 mod limits;
 mod link;
 mod manners;

@@ -1,0 +1,142 @@
+//! Table `api_key`: keys of the read API that a command made.
+
+use sqlx::{PgExecutor, PgPool};
+use uuid::Uuid;
+
+use super::column;
+use crate::model::Timestamp;
+
+/// A key to be made. `None` organisations see all; it may never expire.
+#[expect(missing_docs, reason = "the columns of table api_key say it")]
+pub struct NewKey {
+    pub api_key_id: Uuid,
+    pub name: String,
+    pub sha256: [u8; 32],
+    pub scopes: Vec<String>,
+    pub organizations: Option<Vec<String>>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Makes a key, unless a live one has its name.
+pub async fn create(pool: &PgPool, key: &NewKey) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query!(
+        r#"
+            update api_key
+            set revoked_at = now()
+            where name = $1 and revoked_at is null and expires_at <= now()
+        "#,
+        key.name,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let created = sqlx::query!(
+        r#"
+            insert into api_key (api_key_id, name, sha256, scopes, organizations, expires_at)
+            values ($1, $2, $3, $4, $5, $6)
+            on conflict (name) where revoked_at is null do nothing
+        "#,
+        key.api_key_id,
+        key.name,
+        &key.sha256,
+        &key.scopes,
+        key.organizations.as_deref(),
+        key.expires_at as _,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(created.rows_affected() == 1)
+}
+
+/// A key, and what became of it.
+#[expect(missing_docs, reason = "the columns of table api_key say it")]
+pub struct KeyRow {
+    pub api_key_id: Uuid,
+    pub name: String,
+    pub scopes: Vec<String>,
+    pub organizations: Option<Vec<String>>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// All keys there ever were, the newest of each name first.
+pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<KeyRow>> {
+    sqlx::query_as!(
+        KeyRow,
+        r#"
+            select
+                api_key_id, name, scopes, organizations, created_at, expires_at, revoked_at,
+                last_used_at
+            from api_key
+            order by name, created_at desc
+        "#
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Takes a key back for good, and returns its name and id; `None` if there is none with this name
+/// or id that is not revoked.
+pub async fn revoke(
+    db: impl PgExecutor<'_>,
+    name_or_id: &str,
+) -> sqlx::Result<Option<(String, Uuid)>> {
+    let revoked = sqlx::query!(
+        r#"
+            update api_key
+            set revoked_at = now()
+            where revoked_at is null and (name = $1 or api_key_id = $2)
+            returning name, api_key_id
+        "#,
+        name_or_id,
+        name_or_id.parse::<Uuid>().ok(),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(revoked.map(|row| (row.name, row.api_key_id)))
+}
+
+/// A key that is neither revoked nor expired.
+#[expect(missing_docs, reason = "the columns of table api_key say it")]
+pub struct LiveKey {
+    pub api_key_id: Uuid,
+    pub sha256: Vec<u8>,
+    pub scopes: Vec<String>,
+    pub organizations: Option<Vec<String>>,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// All live keys.
+pub async fn list_live(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<LiveKey>> {
+    sqlx::query_as!(
+        LiveKey,
+        r#"
+            select api_key_id, sha256, scopes, organizations, expires_at
+            from api_key
+            where revoked_at is null and (expires_at is null or expires_at > now())
+        "#
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Notes when keys were last used, to a minute: a busy key is not written each time.
+pub async fn note_uses(db: impl PgExecutor<'_>, uses: &[(Uuid, Timestamp)]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+            update api_key
+            set last_used_at = used.at
+            from unnest($1::uuid[], $2::timestamptz[]) as used (api_key_id, at)
+            where api_key.api_key_id = used.api_key_id
+                and (last_used_at is null or last_used_at < used.at - interval '1 minute')
+        "#,
+        &column(uses, |(id, _)| *id),
+        &column(uses, |(_, at)| *at) as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

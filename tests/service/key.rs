@@ -1,0 +1,249 @@
+//! Keys of the read API: made, listed and taken back by a command.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Request, StatusCode};
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+
+use super::binary::{Process, run};
+use super::fixtures::ALL;
+use super::harness::{Answer, KEY_OF_ALL, KEY_OF_ORGANIZATION, ORGANIZATION, Service, settings};
+use super::spool::{Outage, wait_until};
+
+type Settings = BTreeMap<String, String>;
+
+/// What `key …` prints and says.
+async fn key(settings: &Settings, arguments: &[&str]) -> Result<String, String> {
+    let output = run(settings, &[&["key"], arguments].concat()).await;
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    match output.status.success() {
+        true => Ok(text(output.stdout)),
+        false => Err(text(output.stderr)),
+    }
+}
+
+/// A key for reading everything, unless the arguments say more.
+pub async fn create(settings: &Settings, arguments: &[&str]) -> String {
+    let usual = ["create", "--scope", "read", "--organization", "*"];
+    let printed = key(settings, &[&usual, arguments].concat()).await.unwrap();
+    let secret = printed.trim_end();
+    assert_eq!((secret.len(), &secret[..3]), (67, "qr_"), "{printed}");
+    secret.to_owned()
+}
+
+/// The line of `key list` about a key, without what stands between its columns.
+async fn listed(settings: &Settings, name: &str) -> Vec<String> {
+    let table = key(settings, &["list"]).await.unwrap();
+    let line = table.lines().find(|line| line.starts_with(&format!("{name} ")));
+    let cells = line.unwrap_or_else(|| panic!("no {name} in {table}")).split("  ");
+    cells.map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
+}
+
+async fn rooms(service: &Service, key: &str) -> StatusCode {
+    service.get_with(key, "/v1/rooms").await.status
+}
+
+fn message(answer: &Answer) -> String {
+    answer.json()["error"]["messages"][0].as_str().unwrap().to_owned()
+}
+
+#[sqlx::test]
+async fn a_key_that_was_made_reads_what_it_may_until_it_is_revoked(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let service = Service::start(db).await;
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    let made = ["create", "--name", "ours", "--scope", "read", "--organization", ORGANIZATION];
+    let ours = key(&settings, &made).await.unwrap().trim_end().to_owned();
+    let others = ["create", "--name=others", "--scope=read,replay", "--organization=a,b"];
+    let others = key(&settings, &others).await.unwrap().trim_end().to_owned();
+    let events = "/v1/events?limit=500";
+    let expected = service.get_with(KEY_OF_ORGANIZATION, events).await;
+    assert_eq!(service.get_with(&ours, events).await.json(), expected.json());
+    assert_eq!(service.get_with(&others, events).await.json()["data"], json!([]));
+    let id = expected.json()["data"][0]["event_id"].as_str().unwrap().to_owned();
+    for (key, status) in [(&ours, StatusCode::FORBIDDEN), (&others, StatusCode::NOT_FOUND)] {
+        let request = Request::post(format!("/v1/events/{id}/replay"))
+            .header(AUTHORIZATION, format!("Bearer {key}"));
+        assert_eq!(service.send(request.body(Body::empty()).unwrap()).await.status, status);
+    }
+    let kept: String =
+        sqlx::query_scalar("select string_agg(to_jsonb(api_key)::text, ' ') from api_key")
+            .fetch_one(&service.db)
+            .await
+            .unwrap();
+    assert!(!kept.contains(&ours[3..20]), "{kept}");
+
+    assert_eq!(listed(&settings, "ours").await[1..3], ["read", ORGANIZATION]);
+    assert_eq!(listed(&settings, "ours").await[4..7], ["never", "never", "live"]);
+    assert_eq!(listed(&settings, "others").await[1..3], ["read,replay", "a,b"]);
+    assert_eq!(listed(&settings, "all").await[6], "in the settings");
+
+    // By name, and by id. What was used a moment ago is remembered for some seconds.
+    let id = listed(&settings, "others").await[7].clone();
+    for (name, key_of_it, named) in [("ours", &ours, "ours"), ("others", &others, id.as_str())] {
+        key(&settings, &["revoke", named]).await.unwrap();
+        assert_eq!(listed(&settings, name).await[6], "revoked");
+        wait_until(async || rooms(&service, key_of_it).await == StatusCode::UNAUTHORIZED).await;
+    }
+    let answer = service.get_with(&ours, "/v1/rooms").await;
+    assert_eq!(message(&answer), "this key is unknown, expired or revoked");
+    assert_eq!(answer.headers["www-authenticate"], r#"Bearer error="invalid_token""#);
+}
+
+#[sqlx::test]
+async fn a_key_ends_when_it_expires_and_leaves_its_name_to_another(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let service = Service::start(db).await;
+    let first = create(&settings, &["--name", "dash board", "--expires", "90d"]).await;
+    let sql = "update api_key set expires_at = now() - interval '1 s'";
+    service.execute(sql).await;
+    assert_eq!(rooms(&service, &first).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(listed(&settings, "dash board").await[6], "expired");
+    let arguments = ["--name", "dash board", "--expires", "2999-01-31"];
+    let second = create(&settings, &arguments).await;
+    assert_eq!(rooms(&service, &second).await, StatusCode::OK);
+    assert_eq!(rooms(&service, &first).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(listed(&settings, "dash board").await[4], "2999-01-31T00:00Z");
+    // Both are still told of.
+    let table = key(&settings, &["list"]).await.unwrap();
+    assert_eq!(table.matches("dash board").count(), 2, "{table}");
+    assert!(table.contains("  expired  "), "{table}");
+}
+
+#[sqlx::test]
+async fn a_command_about_keys_that_makes_no_sense_is_refused_with_what_is_allowed(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    create(&settings, &["--name", "taken"]).await;
+    let (long, year) = ("n".repeat(65), "99999y".to_owned());
+    let usual = ["create", "--name", "n", "--scope", "read", "--organization", "*"];
+    let change = |at: usize, value| {
+        let mut arguments = usual.to_vec();
+        arguments[at] = value;
+        arguments
+    };
+    let expires = |value| [&usual[..], &["--expires", value]].concat();
+    let cases = [
+        (change(4, "write"), "possible values: read, export, replay"),
+        (change(4, "export"), "needs --scope read as well"),
+        (change(6, ""), "must not be empty: give the id of an organisation, or * for all"),
+        (change(6, "a,,b"), "must not be empty: give the id of an organisation, or * for all"),
+        (change(2, "taken"), "--name taken: a key with this name is live"),
+        (change(2, ""), "expected 1 to 64 characters"),
+        (change(2, &long), "expected 1 to 64 characters"),
+        (change(2, "a\tb"), "a name has no control characters"),
+        (change(2, ORGANIZATION), "a name must not look like an id"),
+        (expires("2020-01-31"), "it must not be in the past"),
+        (expires("0d"), "it must not be in the past"),
+        (expires("2027-02-30"), "expected 2027-01-31, 2027-01-31T17:00:00Z, or a time from now"),
+        (expires("soon"), "expected 2027-01-31, 2027-01-31T17:00:00Z, or a time from now"),
+        (expires(&year), "it must be before the year 10000"),
+        (usual[..5].to_vec(), "--organization <ID>"),
+        (vec!["revoke", "unknown"], "unknown: no live key has this name or id; see `key list`"),
+        (vec!["revoke", ORGANIZATION], "no live key has this name or id"),
+        (vec!["revoke", "another"], "remove key.another there"),
+    ];
+    for (arguments, told) in cases {
+        let said = key(&settings, &arguments).await.expect_err(&format!("{arguments:?}"));
+        assert!(said.contains(told), "{arguments:?}: {said}");
+    }
+    let keys = "select count(*) from api_key where revoked_at is null";
+    assert_eq!(sqlx::query_scalar::<_, i64>(keys).fetch_one(&db).await.unwrap(), 1);
+}
+
+#[sqlx::test]
+async fn of_two_who_want_one_name_at_once_one_gets_it(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let usual = ["create", "--name", "n", "--scope", "read", "--organization", "*"];
+    let (one, other) = tokio::join!(key(&settings, &usual), key(&settings, &usual));
+    assert_eq!(one.is_ok() as u8 + other.is_ok() as u8, 1, "{one:?} {other:?}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn keys_want_the_schema_and_check_tells_if_there_are_none(db: PgPool) {
+    let mut settings = settings(&db.connect_options());
+    let said = key(&settings, &["list"]).await.unwrap_err();
+    assert!(said.contains("run `qontak-receiver migrate`"), "{said}");
+    assert!(run(&settings, &["migrate"]).await.status.success());
+    let checked = async |settings: &Settings| {
+        String::from_utf8(run(settings, &["check"]).await.stdout).unwrap()
+    };
+    create(&settings, &["--name", "n"]).await;
+    let told = checked(&settings).await;
+    assert!(told.contains("ok    keys       4 in the settings, 1 in the database"), "{told}");
+    key(&settings, &["revoke", "n"]).await.unwrap();
+    settings.retain(|name, _| !name.starts_with("RECEIVER__KEY__"));
+    let told = checked(&settings).await;
+    assert!(told.contains("ok    keys       none: nobody can read the API"), "{told}");
+}
+
+#[sqlx::test]
+async fn while_the_database_is_away_a_key_may_be_good_and_is_told_503(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let service = Service::start(db.clone()).await;
+    let made = create(&settings, &["--name", "n"]).await;
+    let outage = Outage::of(&db).await;
+    for key in [made.as_str(), "qr_unknown"] {
+        let answer = service.get_with(key, "/v1/rooms?limit=0").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers["retry-after"], "2");
+        assert_eq!(message(&answer), "storage is away, try again later");
+    }
+    // Those of the settings need no database, and what cannot be in it is not looked for there.
+    let answer = service.get_with(KEY_OF_ALL, "/v1/rooms?limit=0").await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(rooms(&service, "unknown").await, StatusCode::UNAUTHORIZED);
+    outage.end().await;
+    wait_until(async || rooms(&service, &made).await == StatusCode::OK).await;
+}
+
+#[sqlx::test]
+async fn many_keys_that_nobody_has_are_looked_for_together(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let service = std::sync::Arc::new(Service::start(db).await);
+    let made = create(&settings, &["--name", "n"]).await;
+    let mut strangers = JoinSet::new();
+    for i in 0..100 {
+        let service = service.clone();
+        strangers.spawn(async move { rooms(&service, &format!("qr_{i}")).await });
+    }
+    let told = strangers.join_all().await;
+    assert_eq!(told, [StatusCode::UNAUTHORIZED; 100]);
+    assert_eq!(rooms(&service, &made).await, StatusCode::OK);
+    // A session that ends tells how often it looked.
+    let sessions = "from pg_stat_activity
+        where datname = current_database() and application_name = 'qontak-receiver'";
+    let sql = format!("select pg_terminate_backend(pid) {sessions}");
+    service.execute(&sql).await;
+    let count = format!("select count(*) {sessions}");
+    let sessions = async || -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(count.as_str()))
+            .fetch_one(&service.db)
+            .await
+            .unwrap()
+    };
+    wait_until(async || sessions().await == 0).await;
+    let looks = "select seq_scan + coalesce(idx_scan, 0) from pg_stat_user_tables
+        where relname = 'api_key'";
+    let looks: i64 = sqlx::query_scalar(looks).fetch_one(&service.db).await.unwrap();
+    assert!((1..20).contains(&looks), "{looks}");
+}
+
+#[sqlx::test]
+async fn it_is_shown_when_a_key_was_last_used(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let service = Process::start(settings.clone()).await;
+    let made = create(&settings, &["--name", "used"]).await;
+    create(&settings, &["--name", "unused"]).await;
+    let client = reqwest::Client::new();
+    let url = format!("{}/v1/rooms", service.url);
+    let answer = client.get(url).bearer_auth(made).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    wait_until(async || listed(&settings, "used").await[5].starts_with("20")).await;
+    assert_eq!(listed(&settings, "unused").await[5], "never");
+}
