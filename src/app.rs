@@ -91,7 +91,7 @@ impl App {
         // Once each: no answer needs several slow statements.
         let read_timeout = config.database.acquire_timeout + config.database.statement_timeout;
         Self(Arc::new(Parts {
-            keys: Keys::new(&config.key, read.clone()),
+            keys: Keys::new(&config.key, &config.api, read.clone()),
             feed: Arc::new(Feed::new(read.clone(), read_timeout, config.stream)),
             db: read,
             writer,

@@ -63,6 +63,8 @@ pub struct Http {
 pub struct Api {
     #[serde(deserialize_with = "source::list")]
     pub cors_origins: Vec<Origin>,
+    pub requests_per_second: u32,
+    pub burst: u32,
 }
 
 /// Where a browser's page comes from: `https://host`, with a port where it is not the usual one.
@@ -311,6 +313,7 @@ impl Config {
             ("writer.max_batch", self.writer.max_batch),
             ("writer.max_queue_bytes", self.writer.max_queue_bytes),
             ("stream.max_behind", self.stream.max_behind),
+            ("api.burst", self.api.burst as usize),
         ];
         for (name, value) in positive {
             ensure!((1..=1 << 30).contains(&value), "{name}: must be between 1 and 1073741824");
@@ -437,6 +440,8 @@ mod tests {
             ("RECEIVER__HTTP__IDLE_TIMEOUT", "0s", "http.idle_timeout"),
             ("RECEIVER__HTTP__MAX_CONNECTIONS", "0", "http.max_connections"),
             ("RECEIVER__HTTP__MAX_READING_BYTES", "9", "http.max_reading_bytes"),
+            ("RECEIVER__API__REQUESTS_PER_SECOND", "-1", "api.requests_per_second"),
+            ("RECEIVER__API__BURST", "0", "api.burst"),
             ("RECEIVER__LOG__FORMAT", "xml", "log.format"),
             ("RECEIVER__API__CORS_ORIGINS", "*", "api.cors_origins"),
             ("RECEIVER__API__CORS_ORIGINS", "https://a.example/", "api.cors_origins"),

@@ -47,6 +47,8 @@ pub enum Error {
     UnknownKey,
     #[error("this key lacks the scope `{0}`")]
     Forbidden(&'static str),
+    #[error("too many requests with this key, try again in {0} s")]
+    TooManyRequests(u64),
     #[error("{}", .0.join("; "))]
     Unprocessable(Vec<String>),
     #[error(transparent)]
@@ -72,6 +74,7 @@ impl Error {
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthorized | Self::UnknownKey => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unwritten(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -80,7 +83,7 @@ impl Error {
         }
     }
 
-    const fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+    fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::MethodNotAllowed(allowed) => Some((ALLOW, HeaderValue::from_static(allowed))),
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
@@ -89,6 +92,7 @@ impl Error {
                 let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
                 Some((WWW_AUTHENTICATE, challenge))
             }
+            Self::TooManyRequests(seconds) => Some((RETRY_AFTER, HeaderValue::from(*seconds))),
             // Seconds. Soon, because a queue empties fast and a sender may give up.
             Self::Unwritten(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
                 Some((RETRY_AFTER, HeaderValue::from_static("2")))

@@ -1,5 +1,6 @@
 //! Who may read what.
 
+mod limit;
 mod stored;
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +13,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use self::limit::Limit;
 use self::stored::StoredKeys;
 use crate::app::App;
 use crate::config::{self, Scope};
@@ -44,6 +46,7 @@ pub struct Keys(Arc<Inner>);
 struct Inner {
     settings: HashMap<Hash, Arc<Key>>,
     stored: StoredKeys,
+    limit: Option<Limit>,
 }
 
 #[derive(Debug)]
@@ -57,14 +60,18 @@ struct Key {
 
 impl Keys {
     /// Takes the keys of the settings, and looks for others in the database.
-    pub fn new(keys: &BTreeMap<String, config::Key>, db: PgPool) -> Self {
+    pub fn new(keys: &BTreeMap<String, config::Key>, api: &config::Api, db: PgPool) -> Self {
         let settings = keys.values().filter_map(|key| {
             let scopes = key.scopes.clone();
             let organizations = key.organizations();
             let known = Key { id: None, scopes, organizations, expires_at: None };
             Some((digest(&key.sha256)?, Arc::new(known)))
         });
-        Self(Arc::new(Inner { settings: settings.collect(), stored: StoredKeys::new(db) }))
+        Self(Arc::new(Inner {
+            settings: settings.collect(),
+            stored: StoredKeys::new(db),
+            limit: Limit::new(api),
+        }))
     }
 
     /// Writes down when keys were last used, as long as it is polled.
@@ -72,7 +79,7 @@ impl Keys {
         self.0.stored.note_uses().await
     }
 
-    /// The key that was sent, if it is live.
+    /// The key that was sent, if it is live and does not ask too often.
     async fn admit(&self, sent: &str) -> Result<Arc<Key>, Error> {
         let keys = &*self.0;
         // Looking a hash up is not constant in time, but tells nothing about the key.
@@ -83,6 +90,9 @@ impl Keys {
             None => None,
         };
         let key = key.ok_or(Error::UnknownKey)?;
+        if let Some(limit) = &keys.limit {
+            limit.count(&hash)?;
+        }
         if let Some(id) = key.id {
             keys.stored.note_use(id);
         }

@@ -1,4 +1,4 @@
-//! Keys of the read API: made, listed and taken back by a command.
+//! Keys of the read API: made, listed and taken back by a command; how often each may ask.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,9 @@ use tokio::task::JoinSet;
 
 use super::binary::{Process, run};
 use super::fixtures::ALL;
-use super::harness::{Answer, KEY_OF_ALL, KEY_OF_ORGANIZATION, ORGANIZATION, Service, settings};
+use super::harness::{
+    Answer, KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service, settings,
+};
 use super::spool::{Outage, wait_until};
 
 type Settings = BTreeMap<String, String>;
@@ -246,4 +248,31 @@ async fn it_is_shown_when_a_key_was_last_used(db: PgPool) {
     assert_eq!(answer.status(), StatusCode::OK);
     wait_until(async || listed(&settings, "used").await[5].starts_with("20")).await;
     assert_eq!(listed(&settings, "unused").await[5], "never");
+}
+
+#[sqlx::test]
+async fn a_key_that_asks_too_often_is_told_when_to_try_again(db: PgPool) {
+    let options = settings(&db.connect_options());
+    let limit = [("RECEIVER__API__REQUESTS_PER_SECOND", "1"), ("RECEIVER__API__BURST", "3")];
+    let service = Service::start_with(db, &limit).await;
+    let made = create(&options, &["--name", "n"]).await;
+    for key in [KEY_OF_ALL, made.as_str()] {
+        let mut good = 0;
+        let refused = loop {
+            let answer = service.get_with(key, "/v1/rooms").await;
+            if answer.status != StatusCode::OK {
+                break answer;
+            }
+            good += 1;
+            assert!(good < 500, "it may ask as often as it likes");
+        };
+        assert!(good >= 3, "{good}");
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.headers["retry-after"], "1");
+        assert_eq!(refused.json()["error"]["code"], 429);
+        assert_eq!(message(&refused), "too many requests with this key, try again in 1 s");
+    }
+    // The others may still ask.
+    assert_eq!(rooms(&service, KEY_OF_ANOTHER).await, StatusCode::OK);
+    wait_until(async || rooms(&service, KEY_OF_ALL).await == StatusCode::OK).await;
 }

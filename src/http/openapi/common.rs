@@ -136,13 +136,18 @@ pub struct Shared {
 }
 
 /// All that any route may answer if it refuses.
-pub fn refusals() -> [Shared; 5] {
+pub fn refusals() -> [Shared; 6] {
     let limit = Error::parameter("limit", format!("must be between 1 and {MAX_LIMIT}"));
     [
         shared("Unauthorized", "There is no key, or nobody knows it.", &Error::Unauthorized),
         shared("Forbidden", "The key lacks the scope.", &Error::Forbidden("replay")),
         shared("NotFound", "There is none, or the key may not see it.", &Error::NotFound),
         shared("Unprocessable", "A parameter is unknown or cannot be used.", &limit),
+        shared(
+            "TooManyRequests",
+            "The key asks too often. `Retry-After` has the seconds to wait.",
+            &Error::TooManyRequests(1),
+        ),
         shared(
             "Unavailable",
             "The database is away or takes too long. `Retry-After` has the seconds to wait.",
