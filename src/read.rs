@@ -3,6 +3,7 @@
 //! Envelope, names and errors are Qontak's own, so that a client of its API feels at home.
 
 mod broadcast;
+mod delivery;
 mod event;
 pub mod export;
 pub mod key;
@@ -45,6 +46,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<App> {
         .routes(routes!(broadcast::list))
         .routes(routes!(broadcast::show))
         .routes(routes!(broadcast::logs))
+        .routes(routes!(delivery::list))
         .routes(routes!(event::list))
         .routes(routes!(event::show))
         .routes(routes!(event::body))

@@ -7,6 +7,7 @@ pub mod api_key;
 pub mod batch;
 pub mod broadcast;
 pub mod broadcast_log;
+pub mod delivery;
 pub mod event;
 pub mod ledger;
 pub mod message;

@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 95] = [
+pub const CASES: [Case; 104] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -160,6 +160,15 @@ pub const CASES: [Case; 95] = [
     list(ALL, "/v1/events?subject_id={subject}"),
     one(ALL, "/v1/events/{event}"),
     one(ALL, "/v1/events/{event}/body"),
+    long(ALL, "/v1/delivery-statuses"),
+    list(LARGE, "/v1/delivery-statuses"),
+    list(SMALL, "/v1/delivery-statuses"),
+    list(TINY, "/v1/delivery-statuses"),
+    list(ALL, "/v1/delivery-statuses?status=read"),
+    list(SMALL, "/v1/delivery-statuses?status=failed"),
+    list(ALL, "/v1/delivery-statuses?error=131049"),
+    list(ALL, "/v1/delivery-statuses?phone={account}"),
+    list(ALL, "/v1/delivery-statuses?end_date={day}"),
     one(ALL, "/v1/trace/{message}"),
     one(ALL, "/v1/trace/{room}"),
     one(ALL, "/v1/trace/{broadcast}"),

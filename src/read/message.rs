@@ -99,8 +99,17 @@ pub async fn list(
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let participant_types = direction.as_deref().map(participant_types);
-    let filter =
-        Filter { r#type, status, participant_types, external_id, room_id, start, end, query };
+    let filter = Filter {
+        r#type,
+        status,
+        participant_types,
+        external_id,
+        room_id,
+        start,
+        end,
+        query,
+        ..Filter::default()
+    };
     search::ready(&app.db, filter.query.as_ref()).await?;
     let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
         let from = from.as_ref().map(|(at, message_id, organization_id)| Place {

@@ -48,6 +48,12 @@ impl Progress {
         progress
     }
 
+    /// The effective status: what follows from all that were seen.
+    pub fn status(&self) -> Option<&'static str> {
+        let by_rank = ["read", "delivered", "failed", "sent", "pending", "created"];
+        by_rank.into_iter().find(|status| self.status_times.contains_key(status))
+    }
+
     /// Each status that was seen, with its time and who says so.
     pub fn times(&self) -> impl Iterator<Item = (&'static str, Timestamp, &'static str)> {
         self.status_times.iter().map(|(status, time)| (*status, time.at, time.source))

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-pub use self::list::{Direction, Filter, Place, list};
+pub use self::list::{Direction, Filter, Place, Walked, list, walk};
 use super::room::RoomKey;
 use super::{column, json, rounds};
 use crate::model::{Message, Timestamp};
@@ -249,7 +249,7 @@ pub async fn find(
 }
 
 /// A message with its sender and the times that its broadcast log lends it.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct MessageRow {
     /// Qontak's id of the message; opaque text.
     pub id: String,

@@ -1,10 +1,11 @@
 //! The truth about delivery: what was reported, what follows, what contradicts it, and why it failed.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::fixtures::{ALL, BROADCAST};
-use super::harness::{ORGANIZATION, Service};
+use super::fixtures::{ALL, BROADCAST, TWIN};
+use super::harness::{KEY_OF_ANOTHER, ORGANIZATION, Service};
 
 /// A log of the broadcast `b` in which these statuses were reached at these seconds.
 fn log(id: &str, status: &str, reached: &[(&str, u64)]) -> Value {
@@ -139,4 +140,114 @@ async fn an_error_that_nobody_knows_keeps_metas_own_words(db: PgPool) {
     assert_eq!(of(json!(999_999))["error_meaning"], Value::Null);
     assert_eq!(of(json!(470))["error_advice"]["en"], "Send an approved template.");
     assert_eq!(of(Value::Null)["error_advice"], Value::Null);
+}
+
+/// What the list shows with these filters.
+async fn deliveries(service: &Service, query: &str) -> Vec<Value> {
+    let rows = service.data(&format!("/v1/delivery-statuses?{query}")).await;
+    rows.as_array().unwrap().clone()
+}
+
+#[sqlx::test]
+async fn a_recipient_and_its_message_are_one_delivery(db: PgPool) {
+    let service = Service::start(db).await;
+    tell_fixtures(&service).await;
+    let all = deliveries(&service, "").await;
+    // Six logs, of which one is of 2021, and the messages of agents and bots that have none.
+    assert_eq!(all.iter().filter(|row| row["log_id"].is_string()).count(), 6);
+    let outgoing = service.data("/v1/messages?direction=out").await;
+    for message in outgoing.as_array().unwrap() {
+        let rows = all.iter().filter(|row| row["message_id"] == message["id"]);
+        assert_eq!(rows.count(), 1, "{message}");
+    }
+    assert_eq!(all.len(), outgoing.as_array().unwrap().len() + 5);
+
+    let twin = all.iter().find(|row| row["message_id"] == TWIN).unwrap();
+    assert_eq!(twin["log_id"], "fe115858-845d-4fd4-9e90-4129207696b4");
+    assert_eq!(twin["messages_broadcast_id"], BROADCAST);
+    assert_eq!(twin["contact_phone_number"], "6281200020001");
+    assert_eq!(twin["contact_full_name"], "Budi Santoso");
+    assert_eq!(twin["room_id"], "8c4a5959-fed7-40a7-9e5f-e922f5e147d9");
+    // The message was said to be delivered only, the log to be read.
+    assert_eq!(twin["status"], "read");
+    assert_eq!(twin["status_times"]["read"]["source"], "channel");
+    assert_eq!((&twin["billable"], &twin["pricing_category"]), (&json!(true), &json!("marketing")));
+
+    let failed = all.iter().find(|row| row["error_code"] == 131_049).unwrap();
+    assert_eq!(failed["error_advice"]["en"], "Do not resend soon; wait a day or more.");
+    assert_eq!(failed["message_id"], Value::Null);
+    let agents = all.iter().find(|row| row["message_id"] == "e674cac5-f2d7-4066-8a5d-615e55f52d29");
+    let agents = agents.unwrap();
+    assert_eq!((&agents["status"], &agents["log_id"]), (&json!("failed"), &Value::Null));
+    assert_eq!(agents["contact_phone_number"], "6281200010001");
+    assert_eq!(agents["contact_full_name"], "Siti Rahmawati");
+}
+
+#[sqlx::test]
+async fn log_and_message_decide_together_and_contradict_each_other_in_sight(db: PgPool) {
+    let service = Service::start(db).await;
+    let message = json!({"data_event": "status_message", "id": "m", "status": "read",
+        "sender_type": "Models::SystemAccount", "organization_id": ORGANIZATION,
+        "is_campaign": true, "external_id": "wamid.1", "created_at": "2025-06-12T01:00:00Z"});
+    tell(&service, [log("1", "failed", &[("sent", 0)]), message]).await;
+    for query in ["", "status=read"] {
+        let rows = deliveries(&service, query).await;
+        assert_eq!(rows.len(), 1, "{query}");
+        assert_eq!(rows[0]["status"], "read");
+        assert_eq!(rows[0]["conflicts"], json!(["failed_and_read"]));
+        assert_eq!(rows[0]["implied"], json!(["delivered"]));
+        assert_eq!((&rows[0]["message_id"], &rows[0]["log_id"]), (&json!("m"), &json!("1")));
+    }
+    assert_eq!(deliveries(&service, "status=failed").await, Vec::<Value>::new());
+}
+
+#[sqlx::test]
+async fn deliveries_are_filtered(db: PgPool) {
+    let service = Service::start(db).await;
+    tell_fixtures(&service).await;
+    let cases = [
+        ("status=failed", 3),
+        ("status=pending", 1),
+        ("error=131026", 1),
+        ("error=131049", 1),
+        ("error=131049&status=read", 0),
+        ("phone=6281200020001", 1),
+        ("phone=081200020001", 1),
+        ("phone=%2B62%20812-0002-0001&status=read", 1),
+        ("phone=81200020001&status=failed", 0),
+        ("phone=081200010001&status=failed", 1),
+        ("start_date=2025-06-12T02:52:40Z&end_date=2025-06-12T02:52:41Z", 1),
+        ("end_date=2014-12-31", 0),
+    ];
+    for (query, expected) in cases {
+        assert_eq!(deliveries(&service, query).await.len(), expected, "{query}");
+    }
+    for (query, named) in [
+        ("phone=siti", "phone: "),
+        ("phone=12", "phone: "),
+        ("phone=%00", "phone: "),
+        ("status=lost", "status: "),
+        ("error=none", "error: "),
+        ("error=-1", "error: "),
+        ("start_date=2025-02-30", "start_date: "),
+        ("since=today", "since: unknown parameter"),
+    ] {
+        let answer = service.get(&format!("/v1/delivery-statuses?{query}")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        let messages = answer.json()["error"]["messages"].to_string();
+        assert!(messages.contains(named), "{query}: {messages}");
+    }
+}
+
+#[sqlx::test]
+async fn deliveries_of_two_organisations_are_told_apart(db: PgPool) {
+    let service = Service::start(db).await;
+    tell_fixtures(&service).await;
+    let mut other = log("1", "read", &[]);
+    other["organization_id"] = "another-organization".into();
+    tell(&service, [log("1", "sent", &[]), other]).await;
+    let answer = service.get_with(KEY_OF_ANOTHER, "/v1/delivery-statuses").await.json();
+    let rows = answer["data"].as_array().unwrap();
+    assert_eq!(rows.len(), 1);
+    assert_eq!((&rows[0]["log_id"], &rows[0]["status"]), (&json!("1"), &json!("read")));
 }

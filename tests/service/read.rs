@@ -12,7 +12,7 @@ use super::harness::{
     KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_WITHOUT_SCOPE, ORGANIZATION, Service,
 };
 
-const ROUTES: [&str; 15] = [
+const ROUTES: [&str; 16] = [
     "/v1/rooms",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/messages",
@@ -26,6 +26,7 @@ const ROUTES: [&str; 15] = [
     "/v1/events",
     "/v1/events/EVENT",
     "/v1/events/EVENT/body",
+    "/v1/delivery-statuses",
     "/v1/trace/24a60fba-3bc1-4694-9f51-66c4b74d1978",
     "/v1/ledger",
 ];
@@ -176,6 +177,7 @@ async fn every_list_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
         (&format!("/v1/rooms/{SITI}/messages?limit=3"), "id", 9),
         ("/v1/messages?limit=4", "id", 16),
         ("/v1/messages?limit=2&direction=out", "id", 5),
+        ("/v1/delivery-statuses?limit=3", "created_at", 10),
         ("/v1/broadcasts?limit=1", "id", 2),
         ("/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/logs?limit=2", "id", 5),
         ("/v1/events?limit=7", "event_id", 45),

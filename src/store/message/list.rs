@@ -23,6 +23,9 @@ pub struct Filter {
     pub external_id: Option<String>,
     /// Only messages of this room.
     pub room_id: Option<String>,
+    /// Only those without a broadcast log; nobody outside can ask for that.
+    #[param(ignore)]
+    pub is_without_log: bool,
     /// Only messages from this day (`2025-06-12`, in UTC) or time on.
     #[param(rename = "start_date", value_type = Option<String>)]
     pub start: Option<Timestamp>,
@@ -69,12 +72,24 @@ pub async fn list(
     if let Some(query) = &filter.query {
         return search(db, organizations, query, filter, from, backward, limit).await;
     }
+    let rows = walk(db, organizations, filter, from, backward, limit).await?;
+    Ok(rows.into_iter().map(Walked::into_key).collect())
+}
+
+/// The same but for a search, and where each stands in the list.
+pub async fn walk(
+    db: &PgPool,
+    organizations: Option<&[String]>,
+    filter: &Filter,
+    from: Option<Place<'_>>,
+    backward: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<Walked>> {
     let mut db = db.acquire().await?;
     let orders = orders(&mut db, organizations, filter.room_id.as_deref()).await?;
     let filter = filter.clone();
     let mut near = Near { organizations, orders, filter, words: None, from, backward };
-    let rows = near.nearest(&mut db, limit).await?;
-    Ok(rows.into_iter().map(Row::into_key).collect())
+    near.nearest(&mut db, limit).await
 }
 
 /// Each organisation has an order of its own in the index `message_by_time`, named by its hash.
@@ -130,14 +145,16 @@ pub struct Near<'a> {
     pub backward: bool,
 }
 
-/// A message found.
-pub struct Row {
+/// A message on the way.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of table message say it")]
+pub struct Walked {
     pub organization_id: String,
     pub message_id: String,
     pub at: Timestamp,
 }
 
-impl Row {
+impl Walked {
     /// What tells it.
     pub fn into_key(self) -> MessageKey {
         let Self { organization_id, message_id, .. } = self;
@@ -147,7 +164,11 @@ impl Row {
 
 impl Near<'_> {
     /// The nearest messages, at most `limit`. It may then look no further than these.
-    pub async fn nearest(&mut self, db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Row>> {
+    pub async fn nearest(
+        &mut self,
+        db: &mut PgConnection,
+        limit: i64,
+    ) -> sqlx::Result<Vec<Walked>> {
         // Each order may have all that is asked for. A few of each tell how far away the last of
         // these can be, so that a filter that lets few through is not applied to all of each.
         let share = limit / i64::try_from(self.orders.len()).unwrap_or(1).max(1) + 1;
@@ -176,11 +197,11 @@ impl Near<'_> {
         db: &mut PgConnection,
         share: i64,
         limit: i64,
-    ) -> sqlx::Result<Vec<Row>> {
+    ) -> sqlx::Result<Vec<Walked>> {
         let Self { organizations, orders, filter, words, from, backward } = self;
         // The two branches are one list walked both ways; only one of them is run.
         sqlx::query_as!(
-            Row,
+            Walked,
             r#"
                 select organization_id as "organization_id!", message_id as "message_id!",
                     at as "at!"
@@ -195,11 +216,20 @@ impl Near<'_> {
                             and ($1::text[] is null or organization_id = any($1))
                             and ($3::text is null or type = $3)
                             and ($4::text is null or status = $4)
+                            -- Said again, in the words of the index `message_failed`.
+                            and ($4 is distinct from 'failed' or failed_seen_at is not null)
                             and ($5::text[] is null or participant_type = any($5))
                             and ($6::text is null or external_id = $6)
                             and ($7::text is null or room_id = $7)
                             and ($16::text is null
                                 or message_words('', '1970-01-01Z', text) @@ ($16::text)::tsquery)
+                            and (not $17 or not exists (
+                                select
+                                from broadcast_log as log
+                                where message.is_campaign
+                                    and log.whatsapp_message_id = message.external_id
+                                    and log.organization_id = message.organization_id
+                            ))
                             and ($8::timestamptz is null or at >= $8)
                             and ($9::timestamptz is null or at < $9)
                             and ($10::timestamptz is null or at <= $10
@@ -223,11 +253,20 @@ impl Near<'_> {
                             and ($1::text[] is null or organization_id = any($1))
                             and ($3::text is null or type = $3)
                             and ($4::text is null or status = $4)
+                            -- Said again, in the words of the index `message_failed`.
+                            and ($4 is distinct from 'failed' or failed_seen_at is not null)
                             and ($5::text[] is null or participant_type = any($5))
                             and ($6::text is null or external_id = $6)
                             and ($7::text is null or room_id = $7)
                             and ($16::text is null
                                 or message_words('', '1970-01-01Z', text) @@ ($16::text)::tsquery)
+                            and (not $17 or not exists (
+                                select
+                                from broadcast_log as log
+                                where message.is_campaign
+                                    and log.whatsapp_message_id = message.external_id
+                                    and log.organization_id = message.organization_id
+                            ))
                             and ($8::timestamptz is null or at >= $8)
                             and ($9::timestamptz is null or at < $9)
                             and ($10::timestamptz is null or at >= $10
@@ -255,6 +294,7 @@ impl Near<'_> {
             share,
             limit,
             words.as_deref(),
+            filter.is_without_log,
         )
         .fetch_all(db)
         .await

@@ -7,7 +7,7 @@
 use sqlx::{PgConnection, PgPool};
 
 use super::MessageKey;
-use super::list::{Filter, Near, Place, Row, orders};
+use super::list::{Filter, Near, Place, Walked, orders};
 use crate::model::Timestamp;
 use crate::store::search::{Query, day};
 
@@ -40,7 +40,7 @@ pub async fn search(
     edge.iter().for_each(|edge| near.reach(*edge));
     near.words = Some(query.of_messages(0..=0, None));
     let found = near.fetch(&mut db, limit, limit).await?;
-    let mut found: Vec<MessageKey> = found.into_iter().map(Row::into_key).collect();
+    let mut found: Vec<MessageKey> = found.into_iter().map(Walked::into_key).collect();
     let (Some(edge), Some((oldest, newest))) = (edge, span(&mut db, &near.orders).await?) else {
         return Ok(found);
     };

@@ -1,0 +1,246 @@
+//! What became of everything that was sent, a broadcast's or not.
+
+use std::collections::HashMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use sqlx::PgPool;
+use utoipa::ToSchema;
+
+use super::key::Reader;
+use super::page::{List, Micros, Page, Walk};
+use super::status::{Explained, Progress, StatusTime};
+use crate::http::Error;
+use crate::http::extract::Parameters;
+use crate::model::{Timestamp, phone};
+use crate::store::broadcast_log::{self, LogKey, LogRow};
+use crate::store::delivery::{self, Filter, Key, Part, Recipient};
+use crate::store::message::{self, MessageKey, MessageRow};
+
+/// What became of one thing that was sent to one customer.
+#[derive(Serialize, ToSchema)]
+struct Delivery {
+    /// The message, if any event told of it.
+    message_id: Option<String>,
+    /// The recipient of a broadcast.
+    log_id: Option<String>,
+    /// The broadcast.
+    messages_broadcast_id: Option<String>,
+    /// Its id at the channel (`wamid.…`), once that has accepted it.
+    external_id: Option<String>,
+    /// The conversation.
+    room_id: Option<String>,
+    /// Organisation; null when unknown.
+    organization_id: Option<String>,
+    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; open list.
+    channel: Option<String>,
+    /// The integration it was sent through.
+    channel_integration_id: Option<String>,
+    /// Phone number of the recipient, if it is known to be one.
+    contact_phone_number: Option<String>,
+    /// Name of the recipient.
+    contact_full_name: Option<String>,
+    /// `agent` or `bot`.
+    participant_type: Option<String>,
+    /// `text`, `image`, `document`, …; open list.
+    r#type: Option<String>,
+    /// Whether a broadcast sent it.
+    is_campaign: bool,
+    /// What follows from all statuses of log and message together.
+    status: Option<&'static str>,
+    #[serde(flatten)]
+    progress: Progress,
+    /// WhatsApp error code, e.g. 131026: undeliverable.
+    error_code: Option<i64>,
+    /// Meta's title of the error.
+    error_title: Option<String>,
+    #[serde(flatten)]
+    explained: Explained,
+    /// Whether Meta charges for it.
+    billable: Option<bool>,
+    /// `marketing`, `utility`, `authentication`, …; open list.
+    pricing_category: Option<String>,
+    /// `PMP` (per message), `CBP` (per conversation); open list.
+    pricing_model: Option<String>,
+    /// Creation, by Qontak's clock.
+    created_at: Option<Timestamp>,
+    #[serde(skip)]
+    place: (Micros, String, String),
+}
+
+/// What became of everything that was sent, newest first.
+///
+/// A recipient of a broadcast and its message are one row.
+#[utoipa::path(
+    get, path = "/delivery-statuses", params(Filter),
+    responses((status = OK, body = List<Delivery>))
+)]
+pub async fn list(
+    reader: Reader,
+    mut parameters: Parameters,
+    State(db): State<PgPool>,
+) -> Result<Response, Error> {
+    const STATUSES: [&str; 6] = ["created", "pending", "sent", "delivered", "read", "failed"];
+    let phones = parameters.text("phone").and_then(|text| {
+        let spellings = phone::spellings(&text);
+        if spellings.is_empty() {
+            return parameters.refuse("phone", "must be a phone number (6281234567890, 0812…)");
+        }
+        Some(spellings)
+    });
+    let status = parameters.one_of("status", &STATUSES);
+    let error_code = parameters.integer("error", 0..=i64::from(i32::MAX));
+    let (start, end) = parameters.period();
+    let page = Page::read(&reader, &mut parameters)?;
+    parameters.finish()?;
+    let filter = Filter { phones, status, error_code, start, end };
+    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
+        let part = Part {
+            organizations: reader.organizations(),
+            from: from.as_ref().map(|(at, id, organization_id)| (at.0, &**id, &**organization_id)),
+            backward,
+            limit: rows,
+        };
+        let keys = delivery::list(&db, &filter, part).await?;
+        show(&db, keys).await
+    };
+    page.answer(fetch, |delivery: &Delivery| delivery.place.clone()).await
+}
+
+/// The rows of these keys, in their order.
+async fn show(db: &PgPool, keys: Vec<Key>) -> sqlx::Result<Vec<Delivery>> {
+    let log_keys = keys
+        .iter()
+        .filter(|key| key.is_log)
+        .map(|key| LogKey { organization_id: key.organization_id.clone(), log_id: key.id.clone() });
+    let logs = broadcast_log::show(db, &log_keys.collect::<Vec<_>>()).await?;
+    let message_keys = keys.iter().filter(|key| !key.is_log).map(|key| MessageKey {
+        organization_id: key.organization_id.clone(),
+        message_id: key.id.clone(),
+    });
+    let mut message_keys: Vec<MessageKey> = message_keys.collect();
+    message_keys.extend(delivery::twins(db, &logs).await?);
+    let messages = message::show(db, &message_keys).await?;
+    let recipients = delivery::recipients(db, &messages).await?;
+    let mut found = Found::of(logs, messages, recipients);
+    Ok(keys.into_iter().filter_map(|key| found.take(key)).collect())
+}
+
+/// The parts of which rows are made.
+struct Found {
+    logs: HashMap<(String, String), LogRow>,
+    /// By their ids.
+    messages: HashMap<(String, String), MessageRow>,
+    /// Ids of messages by their ids at the channel.
+    twins: HashMap<(String, String), String>,
+    /// By the ids of their rooms.
+    recipients: HashMap<(String, String), Recipient>,
+}
+
+impl Found {
+    fn of(logs: Vec<LogRow>, messages: Vec<MessageRow>, recipients: Vec<Recipient>) -> Self {
+        let key = |organization_id: &Option<String>, id: &str| {
+            (organization_id.clone().unwrap_or_default(), id.to_owned())
+        };
+        let twin = |row: &MessageRow| {
+            Some((key(&row.organization_id, row.external_id.as_deref()?), row.id.clone()))
+        };
+        Self {
+            logs: logs.into_iter().map(|row| (key(&row.organization_id, &row.id), row)).collect(),
+            twins: messages.iter().filter_map(twin).collect(),
+            messages: messages
+                .into_iter()
+                .map(|row| (key(&row.organization_id, &row.id), row))
+                .collect(),
+            recipients: recipients
+                .into_iter()
+                .map(|row| ((row.organization_id.clone(), row.room_id.clone()), row))
+                .collect(),
+        }
+    }
+
+    /// Makes a row. `None` if it has gone since its key was found.
+    fn take(&mut self, key: Key) -> Option<Delivery> {
+        let Key { at, id, organization_id, is_log } = key;
+        let place = (Micros(at), id.clone(), organization_id.clone());
+        let within = |id: &str| (organization_id.clone(), id.to_owned());
+        let log = if is_log { Some(self.logs.remove(&within(&id))?) } else { None };
+        let twin = log.as_ref().and_then(|log| log.whatsapp_message_id.as_deref());
+        let twin = twin.and_then(|wamid| self.twins.get(&within(wamid))).cloned();
+        let message_id = if is_log { twin } else { Some(id) };
+        let message = message_id.and_then(|id| self.messages.remove(&within(&id)));
+        if log.is_none() && message.is_none() {
+            return None;
+        }
+        let room_id = message.as_ref().and_then(|message| message.room_id.as_deref());
+        let recipient = room_id.and_then(|room_id| self.recipients.get(&within(room_id)));
+        Some(Delivery::new(place, log.unwrap_or_default(), message.unwrap_or_default(), recipient))
+    }
+}
+
+impl Delivery {
+    /// Of a log and its message; either may lack everything.
+    fn new(
+        place: (Micros, String, String),
+        log: LogRow,
+        message: MessageRow,
+        recipient: Option<&Recipient>,
+    ) -> Self {
+        let progress = progress(&log, &message);
+        let some = |id: String| (!id.is_empty()).then_some(id);
+        let (log_id, message_id) = (some(log.id), some(message.id));
+        let known =
+            |of: fn(&Recipient) -> &Option<String>| recipient.and_then(|one| of(one).clone());
+        Self {
+            is_campaign: log_id.is_some() || message.is_campaign == Some(true),
+            message_id,
+            log_id,
+            messages_broadcast_id: log.messages_broadcast_id.or(message.broadcast_id),
+            external_id: log.whatsapp_message_id.or(message.external_id),
+            room_id: message.room_id,
+            organization_id: some(place.2.clone()),
+            channel: message.channel.or_else(|| known(|one| &one.channel)),
+            channel_integration_id: log.channel_integration_id.or(message.channel_integration_id),
+            contact_phone_number: log
+                .contact_phone_number
+                .or_else(|| known(|one| &one.contact_phone_number)),
+            contact_full_name: log.contact_full_name.or_else(|| known(|one| &one.name)),
+            participant_type: message.participant_type,
+            r#type: message.r#type,
+            status: progress.status(),
+            progress,
+            explained: Explained::of(log.error_code),
+            error_code: log.error_code,
+            error_title: log.error_title.or(log.whatsapp_error_message),
+            billable: log.billable,
+            pricing_category: log.pricing_category,
+            pricing_model: log.pricing_model,
+            created_at: log.created_at.or(message.created_at),
+            place,
+        }
+    }
+}
+
+/// What log and message tell together.
+fn progress(log: &LogRow, message: &MessageRow) -> Progress {
+    let first = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    let created = first(log.created_seen_at, message.created_seen_at);
+    let pending = first(log.pending_seen_at, message.pending_seen_at);
+    let sent = first(log.sent_seen_at, message.sent_seen_at);
+    let delivered = first(log.delivered_seen_at, message.delivered_seen_at);
+    let read = first(log.read_seen_at, message.read_seen_at);
+    let failed = first(log.failed_seen_at, message.failed_seen_at);
+    let created_at = log.created_at.or(message.created_at);
+    Progress::outgoing([
+        ("created", StatusTime::best(None, created_at, created)),
+        ("pending", StatusTime::best(log.pending_at, None, pending)),
+        ("sent", StatusTime::best(log.sent_at, None, sent)),
+        ("delivered", StatusTime::best(log.delivered_at, None, delivered)),
+        ("read", StatusTime::best(log.read_at, None, read)),
+        ("failed", StatusTime::best(log.failed_at, None, failed)),
+    ])
+}
