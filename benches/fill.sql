@@ -79,7 +79,7 @@ $$;
 -- What is written into a table that was emptied by the same transaction needs no WAL where
 -- wal_level is minimal.
 truncate
-    event, batch, ledger, room, room_event, message, sender, broadcast, broadcast_log,
+    event, batch, ledger, room, room_event, message, message_count, sender, broadcast, broadcast_log,
     broadcast_count;
 
 -- --- who there is ----------------------------------------------------------------
@@ -209,6 +209,11 @@ from (
     cross join span
 ) as message
 join numbered_room using (number);
+
+insert into message_count (organization_id, hour, channel, participant_type, session, count)
+select organization_id, hour_of(at), channel, participant_type, 0, count(*)
+from message
+group by 1, 2, 3, 4;
 
 -- --- broadcasts --------------------------------------------------------------------
 

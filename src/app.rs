@@ -23,7 +23,7 @@ use crate::receive::auth::{Doors, Limits};
 use crate::receive::spool::disk::Disk;
 use crate::receive::spool::{self, Spool};
 use crate::receive::writer::Writer;
-use crate::store::{self, batch, broadcast_log, ledger, partition, search};
+use crate::store::{self, batch, broadcast_log, ledger, message, partition, search};
 use crate::{http, telemetry};
 
 /// How long what comes from the spool waits for its commit: nobody else waits for it.
@@ -297,6 +297,7 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
     }
     batch::forget(db, config.stream.keep).await?;
     ledger::compact(db).await?;
+    message::count::compact(db).await?;
     broadcast_log::count::compact(db).await
 }
 

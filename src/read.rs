@@ -14,6 +14,7 @@ pub mod page;
 mod room;
 mod search;
 mod sender;
+mod stats;
 mod status;
 pub mod stream;
 mod trace;
@@ -52,6 +53,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<App> {
         .routes(routes!(event::body))
         .routes(routes!(event::replay).map(|route| route.fallback(only_post)))
         .routes(routes!(trace::show))
+        .routes(routes!(stats::show))
         .routes(routes!(ledger::list))
         .routes(routes!(stream::listen))
         .layer(from_fn(move |request, next| in_time(limit, request, next)))

@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 104] = [
+pub const CASES: [Case; 106] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -177,6 +177,8 @@ pub const CASES: [Case; 104] = [
     one(ALL, "/v1/trace/{log}"),
     one(ALL, "/v1/trace/{wamid}"),
     one(ALL, "/v1/trace/{busiest_room}"),
+    sum(ALL, "/v1/stats"),
+    sum(SMALL, "/v1/stats?interval=hour&time_zone=Asia/Jakarta"),
     long(ALL, "/v1/ledger"),
     list(LARGE, "/v1/ledger"),
 ];

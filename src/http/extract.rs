@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
-use chrono::{Days, NaiveDate, NaiveTime, TimeDelta};
+use chrono::{Days, NaiveDate, TimeZone, Utc};
 
 use super::Error;
 use crate::event::BodyHash;
@@ -112,24 +112,21 @@ impl Parameters {
     /// The parameters `start_date` and `end_date`: from when on, and before when. Both may be days,
     /// which are whole ones in UTC, or times.
     pub fn period(&mut self) -> (Option<Timestamp>, Option<Timestamp>) {
-        self.period_at(0)
+        self.period_in(&Utc)
     }
 
-    /// The same, where days begin so many hours ahead of UTC.
-    pub fn period_at(&mut self, hours: i64) -> (Option<Timestamp>, Option<Timestamp>) {
-        (self.time("start_date", 0, hours), self.time("end_date", 1, hours))
+    /// The same with the days of a time zone.
+    pub fn period_in(&mut self, zone: &impl TimeZone) -> (Option<Timestamp>, Option<Timestamp>) {
+        (self.time("start_date", 0, zone), self.time("end_date", 1, zone))
     }
 
     /// A time, or the beginning of the day so many days after the one given.
-    fn time(&mut self, name: &'static str, days: u64, hours: i64) -> Option<Timestamp> {
+    fn time(&mut self, name: &'static str, days: u64, zone: &impl TimeZone) -> Option<Timestamp> {
         // The `+` of an offset is a space, where it was not escaped.
         let text = self.text(name)?.replace(' ', "+");
         let day =
             text.parse().ok().and_then(|day: NaiveDate| day.checked_add_days(Days::new(days)));
-        let midnight = day.and_then(|day| {
-            let midnight = day.and_time(NaiveTime::MIN).and_utc();
-            midnight.checked_sub_signed(TimeDelta::hours(hours)).map(Timestamp)
-        });
+        let midnight = day.and_then(|day| Timestamp::beginning(day, zone));
         let time = midnight.or_else(|| text.parse().ok().map(Timestamp));
         time.filter(|time| time.is_storable()).or_else(|| {
             self.refuse(name, "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)")

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -38,6 +38,13 @@ impl Timestamp {
     /// most a day later.
     pub fn is_plausible(self, received_at: Self) -> bool {
         self.0.timestamp() >= Self::EARLIEST && self.0 - received_at.0 <= TimeDelta::days(1)
+    }
+
+    /// When a day begins in a time zone. In some zones a few days have no midnight.
+    pub fn beginning(day: NaiveDate, zone: &impl TimeZone) -> Option<Self> {
+        let at = |hour| zone.from_local_datetime(&(day.and_time(NaiveTime::MIN) + hour)).earliest();
+        let time = at(TimeDelta::zero()).or_else(|| at(TimeDelta::hours(1)))?;
+        Some(Self(time.to_utc()))
     }
 
     /// Whether Postgres and chrono agree on it: from 1970 to the year 9999.

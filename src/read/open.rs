@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::middleware::from_fn;
+use chrono::{FixedOffset, Offset, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -131,7 +132,8 @@ fn filter(parameters: &mut Parameters) -> Filter {
     let responses = parameters.several("response_status");
     let types = parameters.several("type");
     let hours = parameters.integer("time_offset", -12..=14).unwrap_or(0);
-    let (since, until) = parameters.period_at(hours);
+    let zone = FixedOffset::east_opt(hours as i32 * 3600).unwrap_or_else(|| Utc.fix());
+    let (since, until) = parameters.period_in(&zone);
     if responses.iter().flatten().any(|response| !RESPONSES.contains(&response.as_str())) {
         parameters.refuse::<()>("response_status", "must be one of unresponded, responded");
     }

@@ -1,5 +1,6 @@
 //! Table `message`: one row per message, from every event that carries it.
 
+pub mod count;
 mod list;
 mod search;
 

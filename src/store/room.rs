@@ -2,6 +2,7 @@
 
 mod fold;
 mod read;
+pub mod stats;
 
 use std::collections::HashSet;
 

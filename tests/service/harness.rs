@@ -170,6 +170,26 @@ impl Service {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.db).await.unwrap();
     }
 
+    /// In how many places the messages are not as many as was counted.
+    async fn miscounted(&self) -> i64 {
+        let sql = "
+            with counted as (
+                select
+                    organization_id, hour_of(at) as hour, coalesce(channel, '') as channel,
+                    coalesce(participant_type, '') as participant_type, 1 as count
+                from message
+                union all
+                select organization_id, hour, channel, participant_type, -count
+                from message_count
+            )
+            select count(*) from (
+                select from counted
+                group by organization_id, hour, channel, participant_type
+                having sum(count) <> 0
+            ) as wrong";
+        sqlx::query_scalar(sql).fetch_one(&self.db).await.unwrap()
+    }
+
     /// All projections without our own observations: what must not depend on order.
     pub async fn state(&self) -> BTreeMap<&'static str, Vec<Value>> {
         let mut state = BTreeMap::new();
@@ -181,6 +201,7 @@ impl Service {
             rows.sort_by_key(Value::to_string);
             state.insert(table, rows);
         }
+        assert_eq!(self.miscounted().await, 0, "message_count is what message says");
         state
     }
 }

@@ -40,6 +40,7 @@ mod schema;
 mod search;
 mod simulate;
 mod spool;
+mod stats;
 mod strange;
 mod stream;
 mod trace;

@@ -18,7 +18,7 @@ use super::harness::{KEY_OF_ALL, KEY_WITHOUT_SCOPE, Service, TOKEN, webhook};
 
 /// Of each route a question, whose answer is its example in the document. A new route gets a line
 /// here, and `make openapi` does the rest.
-const EXAMPLES: [(&str, &str); 22] = [
+const EXAMPLES: [(&str, &str); 23] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (
@@ -41,6 +41,7 @@ const EXAMPLES: [(&str, &str); 22] = [
     ("POST /v1/events/{id}/replay", "/v1/events/{event}/replay"),
     ("GET /v1/delivery-statuses", "/v1/delivery-statuses?phone=081200020001"),
     ("GET /v1/trace/{id}", "/v1/trace/fe115858-845d-4fd4-9e90-4129207696b4"),
+    ("GET /v1/stats", "/v1/stats?start_date=2025-06-12&end_date=2025-06-12&time_zone=Asia/Jakarta"),
     ("GET /v1/ledger", "/v1/ledger?limit=1"),
     ("GET /api/open/v1/rooms", "/api/open/v1/rooms?channels[]=wa_cloud&limit=1"),
     ("GET /api/open/v1/rooms/{id}", "/api/open/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),

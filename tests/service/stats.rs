@@ -1,0 +1,203 @@
+//! Numbers for charts.
+
+use axum::http::StatusCode;
+use qontak_receiver::store::message::count;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::fixtures::ALL;
+use super::harness::{CLEAR, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service};
+
+const DAY: &str = "/v1/stats?start_date=2025-06-12&end_date=2025-06-12";
+
+/// A message of this room by this kind of author.
+async fn post(service: &Service, id: &str, room: &str, author: &str, at: &str, more: Value) {
+    let mut body = json!({"data_event": "status_message", "id": id, "room_id": room, "status": "sent",
+        "organization_id": ORGANIZATION, "participant_type": author, "created_at": at,
+        "room": {"id": room, "channel": "wa_cloud", "status": "assigned", "last_activity_at": at}});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let answer = service.post(body.to_string()).await;
+    assert_eq!(answer.json()["data"]["outcome"], "applied", "{id}");
+}
+
+#[sqlx::test]
+async fn messages_are_counted_by_day_channel_and_direction(db: PgPool) {
+    let service = Service::start(db).await;
+    for _ in 0..2 {
+        for fixture in &ALL {
+            service.post(fixture.body()).await;
+        }
+    }
+    let stats = service.data(DAY).await;
+    assert_eq!((&stats["interval"], &stats["time_zone"]), (&json!("day"), &json!("UTC")));
+    let of = |channel: &str| {
+        let rows = stats["messages"].as_array().unwrap().iter();
+        rows.filter(|row| row["channel"] == channel).cloned().collect::<Vec<_>>()
+    };
+    let at = "2025-06-12T00:00:00Z";
+    let expected =
+        json!({"at": at, "channel": "ig", "in": 1, "out": 0, "out_agent": 0, "out_bot": 0});
+    assert_eq!(of("ig"), [expected]);
+    let sums: (i64, i64) = sqlx::query_as(
+        "select count(*) filter (where participant_type = 'customer'),
+             count(*) filter (where participant_type <> 'customer')
+         from message
+         where channel = 'wa_cloud' and at >= '2025-06-12Z' and at < '2025-06-13Z'",
+    )
+    .fetch_one(&service.db)
+    .await
+    .unwrap();
+    let counted = of("wa_cloud").swap_remove(0);
+    assert_eq!((counted["in"].as_i64().unwrap(), counted["out"].as_i64().unwrap()), sums);
+    assert!(sums.0 > 5 && sums.1 > 2, "{sums:?}");
+    // Merged, they are the same.
+    count::compact(&service.db).await.unwrap();
+    assert_eq!(service.count("message_count where session <> 0").await, 0);
+    assert_eq!(service.data(DAY).await, stats);
+    let own = service.get_with(KEY_OF_ORGANIZATION, DAY).await.json();
+    assert_ne!(own["data"]["messages"], json!([]));
+    let none = service.get_with(KEY_OF_ANOTHER, DAY).await.json();
+    assert_eq!(none["data"]["messages"], json!([]));
+    assert_eq!(none["data"]["rooms"], json!({"open": 0, "unanswered": 0, "is_sample": false}));
+    assert_eq!(none["data"]["first_response"]["rooms"], 0);
+    service.execute(CLEAR).await;
+    assert_eq!(service.count("message_count").await, 0);
+}
+
+#[sqlx::test]
+async fn a_message_that_turns_out_to_be_another_is_counted_as_that(db: PgPool) {
+    let service = Service::start(db).await;
+    // Without a channel, an author and a time at first.
+    let body = json!({"data_event": "status_message", "id": "m", "room_id": "r", "status": "sent",
+        "organization_id": ORGANIZATION});
+    service.post(body.to_string()).await;
+    assert_eq!(service.data(DAY).await["messages"], json!([]));
+    let today = service.data("/v1/stats").await["messages"][0].take();
+    assert_eq!(
+        (&today["channel"], &today["out"], &today["in"]),
+        (&Value::Null, &json!(1), &json!(0))
+    );
+    post(&service, "m", "r", "customer", "2025-06-12T10:30:00Z", json!({})).await;
+    post(&service, "m", "r", "customer", "2025-06-12T08:30:00Z", json!({})).await;
+    let expected = json!([{"at": "2025-06-12T08:00:00Z", "channel": "wa_cloud", "in": 1, "out": 0,
+        "out_agent": 0, "out_bot": 0}]);
+    assert_eq!(service.data(&format!("{DAY}&interval=hour")).await["messages"], expected);
+    assert_eq!(service.data("/v1/stats").await["messages"], json!([]));
+}
+
+#[sqlx::test]
+async fn days_are_those_of_the_time_zone(db: PgPool) {
+    let service = Service::start(db).await;
+    for (id, at) in [
+        ("a", "2025-06-11T16:59:59Z"),
+        ("b", "2025-06-11T17:00:00Z"),
+        ("c", "2025-06-12T16:59:59Z"),
+        ("d", "2025-06-12T17:00:00Z"),
+    ] {
+        post(&service, id, "r", "bot", at, json!({})).await;
+    }
+    let path = format!("{DAY}&time_zone=Asia/Jakarta");
+    let stats = service.data(&path).await;
+    assert_eq!(stats["start"], "2025-06-12T00:00:00+07:00");
+    assert_eq!(stats["end"], "2025-06-13T00:00:00+07:00");
+    let row = json!({"at": "2025-06-12T00:00:00+07:00", "channel": "wa_cloud", "in": 0, "out": 2,
+        "out_agent": 0, "out_bot": 2});
+    assert_eq!(stats["messages"], json!([row]));
+    let hours = service.data(&format!("{path}&interval=hour")).await;
+    let hours: Vec<&str> = hours["messages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["at"].as_str().unwrap())
+        .collect();
+    assert_eq!(hours, ["2025-06-12T00:00:00+07:00", "2025-06-12T23:00:00+07:00"]);
+}
+
+#[sqlx::test]
+async fn a_response_is_the_first_word_of_an_agent_after_the_customers(db: PgPool) {
+    let service = Service::start(db).await;
+    let rooms = [
+        // An agent began, a bot answered at once, the agent after 100 seconds, and once more.
+        ("a", "agent 01:00:00,customer 02:00:00,bot 02:00:01,agent 02:01:40,agent 02:09:00"),
+        ("b", "customer 02:00:00,customer 02:04:00,agent 02:05:00"),
+        ("unanswered", "agent 01:00:00,customer 02:00:00,bot 02:00:01"),
+        ("unasked", "bot 02:00:00,agent 02:00:05"),
+    ];
+    // The last one first: order does not matter.
+    for (room, messages) in rooms {
+        for (i, message) in messages.split(',').rev().enumerate() {
+            let (author, at) = message.split_once(' ').unwrap();
+            let at = format!("2025-06-12T{at}Z");
+            post(&service, &format!("{room}{i}"), room, author, &at, json!({})).await;
+        }
+    }
+    let stats = service.data(DAY).await;
+    let expected =
+        json!({"rooms": 2, "p50_seconds": 200.0, "p95_seconds": 290.0, "is_sample": false});
+    assert_eq!(stats["first_response"], expected);
+    let later = service.data("/v1/stats?start_date=2025-06-13&end_date=2025-06-14").await;
+    assert_eq!(later["first_response"]["rooms"], 0);
+    assert_eq!(later["rooms"], json!({"open": 4, "unanswered": 0, "is_sample": false}));
+}
+
+#[sqlx::test]
+async fn open_and_unanswered_rooms_are_those_of_now(db: PgPool) {
+    let service = Service::start(db).await;
+    for (id, status, is_unresponded) in
+        [("a", "unassigned", true), ("b", "assigned", false), ("c", "resolved", true)]
+    {
+        let room = json!({"id": id, "type": "Models::CustomerServiceRoom", "channel": "ig",
+            "organization_id": ORGANIZATION, "status": status, "is_unresponded": is_unresponded});
+        service.post(room.to_string()).await;
+    }
+    let expected = json!({"open": 2, "unanswered": 1, "is_sample": false});
+    assert_eq!(service.data(DAY).await["rooms"], expected);
+}
+
+#[sqlx::test]
+async fn what_cannot_be_charted_is_a_422_that_says_so(db: PgPool) {
+    let service = Service::start(db).await;
+    let long = "x".repeat(10_000);
+    let zone = "time_zone: must be a name such as Asia/Jakarta or UTC";
+    let cases = [
+        ("interval=week", "interval: must be one of hour, day"),
+        ("time_zone=Mars", zone),
+        ("time_zone=%27;drop", zone),
+        (&format!("time_zone={long}"), zone),
+        (
+            "start_date=2025-02-30",
+            "start_date: must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)",
+        ),
+        ("start_date=2025-06-12&end_date=2025-06-11", "end_date: must be after start_date"),
+        (
+            "start_date=2024-01-01&end_date=2025-12-31",
+            "start_date: must be at most 366 days before end_date",
+        ),
+        (
+            "interval=hour&start_date=2025-01-01&end_date=2025-02-01",
+            "start_date: must be at most 31 days before end_date",
+        ),
+        (
+            "end_date=1970-01-01T00:00:00Z&start_date=9999-12-30",
+            "end_date: must be after start_date",
+        ),
+    ];
+    for (query, message) in cases {
+        let answer = service.get(&format!("/v1/stats?{query}")).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(answer.json()["error"]["messages"], json!([message]), "{query}");
+    }
+    for query in [
+        "start_date=1970-01-01",
+        "end_date=1970-01-01T00:00:00Z",
+        "start_date=9999-12-30",
+        "end_date=9999-12-30",
+        "interval=hour&start_date=2025-01-01&end_date=2025-01-31",
+        "start_date=2024-01-01&end_date=2024-12-31&time_zone=America/Santiago",
+    ] {
+        let answer = service.get(&format!("/v1/stats?{query}")).await;
+        let is_answered =
+            [StatusCode::OK, StatusCode::UNPROCESSABLE_ENTITY].contains(&answer.status);
+        assert!(is_answered, "{query}: {}", answer.status);
+    }
+}
