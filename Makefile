@@ -1,6 +1,6 @@
 # What there is to do here. How it is done is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test bench bench-read soak fuzz check prepare openapi help
+.PHONY: run test bench bench-read soak fuzz check prepare openapi test-api help
 
 run: ## run the service with a PostgreSQL of its own, until Ctrl-C
 	@scripts/run.sh
@@ -30,6 +30,9 @@ prepare: ## renew .sqlx/, which builds need, after a query or a migration change
 
 openapi: ## renew openapi.json and its examples after a route changed
 	@RENEW=1 scripts/test.sh --test service openapi::
+
+test-api: ## ask a live service thousands of questions: does it keep to its OpenAPI document?
+	@scripts/test-api.sh
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\): *## */  make \1	/p' $(MAKEFILE_LIST)

@@ -1,5 +1,6 @@
 //! The router, and what every request passes.
 
+mod docs;
 pub mod error;
 pub mod extract;
 pub mod manners;
@@ -29,7 +30,7 @@ use crate::{read, receive};
 
 /// Both ways, and what tells of them.
 pub fn router(app: App) -> Router {
-    let readable = openapi::routes().merge(readable(app.read_timeout));
+    let readable = openapi::routes().merge(docs::routes()).merge(readable(app.read_timeout));
     let readable = manners::around(readable, &app.cors_origins);
     serving(Router::from(receive::routes()).merge(readable), app)
 }

@@ -278,3 +278,24 @@ async fn the_document_is_served_to_anybody(db: PgPool) {
     assert_eq!(answer.headers["content-type"], "application/json");
     assert_eq!(String::from_utf8(answer.bytes).unwrap(), openapi::text());
 }
+
+#[sqlx::test]
+async fn the_page_that_shows_it_needs_nothing_from_elsewhere(db: PgPool) {
+    let service = Service::start(db).await;
+    for (path, media_type) in [
+        ("/docs", "text/html; charset=utf-8"),
+        ("/docs/page.css", "text/css"),
+        ("/docs/page.js", "text/javascript"),
+    ] {
+        let answer = service.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}");
+        assert_eq!(answer.headers["content-type"], media_type);
+        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
+        let text = String::from_utf8(answer.bytes).unwrap();
+        assert!(
+            !text.contains("//cdn") && !text.contains("http"),
+            "{path} wants what is elsewhere"
+        );
+    }
+}
