@@ -163,11 +163,12 @@ impl Database {
     pub async fn touch_pages(&mut self) -> anyhow::Result<()> {
         sqlx::raw_sql(
             "insert into message (
-                organization_id, message_id, received_at, room_id, created_at, external_id, text
+                organization_id, message_id, received_at, room_id, created_at, external_id, text,
+                text_rank
              )
              select
                 organization_id, gen_random_uuid()::text, received_at, room_id, created_at,
-                'wamid.' || replace(gen_random_uuid()::text, '-', ''), text
+                'wamid.' || replace(gen_random_uuid()::text, '-', ''), text, text_rank
              from message tablesample system (6)",
         )
         .execute(&mut self.link)
