@@ -12,7 +12,7 @@ use super::harness::{
     KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_WITHOUT_SCOPE, ORGANIZATION, Service,
 };
 
-const ROUTES: [&str; 16] = [
+const ROUTES: [&str; 17] = [
     "/v1/rooms",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/messages",
