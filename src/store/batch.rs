@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::column;
-use crate::event::{EventId, Kind};
+use crate::event::EventId;
 use crate::model::Timestamp;
 
 /// A place in the order of commits: after the `place`th event of a transaction, and after all of
@@ -56,8 +56,7 @@ pub struct AppliedRow {
     pub event_id: Uuid,
     /// When it was received.
     pub received_at: Timestamp,
-    /// What it is.
-    #[schema(value_type = Kind, inline)]
+    /// What it is: `receive_message_from_customer`, …, `room_updated`.
     pub kind: String,
     /// The event's name as Qontak sent it.
     pub name: Option<String>,

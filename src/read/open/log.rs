@@ -12,6 +12,7 @@ const NONE: &str = "n/a";
 
 /// A recipient of a broadcast.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OpenLog)]
 pub struct Log {
     id: String,
     messages_broadcast_id: Option<String>,
@@ -39,18 +40,23 @@ pub struct Log {
 #[schema(as = OpenMessagesResponse)]
 struct MessagesResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     messaging_product: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     contacts: Vec<Contact>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     messages: Vec<Accepted>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     sent: Option<Told>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     delivered: Option<Told>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     read: Option<Told>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     failed: Option<Told>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Problem>,
@@ -66,6 +72,7 @@ struct Contact {
 struct Accepted {
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message_status: Option<&'static str>,
 }
 
@@ -84,10 +91,13 @@ struct Status {
     recipient_id: Option<String>,
     /// Seconds since 1970, by WhatsApp's clock.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     timestamp: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     conversation: Option<Conversation>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pricing: Option<Pricing>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Problem>,
