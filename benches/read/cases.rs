@@ -133,7 +133,7 @@ pub const CASES: [Case; 106] = [
     list(ALL, "/v1/messages?q=ok"),
     list(LARGE, "/v1/messages?q=nomor+resi"),
     list(ALL, "/v1/messages?q=paketnya&direction=in"),
-    list(TINY, "/v1/messages?q=ongkir"),
+    list(SMALL, "/v1/messages?q=ongkir"),
     list(ALL, "/v1/messages?q=terima&room_id={room}"),
     list(ALL, "/v1/rooms?q=siti"),
     list(ALL, "/v1/rooms?q=rahmawti"),

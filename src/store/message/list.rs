@@ -171,11 +171,14 @@ impl Near<'_> {
     ) -> sqlx::Result<Vec<Walked>> {
         // Each order may have all that is asked for. A few of each tell how far away the last of
         // these can be, so that a filter that lets few through is not applied to all of each.
-        let share = limit / i64::try_from(self.orders.len()).unwrap_or(1).max(1) + 1;
-        if share < limit {
-            let nearest = self.fetch(db, share, limit).await?;
-            if let Some(last) = nearest.get(limit as usize - 1) {
-                self.reach(last.at);
+        let even = limit / i64::try_from(self.orders.len()).unwrap_or(1).max(1) + 1;
+        // Twice, since at first the sparsest order tells, and its few go back far.
+        for share in [even, 2 * even] {
+            if share < limit {
+                let nearest = self.fetch(db, share, limit).await?;
+                if let Some(last) = nearest.get(limit as usize - 1) {
+                    self.reach(last.at);
+                }
             }
         }
         self.fetch(db, limit, limit).await

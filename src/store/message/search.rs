@@ -12,7 +12,7 @@ use crate::model::Timestamp;
 use crate::store::search::{Query, day};
 
 /// How many messages are looked at one by one; some 6 µs each.
-const WALK: i64 = 1000;
+const WALK: i64 = 500;
 
 /// Lists messages with these words as [`list`](super::list()) does.
 pub async fn search(
