@@ -8,8 +8,7 @@ use std::fmt::Write;
 
 use axum::Json;
 use base64::Engine;
-use base64::alphabet::URL_SAFE;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,14 +20,6 @@ const DEFAULT_LIMIT: i64 = 10;
 const MAX_LIMIT: i64 = 500;
 /// How far `offset` reaches, and a count.
 const MAX_ROWS: i64 = 10_000;
-
-/// Clients send a cursor back as it came, or with the padding that they are used to.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Which page of a list is asked for.
 pub struct Page {
@@ -197,14 +188,11 @@ impl Place {
     /// than left out.
     fn decode(text: &str, is_later: bool) -> Option<Self> {
         if let Ok(millis) = text.parse::<i64>() {
-            return Self::at(millis.checked_mul(1000)?.checked_add(if is_later {
-                0
-            } else {
-                1000
-            })?);
+            return Self::at(millis.checked_mul(1000)?, if is_later { 0 } else { 1000 });
         }
-        let standard = text.replace('+', "-").replace('/', "_");
-        let text = String::from_utf8(BASE64.decode(standard).ok()?).ok()?;
+        // Clients may have read and written it by the other alphabet, and with padding.
+        let text = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
+        let text = String::from_utf8(BASE64.decode(text).ok()?).ok()?;
         if text.contains('\0') {
             return None;
         }
@@ -217,12 +205,12 @@ impl Place {
         let micros = seconds.parse::<i64>().ok()?.checked_mul(1_000_000)?.checked_add(micros)?;
         let ids: Vec<String> = parts.map(str::to_owned).collect();
         let more = if ids.is_empty() && !is_later { 1000 } else { 0 };
-        Self::at(micros.checked_add(more)?).map(|Self(at, _)| Self(at, ids))
+        Self::at(micros, more).map(|Self(at, _)| Self(at, ids))
     }
 
-    /// A place at a time of this era, which Postgres knows as well.
-    fn at(micros: i64) -> Option<Self> {
-        let time = (0..253_402_300_800_000_000).contains(&micros).then_some(micros)?;
+    /// A place so many microseconds after a time of this era, which Postgres knows as well.
+    fn at(micros: i64, more: i64) -> Option<Self> {
+        let time = (0..253_402_300_000_000_000).contains(&micros).then_some(micros + more)?;
         Timestamp::from_micros(time).map(|at| Self(at, Vec::new()))
     }
 }
