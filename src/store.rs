@@ -48,7 +48,7 @@ fn migrator() -> Migrator {
 
 /// Connections to write, at most `connections` of them. Nothing is connected before the first use.
 ///
-/// Whether one still answers is found out by [`write`].
+/// Whether one still answers is found out by [`write()`].
 pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
     Ok(pool(settings, connections).connect_lazy_with(options(settings)?))
 }
