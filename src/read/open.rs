@@ -24,7 +24,7 @@ use self::page::{Asked, OpenList, Page, Place};
 use super::key::Reader;
 use super::message::Message;
 use super::page::Walk;
-use super::{One, in_time, one, room as rooms};
+use super::{One, in_time, one, room as rooms, search};
 use crate::app::App;
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
@@ -78,6 +78,7 @@ struct ChannelIntegration {
 /// `tags=a`; any of the values will do.
 #[utoipa::path(get, path = "/rooms", responses((status = OK, body = OpenList<Room>)), params(
     Asked,
+    ("query" = Option<String>, Query, description = "Part of the contact's name, or its number."),
     ("status" = Option<String>, Query, description = "campaign, unassigned, assigned, resolved, deleted."),
     ("sessions" = Option<String>, Query, description = "How much is left of the 24 hours after the customer's last message: `open`, `expiring` or `expired`."),
     ("tags" = Option<Vec<String>>, Query, description = "Has one of these tags."),
@@ -93,11 +94,13 @@ struct ChannelIntegration {
 async fn list_rooms(
     reader: Reader,
     mut parameters: Parameters,
-    State(db): State<PgPool>,
+    State(app): State<App>,
 ) -> Result<Json<OpenList<Room>>, Error> {
-    let filter = filter(&mut parameters);
+    let filter = filter(&mut parameters, &app);
     let page = Page::read(&mut parameters);
     parameters.finish()?;
+    let db = &app.db;
+    search::ready(db, filter.query.as_ref()).await?;
     let list = async |walk: Walk<Place>| {
         let Walk { from, backward, rows } = walk;
         let ids = from.as_ref().map(|place| (place.0, place.id(0), place.id(1)));
@@ -106,7 +109,7 @@ async fn list_rooms(
             room_id,
             organization_id,
         });
-        room::list(&db, reader.organizations(), &filter, from, backward, rows).await
+        room::list(db, reader.organizations(), &filter, from, backward, rows).await
     };
     let total = match page.count() {
         Some(all) => Some(list(all).await?.len() as i64),
@@ -117,11 +120,11 @@ async fn list_rooms(
         let organization_id = room.organization_id.clone().unwrap_or_default();
         Place(room.activity_at, vec![room.id.clone(), organization_id])
     };
-    Ok(page.answer(rooms::rooms(&db, &keys).await?, total, place, Room::new))
+    Ok(page.answer(rooms::rooms(db, &keys).await?, total, place, Room::new))
 }
 
 /// Reads which rooms are asked for.
-fn filter(parameters: &mut Parameters) -> Filter {
+fn filter(parameters: &mut Parameters, app: &App) -> Filter {
     const RESPONSES: [&str; 2] = ["unresponded", "responded"];
     let status = parameters.text("status").map(|status| vec![status]);
     let session = parameters.one_of("sessions", &Session::ALL.map(Session::as_str));
@@ -134,6 +137,7 @@ fn filter(parameters: &mut Parameters) -> Filter {
     let hours = parameters.integer("time_offset", -12..=14).unwrap_or(0);
     let zone = FixedOffset::east_opt(hours as i32 * 3600).unwrap_or_else(|| Utc.fix());
     let (since, until) = parameters.period_in(&zone);
+    let query = search::query_named("query", parameters, app);
     if responses.iter().flatten().any(|response| !RESPONSES.contains(&response.as_str())) {
         parameters.refuse::<()>("response_status", "must be one of unresponded, responded");
     }
@@ -152,6 +156,7 @@ fn filter(parameters: &mut Parameters) -> Filter {
         session: session.as_deref().and_then(Session::named),
         since,
         until,
+        query,
         ..Filter::default()
     }
 }

@@ -23,6 +23,8 @@ use crate::model::Timestamp;
 pub const DEFAULT_LIMIT: i64 = 50;
 /// The most rows on a page.
 pub const MAX_LIMIT: i64 = 500;
+/// How far rows are counted.
+pub const MAX_TOTAL: i64 = 10_000;
 
 /// What of a list is asked for, and in which form. `P` is a row's place in the order of the list.
 pub struct Page<P> {
@@ -30,6 +32,7 @@ pub struct Page<P> {
     backward: bool,
     form: Form,
     limit: Option<i64>,
+    is_counted: bool,
     fingerprint: String,
     path: String,
     base: String,
@@ -66,6 +69,10 @@ struct Pagination {
     cursor: Cursors,
     /// The most rows that the page may have.
     limit: i64,
+    /// With `is_counted=true` the rows of all pages; 10,000 stands for so many or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    total: Option<i64>,
 }
 
 /// What to ask the pages around with, as `cursor`.
@@ -108,7 +115,7 @@ struct Cursor<P> {
 }
 
 impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
-    /// Reads the parameters that all lists have: `limit`, `cursor` and `format`. Fails if it is to
+    /// Reads the parameters that all lists have: `limit`, `cursor`, `is_counted` and `format`. Fails if it is to
     /// be an export and the key has no right to one.
     pub fn read(reader: &Reader, parameters: &mut Parameters) -> Result<Self, Error> {
         let fingerprint = parameters.fingerprint();
@@ -118,6 +125,7 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         }
         let max = if form == Form::Json { MAX_LIMIT } else { export::MAX_LIMIT };
         let limit = parameters.integer("limit", 1..=max);
+        let is_counted = parameters.flag("is_counted").unwrap_or(false);
         let cursor: Option<Cursor<P>> = parameters.text("cursor").and_then(|text| {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
             // No id has a NUL, and Postgres takes none.
@@ -131,7 +139,7 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         let backward = cursor.as_ref().is_some_and(|cursor| cursor.backward);
         let from = cursor.map(|cursor| cursor.place);
         let (path, base) = (parameters.path().to_owned(), parameters.base());
-        Ok(Self { from, backward, form, limit, fingerprint, path, base })
+        Ok(Self { from, backward, form, limit, is_counted, fingerprint, path, base })
     }
 
     /// Answers with the page, or, if it is to be an export, with it and all that follow.
@@ -152,6 +160,7 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
             let walk = Walk { from, backward, rows: 0 };
             return export::answer(form, &self.path, limit, walk, fetch, place).await;
         }
+        let total = if self.is_counted { Some(count(fetch.clone(), &place).await?) } else { None };
         let limit = limit.unwrap_or(DEFAULT_LIMIT);
         let has_from = from.is_some();
         // One more than the page holds, to know whether it is the last.
@@ -171,11 +180,32 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         let next = rows.last().filter(|_| has_next).map(|row| cursor(false, place(row)));
         let prev = rows.first().filter(|_| has_prev).map(|row| cursor(true, place(row)));
         let links = links(&self.base, [("next", &next), ("prev", &prev)]);
-        let pagination = Pagination { cursor: Cursors { next, prev }, limit };
+        let pagination = Pagination { cursor: Cursors { next, prev }, limit, total };
         let meta = Meta { pagination };
         let page = Json(List { status: "success", data: rows, meta });
         Ok(([(VARY, "accept")], links, page).into_response())
     }
+}
+
+/// How many rows a list has, up to [`MAX_TOTAL`]: counted page by page, so that no statement is slow.
+async fn count<P, R, F>(
+    fetch: impl FnOnce(Walk<P>) -> F + Clone,
+    place: impl Fn(&R) -> P,
+) -> sqlx::Result<i64>
+where
+    F: Future<Output = sqlx::Result<Vec<R>>>,
+{
+    let (mut total, mut from) = (0, None);
+    while total < MAX_TOTAL {
+        let rows = fetch.clone()(Walk { from, backward: false, rows: MAX_LIMIT }).await?;
+        let found = rows.len() as i64;
+        total += found;
+        if found < MAX_LIMIT {
+            break;
+        }
+        from = rows.last().map(&place);
+    }
+    Ok(total)
 }
 
 /// The header `Link` with the pages around, if there are any.

@@ -9,12 +9,17 @@ use crate::store::search::{self, Query};
 
 /// Reads what is searched for.
 pub fn query(parameters: &mut Parameters, app: &App) -> Option<Query> {
-    let text = parameters.text("q")?;
+    query_named("q", parameters, app)
+}
+
+/// The same from the parameter of this name.
+pub fn query_named(name: &'static str, parameters: &mut Parameters, app: &App) -> Option<Query> {
+    let text = parameters.text(name)?;
     if !app.search_enabled {
         return parameters
-            .refuse("q", "search is switched off here, by the setting search.enabled");
+            .refuse(name, "search is switched off here, by the setting search.enabled");
     }
-    Query::parse(&text).or_else(|| parameters.refuse("q", Query::ALLOWED))
+    Query::parse(&text).or_else(|| parameters.refuse(name, Query::ALLOWED))
 }
 
 /// Refuses a search until its indexes are there: it would read everything.

@@ -60,6 +60,27 @@ fn rows(answer: &Answer) -> Vec<Value> {
 }
 
 #[sqlx::test]
+async fn rows_are_counted_only_if_that_is_asked_for_and_so_far(db: PgPool) {
+    let service = Service::start(db).await;
+    service.fill_ledger(1234).await;
+    let total = async |query: &str| {
+        let page = service.page(&format!("/v1/ledger?limit=2{query}")).await;
+        assert_eq!(page["data"].as_array().unwrap().len(), 2);
+        page["meta"]["pagination"].get("total").cloned()
+    };
+    assert_eq!(total("").await, None);
+    assert_eq!(total("&is_counted=false").await, None);
+    assert_eq!(total("&is_counted=true").await, Some(json!(1234)));
+    let page = service.page("/v1/ledger?limit=2&is_counted=true").await;
+    let next = page["meta"]["pagination"]["cursor"]["next"].as_str().unwrap();
+    assert_eq!(total(&format!("&is_counted=true&cursor={next}")).await, Some(json!(1234)));
+    assert_eq!(total(&format!("&cursor={next}")).await, None);
+    service.execute("delete from ledger").await;
+    service.fill_ledger(10_700).await;
+    assert_eq!(total("&is_counted=true").await, Some(json!(10_000)));
+}
+
+#[sqlx::test]
 async fn every_list_can_be_exported_and_has_the_rows_of_its_pages(db: PgPool) {
     let service = Service::start(db).await;
     for fixture in &ALL {

@@ -108,7 +108,7 @@ async fn what_cannot_be_a_filter_is_named(db: PgPool) {
         (
             "text=a",
             "text: unknown parameter; known are type, status, direction, external_id, \
-            room_id, start_date, end_date, q, format, limit, cursor",
+            room_id, start_date, end_date, q, format, limit, is_counted, cursor",
         ),
     ];
     for (query, message) in cases {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
+use qontak_receiver::store::search;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -166,6 +167,7 @@ async fn pages_are_walked_by_number_and_by_cursor_and_lose_no_row(db: PgPool) {
 
 #[sqlx::test]
 async fn filters_are_spelled_as_clients_of_qontak_spell_them(db: PgPool) {
+    search::prepare(&db, true).await.unwrap();
     let (service, _) = told(db).await;
     let rooms =
         async |query: &str| service.ids(&format!("/api/open/v1/rooms?limit=500&{query}")).await;
@@ -189,6 +191,7 @@ async fn filters_are_spelled_as_clients_of_qontak_spell_them(db: PgPool) {
     assert_eq!(rooms("type=Models::ReviewServiceRoom").await, none);
     assert!(rooms("status=resolved").await.contains(SITI));
     assert!(rooms("sessions=expired").await.contains(SITI));
+    assert_eq!(rooms("query=rahma").await, BTreeSet::from([SITI.to_owned()]));
     // She was last heard of at 03:10 UTC or so: in Jakarta that is the 12th as well, and so is 23:59.
     assert!(rooms("start_date=2025-06-12&end_date=2025-06-12").await.contains(SITI));
     assert!(rooms("start_date=2025-06-12&end_date=2025-06-12&time_offset=7").await.contains(SITI));

@@ -127,7 +127,7 @@ async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPoo
         ("status=a%00b", "status: must not contain NUL"),
         (
             "state=open",
-            "state: unknown parameter; known are status, channel, agent, tag, channel_integration_id, account_uniq_id, response, session, start_date, end_date, q, format, limit, cursor",
+            "state: unknown parameter; known are status, channel, agent, tag, channel_integration_id, account_uniq_id, response, session, start_date, end_date, q, format, limit, is_counted, cursor",
         ),
         ("cursor=xyz", "cursor: must be one that this list gave, with the same filters"),
         (

@@ -42,7 +42,7 @@ pub fn complete(path: &str, operation: &mut Operation, example: Option<&Value>) 
         parameters.insert(0, id().into());
     }
     if is_list(operation) {
-        parameters.extend([limit(), cursor(), format()].map(RefOr::T));
+        parameters.extend([limit(), cursor(), is_counted(), format()].map(RefOr::T));
         add_exports(operation);
     }
     operation.parameters = Some(parameters);
@@ -101,6 +101,13 @@ fn cursor() -> Parameter {
     let cursor =
         "Which page: a `meta.pagination.cursor` of this list, asked with the same filters.";
     parameter("cursor", ParameterIn::Query, cursor, text())
+}
+
+fn is_counted() -> Parameter {
+    let schema = ObjectBuilder::new().schema_type(Type::Boolean).default(Some(json!(false)));
+    let is_counted =
+        "Whether `meta.pagination.total` is to say how many rows there are, to 10,000.";
+    parameter("is_counted", ParameterIn::Query, is_counted, schema)
 }
 
 fn format() -> Parameter {
