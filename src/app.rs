@@ -275,9 +275,11 @@ async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) -> !
         if let Err(cause) = store::within(limit, keep_journal(db, config)).await {
             error!("keeping the journal: {}", store::Failure::from(cause));
         }
-        // It has all the time it needs.
+        // It may take long, but partitions last for days only.
+        let limit = Duration::from_secs(6 * 3600);
+        let prepared = store::within(limit, search::prepare(db, config.search.enabled));
         if config.database.migrate
-            && let Err(cause) = search::prepare(db, config.search.enabled).await
+            && let Err(cause) = prepared.await
         {
             error!("preparing search: {}", store::Failure::from(cause));
         }

@@ -51,6 +51,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct Key {
+    hash: Hash,
     /// Its id in the database; those of the settings have none.
     id: Option<Uuid>,
     scopes: Vec<Scope>,
@@ -64,8 +65,9 @@ impl Keys {
         let settings = keys.values().filter_map(|key| {
             let scopes = key.scopes.clone();
             let organizations = key.organizations();
-            let known = Key { id: None, scopes, organizations, expires_at: None };
-            Some((digest(&key.sha256)?, Arc::new(known)))
+            let hash = digest(&key.sha256)?;
+            let known = Key { hash, id: None, scopes, organizations, expires_at: None };
+            Some((hash, Arc::new(known)))
         });
         Self(Arc::new(Inner {
             settings: settings.collect(),
@@ -77,6 +79,13 @@ impl Keys {
     /// Writes down when keys were last used, as long as it is polled.
     pub async fn note_uses(&self) -> ! {
         self.0.stored.note_uses().await
+    }
+
+    /// Whether the key of this reader is still live, as far as can be told: while the database is
+    /// away, it is.
+    pub async fn know(&self, reader: &Reader) -> bool {
+        let hash = &reader.0.hash;
+        self.0.settings.contains_key(hash) || !matches!(self.0.stored.find(hash).await, Ok(None))
     }
 
     /// The key that was sent, if it is live and does not ask too often.

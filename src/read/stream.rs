@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
 
 use self::feed::{Feed, News};
-use super::key::Reader;
+use super::key::{Keys, Reader};
 use crate::app::App;
 use crate::event::Kind;
 use crate::http::Error;
@@ -83,6 +83,8 @@ pub async fn listen(
     let hello = hello.retry(RETRY).id(position.to_string());
     let listener = Listener {
         next_heartbeat: Instant::now() + feed.settings.heartbeat,
+        next_look: Instant::now() + feed.settings.heartbeat,
+        keys: app.keys.clone(),
         waiting: VecDeque::new(),
         hello: Some(hello),
         is_live: false,
@@ -170,16 +172,25 @@ struct Listener {
     is_live: bool,
     is_cut: bool,
     next_heartbeat: Instant,
+    /// When to look whether its key is still live.
+    next_look: Instant,
+    keys: Keys,
 }
 
 impl Listener {
-    /// The next event for it; `None` after it was told that it is too slow.
+    /// The next event for it; `None` after it was told that it is too slow, or if its key ended.
     async fn next(&mut self) -> Option<Event> {
         if self.is_cut {
             return None;
         }
         if let Some(hello) = self.hello.take() {
             return Some(hello);
+        }
+        if Instant::now() >= self.next_look {
+            if !self.keys.know(&self.filter.reader).await {
+                return None;
+            }
+            self.next_look = Instant::now() + self.feed.settings.heartbeat;
         }
         loop {
             while let Some(row) = self.waiting.pop_front() {

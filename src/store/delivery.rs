@@ -75,6 +75,8 @@ pub async fn list(db: &PgPool, filter: &Filter, part: Part<'_>) -> sqlx::Result<
     if !part.backward {
         keys.reverse();
     }
+    // A room that is known with and without its organisation tells its messages twice.
+    keys.dedup();
     keys.truncate(usize::try_from(part.limit).unwrap_or(usize::MAX));
     Ok(keys)
 }

@@ -145,6 +145,7 @@ async fn pages_are_walked_by_number_and_by_cursor_and_lose_no_row(db: PgPool) {
             let rows = page["data"].as_array().unwrap().iter();
             let ids = rows.map(|row| row["id"].as_str().unwrap().to_owned());
             seen.splice(if direction == "before" { seen.len()..seen.len() } else { 0..0 }, ids);
+            assert!(seen.len() <= all.len(), "{direction}: {seen:?}");
             let path =
                 format!("/api/open/v1/rooms?limit=3&cursor={cursor}&cursor_direction={direction}");
             page = service.get(&path).await.json();

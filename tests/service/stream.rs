@@ -12,7 +12,7 @@ use qontak_receiver::event::EventId;
 use qontak_receiver::model::Timestamp;
 use qontak_receiver::store::batch;
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{ConnectOptions, PgPool};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -22,7 +22,7 @@ use super::harness::{
     KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_WITHOUT_SCOPE, ORGANIZATION, Service,
     settings,
 };
-use super::openapi;
+use super::{key, openapi};
 
 /// One who listens.
 pub struct Listener {
@@ -496,4 +496,19 @@ async fn a_stop_ends_every_stream_at_once(db: PgPool) {
     let (code, log) = service.ended().await;
     assert_eq!(code, Some(0), "{log:?}");
     assert!(!log.iter().any(|line| line.contains("cut off")), "{log:?}");
+}
+
+#[sqlx::test]
+async fn a_key_that_is_revoked_hears_no_more(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let service = Service::start_with(db, &[("RECEIVER__STREAM__HEARTBEAT", "100ms")]).await;
+    let key = key::create(&settings, &["--name", "dashboard"]).await;
+    let mut listener = Listener::start_with(&service, &key, "", None).await;
+    assert_eq!(listener.next().await, Some(Told::Nothing));
+    for _ in 0..3 {
+        assert_eq!(listener.next().await, Some(Told::Comment("heartbeat".into())));
+    }
+    service.execute("update api_key set revoked_at = now()").await;
+    let end = async { while listener.next().await.is_some() {} };
+    timeout(DEADLINE, end).await.expect("it still hears");
 }

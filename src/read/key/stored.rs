@@ -138,14 +138,16 @@ impl Look {
 
 fn known(row: LiveKey) -> Option<(Hash, Arc<Key>)> {
     let scope = |name: &String| Scope::from_str(name, false).ok();
+    let hash = row.sha256.try_into().ok()?;
     let key = Key {
+        hash,
         id: Some(row.api_key_id),
         // Another version may know more of them.
         scopes: row.scopes.iter().filter_map(scope).collect(),
         organizations: row.organizations,
         expires_at: row.expires_at,
     };
-    Some((row.sha256.try_into().ok()?, Arc::new(key)))
+    Some((hash, Arc::new(key)))
 }
 
 #[cfg(test)]
@@ -156,6 +158,7 @@ mod tests {
     fn a_key_in_memory_ends_when_it_expires() {
         let key = |expires_at| {
             Arc::new(Key {
+                hash: [0; 32],
                 id: None,
                 scopes: vec![Scope::Read],
                 organizations: None,

@@ -88,7 +88,7 @@ struct Pagination {
     offset: i64,
     /// The most rows that the page may have.
     limit: i64,
-    /// With `is_counted=true` the rows of all pages, up to 10,000; else those of this page.
+    /// With `is_counted=true` the rows of all pages, of rooms and messages up to 10,000; else those of this page.
     total: i64,
 }
 

@@ -14,6 +14,9 @@ use crate::store::search::{Query, day};
 /// How many messages are looked at one by one; some 6 µs each.
 const WALK: i64 = 500;
 
+/// How many days the index is asked for at once.
+const MAX_DAYS: i64 = 1024;
+
 /// Lists messages with these words as [`list`](super::list()) does.
 pub async fn search(
     db: &PgPool,
@@ -44,7 +47,8 @@ pub async fn search(
     let (Some(edge), Some((oldest, newest))) = (edge, span(&mut db, &near.orders).await?) else {
         return Ok(found);
     };
-    let hashes = organizations.map(|_| near.orders.as_slice());
+    // They only save work, and Postgres limits how much may be asked for at once.
+    let hashes = organizations.map(|_| near.orders.as_slice()).filter(|hashes| hashes.len() <= 8);
     let first = day(filter.start.map_or(oldest, |start| start.max(oldest)));
     let last = day(filter.end.map_or(newest, |end| end.min(newest)));
     let (mut next, mut days) = (day(edge), 1);
@@ -56,7 +60,7 @@ pub async fn search(
             (next - days + 1).max(first)..=next
         };
         next = if backward { next + days } else { next - days };
-        days *= 4;
+        days = (4 * days).min(MAX_DAYS);
         let words = query.of_messages(window, hashes);
         let rest = limit - found.len() as i64;
         found.extend(fetch(&mut db, organizations, &words, filter, edge, backward, rest).await?);
