@@ -1,6 +1,6 @@
 # What there is to do here. How it is done is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test bench bench-read soak fuzz check prepare openapi test-api help
+.PHONY: run test bench bench-read soak fuzz check prepare openapi test-api test-web help
 
 run: ## run the service with a PostgreSQL of its own, until Ctrl-C
 	@scripts/run.sh
@@ -33,6 +33,9 @@ openapi: ## renew openapi.json and its examples after a route changed
 
 test-api: ## ask a live service thousands of questions: does it keep to its OpenAPI document?
 	@scripts/test-api.sh
+
+test-web: ## open examples/dashboard in a headless Chromium: does it show what is there?
+	@scripts/test-web.sh
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\): *## */  make \1	/p' $(MAKEFILE_LIST)

@@ -1,0 +1,138 @@
+// One conversation: its messages with senders, ticks and times, and what happened to it.
+
+import { ask } from "./api.js";
+import { date, hour, latest, make, said, tick, time } from "./page.js";
+
+const when = (message) => message.created_at ?? message.received_at;
+const earlierFirst = (a, b) => when(a).localeCompare(when(b)) || a.id.localeCompare(b.id);
+
+// Shows one room in this element after the other.
+export function conversation(element) {
+  let id = null;
+  let messages = new Map();
+  let earlier = null; // The cursor of the page before the earliest message that is shown.
+
+  const head = make("header");
+  const more = make("button", { type: "button", click: () => loadEarlier() }, "Earlier messages");
+  const list = make("ol.messages", { role: "log", "aria-label": "Messages" });
+  element.append(head, more, list);
+
+  const load = latest(async () => {
+    const [room, page, life] = await Promise.all([
+      ask("/v1/rooms/{}", [id]),
+      ask("/v1/rooms/{}/messages", [id]),
+      ask("/v1/rooms/{}/events", [id]),
+    ]);
+    return () => {
+      messages = new Map(page.data.map((message) => [message.id, message]));
+      earlier = page.meta.pagination.cursor.next;
+      head.replaceChildren(...title(room.data), history(life.data));
+      write();
+      element.scrollTop = element.scrollHeight;
+    };
+  });
+
+  async function loadEarlier() {
+    const of = id;
+    const page = await ask("/v1/rooms/{}/messages", [id], { cursor: earlier });
+    if (of !== id) return;
+    for (const message of page.data) messages.set(message.id, message);
+    earlier = page.meta.pagination.cursor.next;
+    write();
+  }
+
+  function write() {
+    const sorted = [...messages.values()].sort(earlierFirst);
+    const lines = sorted.flatMap((message, place) => {
+      const isNewDay = !place || date(when(message)) !== date(when(sorted[place - 1]));
+      return [isNewDay ? make("li.day", {}, date(when(message))) : [], bubble(message)].flat();
+    });
+    more.hidden = earlier === null;
+    list.replaceChildren(...lines);
+  }
+
+  // What changed is asked for by itself, so that pages that were opened stay.
+  async function refresh(events) {
+    const of = id;
+    const changed = new Set(events.filter((event) => /message/.test(event.kind)).map((event) => event.subject_id));
+    const [room, life, ...answers] = await Promise.all([
+      ask("/v1/rooms/{}", [id]),
+      ask("/v1/rooms/{}/events", [id]),
+      ...[...changed].map((message) => ask("/v1/messages/{}", [message])),
+    ]);
+    if (of !== id) return;
+    const isAtEnd = element.scrollHeight - element.scrollTop - element.clientHeight < 80;
+    const [first] = [...messages.values()].sort(earlierFirst);
+    for (const { data } of answers) {
+      const isShown = earlier === null || messages.has(data.id) || earlierFirst(first, data) < 0;
+      if (isShown) messages.set(data.id, data);
+    }
+    head.replaceChildren(...title(room.data), history(life.data));
+    write();
+    if (isAtEnd) element.scrollTop = element.scrollHeight;
+  }
+
+  return {
+    async show(room) {
+      if (room === id) return;
+      id = room;
+      head.replaceChildren();
+      list.replaceChildren();
+      more.hidden = true;
+      if (id !== null) await load();
+    },
+    async told(events) {
+      const ours = events.filter((event) => event.room_id === id);
+      if (ours.length) await refresh(ours);
+    },
+  };
+}
+
+function title(room) {
+  const facts = [room.account_uniq_id, room.channel, room.channel_account?.trim(), room.status];
+  return [make("h2", {}, room.name ?? room.id), make("p", {}, facts.filter(Boolean).join(" · "))];
+}
+
+function history(events) {
+  const line = (event) => make("li", {}, time(event.at ?? event.received_at), " ",
+    event.type.replace("_", " "), event.actor_name ? ` – ${event.actor_name}` : "");
+  return make("details", {}, make("summary", {}, `History (${events.length})`), make("ul", {}, events.map(line)));
+}
+
+function bubble(message) {
+  const side = message.participant_type === "customer" ? "in" : "out";
+  const answered = typeof message.reply === "string" ? message.reply : (message.reply?.text ?? null);
+  return make(`li.${side}`, { "data-id": message.id },
+    make("span.sender", {}, message.sender.name ?? message.participant_type ?? "unknown",
+      message.participant_type === "bot" ? make("span.mark", {}, "bot") : null),
+    answered ? make("q", {}, answered) : null,
+    attachment(message),
+    message.text ? make("p", {}, message.text) : null,
+    make("footer", {}, time(when(message), hour(when(message))), side === "out" ? progress(message) : null),
+    message.status === "failed" ? failure(message) : null);
+}
+
+// WhatsApp's clock says when; others only by when it was known.
+function progress(message) {
+  const reached = message.status_times[message.status];
+  const since = reached && ` ${reached.source === "channel" ? "at" : "by"} ${hour(reached.at)}`;
+  const all = Object.entries(message.status_times).sort(([, a], [, b]) => a.at.localeCompare(b.at));
+  const told = all.map(([status, { at, source }]) => `${status}: ${new Date(at).toLocaleString()} (${source})`);
+  return make("span.progress", { title: told.join("\n") }, tick(message.status), ` ${message.status ?? ""}`, since);
+}
+
+function failure(message) {
+  const parts = [said(message.error_meaning) ?? message.error_title, said(message.error_advice)];
+  return make("p.failure", {}, parts.filter(Boolean).join(" ") || "It failed; Qontak did not say why.");
+}
+
+// A link to what is attached, if it is one that a browser may follow.
+function attachment({ type, file, raw_message }) {
+  const name = file?.filename ?? type;
+  if (/^https?:\/\//i.test(file?.url ?? "")) {
+    return make("a.file", { href: file.url, target: "_blank", rel: "noopener noreferrer" }, `📎 ${name}`);
+  }
+  const { latitude, longitude, name: where } = raw_message?.messages?.[0]?.location ?? {};
+  if (latitude !== undefined) return make("span.file", {}, `📍 ${where ?? ""} ${latitude}, ${longitude}`);
+  return type === "text" || type === null ? null : make("span.file", {}, `[${type}]`);
+}

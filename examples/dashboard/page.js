@@ -1,0 +1,103 @@
+// What all views are made of. Whatever comes from the API becomes text, never HTML.
+
+// An element with these attributes and children. An attribute that is a function listens to the
+// event of that name; one that is false or null is left out.
+export function make(name, attributes = {}, ...children) {
+  const [tag, ...classes] = name.split(".");
+  const element = document.createElement(tag);
+  element.classList.add(...classes);
+  return dress(element, attributes, children);
+}
+
+const vectors = "http://www.w3.org/2000/svg";
+export const draw = (name, attributes = {}, ...children) =>
+  dress(document.createElementNS(vectors, name), attributes, children);
+
+function dress(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== false && value != null) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child != null));
+  return element;
+}
+
+// Where a hash leads: `#/rooms/<id>?status=assigned`.
+export function place(view, id = null, query = {}) {
+  const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value));
+  return `#/${view}${id === null ? "" : `/${encodeURIComponent(id)}`}${parameters.size ? `?${parameters}` : ""}`;
+}
+
+export function here() {
+  const [path, query] = location.hash.slice(2).split(/\?(.*)/s);
+  const [view, id] = path.split("/");
+  return { view, id: id ? decodeURIComponent(id) : null, query: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+// A form of filters. What is chosen becomes the query of the place, from its first page on.
+// `fields` are labels with the name of a parameter, and its words or the type of its input.
+export function filters(label, fields, query) {
+  const inputs = fields.map(([label, name, kind]) => make("label", {}, label, input(name, kind, query[name] ?? "")));
+  const choose = () => {
+    const { view, id } = here();
+    location.hash = place(view, view === "rooms" ? id : null, Object.fromEntries(new FormData(form)));
+  };
+  const submit = (event) => { event.preventDefault(); choose(); };
+  const form = make("form.filters", { submit, change: choose, role: "search", "aria-label": label }, inputs);
+  return form;
+}
+
+function input(name, kind, value) {
+  if (!Array.isArray(kind)) return make("input", { name, type: kind, value, autocomplete: "off" });
+  const option = (word) => make("option", { value: word, selected: word === value }, word || "any");
+  return make("select", { name }, ["", ...kind].map(option));
+}
+
+// Links to the pages around this one.
+export function pages(view, id, query, meta) {
+  const { prev, next } = meta.pagination.cursor;
+  const link = (text, cursor) => cursor && make("a", { href: place(view, id, { ...query, cursor }) }, text);
+  return make("nav.pages", { "aria-label": "Pages" }, link("‹ Newer", prev), link("Older ›", next));
+}
+
+export function table(head, rows) {
+  const line = (cell, row) => make("tr", {}, row.map((part) => make(cell, {}, part ?? "")));
+  return make("table", {}, make("thead", {}, line("th", head)), make("tbody", {}, rows.map((row) => line("td", row))));
+}
+
+const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat([], { day: "numeric", month: "short", year: "numeric" });
+export const hour = (at) => clock.format(new Date(at));
+export const date = (at) => day.format(new Date(at));
+
+// A time as text, short, and in full when it is pointed at.
+export function time(at, text = `${date(at)}, ${hour(at)}`) {
+  return at ? make("time", { datetime: at, title: new Date(at).toLocaleString() }, text) : "";
+}
+
+// Seconds as one says them.
+export function duration(seconds) {
+  if (seconds === null) return "–";
+  const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([size]) => seconds >= size) ?? [1, "s"];
+  return `${Number((seconds / size).toFixed(1))} ${unit}`;
+}
+
+// Of two languages that of the reader.
+export const said = (text) => text && (navigator.language.startsWith("id") ? text.id : text.en);
+
+const ticks = { created: "○", pending: "◔", sent: "✓", delivered: "✓✓", read: "✓✓", failed: "!" };
+
+// How far it came, as a sign; `played` and other words have none.
+export const tick = (status) =>
+  make(`span.tick.${status in ticks ? status : "other"}`, { role: "img", "aria-label": status ?? "no status" }, ticks[status] ?? "·");
+
+// Of what is asked again before it is answered, only the last answer is shown: `work` asks, and
+// returns what shows it.
+export function latest(work) {
+  let turn = 0;
+  return async (...about) => {
+    const mine = ++turn;
+    const show = await work(...about);
+    if (mine === turn) show();
+  };
+}

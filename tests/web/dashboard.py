@@ -1,0 +1,196 @@
+"""Opens examples/dashboard in Chromium and looks at what it shows. scripts/test-web.sh starts what
+it needs: the page at PAGES, the service at ADDRESS with the fixtures, a TOKEN and a KEY."""
+
+import json
+import os
+import re
+import shutil
+import unittest
+import urllib.parse
+import urllib.request
+import uuid
+from datetime import datetime, timezone
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+PAGES, ADDRESS, TOKEN, KEY = (os.environ[name] for name in ("PAGES", "ADDRESS", "TOKEN", "KEY"))
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+ROOM = "24a60fba-3bc1-4694-9f51-66c4b74d1978"
+BROADCAST = "5ea8c3f9-65f3-494a-97f4-1ad64958d1dc"
+HOSTILE = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
+
+
+def post(fixture, **fields):
+    """Has the service told what the fixture tells, but for these fields."""
+    body = json.loads(next(FIXTURES.glob(f"{fixture}-*")).read_text()) | fields
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(f"{ADDRESS}/webhooks/qontak/{TOKEN}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer)["data"]["outcome"] == "applied"
+
+
+class Dashboard(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        options = webdriver.ChromeOptions()
+        options.binary_location = shutil.which("chromium")
+        # Its sandbox wants more than root in a container has.
+        for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,900", "lang=en"):
+            options.add_argument(f"--{argument}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        cls.browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+        cls.addClassCleanup(cls.browser.quit)
+
+    def setUp(self):
+        """A new tab's memory, and the rooms."""
+        self.browser.get(PAGES)
+        self.browser.execute_script("sessionStorage.clear()")
+        self.go("#/rooms")
+        self.browser.refresh()
+
+    def tearDown(self):
+        problems = [line["message"] for line in self.browser.get_log("browser") if line["level"] == "SEVERE"]
+        self.assertEqual([], [problem for problem in problems if " 401 " not in problem])
+
+    def go(self, place):
+        self.browser.get(f"{PAGES}/{place}")
+
+    def enter(self, key=KEY, address=ADDRESS):
+        for name, text in (("address", address), ("key", key)):
+            field = self.find(f"#enter [name={name}]")
+            field.clear()
+            field.send_keys(text)
+        self.find("#enter button").click()
+
+    def open(self, place):
+        self.enter()
+        self.wait("#live.on")
+        self.go(place)
+
+    def find(self, selector):
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector):
+        """What is shown of all of these, in one look, so that a page that changes does no harm."""
+        script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)"
+        return self.browser.execute_script(script, selector)
+
+    def wait(self, selector, text=""):
+        """Until there is one with that text; answers the texts of all of them."""
+        def found(_):
+            texts = self.texts(selector)
+            return texts if any(text in one for one in texts) else None
+        return WebDriverWait(self.browser, 20).until(found, f"no {text!r} in {selector}")
+
+    def test_rooms_are_listed_filtered_and_searched(self):
+        self.open("#/rooms")
+        self.assertGreater(len(self.wait("ul.rooms li", "Siti Rahmawati")), 3)
+
+        self.find("select[name=status]").send_keys("resolved")
+        WebDriverWait(self.browser, 20).until(lambda _: set(self.texts(".mark:first-child")) == {"resolved"})
+        self.assertIn("status=resolved", self.browser.current_url)
+
+        self.go("#/rooms?q=rahmawti")
+        WebDriverWait(self.browser, 20).until(lambda _: len(self.texts("ul.rooms li")) == 1)
+        self.wait("ul.rooms li", "Siti Rahmawati")
+
+    def test_pages_follow_each_other(self):
+        self.open("#/rooms?limit=2")
+        self.wait("ul.rooms li", "")
+        WebDriverWait(self.browser, 20).until(lambda _: len(self.texts("ul.rooms li")) == 2)
+        first = self.texts("ul.rooms li")
+        self.find("nav.pages a").click()
+        self.wait("nav.pages a", "Newer")
+        second = self.texts("ul.rooms li")
+        self.assertFalse(set(first) & set(second))
+        self.find("nav.pages a").click()
+        WebDriverWait(self.browser, 20).until(lambda _: self.texts("ul.rooms li") == first)
+
+    def test_a_room_shows_its_messages_with_senders_and_statuses(self):
+        self.open(f"#/rooms/{ROOM}")
+        asked, = self.wait(".messages [data-id='1b6321cd-5091-4cd9-bd8b-91220cd20198']")
+        self.assertIn("Siti Rahmawati", asked)
+        self.assertIn("Halo Kak, kemeja batik ukuran L masih ada?", asked)
+
+        answered, = self.texts(".messages [data-id='bbad9ab7-b270-4339-a60f-aba6c2fac7a7']")
+        self.assertIn("Rizky Hidayat", answered)
+        self.assertRegex(answered, r"✓✓\s+read by ")
+        failed, = self.texts(".messages [data-id='e674cac5-f2d7-4066-8a5d-615e55f52d29'] .progress")
+        self.assertRegex(failed, r"!\s+failed")
+        self.assertEqual(1, len(self.texts(".messages [data-id='1ebd2a3d-6f16-4730-8fc5-ae6cbd29293d'] q")))
+        self.wait(".messages .file", "Rumah Siti")
+
+    def test_what_comes_is_shown_without_a_reload(self):
+        self.open(f"#/rooms/{ROOM}")
+        self.wait(".messages li", "Halo Kak")
+        self.browser.execute_script("window.isTheSame = true")
+        message, text = str(uuid.uuid4()), f"Live {uuid.uuid4()}"
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+        post("07", id=message, text=text, created_at=now)
+        self.wait(".messages li:last-child", text)
+        self.wait(f"[data-id='{message}'] .progress", "created")
+        post("10", id=message, text=text, created_at=now)
+        self.wait(f"[data-id='{message}'] .progress", "sent")
+        post("08", id=message, text=text, created_at=now)
+        self.wait(f"[data-id='{message}'] .progress", "read")
+        self.assertTrue(self.browser.execute_script("return window.isTheSame"))
+
+    def test_a_hostile_text_is_a_text(self):
+        room = json.loads(next(FIXTURES.glob("01-*")).read_text())["room"] | {"id": str(uuid.uuid4()), "name": HOSTILE, "tags": [HOSTILE]}
+        post("01", id=str(uuid.uuid4()), room_id=room["id"], room=room, text=HOSTILE, sender={"name": HOSTILE})
+        self.open(f"#/rooms/{room['id']}")
+        self.assertIn(HOSTILE, self.wait(".messages p", HOSTILE))
+        self.wait(".conversation h2", HOSTILE)
+        self.wait("ul.rooms .tag", HOSTILE)
+        self.assertEqual([], self.texts("img, main script"))
+        self.assertEqual("Dashboard", self.browser.title)
+
+    def test_a_broadcast_shows_its_funnel_and_why_some_failed(self):
+        self.open("#/broadcasts")
+        self.wait("td a", "Promo Gajian Juni")
+        self.go(f"#/broadcasts/{BROADCAST}")
+        self.wait("h2", "Promo Gajian Juni")
+        counts = {step: self.texts(f"[data-step={step}] strong") for step in ("total", "sent", "delivered", "read", "failed")}
+        self.assertEqual({"total": ["5"], "sent": ["3"], "delivered": ["2"], "read": ["1"], "failed": ["2"]}, counts)
+        self.wait(".failures tr", "131026")
+        self.wait(".failures tr", "Check the number, use another channel.")
+
+    def test_statistics_are_drawn(self):
+        self.open("#/stats?start_date=2025-06-11&end_date=2025-06-13&time_zone=Asia/Jakarta")
+        self.wait(".tiles div", "Open rooms")
+        titles = self.browser.execute_script("return [...document.querySelectorAll('rect title')].map((one) => one.textContent)")
+        self.assertEqual(6, len(titles))
+        messages = {name: int(next(t for t in titles if re.match(f"2025-06-12: .* {name}$", t)).split()[1]) for name in ("in", "out")}
+        self.assertGreater(messages["in"], 5)
+        self.assertGreater(messages["out"], 2)
+
+    def test_a_wrong_key_is_told_so(self):
+        self.enter(key="wrong")
+        self.wait("#problem", "This key is not accepted.")
+        self.assertTrue(self.find("#enter").is_displayed())
+        self.assertEqual(0, self.browser.execute_script("return Object.keys(sessionStorage).filter((one) => one === 'key').length"))
+
+    def test_it_asks_only_what_the_document_tells_and_the_key_is_in_no_url(self):
+        for place in ("#/rooms", f"#/rooms/{ROOM}", "#/broadcasts", f"#/broadcasts/{BROADCAST}", "#/stats"):
+            if place == "#/rooms":
+                self.open(place)
+            self.go(place)
+            self.wait("main *", "")
+        with urllib.request.urlopen(f"{ADDRESS}/openapi.json") as answer:
+            paths = json.load(answer)["paths"]
+        WebDriverWait(self.browser, 20).until(lambda _: any("/v1/stats" in url for url in self.asked()))
+        for url in self.asked():
+            asked = urllib.parse.urlsplit(url)
+            path = next(path for path in paths if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), asked.path))
+            known = {parameter["name"] for parameter in paths[path]["get"]["parameters"]}
+            self.assertLessEqual(urllib.parse.parse_qs(asked.query).keys(), known, path)
+            self.assertNotIn(KEY, url)
+        self.assertNotIn(KEY, self.browser.current_url)
+
+    def asked(self):
+        script = "return performance.getEntriesByType('resource').map((one) => one.name)"
+        return [url for url in self.browser.execute_script(script) if url.startswith(ADDRESS)]
