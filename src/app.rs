@@ -286,9 +286,20 @@ async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) -> !
     }
 }
 
-/// Makes partitions ahead, drops old ones, and merges what writers counted each for itself.
+/// Makes partitions ahead, drops old ones, and merges what writers counted each for itself. One
+/// of these that fails does not keep the others from their turn.
 async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
-    let retention = &config.retention;
+    let steps = [
+        keep_partitions(db, &config.retention).await,
+        batch::forget(db, config.stream.keep).await.map(drop),
+        ledger::compact(db).await,
+        message::count::compact(db).await,
+        broadcast_log::count::compact(db).await,
+    ];
+    steps.into_iter().collect()
+}
+
+async fn keep_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
     make_partitions(db, retention).await?;
     // By the earlier of two clocks: one that runs ahead must not cost the journal.
     let now = store::clock(db).await?.min(Timestamp::now());
@@ -297,10 +308,7 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
     if !dropped.is_empty() {
         info!(days = dropped.len(), "dropped old days of the journal");
     }
-    batch::forget(db, config.stream.keep).await?;
-    ledger::compact(db).await?;
-    message::count::compact(db).await?;
-    broadcast_log::count::compact(db).await
+    Ok(())
 }
 
 /// The recorder keeps raw samples until somebody scrapes; nobody may ever.

@@ -244,6 +244,12 @@ pub async fn write(
             // transaction must not meet it again.
             connection.close_on_drop();
         }
+        if begun.is_err() {
+            // Links mostly die together, and each would be waited for in its turn.
+            while let Some(mut idle) = pool.try_acquire() {
+                idle.close_on_drop();
+            }
+        }
         match begun {
             Ok(written) => return written,
             Err(_) if Instant::now() < deadline => {}
@@ -320,7 +326,8 @@ impl From<sqlx::Error> for Failure {
         let code = database.code().unwrap_or_default().into_owned();
         match code.as_str() {
             "40001" | "40P01" => Self::Race(code),
-            "55P03" => Self::Blocked(code),
+            // The second one is a statement that took too long: half of its events may not.
+            "55P03" | "57014" => Self::Blocked(code),
             "23514" if database.constraint().is_none() => Self::NoPartition,
             _ if AWAY.iter().any(|class| code.starts_with(class)) => {
                 Self::Away(format!("database error, code {code}"))

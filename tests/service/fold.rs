@@ -38,6 +38,32 @@ async fn each_field_of_a_room_is_what_the_newest_snapshot_that_has_it_says(db: P
     }
 }
 
+/// One that says nothing is between the others by its hash, but must not come between them.
+#[sqlx::test]
+async fn a_snapshot_that_says_nothing_changes_nothing(db: PgPool) {
+    let service = Service::start(db).await;
+    let event = |n: u8, name: Option<&str>| {
+        let mut room = json!({ "id": "r", "organization_id": ORGANIZATION });
+        room.as_object_mut().unwrap().extend(name.map(|name| ("name".to_owned(), json!(name))));
+        let event = "agent_assigned_to_room";
+        json!({ "data_event": event, "webhook_event": "agent_responsibility", "room": room, "n": n })
+            .to_string()
+    };
+    for n in 0..24 {
+        let bodies = [event(n, Some("one")), event(n, Some("two")), event(n, None)];
+        let mut names = Vec::new();
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            service.execute("truncate event, room").await;
+            for i in order {
+                service.post(bodies[i].clone()).await;
+            }
+            names.push(service.data("/v1/rooms/r").await["name"].take());
+        }
+        names.dedup();
+        assert_eq!(names.len(), 1, "{n}: {names:?}");
+    }
+}
+
 #[sqlx::test]
 async fn every_field_of_a_room_follows_the_clock_of_its_own_snapshot(db: PgPool) {
     const TEXTS: [&str; 12] = [

@@ -12,7 +12,7 @@ use qontak_receiver::event::EventId;
 use qontak_receiver::model::Timestamp;
 use qontak_receiver::store::batch;
 use serde_json::{Value, json};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 

@@ -88,7 +88,7 @@ pub fn snapshot(fields: &Fields<'_>, room_id: &str, kind: Kind, origin: &Origin<
     let implied = || (kind == Kind::RoomResolved).then(|| "resolved".to_owned());
     let status = fields.word("status").map(|status| status.trim().to_ascii_lowercase());
     let status = status.or_else(implied);
-    Room {
+    let mut room = Room {
         organization_id: origin.organization_id.to_owned(),
         room_id: room_id.to_owned(),
         received_at: origin.received_at,
@@ -125,7 +125,12 @@ pub fn snapshot(fields: &Fields<'_>, room_id: &str, kind: Kind, origin: &Origin<
         is_blocked: fields.boolean("is_blocked"),
         is_unresponded: fields.boolean("is_unresponded"),
         is_manual_survey: fields.boolean("is_manual_survey"),
+    };
+    // What says nothing is newer than nothing.
+    if room.fields() == 0 {
+        room.key = FoldKey::default();
     }
+    room
 }
 
 /// A room of which only the id is known.
