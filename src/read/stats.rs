@@ -177,8 +177,8 @@ impl Span {
         let (usual, most) = interval.days();
         let end = end.unwrap_or_else(|| match start {
             // No further than may be asked for.
-            Some(start) => Timestamp::now().min(Timestamp(start.0 + TimeDelta::days(most))),
-            None => Timestamp::now(),
+            Some(start) => next_hour().min(Timestamp(start.0 + TimeDelta::days(most))),
+            None => next_hour(),
         });
         let start = start.unwrap_or_else(|| Timestamp(end.0 - TimeDelta::days(usual)));
         // A year in which clocks are set has an hour more.
@@ -191,6 +191,12 @@ impl Span {
         }
         Self { interval, time_zone, start, end }
     }
+}
+
+/// When the hour is over: so who asks again within it gets the same answer, if nothing came.
+fn next_hour() -> Timestamp {
+    let seconds = Timestamp::now().0.timestamp();
+    Timestamp::from_unix((seconds / 3600 + 1) * 3600).unwrap_or_else(Timestamp::now)
 }
 
 /// What messages are counted by.
