@@ -55,15 +55,18 @@ export async function listen(on, signal) {
       if (problem.status === 401 || problem.status === 403) return on.refused(problem);
     }
     on.state(false);
-    await new Promise((resolve) => setTimeout(resolve, last.retry));
+    await pause(last.retry);
   }
 }
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 // Server-sent events: blocks of lines, each block with an empty line behind it.
 async function read(reader, last, on) {
   for (let text = ""; ; ) {
-    const { done, value } = await reader.read();
-    if (done) return;
+    // The service says something every 15 s: who hears nothing for long is cut off.
+    const { done, value } = (await Promise.race([reader.read(), pause(45_000)])) ?? { done: true };
+    if (done) return reader.cancel();
     const blocks = (text + value).split("\n\n");
     text = blocks.pop();
     for (const block of blocks) {

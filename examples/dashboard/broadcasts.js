@@ -1,13 +1,26 @@
 // Broadcasts: the list, and of one of them the funnel, why it failed for some, and its recipients.
 
 import { ask } from "./api.js";
-import { duration, filters, latest, make, pages, place, said, table, tick, time } from "./page.js";
+import { draw, duration, fill, filters, latest, make, pages, place, refill, said, table, tick, time } from "./page.js";
 
-const steps = ["created", "pending", "sent", "delivered", "read", "failed"];
+const steps = ["", "created", "pending", "sent", "delivered", "read", "failed"];
 
-export function broadcasts(main, query) {
+export function broadcasts(main) {
+  const above = make("div");
+  const form = filters("Recipients", [["Status", "status", steps]]);
+  const below = make("div");
+  main.append(above, form, below);
   let now = {};
-  const load = latest(() => (now.id === null ? list(main, now.query) : one(main, now.id, now.query)));
+  const load = latest(async () => {
+    const { id, query } = now;
+    const [top, bottom] = id === null ? await list(query) : await one(id, query);
+    return () => {
+      form.hidden = id === null;
+      fill(form, query);
+      refill(above, top);
+      refill(below, bottom);
+    };
+  });
   return {
     async show(id, query) {
       now = { id, query };
@@ -20,7 +33,7 @@ export function broadcasts(main, query) {
   };
 }
 
-async function list(main, query) {
+async function list(query) {
   const { data, meta } = await ask("/v1/broadcasts", [], query);
   const rows = data.map((broadcast) => [
     make("a", { href: place("broadcasts", broadcast.id) }, broadcast.name ?? broadcast.id),
@@ -28,27 +41,24 @@ async function list(main, query) {
     ...["total", "delivered", "read", "failed"].map((field) => broadcast[field].toLocaleString()),
   ]);
   const head = ["Broadcast", "Sent", "Recipients", "Delivered", "Read", "Failed"];
-  return () => main.replaceChildren(
-    make("h2", {}, "Broadcasts"),
-    data.length ? table(head, rows) : make("p.nothing", {}, "No broadcasts."),
-    pages("broadcasts", null, query, meta));
+  const all = data.length ? table(head, rows) : make("p.nothing", {}, "No broadcasts.");
+  return [make("h2", {}, "Broadcasts"), [all, pages("broadcasts", null, query, meta)]];
 }
 
-async function one(main, id, query) {
+async function one(id, query) {
   const [{ data: broadcast }, { data: logs, meta }] = await Promise.all([
     ask("/v1/broadcasts/{}", [id]),
     ask("/v1/broadcasts/{}/logs", [id], query),
   ]);
-  return () => main.replaceChildren(
+  const top = [
     make("p", {}, make("a", { href: place("broadcasts") }, "‹ All broadcasts")),
     make("h2", {}, broadcast.name ?? broadcast.id),
     make("p", {}, time(broadcast.created_at)),
     funnel(broadcast),
-    ...reasons(broadcast),
+    reasons(broadcast),
     make("h3", {}, "Recipients"),
-    filters("Recipients", [["Status", "status", steps]], query),
-    recipients(logs),
-    pages("broadcasts", id, query, meta));
+  ];
+  return [top, [recipients(logs), pages("broadcasts", id, query, meta)]];
 }
 
 // Each bar is of those who came at least so far.
@@ -64,7 +74,8 @@ function funnel({ total, reached, failed, seconds_to_delivery: delivery, seconds
   const bar = ([label, name, count, note]) => [
     make("dt", {}, label),
     make("dd", { "data-step": name },
-      make(`meter.${name}`, { min: 0, max: Math.max(total, 1), value: count, "aria-label": label }),
+      draw("svg", { viewBox: "0 0 100 1", preserveAspectRatio: "none", "aria-hidden": "true" },
+        draw("rect", { class: name, width: (100 * count) / Math.max(total, 1), height: 1 })),
       make("strong", {}, count.toLocaleString()),
       make("span", {}, total ? ` ${Math.round((100 * count) / total)} % ` : " ", make("small", {}, note))),
   ];

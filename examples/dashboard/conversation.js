@@ -1,7 +1,7 @@
 // One conversation: its messages with senders, ticks and times, and what happened to it.
 
 import { ask } from "./api.js";
-import { date, hour, latest, make, said, tick, time } from "./page.js";
+import { brief, date, hour, latest, make, place, refill, said, tick, time } from "./page.js";
 
 const when = (message) => message.created_at ?? message.received_at;
 const earlierFirst = (a, b) => when(a).localeCompare(when(b)) || a.id.localeCompare(b.id);
@@ -12,21 +12,27 @@ export function conversation(element) {
   let messages = new Map();
   let earlier = null; // The cursor of the page before the earliest message that is shown.
 
-  const head = make("header");
+  const head = make("div");
+  const life = make("ul");
+  const count = make("summary");
   const more = make("button", { type: "button", click: () => loadEarlier() }, "Earlier messages");
   const list = make("ol.messages", { role: "log", "aria-label": "Messages" });
-  element.append(head, more, list);
+  element.append(
+    make("header", {}, make("a.back", { href: place("rooms") }, "‹ All rooms"), head, make("details", {}, count, life)),
+    more,
+    list,
+  );
 
   const load = latest(async () => {
-    const [room, page, life] = await Promise.all([
+    const [room, events, page] = await Promise.all([
       ask("/v1/rooms/{}", [id]),
-      ask("/v1/rooms/{}/messages", [id]),
       ask("/v1/rooms/{}/events", [id]),
+      ask("/v1/rooms/{}/messages", [id]),
     ]);
     return () => {
       messages = new Map(page.data.map((message) => [message.id, message]));
       earlier = page.meta.pagination.cursor.next;
-      head.replaceChildren(...title(room.data), history(life.data));
+      describe(room.data, events.data);
       write();
       element.scrollTop = element.scrollHeight;
     };
@@ -41,21 +47,27 @@ export function conversation(element) {
     write();
   }
 
+  function describe(room, events) {
+    refill(head, title(room));
+    count.textContent = `History (${events.length})`;
+    refill(life, events.map(happening));
+  }
+
   function write() {
     const sorted = [...messages.values()].sort(earlierFirst);
-    const lines = sorted.flatMap((message, place) => {
-      const isNewDay = !place || date(when(message)) !== date(when(sorted[place - 1]));
+    const lines = sorted.flatMap((message, index) => {
+      const isNewDay = !index || date(when(message)) !== date(when(sorted[index - 1]));
       return [isNewDay ? make("li.day", {}, date(when(message))) : [], bubble(message)].flat();
     });
     more.hidden = earlier === null;
-    list.replaceChildren(...lines);
+    refill(list, lines);
   }
 
   // What changed is asked for by itself, so that pages that were opened stay.
-  async function refresh(events) {
+  async function refresh(happened) {
     const of = id;
-    const changed = new Set(events.filter((event) => /message/.test(event.kind)).map((event) => event.subject_id));
-    const [room, life, ...answers] = await Promise.all([
+    const changed = new Set(happened.filter((event) => /message/.test(event.kind)).map((event) => event.subject_id));
+    const [room, events, ...answers] = await Promise.all([
       ask("/v1/rooms/{}", [id]),
       ask("/v1/rooms/{}/events", [id]),
       ...[...changed].map((message) => ask("/v1/messages/{}", [message])),
@@ -67,7 +79,7 @@ export function conversation(element) {
       const isShown = earlier === null || messages.has(data.id) || earlierFirst(first, data) < 0;
       if (isShown) messages.set(data.id, data);
     }
-    head.replaceChildren(...title(room.data), history(life.data));
+    describe(room.data, events.data);
     write();
     if (isAtEnd) element.scrollTop = element.scrollHeight;
   }
@@ -76,8 +88,7 @@ export function conversation(element) {
     async show(room) {
       if (room === id) return;
       id = room;
-      head.replaceChildren();
-      list.replaceChildren();
+      refill(list);
       more.hidden = true;
       if (id !== null) await load();
     },
@@ -93,11 +104,8 @@ function title(room) {
   return [make("h2", {}, room.name ?? room.id), make("p", {}, facts.filter(Boolean).join(" · "))];
 }
 
-function history(events) {
-  const line = (event) => make("li", {}, time(event.at ?? event.received_at), " ",
-    event.type.replace("_", " "), event.actor_name ? ` – ${event.actor_name}` : "");
-  return make("details", {}, make("summary", {}, `History (${events.length})`), make("ul", {}, events.map(line)));
-}
+const happening = (event) => make("li", {}, time(event.at ?? event.received_at), " ",
+  event.type.replace("_", " "), event.actor_name ? ` – ${event.actor_name}` : "");
 
 function bubble(message) {
   const side = message.participant_type === "customer" ? "in" : "out";
@@ -115,7 +123,7 @@ function bubble(message) {
 // WhatsApp's clock says when; others only by when it was known.
 function progress(message) {
   const reached = message.status_times[message.status];
-  const since = reached && ` ${reached.source === "channel" ? "at" : "by"} ${hour(reached.at)}`;
+  const since = reached && ` ${reached.source === "channel" ? "at" : "by"} ${brief(reached.at, when(message))}`;
   const all = Object.entries(message.status_times).sort(([, a], [, b]) => a.at.localeCompare(b.at));
   const told = all.map(([status, { at, source }]) => `${status}: ${new Date(at).toLocaleString()} (${source})`);
   return make("span.progress", { title: told.join("\n") }, tick(message.status), ` ${message.status ?? ""}`, since);

@@ -33,13 +33,22 @@ async function show() {
   if (open?.view !== view) {
     main.replaceChildren();
     main.className = view;
-    open = { view, ...views[view](main, query) };
+    open = { view, ...views[view](main) };
   }
   for (const link of header.querySelectorAll("nav a")) {
     link.toggleAttribute("aria-current", link.hash === place(view));
   }
+  await told(open.show(id, query));
+}
+
+async function told(work) {
   problem.hidden = true;
-  await open.show(id, query).catch(tell);
+  await work.catch(tell);
+}
+
+function showAnew() {
+  open = undefined;
+  return show();
 }
 
 // What comes at once is told at once, so that a storm of events is a few questions.
@@ -49,7 +58,7 @@ function gather(event) {
   setTimeout(() => {
     const events = waiting;
     waiting = [];
-    open?.told(events).catch(tell);
+    if (open) told(open.told(events));
   }, 300);
 }
 
@@ -61,7 +70,7 @@ function start() {
   let isLoaded = false;
   listen({
     event: gather,
-    reset: show,
+    reset: showAnew,
     refused: tell,
     state(isLive) {
       live.textContent = isLive ? "live" : "connecting …";

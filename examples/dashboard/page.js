@@ -36,21 +36,35 @@ export function here() {
 
 // A form of filters. What is chosen becomes the query of the place, from its first page on.
 // `fields` are labels with the name of a parameter, and its words or the type of its input.
-export function filters(label, fields, query) {
-  const inputs = fields.map(([label, name, kind]) => make("label", {}, label, input(name, kind, query[name] ?? "")));
-  const choose = () => {
+export function filters(label, fields) {
+  const inputs = fields.map(([label, name, kind]) => make("label", {}, label, input(name, kind)));
+  const choose = (event) => {
+    event.preventDefault();
     const { view, id } = here();
-    location.hash = place(view, view === "rooms" ? id : null, Object.fromEntries(new FormData(form)));
+    location.hash = place(view, id, Object.fromEntries(new FormData(form)));
   };
-  const submit = (event) => { event.preventDefault(); choose(); };
-  const form = make("form.filters", { submit, change: choose, role: "search", "aria-label": label }, inputs);
+  const form = make("form.filters", { submit: choose, change: choose, role: "search", "aria-label": label }, inputs);
   return form;
 }
 
-function input(name, kind, value) {
-  if (!Array.isArray(kind)) return make("input", { name, type: kind, value, autocomplete: "off" });
-  const option = (word) => make("option", { value: word, selected: word === value }, word || "any");
-  return make("select", { name }, ["", ...kind].map(option));
+function input(name, kind) {
+  if (!Array.isArray(kind)) return make("input", { name, type: kind, autocomplete: "off" });
+  return make("select", { name }, kind.map((word) => make("option", { value: word }, word || "any")));
+}
+
+// Has the form show what the query says, which may have come from a link.
+export function fill(form, query) {
+  for (const field of form.elements) {
+    const otherwise = field.options?.[0].value ?? "";
+    if (field !== document.activeElement) field.value = query[field.name] ?? otherwise;
+  }
+}
+
+// Replaces what an element holds; who was at a link in it still is.
+export function refill(element, ...children) {
+  const focused = element.contains(document.activeElement) && document.activeElement.getAttribute("href");
+  element.replaceChildren(...children.flat(Infinity));
+  if (focused) element.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
 }
 
 // Links to the pages around this one.
@@ -70,8 +84,12 @@ const day = new Intl.DateTimeFormat([], { day: "numeric", month: "short", year: 
 export const hour = (at) => clock.format(new Date(at));
 export const date = (at) => day.format(new Date(at));
 
+// The time of a day that is known, else with its date.
+export const brief = (at, known = new Date()) =>
+  date(at) === date(known) ? hour(at) : `${date(at)}, ${hour(at)}`;
+
 // A time as text, short, and in full when it is pointed at.
-export function time(at, text = `${date(at)}, ${hour(at)}`) {
+export function time(at, text = at && brief(at)) {
   return at ? make("time", { datetime: at, title: new Date(at).toLocaleString() }, text) : "";
 }
 

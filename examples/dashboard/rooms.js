@@ -1,24 +1,26 @@
 // Conversations: the list with its filters, and beside it the one that is open.
 
 import { ask } from "./api.js";
-import { date, filters, latest, make, pages, place, tick, time } from "./page.js";
+import { fill, filters, latest, make, pages, place, refill, tick, time } from "./page.js";
 import { conversation } from "./conversation.js";
 
 const fields = [
   ["Search", "q", "search"],
-  ["Status", "status", ["unassigned", "assigned", "resolved", "campaign"]],
-  ["Channel", "channel", ["wa_cloud", "wa", "ig", "web_chat"]],
-  ["Answer", "response", ["unanswered", "answered"]],
-  ["Session", "session", ["open", "expiring", "expired"]],
+  ["Status", "status", ["", "unassigned", "assigned", "resolved", "campaign"]],
+  ["Channel", "channel", ["", "wa_cloud", "wa", "ig", "web_chat"]],
+  ["Answer", "response", ["", "unanswered", "answered"]],
+  ["Session", "session", ["", "open", "expiring", "expired"]],
   ["From", "start_date", "date"],
   ["Until", "end_date", "date"],
 ];
 
-export function rooms(main, query) {
+export function rooms(main) {
+  const form = filters("Rooms", fields);
   const list = make("ul.rooms");
   const around = make("div");
   const talk = make("section.conversation", { "aria-label": "Conversation" });
-  main.append(make("section.list", { "aria-label": "Rooms" }, filters("Rooms", fields, query), list, around), talk);
+  const hint = make("p.nothing", {}, "Choose a conversation.");
+  main.append(make("section.list", { "aria-label": "Rooms" }, form, list, around), talk, hint);
   const opened = conversation(talk);
   let now = {};
 
@@ -26,16 +28,18 @@ export function rooms(main, query) {
     const { id, query } = now;
     const { data, meta } = await ask("/v1/rooms", [], { limit: 25, ...query });
     return () => {
-      list.replaceChildren(...data.map((room) => line(room, id, query)));
+      refill(list, data.map((room) => line(room, id, query)));
       if (!data.length) list.append(make("li.nothing", {}, "No rooms."));
-      around.replaceChildren(pages("rooms", id, query, meta));
+      refill(around, pages("rooms", id, query, meta));
     };
   });
 
   return {
     async show(id, query) {
       now = { id, query };
+      fill(form, query);
       talk.hidden = id === null;
+      hint.hidden = id !== null;
       await Promise.all([load(), opened.show(id)]);
     },
     async told(events) {
@@ -52,11 +56,11 @@ function line(room, id, query) {
   return make("li", {},
     make("a", { href: place("rooms", room.id, query), "aria-current": room.id === id && "true" },
       make("strong", {}, room.name ?? room.account_uniq_id ?? room.id),
-      time(at, at && date(at)),
+      time(at),
       make("span.last", {}, last && last.participant_type !== "customer" ? [tick(last.status), " "] : "", preview(last)),
       make("span.marks", {},
         make(`span.mark.${waits ? "waits" : "plain"}`, {}, room.status ?? "no status"),
-        make("span.mark", {}, room.channel ?? "no channel"),
+        room.channel ? make("span.mark", {}, room.channel) : null,
         room.unread_count ? make("span.mark.unread", { title: "unread" }, `${room.unread_count}`) : null,
         (room.tags ?? []).map((tag) => make("span.mark.tag", {}, tag)))));
 }

@@ -1,7 +1,7 @@
 // Statistics: messages in and out over time, how fast we answer, and what is open now.
 
 import { ask } from "./api.js";
-import { draw, duration, filters, latest, make, table } from "./page.js";
+import { draw, duration, fill, filters, latest, make, table } from "./page.js";
 
 const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const fields = [
@@ -11,9 +11,10 @@ const fields = [
   ["Time zone", "time_zone", "text"],
 ];
 
-export function stats(main, query) {
+export function stats(main) {
+  const form = filters("Statistics", fields);
   const charts = make("div");
-  main.append(make("h2", {}, "Statistics"), filters("Statistics", fields, { time_zone: own, ...query }), charts);
+  main.append(make("h2", {}, "Statistics"), form, charts);
   let now = {};
   const load = latest(async () => {
     const { data } = await ask("/v1/stats", [], { time_zone: own, ...now });
@@ -22,6 +23,7 @@ export function stats(main, query) {
   return {
     async show(_, query) {
       now = query;
+      fill(form, { time_zone: own, ...query });
       await load();
     },
     told: load,
@@ -44,7 +46,7 @@ function moments({ interval, start, end }) {
   const [length, step] = interval === "hour" ? [13, 3600e3] : [10, 86400e3];
   const wall = (at) => Date.parse(`${at.slice(0, 19)}Z`);
   const all = [];
-  const first = Date.parse(`${start.slice(0, length)}${length === 13 ? ":00" : ""}Z`.replace(/^(.{10})Z$/, "$1T00:00Z"));
+  const first = Math.floor(wall(start) / step) * step;
   for (let at = first; at < wall(end); at += step) all.push(new Date(at).toISOString().slice(0, length));
   return all;
 }
