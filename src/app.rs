@@ -73,16 +73,16 @@ impl FromRef<App> for PgPool {
 
 impl App {
     /// Puts together what requests use. The writer's tasks end once the last clone is dropped.
+    /// Fails if `database.url` is none.
     pub fn start(
         config: &Config,
         read: PgPool,
-        write: &PgPool,
         disk: Option<Disk>,
         tasks: &mut JoinSet<()>,
-    ) -> Self {
+    ) -> sqlx::Result<Self> {
         let (max_bytes, max_queue_bytes) = (config.spool.max_bytes, config.writer.max_queue_bytes);
         let spool = disk.map(|disk| Spool::start(disk, max_bytes, max_queue_bytes, tasks));
-        let mut writer = Writer::start(write, &config.writer, tasks);
+        let mut writer = Writer::start(&config.database, &config.writer, tasks)?;
         if spool.is_some() {
             // Both together must not take longer than a caller waits.
             let timeout = config.writer.answer_timeout.saturating_sub(spool::PATIENCE);
@@ -90,7 +90,7 @@ impl App {
         }
         // Once each: no answer needs several slow statements.
         let read_timeout = config.database.acquire_timeout + config.database.statement_timeout;
-        Self(Arc::new(Parts {
+        Ok(Self(Arc::new(Parts {
             keys: Keys::new(&config.key, &config.api, read.clone()),
             feed: Arc::new(Feed::new(read.clone(), read_timeout, config.stream)),
             db: read,
@@ -105,7 +105,7 @@ impl App {
             search_enabled: config.search.enabled,
             read_timeout,
             cors_origins: config.api.cors_origins.iter().map(|origin| origin.0.clone()).collect(),
-        }))
+        })))
     }
 }
 
@@ -131,8 +131,6 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let read = store::connect_to_read(&config.database, config.database.read_connections)?;
-    // One connection a task: a task never waits for another one's.
-    let write = store::connect(&config.database, config.writer.tasks)?;
     let disk = open_disk(&config.spool)?;
     let is_prepared = match prepare(&config, &read).await {
         Ok(()) => true,
@@ -157,7 +155,7 @@ pub async fn serve(
     let metrics = telemetry::metrics()?;
 
     let mut writing = JoinSet::new();
-    let app = App::start(&config, read.clone(), &write, disk, &mut writing);
+    let app = App::start(&config, read.clone(), disk, &mut writing)?;
     let (writer, spool) = (app.writer.clone(), app.spool.clone());
     let (feed, keys) = (app.feed.clone(), app.keys.clone());
     let ops = Ops {
@@ -254,7 +252,7 @@ async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
 pub async fn make_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
     let today = Timestamp::now().day();
     let days = (0..=retention.days_ahead).map(|ahead| today + Days::new(ahead));
-    partition::create(db, days).await
+    partition::create(&mut *db.acquire().await?, days).await
 }
 
 /// Prepares the database if it was away at the start, then keeps the journal once an hour. A

@@ -78,7 +78,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
         Command::Migrate => {
             let config = config()?;
             telemetry::start(&config.log)?;
-            let pool = store::connect(&config.database, 1)?;
+            let pool = store::connect(&config.database)?;
             store::migrate(&pool).await.context("migrate")?;
             app::make_partitions(&pool, &config.retention).await.context("partitions")?;
             store::search::prepare(&pool, config.search.enabled).await.context("search")?;
@@ -92,7 +92,7 @@ pub async fn run() -> anyhow::Result<ExitCode> {
             replay::run(config, arguments).await?;
         }
         Command::Body { event_id } => {
-            let pool = store::connect(&config()?.database, 1)?;
+            let pool = store::connect(&config()?.database)?;
             let found = store::event::find_body(&pool, None, EventId(event_id)).await?;
             let (body, _) = found.context("the journal holds no such event")?;
             io::Write::write_all(&mut io::stdout(), &body)?;

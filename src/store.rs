@@ -10,6 +10,7 @@ pub mod broadcast_log;
 pub mod delivery;
 pub mod event;
 pub mod ledger;
+mod link;
 pub mod message;
 pub mod partition;
 pub mod rehearsal;
@@ -22,7 +23,7 @@ pub mod trace;
 use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
@@ -34,6 +35,7 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use self::event::{Before, Stored, Written};
+pub use self::link::Link;
 use crate::config;
 use crate::event::Event;
 use crate::model::FoldKey;
@@ -46,14 +48,12 @@ fn migrator() -> Migrator {
     migrator
 }
 
-/// Connections to write, at most `connections` of them. Nothing is connected before the first use.
-///
-/// Whether one still answers is found out by [`write()`].
-pub fn connect(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
-    Ok(pool(settings, connections).connect_lazy_with(options(settings)?))
+/// A connection for a command. Nothing is connected before the first use.
+pub fn connect(settings: &config::Database) -> sqlx::Result<PgPool> {
+    Ok(pool(settings, 1).connect_lazy_with(options(settings)?))
 }
 
-/// The same for the read API.
+/// Connections for the read API, at most `connections` of them.
 ///
 /// Its statements have filters that may be absent (`$1 is null or …`). A plan for any parameters,
 /// which Postgres thinks of after the fifth time, has to reckon with all of them: it cannot begin
@@ -210,52 +210,6 @@ pub fn is_away(error: &anyhow::Error) -> bool {
         Some(_) => false,
         None => cause.is::<tokio::time::error::Elapsed>(),
     })
-}
-
-/// Writes events and all that follows from them: all or nothing, in one transaction that takes
-/// at most `limit`.
-///
-/// What came before changes no table again, unless it is replayed; it is only counted.
-pub async fn write(
-    pool: &PgPool,
-    limit: Duration,
-    writer_id: Uuid,
-    events: &[Event],
-) -> Result<Vec<Stored>, Failure> {
-    let acquire_timeout = pool.options().get_acquire_timeout();
-    let deadline = Instant::now() + acquire_timeout;
-    loop {
-        let mut connection = pool.acquire().await?;
-        let begin_and_write = async {
-            // This asks as well whether there is still somebody at the other end. A ping would be
-            // a round trip more for each batch.
-            let begun = within(patience(acquire_timeout), connection.begin());
-            let mut transaction = begun.await?;
-            let write = async {
-                let stored = apply(&mut transaction, writer_id, events).await?;
-                transaction.commit().await?;
-                Ok(stored)
-            };
-            Ok(within(limit, write).await.map_err(Failure::from))
-        };
-        let begun: sqlx::Result<_> = begin_and_write.await;
-        if let Err(_) | Ok(Err(Failure::Away(_))) = begun {
-            // It is dead, or of no use any more, as with a primary that became a standby: the next
-            // transaction must not meet it again.
-            connection.close_on_drop();
-        }
-        if begun.is_err() {
-            // Links mostly die together, and each would be waited for in its turn.
-            while let Some(mut idle) = pool.try_acquire() {
-                idle.close_on_drop();
-            }
-        }
-        match begun {
-            Ok(written) => return written,
-            Err(_) if Instant::now() < deadline => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 /// What a transaction of events does.

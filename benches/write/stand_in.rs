@@ -15,7 +15,8 @@ use qontak_receiver::receive::auth::Authentic;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
 use qontak_receiver::receive::writer::{Receipt, Unwritten, Writer};
 use qontak_receiver::receive::{answer, echo};
-use qontak_receiver::{http, store, telemetry};
+use qontak_receiver::store::{self, search};
+use qontak_receiver::{http, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -43,14 +44,15 @@ pub async fn serve_ceiling() -> anyhow::Result<()> {
 /// Writes each event in a transaction of its own, until it is killed.
 pub async fn serve_one_each() -> anyhow::Result<()> {
     let config = Config::load(None)?;
-    let db = store::connect(&config.database, AT_ONCE)?;
+    let db = store::connect(&config.database)?;
     store::migrate(&db).await?;
     app::make_partitions(&db, &config.retention).await?;
+    search::prepare(&db, config.search.enabled).await?;
     let settings = config::Writer { tasks: 1, max_batch: 1, ..config.writer.clone() };
     let mut tasks = JoinSet::new();
     // One of ours never has two transactions without need, so there are several.
-    let writers: Vec<Writer> =
-        (0..AT_ONCE).map(|_| Writer::start(&db, &settings, &mut tasks)).collect();
+    let start = |_| Writer::start(&config.database, &settings, &mut tasks);
+    let writers = (0..AT_ONCE).map(start).collect::<sqlx::Result<Vec<Writer>>>()?;
     let (writers, next) = (Arc::new(writers), Arc::new(AtomicUsize::new(0)));
     serve(&config, move |event| {
         // In turn: the next one is the one that began first, so most likely it is done.
@@ -70,8 +72,8 @@ where
     telemetry::start(&config.log)?;
     telemetry::metrics()?;
     // Nobody uses it to read or to write, so it never connects.
-    let db = store::connect(&config.database, 1)?;
-    let app = App::start(config, db.clone(), &db, None, &mut JoinSet::new());
+    let db = store::connect(&config.database)?;
+    let app = App::start(config, db, None, &mut JoinSet::new())?;
     let receive = async move |Authentic(webhook): Authentic| -> Response {
         match normalize(webhook) {
             Normalized::Handshake(handshake) => echo(&handshake),

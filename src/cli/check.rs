@@ -30,7 +30,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     line("database", Ok("reached".into()));
-    let pool = store::connect(&config.database, 1)?;
+    let pool = store::connect(&config.database)?;
     let clock = store::clock(&pool).await?;
     let skew = (Timestamp::now().0 - clock.0).abs();
     line(

@@ -52,7 +52,7 @@ pub struct Create {
 /// Does what the command says.
 pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     store::reach(&config.database).await?;
-    let pool = store::connect(&config.database, 1)?;
+    let pool = store::connect(&config.database)?;
     ensure!(
         store::pending_migrations(&pool).await? == 0,
         "the schema is not up to date; run `qontak-receiver migrate`"

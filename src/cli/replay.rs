@@ -70,7 +70,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
     let to = to.or_else(|| Some(Timestamp::now()));
     let selection = Selection { ids, from, to, kind, outcome };
     store::reach(&config.database).await?;
-    let write = store::connect(&config.database, config.writer.tasks)?;
+    let database = config.database.clone();
     config.database.statement_timeout = SEARCH_TIMEOUT;
     let read = store::connect_to_read(&config.database, 1)?;
 
@@ -88,7 +88,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
             let what = if columns.is_empty() { "new".to_owned() } else { columns.join(", ") };
             println!("{table} {key}: {what}");
         };
-        let limit = config.writer.commit_timeout;
+        let (write, limit) = (store::connect(&database)?, config.writer.commit_timeout);
         replay::rehearse(&read, &write, limit, &selection, tell, tell_difference).await?;
         println!(
             "{events} event(s) would be replayed: {changed} with another outcome, \
@@ -96,7 +96,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
         );
     } else {
         let mut tasks = JoinSet::new();
-        let writer = Writer::start(&write, &config.writer, &mut tasks).waiting(ANSWER_TIMEOUT);
+        let writer = Writer::start(&database, &config.writer, &mut tasks)?.waiting(ANSWER_TIMEOUT);
         replay::replay(&read, &writer, &selection, tell).await?;
         println!("{events} event(s) replayed, {changed} with another outcome");
     }

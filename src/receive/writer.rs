@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
 use serde::{Serialize, Serializer};
-use sqlx::PgPool;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
@@ -24,7 +23,7 @@ use uuid::Uuid;
 use super::queue::{self, Caller, Receiver, Sender, Unanswered};
 use crate::config;
 use crate::event::{Event, EventId, Kind, Outcome};
-use crate::store::{self, Before, Failure, Stored, Written, partition};
+use crate::store::{Before, Failure, Link, Stored, Written};
 
 /// How often a batch is tried again that lost a race against another one.
 const MAX_RETRIES: u32 = 10;
@@ -150,22 +149,26 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the tasks that commit. They end once every clone of the `Writer` is dropped and
-    /// all that was queued is answered.
-    pub fn start(pool: &PgPool, settings: &config::Writer, tasks: &mut JoinSet<()>) -> Self {
+    /// all that was queued is answered. Fails if `database.url` is none.
+    pub fn start(
+        database: &config::Database,
+        settings: &config::Writer,
+        tasks: &mut JoinSet<()>,
+    ) -> sqlx::Result<Self> {
         let (queue, jobs) = queue::queue("queue_bytes", settings.max_queue_bytes);
         let is_away = Arc::new(AtomicBool::new(false));
         let turn = Arc::new(Mutex::new(()));
         for _ in 0..settings.tasks {
             let committer = Committer {
                 turn: turn.clone(),
-                pool: pool.clone(),
+                link: Link::new(database)?,
                 writer_id: Uuid::now_v7(),
                 settings: settings.clone(),
                 is_away: is_away.clone(),
             };
             tasks.spawn(committer.run(jobs.clone()));
         }
-        Self { queue, answer_timeout: settings.answer_timeout, is_away }
+        Ok(Self { queue, answer_timeout: settings.answer_timeout, is_away })
     }
 
     /// The same, for those who can wait longer or less long for an answer.
@@ -215,7 +218,7 @@ impl Batch {
 
 /// One task that commits, with its own line in the ledger.
 struct Committer {
-    pool: PgPool,
+    link: Link,
     writer_id: Uuid,
     settings: config::Writer,
     is_away: Arc<AtomicBool>,
@@ -223,10 +226,11 @@ struct Committer {
 }
 
 impl Committer {
-    async fn run(self, queue: Receiver<Event, Answer>) {
+    async fn run(mut self, queue: Receiver<Event, Answer>) {
+        let all_turns = self.turn.clone();
         let max_batch = self.settings.max_batch;
         let mut jobs = Vec::with_capacity(max_batch);
-        let turn = || tokio::time::timeout(TURN, self.turn.lock());
+        let turn = || tokio::time::timeout(TURN, all_turns.lock());
         while let Some(_turn) = queue.take(&mut jobs, max_batch, turn()).await {
             let (events, callers) = jobs.drain(..).map(|job| (job.task, job.caller)).unzip();
             self.commit(Batch { events, callers }).await;
@@ -239,7 +243,7 @@ impl Committer {
     /// among a thousand costs ten more commits and its neighbours nothing. The bad one itself is
     /// quarantined: the journal takes any bytes. A batch that waits for somebody's lock is split
     /// as well, while its callers still wait.
-    async fn commit(&self, batch: Batch) {
+    async fn commit(&mut self, batch: Batch) {
         let deadline = Instant::now() + self.settings.answer_timeout;
         let mut parts = VecDeque::from([batch]);
         while let Some(mut part) = parts.pop_front() {
@@ -294,12 +298,12 @@ impl Committer {
     }
 
     /// Writes events in one transaction, again if it lost a race against another one.
-    async fn write(&self, events: &[Event]) -> Result<Vec<Receipt>, Failure> {
+    async fn write(&mut self, events: &[Event]) -> Result<Vec<Receipt>, Failure> {
         let began = Instant::now();
         let mut retries = 0;
         let stored = loop {
             let limit = self.settings.commit_timeout;
-            match store::write(&self.pool, limit, self.writer_id, events).await {
+            match self.link.write(limit, self.writer_id, events).await {
                 Ok(stored) => break stored,
                 Err(Failure::Race(code)) if retries < MAX_RETRIES => {
                     retries += 1;
@@ -310,7 +314,7 @@ impl Committer {
                 Err(Failure::NoPartition) if retries < MAX_RETRIES => {
                     retries += 1;
                     let days = events.iter().map(|event| event.received_at().day());
-                    store::within(limit, partition::create(&self.pool, days)).await?;
+                    self.link.create_partitions(limit, days).await?;
                 }
                 Err(failure) => return Err(failure),
             }

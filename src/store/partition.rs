@@ -6,16 +6,18 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 use crate::model::Timestamp;
 
 /// Makes the partitions of these days where they are missing.
-pub async fn create(pool: &PgPool, days: impl Iterator<Item = NaiveDate>) -> sqlx::Result<()> {
-    let existing = list(pool).await?;
+pub async fn create(
+    db: &mut PgConnection,
+    days: impl Iterator<Item = NaiveDate>,
+) -> sqlx::Result<()> {
+    let existing = list(&mut *db).await?;
     let mut missing: Vec<NaiveDate> = days.filter(|day| !existing.contains(day)).collect();
     missing.sort_unstable();
     missing.dedup();
     if missing.is_empty() {
         return Ok(());
     }
-    let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin().await?;
+    let mut transaction = db.begin().await?;
     sqlx::raw_sql("set local lock_timeout = '5s'").execute(&mut *transaction).await?;
     lock(&mut transaction).await?;
     // Another replica may have made them while we waited for the lock.

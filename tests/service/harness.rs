@@ -14,9 +14,10 @@ use flate2::write::GzEncoder;
 use http_body_util::BodyExt;
 use qontak_receiver::app::{self, App};
 use qontak_receiver::config::Config;
+use qontak_receiver::http;
 use qontak_receiver::receive::spool::Spool;
 use qontak_receiver::receive::spool::disk::Disk;
-use qontak_receiver::{http, store};
+use qontak_receiver::store::{self, Link};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
@@ -69,6 +70,12 @@ pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
+/// A connection to write to a test's database by.
+pub fn link_to(db: &PgPool) -> Link {
+    let config = Config::read(None, settings(&db.connect_options())).unwrap();
+    Link::new(&config.database).unwrap()
+}
+
 /// Makes all tables empty.
 pub const CLEAR: &str =
     "truncate event, ledger, room, room_event, message, sender, broadcast, broadcast_log";
@@ -115,10 +122,9 @@ impl Service {
         }
         let config = Config::read(None, settings).unwrap();
         app::make_partitions(&db, &config.retention).await.unwrap();
-        let write = store::connect(&config.database, config.writer.tasks).unwrap();
         let read = store::connect_to_read(&config.database, 2).unwrap();
         let mut tasks = JoinSet::new();
-        let app = App::start(&config, read, &write, disk, &mut tasks);
+        let app = App::start(&config, read, disk, &mut tasks).unwrap();
         if let Some(spool) = app.spool.clone() {
             tasks.spawn(spool.hand_over(app.writer.clone().waiting(Duration::from_secs(60))));
         }

@@ -10,14 +10,14 @@ use proptest::test_runner::{Config, TestRunner};
 use qontak_receiver::event::Event;
 use qontak_receiver::model::Timestamp;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
-use qontak_receiver::store::{self, Failure};
+use qontak_receiver::store::Failure;
 use serde_json::{Map, Value, json};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use super::bodies::received;
-use super::harness::{ORGANIZATION, Service};
+use super::harness::{ORGANIZATION, Service, link_to};
 
 /// One event of a story, in few rooms and about few messages, so that events meet.
 fn event() -> impl Strategy<Value = Value> {
@@ -312,10 +312,10 @@ impl Statuses {
 /// Writes batches one after the other, as a writer among others does.
 async fn write(db: PgPool, batches: Vec<Vec<Event>>) {
     let writer_id = Uuid::now_v7();
-    let mut statuses = Statuses::default();
+    let (mut link, mut statuses) = (link_to(&db), Statuses::default());
     for events in batches {
         loop {
-            let written = store::write(&db, Duration::from_secs(10), writer_id, &events).await;
+            let written = link.write(Duration::from_secs(10), writer_id, &events).await;
             match written {
                 Ok(_) => break,
                 Err(Failure::Race(_) | Failure::Blocked(_)) => {}

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use super::binary::{Process, post, run};
 use super::bodies::received;
 use super::fixtures::{ALL, body};
-use super::harness::{Answer, Service, settings};
+use super::harness::{Answer, Service, link_to, settings};
 
 /// Answers soon after the database went away, for tests that wait for it.
 pub const IMPATIENT: [(&str, &str); 2] =
@@ -157,7 +157,7 @@ async fn what_was_committed_but_not_removed_before_a_crash_has_no_second_effect(
     let webhooks =
         ["01", "02", "31", "61"].map(|name| webhook_at("2025-06-12T02:15:03Z", body(name)));
     let day = "2025-06-12".parse().unwrap();
-    store::partition::create(&db, std::iter::once(day)).await.unwrap();
+    store::partition::create(&mut db.acquire().await.unwrap(), std::iter::once(day)).await.unwrap();
     for crash in 0..3 {
         // The same webhooks are on the disk again each time it starts.
         let folder = tempfile::tempdir().unwrap();
@@ -181,7 +181,8 @@ async fn a_delivery_that_is_written_several_times_counts_once(db: PgPool) {
     let deliveries: Vec<Webhook> =
         (0..3).map(|_| webhook_at(&chrono::Utc::now().to_rfc3339(), body("01"))).collect();
     let limit = Duration::from_secs(5);
-    let write = async |batch: &[usize]| {
+    let mut link = link_to(&db);
+    let mut write = async |batch: &[usize]| {
         let events: Vec<Event> = batch
             .iter()
             .map(|i| match normalize(deliveries[*i].clone()) {
@@ -189,7 +190,7 @@ async fn a_delivery_that_is_written_several_times_counts_once(db: PgPool) {
                 Normalized::Handshake(_) => panic!("a handshake"),
             })
             .collect();
-        let stored = store::write(&db, limit, uuid::Uuid::nil(), &events).await.unwrap();
+        let stored = link.write(limit, uuid::Uuid::nil(), &events).await.unwrap();
         stored.into_iter().map(|row| row.written).collect::<Vec<_>>()
     };
     // The row is the first delivery's; the journal knows only its id, so another one that is

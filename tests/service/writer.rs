@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use qontak_receiver::model::Timestamp;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
-use qontak_receiver::store::{self, Written, ledger, partition};
+use qontak_receiver::store::{Written, ledger, partition};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::bodies::received;
 use super::fixtures::ALL;
-use super::harness::{ORGANIZATION, Service};
+use super::harness::{ORGANIZATION, Service, link_to};
 
 fn message(id: usize, text: &str) -> String {
     let body = json!({
@@ -83,7 +83,7 @@ async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
     service.post(message(1, "halo")).await;
     let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
     let old = [day("2025-06-01"), day("2025-06-02"), day("2025-06-03")];
-    partition::create(&service.db, old.into_iter()).await.unwrap();
+    partition::create(&mut service.db.acquire().await.unwrap(), old.into_iter()).await.unwrap();
     let dropped = partition::drop_before(&service.db, old[2]).await.unwrap();
     assert_eq!(dropped, old[..2]);
     let days = partition::list(&service.db).await.unwrap();
@@ -95,12 +95,13 @@ async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
 #[sqlx::test]
 async fn a_repeat_soon_after_midnight_is_a_duplicate_of_the_day_before(db: PgPool) {
     let days = ["2025-06-12", "2025-06-13"].map(|day| day.parse().unwrap());
-    partition::create(&db, days.into_iter()).await.unwrap();
-    let deliver = async |at: &str| {
+    partition::create(&mut db.acquire().await.unwrap(), days.into_iter()).await.unwrap();
+    let mut link = link_to(&db);
+    let mut deliver = async |at: &str| {
         let webhook = received(message(1, "halo"), Timestamp::parse(at).unwrap());
         let Normalized::Event(event) = normalize(webhook) else { panic!("a handshake") };
         let limit = std::time::Duration::from_secs(5);
-        store::write(&db, limit, uuid::Uuid::nil(), &[*event]).await.unwrap().remove(0)
+        link.write(limit, uuid::Uuid::nil(), &[*event]).await.unwrap().remove(0)
     };
     let first = deliver("2025-06-12T23:59:59Z").await;
     assert!(matches!(first.written, Written::First));
