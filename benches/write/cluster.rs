@@ -115,6 +115,12 @@ impl Cluster {
         Ok(sqlx::query_scalar(sql).fetch_one(&mut self.link).await?)
     }
 
+    /// Where in the WAL its last checkpoint began.
+    pub async fn last_checkpoint(&mut self) -> anyhow::Result<String> {
+        let sql = "select redo_lsn::text from pg_control_checkpoint()";
+        Ok(sqlx::query_scalar(sql).fetch_one(&mut self.link).await?)
+    }
+
     /// How many of the bytes from one of these positions to another are images of whole pages;
     /// `None` if it cannot tell.
     pub async fn wal_page_bytes(&mut self, from: i64, to: i64) -> anyhow::Result<Option<i64>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::time::sleep;
 
 use super::client::{self, End, Scenario};
@@ -52,6 +52,7 @@ impl Plan {
             eprintln!("touching the pages of 10 million messages");
             cluster.open(copy).await?.touch_pages().await?;
         }
+        let checkpoint = cluster.last_checkpoint().await?;
         let mut results = Results::default();
         for round in 1..=self.rounds {
             for &scenario in &self.scenarios {
@@ -61,6 +62,8 @@ impl Plan {
                 self.run_scenario(cluster, scenario, database, &mut results).await.context(name)?;
             }
         }
+        let last = cluster.last_checkpoint().await?;
+        ensure!(last == checkpoint, "there was a checkpoint between the cells: shorter ones?");
         Ok(results)
     }
 
