@@ -174,10 +174,16 @@ async fn a_spreadsheet_runs_nothing_that_a_stranger_wrote(db: PgPool) {
         ("-", "'-"),
         ("-2+3", "'-2+3"),
         ("@SUM(1)", "'@SUM(1)"),
-        ("\t=1", "'\t=1"),
-        ("\r=1", "'\r=1"),
-        ("\n=1", "'\n=1"),
+        ("\t=1", "\t'=1"),
+        ("\r=1", "\r'=1"),
+        ("\n=1", "\n'=1"),
+        (" =1", "' =1"),
         ("＝1", "'＝1"),
+        // Nor one that takes something else than a comma for what stands between cells.
+        ("a;=1+1", "a;'=1+1"),
+        ("a; \"=1+1\";-b", "a;' \"=1+1\";'-b"),
+        ("a\t@b\n=c\r\n+d;", "a\t'@b\n'=c\r\n'+d;"),
+        ("a; +6281200010001; b=c", "a; +6281200010001; b=c"),
         // A phone number is but a number.
         ("+6281200010001", "+6281200010001"),
         ("-5", "-5"),
@@ -193,6 +199,13 @@ async fn a_spreadsheet_runs_nothing_that_a_stranger_wrote(db: PgPool) {
         assert_eq!(lines.len(), 1, "{text:?}");
         assert_eq!(lines[0]["text"], expected);
     }
+    // Within lists as well, which stay JSON.
+    let body = json!({"data_event": "status_message", "id": "m", "room_id": "r", "status": "sent",
+        "organization_id": ORGANIZATION, "buttons": ["a;=1"]});
+    service.execute("truncate message, room").await;
+    service.post(body.to_string()).await;
+    let (_, lines) = cells(&service.send(asked("/v1/messages", "text/csv")).await);
+    assert_eq!(lines[0]["buttons"], r#"["a;'=1"]"#);
 }
 
 #[sqlx::test]
