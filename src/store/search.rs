@@ -78,7 +78,7 @@ pub async fn is_ready(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
 /// What is searched for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// Words, in lower case.
+    /// Words, as they were typed.
     Words(Vec<String>),
     /// A phone number: its digits without the prefix 0 or 62.
     Phone(String),
@@ -104,7 +104,6 @@ impl Query {
             let number = digits.strip_prefix("62").or(digits.strip_prefix('0'));
             return Some(Self::Phone(number.unwrap_or(&digits).to_owned()));
         }
-        let text = text.to_ascii_lowercase();
         let words: Vec<String> = text
             .split(|c| !is_word(c))
             .filter(|word| !word.is_empty())
@@ -124,6 +123,7 @@ impl Query {
             Self::Words(words) => words
                 .iter()
                 .map(|word| {
+                    let word = word.to_ascii_lowercase();
                     let rest = if word.chars().count() < 3 { "" } else { ":*" };
                     vec![format!("{word}'{rest}")]
                 })
@@ -150,7 +150,7 @@ impl Query {
     }
 
     /// As Postgres looks for it in the words of rooms: a pattern for `like`, and what they may
-    /// resemble.
+    /// resemble. It makes them lower case by itself, as it did with those words: by its locale.
     pub fn of_rooms(&self) -> (String, Option<String>) {
         match self {
             Self::Phone(number) => (format!("%{number}%"), None),
@@ -169,7 +169,7 @@ impl Query {
 
 /// Whether a character belongs to a word, as function `message_words` sees it.
 const fn is_word(c: char) -> bool {
-    matches!(c, 'a'..='z' | '0'..='9' | '\u{c0}'..='\u{1fff}' | '\u{3040}'..='\u{d7ff}')
+    matches!(c, 'A'..='Z' | 'a'..='z' | '0'..='9' | '\u{c0}'..='\u{1fff}' | '\u{3040}'..='\u{d7ff}')
 }
 
 /// The day of a time, as function `message_day` sees it.
@@ -188,7 +188,7 @@ mod tests {
         };
         let phone = |number: &str| Some(Query::Phone(number.to_owned()));
         for (text, expected) in [
-            ("Halo, KAK!", words(&["halo", "kak"])),
+            ("Halo, KAK!", words(&["Halo", "KAK"])),
             ("it's ok 😊", words(&["it", "s", "ok"])),
             ("12345", words(&["12345"])),
             ("0812-3456-7890", phone("81234567890")),
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn each_day_is_asked_for_each_word() {
-        let query = Query::Words(vec!["ok".to_owned(), "batik".to_owned()]);
+        let query = Query::Words(vec!["OK".to_owned(), "batik".to_owned()]);
         assert_eq!(
             query.of_messages(255..=256, Some(&[-1])),
             "('ffok'|'100ok')&('ffbatik':*|'100batik':*)&('ff~ffffffff'|'100~ffffffff')"

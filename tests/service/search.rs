@@ -1,9 +1,9 @@
 //! The parameter `q`: messages by their words, rooms by names and numbers.
 
 use axum::http::StatusCode;
-use qontak_receiver::store::search;
+use qontak_receiver::store::{self, search};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 
 use super::harness::{KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service};
 
@@ -147,6 +147,30 @@ async fn rooms_are_found_by_names_and_numbers_even_with_a_typing_mistake(db: PgP
         assert_eq!(ids(&service, "/v1/rooms?", q).await, expected, "{q}");
     }
     assert_eq!(ids(&service, "/v1/rooms?status=none&", "siti").await, [""; 0]);
+}
+
+#[sqlx::test]
+async fn whatever_the_locale_a_room_is_found_by_its_name_as_it_is_written(db: PgPool) {
+    let name = "qontak_receiver_test_locale";
+    let create = format!(
+        "create database {name} template template0 encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'"
+    );
+    let drop = format!("drop database if exists {name} with (force)");
+    for sql in [&drop, &create] {
+        sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&db).await.unwrap();
+    }
+    let options = db.connect_options().as_ref().clone().database(name);
+    let of_another_locale = PgPool::connect_with(options).await.unwrap();
+    store::migrate(&of_another_locale).await.unwrap();
+    // Too short for it to be enough that they resemble each other.
+    let rooms = [("ÉÈ", "1", "a"), ("Ii", "1", "a")];
+    for db in [db.clone(), of_another_locale] {
+        let service = told(db, &rooms).await;
+        for (q, expected) in [("ÉÈ", "r0"), ("É", "r0"), ("II", "r1"), ("iI", "r1")] {
+            assert_eq!(ids(&service, "/v1/rooms?", q).await, [expected], "{q}");
+        }
+    }
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(&db).await.unwrap();
 }
 
 #[sqlx::test]

@@ -189,7 +189,7 @@ pub async fn list(
                     and ($19::timestamptz is null
                         or activity_slot <= activity_slot($19) and activity_at < $19)
                     and ($22::text is null
-                        or room_words(name, account_uniq_id, channel_uniq_id) like $22
+                        or room_words(name, account_uniq_id, channel_uniq_id) like lower($22)
                         or resembles($23, room_words(name, account_uniq_id, channel_uniq_id)))
                     and (not $7 or activity_slot <= activity_slot($8::timestamptz)
                         and (activity_at, room_id, organization_id) < ($8::timestamptz, $9, $10))
@@ -226,7 +226,7 @@ pub async fn list(
                     and ($19::timestamptz is null
                         or activity_slot <= activity_slot($19) and activity_at < $19)
                     and ($22::text is null
-                        or room_words(name, account_uniq_id, channel_uniq_id) like $22
+                        or room_words(name, account_uniq_id, channel_uniq_id) like lower($22)
                         or resembles($23, room_words(name, account_uniq_id, channel_uniq_id)))
                     and (not $7 or activity_slot >= activity_slot($8::timestamptz)
                         and (activity_at, room_id, organization_id) > ($8::timestamptz, $9, $10))
