@@ -3,6 +3,8 @@
 //! In place of `axum::serve`, which takes any number of them and lets each one last for ever,
 //! whether or not it ever sends a request.
 
+mod patience;
+
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use axum::Router;
 use axum::body::to_bytes;
 use axum::response::{IntoResponse, Response};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -24,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
+use self::patience::{Answer, Streams};
 use super::Error;
 use crate::config;
 
@@ -88,8 +91,8 @@ pub async fn serve(
 }
 
 /// What a connection may cost.
-fn protocol(settings: &config::Http) -> Builder<TokioExecutor> {
-    let mut protocol = Builder::new(TokioExecutor::new());
+fn protocol(settings: &config::Http) -> Builder<Streams> {
+    let mut protocol = Builder::new(Streams { patience: settings.idle_timeout });
     protocol
         .http1()
         .timer(TokioTimer::new())
@@ -144,7 +147,7 @@ fn prepare(stream: &TcpStream, idle_timeout: Duration) {
 /// for the first bytes for ever, since they tell the protocol and so its timeouts.
 async fn attend(
     stream: TcpStream,
-    protocol: Arc<Builder<TokioExecutor>>,
+    protocol: Arc<Builder<Streams>>,
     router: TowerToHyperService<Router>,
     header_timeout: Duration,
     watcher: Watcher,
@@ -152,7 +155,8 @@ async fn attend(
     let begun = Notify::new();
     let service = service_fn(|request| {
         begun.notify_one();
-        router.call(request)
+        let answer = router.call(request);
+        async { answer.await.map(|answer| answer.map(Answer)) }
     });
     let serving = protocol.serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(watcher.watch(serving));

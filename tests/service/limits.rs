@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
+use axum::http::header::AUTHORIZATION;
+use http_body_util::BodyExt;
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -12,7 +17,7 @@ use tokio::net::TcpStream;
 
 use super::binary::{DEADLINE, Process, post};
 use super::fixtures::body;
-use super::harness::{TOKEN, settings, webhook};
+use super::harness::{KEY_OF_ALL, TOKEN, settings, webhook};
 
 /// Starts the service with some settings changed.
 async fn start(db: &PgPool, changed: &[(&str, &str)]) -> Process {
@@ -190,15 +195,54 @@ async fn slow_bodies_hold_so_much_and_no_more(db: PgPool) {
     wait_for_room(&service).await;
 }
 
+/// A client of HTTP/2 that takes so many bytes of each answer ahead of reading it.
+async fn connect_by_http_2(service: &Process, window: u32) -> http2::SendRequest<Body> {
+    let stream = TokioIo::new(Client::connect(service).await.0);
+    let mut protocol = http2::Builder::new(TokioExecutor::new());
+    let handshake = protocol.initial_stream_window_size(window).handshake(stream);
+    let (client, connection) = handshake.await.unwrap();
+    tokio::task::spawn(connection);
+    client
+}
+
 #[sqlx::test(migrations = false)]
 async fn webhooks_are_taken_over_http_2_as_well(db: PgPool) {
     let service = start(&db, &[]).await;
-    let stream = TokioIo::new(Client::connect(&service).await.0);
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
-    let (mut client, connection) = handshake.await.unwrap();
-    tokio::task::spawn(connection);
+    let mut client = connect_by_http_2(&service, 1000).await;
     let mut request = webhook(TOKEN, body("01"));
     *request.uri_mut() = format!("{}{}", service.url, request.uri()).parse().unwrap();
     let answer = client.send_request(request).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_listener_who_takes_nothing_over_http_2_does_not_keep_its_place(db: PgPool) {
+    let settings = [
+        ("RECEIVER__HTTP__IDLE_TIMEOUT", "1s"),
+        ("RECEIVER__STREAM__HEARTBEAT", "3s"),
+        ("RECEIVER__STREAM__MAX_LISTENERS", "2"),
+    ];
+    let service = start(&db, &settings).await;
+    let url = format!("{}/v1/stream", service.url);
+    let listen = || {
+        let request = Request::get(&url).header(AUTHORIZATION, format!("Bearer {KEY_OF_ALL}"));
+        request.body(Body::empty()).unwrap()
+    };
+    let mut client = connect_by_http_2(&service, 1).await;
+    let deaf = client.send_request(listen()).await.unwrap();
+    let mut attentive = connect_by_http_2(&service, 1000).await;
+    let mut attentive = attentive.send_request(listen()).await.unwrap().into_body();
+    for said in ["retry:", ": heartbeat", ": heartbeat"] {
+        let frame = tokio::time::timeout(DEADLINE, attentive.frame()).await.unwrap();
+        let text = frame.expect("it was cut").unwrap().into_data().unwrap();
+        assert!(text.starts_with(said.as_bytes()), "{text:?}");
+    }
+    let place = async {
+        while client.send_request(listen()).await.unwrap().status() != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    // On the same connection, which goes on.
+    tokio::time::timeout(DEADLINE, place).await.expect("it keeps its place");
+    assert!(deaf.into_body().collect().await.is_err());
 }
