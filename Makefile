@@ -34,7 +34,7 @@ openapi: ## renew openapi.json and its examples after a route changed
 test-api: ## ask a live service thousands of questions: does it keep to its OpenAPI document?
 	@scripts/test-api.sh
 
-test-web: ## open examples/dashboard in a headless Chromium: does it show what is there?
+test-web: ## open examples/dashboard and /docs in a headless Chromium: do they show what is there?
 	@scripts/test-web.sh
 
 help: ## show this

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Opens examples/dashboard in a headless Chromium, beside a live service on another origin, and
-# looks at what it shows.
+# the service's own /docs, and looks at what they show.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/live.sh
@@ -19,4 +19,4 @@ python3 -u -m http.server 0 --bind 127.0.0.1 --directory examples/dashboard >"$f
 PAGES=$(wait_for 's/.*(\(http:[^)]*\)\/).*/\1/p' "$folder/pages")
 export PAGES RECEIVER__API__CORS_ORIGINS=$PAGES
 start_service
-target/selenium/bin/python -m unittest -v tests/web/dashboard.py
+target/selenium/bin/python -m unittest -v tests/web/dashboard.py tests/web/docs.py

@@ -2,22 +2,16 @@
 it needs: the page at PAGES, the service at ADDRESS with the fixtures, a TOKEN and a KEY."""
 
 import json
-import os
 import re
-import shutil
-import unittest
 import urllib.parse
 import urllib.request
 import uuid
 from datetime import datetime, timezone
-from pathlib import Path
 
-from selenium import webdriver
-from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-PAGES, ADDRESS, TOKEN, KEY = (os.environ[name] for name in ("PAGES", "ADDRESS", "TOKEN", "KEY"))
-FIXTURES = Path(__file__).parent.parent / "fixtures"
+from tests.web.browser import ADDRESS, FIXTURES, KEY, PAGES, Browser, post
+
 ROOM = "24a60fba-3bc1-4694-9f51-66c4b74d1978"
 BROADCAST = "5ea8c3f9-65f3-494a-97f4-1ad64958d1dc"
 # Chromium's "offline" does not cut what is being read already: `cut()` does.
@@ -33,26 +27,10 @@ window.fetch = (url, request) => {
 HOSTILE = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
 
 
-def post(fixture, **fields):
-    """Has the service told what the fixture tells, but for these fields."""
-    body = json.loads(next(FIXTURES.glob(f"{fixture}-*")).read_text()) | fields
-    headers = {"content-type": "application/json"}
-    request = urllib.request.Request(f"{ADDRESS}/webhooks/qontak/{TOKEN}", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request) as answer:
-        assert json.load(answer)["data"]["outcome"] == "applied"
-
-
-class Dashboard(unittest.TestCase):
+class Dashboard(Browser):
     @classmethod
     def setUpClass(cls):
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium")
-        # Its sandbox wants more than root in a container has.
-        for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,900", "lang=en"):
-            options.add_argument(f"--{argument}")
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        cls.browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-        cls.addClassCleanup(cls.browser.quit)
+        super().setUpClass()
         cls.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CUT})
 
     def setUp(self):
@@ -63,9 +41,7 @@ class Dashboard(unittest.TestCase):
         self.browser.refresh()
 
     def tearDown(self):
-        problems = [line["message"] for line in self.browser.get_log("browser") if line["level"] == "SEVERE"]
-        expected = re.compile(" 401 |ERR_INTERNET_DISCONNECTED")
-        self.assertEqual([], [problem for problem in problems if not expected.search(problem)])
+        self.assert_no_problems(but=" 401 |ERR_INTERNET_DISCONNECTED")
 
     def go(self, place):
         self.browser.get(f"{PAGES}/{place}")
@@ -81,21 +57,6 @@ class Dashboard(unittest.TestCase):
         self.enter()
         self.wait("#live.on")
         self.go(place)
-
-    def find(self, selector):
-        return self.browser.find_element(By.CSS_SELECTOR, selector)
-
-    def texts(self, selector):
-        """What is shown of all of these, in one look, so that a page that changes does no harm."""
-        script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)"
-        return self.browser.execute_script(script, selector)
-
-    def wait(self, selector, text=""):
-        """Until there is one with that text; answers the texts of all of them."""
-        def found(_):
-            texts = self.texts(selector)
-            return texts if any(text in one for one in texts) else None
-        return WebDriverWait(self.browser, 20).until(found, f"no {text!r} in {selector}")
 
     def test_rooms_are_listed_filtered_and_searched(self):
         self.open("#/rooms")

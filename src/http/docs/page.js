@@ -59,32 +59,72 @@ function input(parameter) {
   return make("select", { name }, make("option", { value: "" }), ...words.map((word) => make("option", {}, word)));
 }
 
+// The most characters that are shown of an answer which is no JSON: a stream never ends.
+const LIMIT = 1_000_000;
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+// What these inputs ask: where, and with which headers.
+function question(path, parameters, elements) {
+  let target = path.slice(1);
+  const query = new URLSearchParams();
+  const headers = { authorization: `Bearer ${key.value}` };
+  for (const { name, in: place } of parameters) {
+    const value = elements[name].value;
+    if (place === "path") target = target.replace(`{${name}}`, () => encodeURIComponent(value));
+    else if (value && place === "header") headers[name] = value;
+    else if (value) query.set(name, value);
+  }
+  return { url: new URL(query.size ? `${target}?${query}` : target, document.baseURI), headers };
+}
+
+// The same for a shell, which knows the key by itself.
+function curl(method, url, { authorization, ...others }) {
+  const headers = Object.entries(others).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)} `);
+  const verb = method === "get" ? "" : `-X ${method.toUpperCase()} `;
+  return `curl ${verb}-H "authorization: Bearer $key" ${headers.join("")}${quoted(String(url))}`;
+}
+
+// Tells an answer: JSON as a whole, anything else as it comes.
+async function read(response, tell) {
+  tell(`${response.status}\n`);
+  if (response.headers.get("content-type")?.startsWith("application/json")) return tell(json(await response.json()));
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let told = 0;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    tell(part.value);
+    told += part.value.length;
+    if (told > LIMIT) {
+      tell("\n… and so on");
+      return reader.cancel();
+    }
+  }
+}
+
 function form(path, method, parameters) {
   const answer = make("pre", { hidden: true });
+  const ask = make("button", {}, "Ask");
+  const stop = make("button", { type: "button", hidden: true }, "Stop");
   const inputs = parameters.map((parameter) => make("label", {}, input(parameter), ` ${parameter.name}`));
-  const asking = make("form", {}, ...inputs, make("button", {}, "Ask"), answer);
+  const asking = make("form", {}, ...inputs, ask, " ", stop, answer);
+  const show = (isAsking) => {
+    ask.disabled = isAsking;
+    stop.hidden = !isAsking;
+    answer.hidden = false;
+  };
   asking.addEventListener("submit", async (event) => {
     event.preventDefault();
-    let target = path.slice(1);
-    const query = new URLSearchParams();
-    for (const { name, in: place } of parameters) {
-      const value = asking.elements[name].value;
-      if (place === "path") target = target.replace(`{${name}}`, () => encodeURIComponent(value));
-      else if (value) query.set(name, value);
-    }
-    const url = new URL(query.size ? `${target}?${query}` : target, document.baseURI);
-    const curl = `curl ${method === "get" ? "" : `-X ${method.toUpperCase()} `}-H "authorization: Bearer $key" '${url}'`;
-    answer.hidden = false;
-    answer.textContent = `${curl}\n\n…`;
+    const { url, headers } = question(path, parameters, asking.elements);
+    const stopping = new AbortController();
+    stop.onclick = () => stopping.abort("stopped");
+    show(true);
+    answer.textContent = `${curl(method, url, headers)}\n\n`;
     try {
-      const headers = { authorization: `Bearer ${key.value}` };
-      const response = await fetch(url, { method, headers });
-      const text = await response.text();
-      const isJson = response.headers.get("content-type")?.startsWith("application/json");
-      answer.textContent = `${curl}\n\n${response.status}\n${isJson ? json(JSON.parse(text)) : text}`;
+      await read(await fetch(url, { method, headers, signal: stopping.signal }), (text) => answer.append(text));
     } catch (problem) {
-      answer.textContent = `${curl}\n\n${problem}`;
+      answer.append(`\n${problem}`);
     }
+    show(false);
   });
   return asking;
 }
