@@ -12,6 +12,9 @@ use super::Error;
 use crate::event::BodyHash;
 use crate::model::Timestamp;
 
+/// The most values of a parameter that may have several.
+pub const MAX_VALUES: usize = 100;
+
 /// The one id in a path. Whatever it looks like, an unknown id is a 404 of the handler's.
 pub struct Id(pub String);
 
@@ -76,13 +79,13 @@ impl Parameters {
     /// Several texts, given as `name=a`, `name[]=a&name[]=b` or `name[0]=a&name[1]=b`, as clients of
     /// Qontak's API do.
     pub fn several(&mut self, name: &'static str) -> Option<Vec<String>> {
-        const MAX: usize = 100;
         self.known.push(name);
         self.lists.push(name);
         let given = self.given.iter().filter(|(given, _)| list_name(given) == name);
         let values: Vec<String> = given.flat_map(|(_, values)| values).cloned().collect();
-        if values.iter().any(String::is_empty) || values.len() > MAX {
-            return self.refuse(name, &format!("must be up to {MAX} texts that are not empty"));
+        if values.iter().any(String::is_empty) || values.len() > MAX_VALUES {
+            return self
+                .refuse(name, &format!("must be up to {MAX_VALUES} texts that are not empty"));
         }
         (!values.is_empty()).then_some(values)
     }

@@ -3,6 +3,9 @@
 /// Indonesia's country code.
 const HOME: &str = "62";
 
+/// What [`spellings`] takes for a number, as a regular expression.
+pub const PATTERN: &str = r"^\+?([ .()-]*[0-9]){7,17}[ .()-]*$";
+
 /// The ways in which the same number may be stored: `62812…`, `+62812…`, `0812…` and as given.
 /// Empty if the text is no phone number.
 ///

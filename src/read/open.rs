@@ -80,12 +80,12 @@ struct ChannelIntegration {
     Asked,
     ("query" = Option<String>, Query, description = "Part of the contact's name, or its number."),
     ("status" = Option<String>, Query, description = "campaign, unassigned, assigned, resolved, deleted."),
-    ("sessions" = Option<String>, Query, description = "How much is left of the 24 hours after the customer's last message: `open`, `expiring` or `expired`."),
+    ("sessions" = inline(Option<Session>), Query, description = "How much is left of the 24 hours after the customer's last message: `open`, `expiring` or `expired`."),
     ("tags" = Option<Vec<String>>, Query, description = "Has one of these tags."),
     ("untagged" = Option<bool>, Query, description = "Has no tag, or has one."),
     ("user_ids" = Option<Vec<String>>, Query, description = "One of these agents takes part."),
     ("channels" = Option<Vec<String>>, Query, description = "wa_cloud, ig, web_chat, …"),
-    ("response_status" = Option<Vec<String>>, Query, description = "`unresponded` or `responded`."),
+    ("response_status" = inline(Option<Vec<Responded>>), Query, description = "Whether the room waits for an answer."),
     ("type" = Option<Vec<String>>, Query, description = "`Models::CustomerServiceRoom` and others."),
     ("start_date" = Option<String>, Query, description = "Active from this day or time on."),
     ("end_date" = Option<String>, Query, description = "Active until the end of this day, or before this time."),
@@ -121,6 +121,15 @@ async fn list_rooms(
         Place(room.activity_at, vec![room.id.clone(), organization_id])
     };
     Ok(page.answer(rooms::rooms(db, &keys).await?, total, place, Room::new))
+}
+
+/// Whether a room was answered, as Qontak's clients ask for it.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+enum Responded {
+    Unresponded,
+    Responded,
 }
 
 /// Reads which rooms are asked for.

@@ -13,10 +13,10 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, Sse};
 use futures_util::stream::unfold;
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use self::feed::{Feed, News};
 use super::key::{Keys, Reader};
@@ -48,7 +48,7 @@ const RETRY: Duration = Duration::from_secs(2);
             status = OK,
             description = "Server-sent events, without end; `data` of each is such an object.",
             content_type = "text/event-stream",
-            body = AppliedRow
+            body = Heard
         ),
         (status = NOT_FOUND, description = "The key may not see this organisation.", body = Refusal)
     )
@@ -74,9 +74,7 @@ pub async fn listen(
     let (seat, now) = feed.join().await?;
     let (position, hello) = match last {
         Some(last) if !feed.reaches(last).await? => {
-            let reason = "what came after your Last-Event-ID is not kept any more, or was never here: \
-                          load again what you show";
-            (now, Event::default().event("reset").data(json!({ "reason": reason }).to_string()))
+            (now, Event::default().event("reset").json_data(RESET).expect("it is a text"))
         }
         last => (last.unwrap_or(now), Event::default()),
     };
@@ -105,6 +103,27 @@ pub async fn listen(
     // nginx would gather answers.
     Ok(([("x-accel-buffering", "no")], Sse::new(events)))
 }
+
+/// What `data` of an event is.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the document alone reads it")]
+enum Heard {
+    Applied(AppliedRow),
+    Reset(Reset),
+}
+
+/// Of an event `reset`.
+#[derive(Serialize, ToSchema)]
+struct Reset {
+    /// Why, and what to do.
+    reason: &'static str,
+}
+
+const RESET: Reset = Reset {
+    reason: "what came after your Last-Event-ID is not kept any more, or was never here: \
+             load again what you show",
+};
 
 /// What a listener may ask for. (Its handler reads it by itself; this is for the document.)
 #[derive(IntoParams)]

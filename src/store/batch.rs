@@ -26,6 +26,11 @@ pub struct Position {
     place: i32,
 }
 
+impl Position {
+    /// How it is written, as a regular expression.
+    pub const PATTERN: &str = r"^(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,8})$";
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.xid, self.place)

@@ -86,12 +86,19 @@ pub enum Query {
 
 impl Query {
     /// The most characters that it may have.
-    const MAX_CHARACTERS: usize = 256;
+    pub const MAX_CHARACTERS: usize = 256;
     /// The most words.
     const MAX_WORDS: usize = 8;
     /// What can be read.
     pub const ALLOWED: &'static str =
         "must have 1 to 8 words of letters or digits, and at most 256 characters";
+
+    /// The same as a regular expression, but for the characters.
+    pub const PATTERN: &str = concat!(
+        r"^[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff\u0000]*[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+",
+        r"([^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff\u0000]+[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+){0,7}",
+        r"[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff\u0000]*$",
+    );
 
     /// Reads what somebody typed. All that is no letter or digit stands between words.
     pub fn parse(text: &str) -> Option<Self> {

@@ -9,6 +9,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{Request, StatusCode};
 use chrono::{DateTime, Utc};
 use qontak_receiver::http::openapi;
+use qontak_receiver::store::search;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -266,6 +267,64 @@ async fn the_document_names_every_parameter_and_what_is_allowed(db: PgPool) {
         known.sort_unstable();
         documented.sort_unstable();
         assert_eq!(documented, known, "{path}: documented, and known to its handler");
+    }
+}
+
+#[sqlx::test]
+async fn a_text_is_taken_if_the_document_allows_it(db: PgPool) {
+    search::prepare(&db, true).await.unwrap();
+    let service = Service::start(db).await;
+    let long = "a".repeat(256);
+    let texts = [
+        "",
+        "\0",
+        "a\0b",
+        "a",
+        "Halo, kak! É 😊",
+        "'-😊",
+        "a b c d e f g h",
+        "a b c d e f g h i",
+        &long,
+        &format!("{long}a"),
+        "12345",
+        "0812-3456",
+        "+62 (812) 3456.7890",
+        "62812345678901234567",
+        "2025-06-12",
+        "2025-02-30",
+        "0001-01-01",
+        "2025-06-12T02:15:03Z",
+        "2025-06-12T02:15:03.25+07:00",
+        "1749694503",
+        "9.0",
+        "09.0",
+        "-9.0",
+        "9.",
+        "responded",
+    ];
+    for (path, operation) in routes("get") {
+        for parameter in operation["parameters"].as_array().unwrap() {
+            let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
+            let is_text = schema["type"] == "string" || schema["oneOf"].is_array();
+            let is_list = schema["type"] == "array";
+            // No schema can say which texts are cursors, or places with a clock of their own.
+            let is_sayable = !["cursor", "time_zone"].contains(&name);
+            if parameter["in"] != "query" || !(is_text || is_list) || !is_sayable {
+                continue;
+            }
+            let schema = jsonschema::options().should_validate_formats(true).build(schema).unwrap();
+            for text in texts {
+                let query: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
+                let uri = format!("{}?{name}={query}", path.replace(['{', '}'], ""));
+                let request =
+                    Request::get(&uri).header(AUTHORIZATION, format!("Bearer {KEY_OF_ALL}"));
+                let answer = service.respond(request.body(Body::empty()).unwrap()).await;
+                let is_allowed =
+                    schema.is_valid(&if is_list { json!([text]) } else { json!(text) });
+                let is_taken = answer.status() != StatusCode::UNPROCESSABLE_ENTITY;
+                assert_eq!(is_taken, is_allowed, "{path}: {name}={text:?}: {}", answer.status());
+            }
+        }
     }
 }
 

@@ -169,14 +169,16 @@ async fn what_is_applied_is_told_once_on_every_replica_and_in_one_order(db: PgPo
     }
     assert_eq!(first["room_id"], SITI);
     assert_eq!(first["broadcast_id"], Value::Null);
-    let document = openapi::document();
-    let response = &document["paths"]["/v1/stream"]["get"]["responses"]["200"];
-    for row in &told[0] {
-        let schema = &response["content"]["text/event-stream"]["schema"];
-        openapi::assert_fits(&document, schema, row, "an event of the stream");
-    }
+    told[0].iter().for_each(assert_documented);
     let log = told[0].iter().find(|row| row["kind"] == "broadcast_log_status").unwrap();
     assert_eq!((&log["room_id"], &log["broadcast_id"]), (&Value::Null, &json!(BROADCAST)));
+}
+
+fn assert_documented(data: &Value) {
+    let document = openapi::document();
+    let response = &document["paths"]["/v1/stream"]["get"]["responses"]["200"];
+    let schema = &response["content"]["text/event-stream"]["schema"];
+    openapi::assert_fits(&document, schema, data, "an event of the stream");
 }
 
 /// Lets listeners ask, some times.
@@ -418,7 +420,9 @@ async fn who_was_away_for_too_long_is_told_to_load_again(db: PgPool) {
             assert_eq!(hello, Told::Nothing);
             assert_eq!(listener.subjects(1).await, ["c"]);
         } else {
-            assert!(matches!(hello, Told::Event(name, _) if name == "reset"), "{id}");
+            let Told::Event(name, data) = hello else { panic!("{id}: {hello:?}") };
+            assert_eq!(name, "reset");
+            assert_documented(&data);
             let mut listener = listener.go_on(&service, "").await;
             let new = format!("after {id}");
             service.post(message(&new)).await;

@@ -132,7 +132,7 @@ function form(path, method, parameters) {
 function route(api, path, method, operation) {
   const parameters = operation.parameters ?? [];
   const rows = parameters.map((parameter) => [parameter.name, type(parameter.schema ?? {}), parameter.description ?? ""]);
-  const ok = operation.responses["200"]?.content?.["application/json"] ?? {};
+  const [ok = {}] = Object.values(operation.responses["200"]?.content ?? {});
   const refusals = Object.entries(operation.responses).filter(([status]) => status >= "300");
   const line = make("b", {}, `${method.toUpperCase()} ${path}`);
   return make("details", { id: operation.operationId },

@@ -2,15 +2,22 @@
 
 use serde_json::{Value, json};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{
+    Array, ArrayItems, KnownFormat, Object, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat,
+    SchemaType, Type,
+};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use crate::http::Error;
 use crate::http::error::Refusal;
+use crate::http::extract::MAX_VALUES;
+use crate::model::phone;
 use crate::read::export::Form;
 use crate::read::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::receive::writer::Unwritten;
+use crate::store::batch::Position;
+use crate::store::search::Query;
 
 /// Adds to a route what is not said beside its handler.
 pub fn complete(path: &str, operation: &mut Operation, example: Option<&Value>) {
@@ -44,6 +51,13 @@ pub fn complete(path: &str, operation: &mut Operation, example: Option<&Value>) 
     if is_list(operation) {
         parameters.extend([limit(), cursor(), is_counted(), format()].map(RefOr::T));
         add_exports(operation);
+    }
+    for parameter in &mut parameters {
+        if let RefOr::T(Parameter { name, parameter_in, schema: Some(schema), .. }) = parameter
+            && *parameter_in != ParameterIn::Path
+        {
+            restrict(name, schema);
+        }
     }
     operation.parameters = Some(parameters);
     for refusal in &refusals() {
@@ -80,6 +94,53 @@ fn add_exports(operation: &mut Operation) {
 
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// Says which texts a parameter takes, if there is no list of them.
+fn restrict(name: &str, schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Array(Array {
+            items: ArrayItems::RefOrSchema(item), max_items, ..
+        })) => {
+            *max_items = Some(MAX_VALUES);
+            restrict(name, item);
+        }
+        RefOr::T(Schema::Object(object)) if is_text(object) => *schema = allowed(name).into(),
+        _ => {}
+    }
+}
+
+fn is_text(object: &Object) -> bool {
+    let is_text = match &object.schema_type {
+        SchemaType::Type(one) => *one == Type::String,
+        SchemaType::Array(types) => types.contains(&Type::String),
+        SchemaType::AnyValue => false,
+    };
+    is_text && object.enum_values.is_none()
+}
+
+/// What a parameter of this name takes, on whichever route it is.
+fn allowed(name: &str) -> Schema {
+    let some = match name {
+        "start_date" | "end_date" => return day_or_time().into(),
+        "q" | "query" => {
+            text().max_length(Some(Query::MAX_CHARACTERS)).pattern(Some(Query::PATTERN))
+        }
+        "phone" => text().pattern(Some(phone::PATTERN)),
+        "last_event_id" => text().pattern(Some(Position::PATTERN)),
+        "Last-Event-ID" => text().pattern(Some(format!("^$|{}", Position::PATTERN))),
+        _ => text().min_length(Some(1)).pattern(Some(r"^[^\u0000]*$")),
+    };
+    some.into()
+}
+
+/// A day or a time, of the years that Postgres and every time zone know.
+fn day_or_time() -> OneOfBuilder {
+    let one = |format| {
+        let format = Some(SchemaFormat::KnownFormat(format));
+        Schema::from(text().format(format).pattern(Some("^(19[89]|[2-8])")))
+    };
+    OneOfBuilder::new().item(one(KnownFormat::Date)).item(one(KnownFormat::DateTime))
 }
 
 fn id() -> Parameter {

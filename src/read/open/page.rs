@@ -48,8 +48,8 @@ pub struct Asked {
     offset: Option<i64>,
     /// A `meta.pagination.cursor` of this list, or base64 of seconds with decimals.
     cursor: Option<String>,
-    /// `before` asks for rows earlier than the cursor's, `after` for later ones.
-    #[param(inline, default = "before")]
+    /// `before` asks for rows earlier than the cursor's, as does nothing; `after` for later ones.
+    #[param(inline)]
     cursor_direction: Option<Direction>,
     /// Whether `meta.pagination.total` is to count the rows of all pages.
     #[param(default = false)]
