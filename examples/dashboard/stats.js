@@ -32,10 +32,11 @@ export function stats(main) {
 
 function tiles({ rooms, first_response: first }) {
   const tile = (label, value, note) => [make("dt", {}, label), make("dd", {}, value, make("small", {}, note))];
+  const more = (is_sample) => (is_sample ? " (or more)" : "");
   const sample = (is_sample) => (is_sample ? " (of the latest)" : "");
   return make("dl.tiles", {},
-    make("div", {}, tile("Open rooms", rooms.open.toLocaleString(), sample(rooms.is_sample))),
-    make("div", {}, tile("Unanswered", rooms.unanswered.toLocaleString(), sample(rooms.is_sample))),
+    make("div", {}, tile("Open rooms", rooms.open.toLocaleString(), more(rooms.is_sample))),
+    make("div", {}, tile("Unanswered", rooms.unanswered.toLocaleString(), more(rooms.is_sample))),
     make("div", {}, tile("First response, half within", duration(first.p50_seconds), sample(first.is_sample))),
     make("div", {}, tile("First response, 95 of 100 within", duration(first.p95_seconds), sample(first.is_sample))));
 }

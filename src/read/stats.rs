@@ -64,18 +64,20 @@ struct FirstResponse {
     p50_seconds: Option<f64>,
     /// Seconds that 95 of 100 took at most.
     p95_seconds: Option<f64>,
-    /// Whether there are more rooms than the latest 1,000 that were looked at.
+    /// Whether only the latest 1,000 rooms were looked at, since there are so many or more: then
+    /// `rooms` is less than the whole, and the seconds are those of a sample.
     is_sample: bool,
 }
 
 /// Rooms as they are now.
 #[derive(Serialize, ToSchema)]
 struct Rooms {
-    /// Unassigned or assigned.
+    /// Unassigned or assigned; 20,000 stands for so many or more.
     open: i64,
     /// Those of them in which the last word is the customer's.
     unanswered: i64,
-    /// Whether there are more open rooms than the 20,000 that were counted.
+    /// Whether it was counted no further than 20,000: then there are so many open rooms or more, and
+    /// `unanswered` is of these only.
     is_sample: bool,
 }
 
@@ -104,9 +106,9 @@ pub async fn show(
     let organizations = reader.organizations();
     let starts = interval.starts(start, end, time_zone);
     let counted = count::list(&db, organizations, &starts, start, end).await?;
-    let asked = MAX_FIRST_RESPONSES + 1;
-    let response = stats::first_response(&db, organizations, start, end, asked).await?;
-    let open = stats::count_open(&db, organizations, MAX_OPEN + 1).await?;
+    let response =
+        stats::first_response(&db, organizations, start, end, MAX_FIRST_RESPONSES).await?;
+    let open = stats::count_open(&db, organizations, MAX_OPEN).await?;
     let local = |time: Timestamp| Local(time.0.with_timezone(&time_zone));
     let messages = counted.into_iter().filter_map(|row| {
         let span = usize::try_from(row.span).ok()?.checked_sub(1)?;
@@ -122,12 +124,12 @@ pub async fn show(
             rooms: response.answered,
             p50_seconds: response.p50_seconds,
             p95_seconds: response.p95_seconds,
-            is_sample: response.looked_at > MAX_FIRST_RESPONSES,
+            is_sample: response.looked_at == MAX_FIRST_RESPONSES,
         },
         rooms: Rooms {
             open: open.open,
             unanswered: open.unanswered,
-            is_sample: open.open > MAX_OPEN,
+            is_sample: open.open == MAX_OPEN,
         },
     }))
 }

@@ -155,6 +155,39 @@ async fn open_and_unanswered_rooms_are_those_of_now(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn what_is_too_much_to_count_is_no_more_than_what_is_promised_and_is_marked(db: PgPool) {
+    let service = Service::start(db).await;
+    let rooms = |numbers: &str| {
+        format!(
+            "insert into room (organization_id, room_id, received_at, status, is_unresponded, key,
+                 fields, key_fields)
+             select '{ORGANIZATION}', n, '2025-06-12T01:00:00Z', 'assigned', true,
+                 gen_random_uuid(), 0, 0
+             from generate_series({numbers}) as n"
+        )
+    };
+    service.execute(&rooms("1, 19999")).await;
+    let expected = json!({"open": 19_999, "unanswered": 19_999, "is_sample": false});
+    assert_eq!(service.data(DAY).await["rooms"], expected);
+    service.execute(&rooms("20000, 20001")).await;
+    let messages = format!(
+        "insert into message (organization_id, message_id, room_id, received_at, participant_type,
+             text_rank)
+         select '{ORGANIZATION}', author || n, n, '2025-06-12T01:00:00Z'::timestamptz + after, author,
+             gen_random_uuid()
+         from generate_series(1, 20001) as n
+         cross join (values ('customer', interval '0'), ('agent', interval '7 s')) as said (author, after)"
+    );
+    service.execute(&messages).await;
+    let stats = service.data(DAY).await;
+    let expected = json!({"open": 20_000, "unanswered": 20_000, "is_sample": true});
+    assert_eq!(stats["rooms"], expected);
+    let expected =
+        json!({"rooms": 1000, "p50_seconds": 7.0, "p95_seconds": 7.0, "is_sample": true});
+    assert_eq!(stats["first_response"], expected);
+}
+
+#[sqlx::test]
 async fn what_cannot_be_charted_is_a_422_that_says_so(db: PgPool) {
     let service = Service::start(db).await;
     let long = "x".repeat(10_000);
