@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::key::Reader;
@@ -66,8 +66,11 @@ struct Delivery {
     /// Creation, by Qontak's clock.
     created_at: Option<Timestamp>,
     #[serde(skip)]
-    place: (Micros, String, String),
+    key: Key,
 }
+
+/// Where a row stands in the list: time, whether it is a log, id, organisation.
+type Place = (Micros, bool, String, String);
 
 /// What became of everything that was sent, newest first.
 ///
@@ -95,36 +98,42 @@ pub async fn list(
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let filter = Filter { phones, status, error_code, start, end };
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let part = Part {
-            organizations: reader.organizations(),
-            from: from.as_ref().map(|(at, id, organization_id)| (at.0, &**id, &**organization_id)),
-            backward,
-            limit: rows,
-        };
-        let keys = delivery::list(&db, &filter, part).await?;
-        show(&db, keys).await
+    let fetch = async move |Walk { from, backward, rows }: Walk<Place>| {
+        let from = from.map(|(at, is_log, id, organization_id)| Key {
+            at: at.0,
+            is_log,
+            id,
+            organization_id,
+        });
+        let organizations = reader.organizations();
+        let part = Part { organizations, from: from.as_ref(), backward, limit: rows };
+        let mut snapshot = delivery::snapshot(&db).await?;
+        let keys = delivery::list(&mut snapshot, &filter, part).await?;
+        show(&mut snapshot, keys).await
     };
-    page.answer(fetch, |delivery: &Delivery| delivery.place.clone()).await
+    let place = |Delivery { key, .. }: &Delivery| {
+        (Micros(key.at), key.is_log, key.id.clone(), key.organization_id.clone())
+    };
+    page.answer(fetch, place).await
 }
 
-/// The rows of these keys, in their order.
-async fn show(db: &PgPool, keys: Vec<Key>) -> sqlx::Result<Vec<Delivery>> {
+/// The rows of these keys, one each and in their order: whether there are more is told by how many.
+async fn show(db: &mut PgConnection, keys: Vec<Key>) -> sqlx::Result<Vec<Delivery>> {
     let log_keys = keys
         .iter()
         .filter(|key| key.is_log)
         .map(|key| LogKey { organization_id: key.organization_id.clone(), log_id: key.id.clone() });
-    let logs = broadcast_log::show(db, &log_keys.collect::<Vec<_>>()).await?;
+    let logs = broadcast_log::show(&mut *db, &log_keys.collect::<Vec<_>>()).await?;
     let message_keys = keys.iter().filter(|key| !key.is_log).map(|key| MessageKey {
         organization_id: key.organization_id.clone(),
         message_id: key.id.clone(),
     });
     let mut message_keys: Vec<MessageKey> = message_keys.collect();
-    message_keys.extend(delivery::twins(db, &logs).await?);
-    let messages = message::show(db, &message_keys).await?;
+    message_keys.extend(delivery::twins(&mut *db, &logs).await?);
+    let messages = message::show(&mut *db, &message_keys).await?;
     let recipients = delivery::recipients(db, &messages).await?;
-    let mut found = Found::of(logs, messages, recipients);
-    Ok(keys.into_iter().filter_map(|key| found.take(key)).collect())
+    let found = Found::of(logs, messages, recipients);
+    Ok(keys.into_iter().map(|key| found.row(key)).collect())
 }
 
 /// The parts of which rows are made.
@@ -160,33 +169,23 @@ impl Found {
         }
     }
 
-    /// Makes a row. `None` if it has gone since its key was found.
-    fn take(&mut self, key: Key) -> Option<Delivery> {
-        let Key { at, id, organization_id, is_log } = key;
-        let place = (Micros(at), id.clone(), organization_id.clone());
-        let within = |id: &str| (organization_id.clone(), id.to_owned());
-        let log = if is_log { Some(self.logs.remove(&within(&id))?) } else { None };
-        let twin = log.as_ref().and_then(|log| log.whatsapp_message_id.as_deref());
-        let twin = twin.and_then(|wamid| self.twins.get(&within(wamid))).cloned();
-        let message_id = if is_log { twin } else { Some(id) };
-        let message = message_id.and_then(|id| self.messages.remove(&within(&id)));
-        if log.is_none() && message.is_none() {
-            return None;
-        }
-        let room_id = message.as_ref().and_then(|message| message.room_id.as_deref());
+    fn row(&self, key: Key) -> Delivery {
+        let within = |id: &str| (key.organization_id.clone(), id.to_owned());
+        let log = self.logs.get(&within(&key.id)).filter(|_| key.is_log);
+        let wamid = log.and_then(|log| log.whatsapp_message_id.as_deref());
+        let twin = wamid.and_then(|wamid| self.twins.get(&within(wamid)));
+        let message_id = if key.is_log { twin } else { Some(&key.id) };
+        let message = message_id.and_then(|id| self.messages.get(&within(id)));
+        let room_id = message.and_then(|message| message.room_id.as_deref());
         let recipient = room_id.and_then(|room_id| self.recipients.get(&within(room_id)));
-        Some(Delivery::new(place, log.unwrap_or_default(), message.unwrap_or_default(), recipient))
+        let (log, message) = (log.cloned(), message.cloned());
+        Delivery::new(key, log.unwrap_or_default(), message.unwrap_or_default(), recipient)
     }
 }
 
 impl Delivery {
     /// Of a log and its message; either may lack everything.
-    fn new(
-        place: (Micros, String, String),
-        log: LogRow,
-        message: MessageRow,
-        recipient: Option<&Recipient>,
-    ) -> Self {
+    fn new(key: Key, log: LogRow, message: MessageRow, recipient: Option<&Recipient>) -> Self {
         let progress = progress(&log, &message);
         let some = |id: String| (!id.is_empty()).then_some(id);
         let (log_id, message_id) = (some(log.id), some(message.id));
@@ -199,7 +198,7 @@ impl Delivery {
             messages_broadcast_id: log.messages_broadcast_id.or(message.broadcast_id),
             external_id: log.whatsapp_message_id.or(message.external_id),
             room_id: message.room_id,
-            organization_id: some(place.2.clone()),
+            organization_id: some(key.organization_id.clone()),
             channel: message.channel.or_else(|| known(|one| &one.channel)),
             channel_integration_id: log.channel_integration_id.or(message.channel_integration_id),
             contact_phone_number: log
@@ -217,7 +216,7 @@ impl Delivery {
             pricing_category: log.pricing_category,
             pricing_model: log.pricing_model,
             created_at: log.created_at.or(message.created_at),
-            place,
+            key,
         }
     }
 }

@@ -93,7 +93,7 @@ pub async fn list(
     let status = parameters.text("status");
     let direction = parameters.one_of("direction", &["in", "out", "customer", "agent", "bot"]);
     let external_id = parameters.text("external_id");
-    let room_id = parameters.text("room_id");
+    let room_ids = parameters.text("room_id").map(|id| vec![id]);
     let (start, end) = parameters.period();
     let query = search::query(&mut parameters, &app);
     let page = Page::read(&reader, &mut parameters)?;
@@ -104,7 +104,7 @@ pub async fn list(
         status,
         participant_types,
         external_id,
-        room_id,
+        room_ids,
         start,
         end,
         query,

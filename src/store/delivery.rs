@@ -1,22 +1,24 @@
 //! What was sent to customers, in the order of time: recipients of broadcasts and other messages.
 //!
-//! A broadcast's recipient is a log, and mostly also a message. It stands in the list once, as its
-//! log; so of the messages only those without a log are listed beside the logs.
+//! A broadcast's recipient is a log, and mostly also a message: one that has the same id at the
+//! channel, in the same organisation, whatever else is known of the two. It stands in the list once,
+//! as its log; so of the messages only those without a log are listed beside the logs.
 
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use chrono::TimeDelta;
+use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
 use utoipa::IntoParams;
 
 use super::broadcast_log::LogRow;
-use super::column;
-use super::message::{self, MessageKey, MessageRow};
-use super::room::RoomKey;
+use super::message::{self, MessageKey, MessageRow, Near, Place, Walked};
+use super::{column, trace};
 use crate::model::{Status, Timestamp};
 
 /// Which to list.
 #[derive(Clone, Debug, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Filter {
-    /// Only what went to this phone number, written as `08…`, `62…` or `+62…`.
+    /// Only what went to this phone number, written as `08…`, `62…` or `+62…`: that of the recipient
+    /// of a broadcast, else that of the room.
     #[param(rename = "phone", value_type = Option<String>)]
     pub phones: Option<Vec<String>>,
     /// Only what has this effective status, of the recipient and its message together.
@@ -38,10 +40,11 @@ pub struct Filter {
 #[expect(missing_docs, reason = "the columns of the tables say it")]
 pub struct Key {
     pub at: Timestamp,
+    /// Of one moment all messages are before all logs, if the oldest is the first.
+    pub is_log: bool,
     /// `log_id`, or `message_id` if it has no log.
     pub id: String,
     pub organization_id: String,
-    pub is_log: bool,
 }
 
 /// Which part of the list: what follows a place, towards older or newer ones.
@@ -49,77 +52,87 @@ pub struct Key {
 pub struct Part<'a> {
     /// The organisations that may be seen; `None` for all.
     pub organizations: Option<&'a [String]>,
-    /// After this row (time, id, organisation).
-    pub from: Option<(Timestamp, &'a str, &'a str)>,
+    /// After this row.
+    pub from: Option<&'a Key>,
     /// Towards newer ones, the nearest first.
     pub backward: bool,
     /// How many at most.
     pub limit: i64,
 }
 
+/// What stays as it is while one looks at it: a log that comes between the statements of a page
+/// would take its message from the list and not stand there itself.
+pub async fn snapshot(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    db.begin_with("begin isolation level repeatable read, read only").await
+}
+
 /// Lists what was sent, newest first.
-pub async fn list(db: &PgPool, filter: &Filter, part: Part<'_>) -> sqlx::Result<Vec<Key>> {
+pub async fn list(
+    db: &mut PgConnection,
+    filter: &Filter,
+    part: Part<'_>,
+) -> sqlx::Result<Vec<Key>> {
     let mut keys = list_logs(db, filter, part).await?;
     // Qontak tells errors of logs only.
     if filter.error_code.is_none() {
-        match &filter.phones {
-            None => keys.extend(list_messages(db, filter, part, None).await?),
-            Some(phones) => {
-                for RoomKey { room_id, .. } in rooms_of(db, phones, part.organizations).await? {
-                    keys.extend(list_messages(db, filter, part, Some(room_id)).await?);
-                }
-            }
-        }
+        let edge = keys.get(part.limit as usize - 1).map(|key| key.at);
+        keys.extend(list_messages(db, filter, part, edge).await?);
     }
     keys.sort();
     if !part.backward {
         keys.reverse();
     }
-    // A room that is known with and without its organisation tells its messages twice.
-    keys.dedup();
-    keys.truncate(usize::try_from(part.limit).unwrap_or(usize::MAX));
+    keys.truncate(part.limit as usize);
     Ok(keys)
 }
 
-/// Messages to customers that have no log.
+/// Messages to customers that have no log, as far as the edge.
 async fn list_messages(
-    db: &PgPool,
+    db: &mut PgConnection,
     filter: &Filter,
     part: Part<'_>,
-    room_id: Option<String>,
+    edge: Option<Timestamp>,
 ) -> sqlx::Result<Vec<Key>> {
+    let room_ids = match &filter.phones {
+        Some(phones) => Some(rooms_of(db, phones, part.organizations).await?),
+        None => None,
+    };
     let filter = message::Filter {
         status: filter.status.clone(),
         participant_types: Some(&["agent", "bot"]),
         is_without_log: true,
-        room_id,
+        room_ids,
         start: filter.start,
         end: filter.end,
         ..message::Filter::default()
     };
-    let from = part.from.map(|(at, message_id, organization_id)| message::Place {
-        at,
-        message_id,
-        organization_id,
+    let next = |at: Timestamp| Timestamp(at.0 + TimeDelta::microseconds(1));
+    let from = part.from.map(|key| match key.is_log {
+        false => Place { at: key.at, message_id: &key.id, organization_id: &key.organization_id },
+        // All of that moment are before it.
+        true => Place { at: next(key.at), message_id: "", organization_id: "" },
     });
-    let rows = message::walk(db, part.organizations, &filter, from, part.backward, part.limit);
-    let key = |key: message::Walked| Key {
-        at: key.at,
-        id: key.message_id,
-        organization_id: key.organization_id,
+    let mut near = Near::new(db, part.organizations, &filter, from, part.backward).await?;
+    // A broadcast has many messages, and all of them have logs: none beyond the edge is skipped.
+    edge.into_iter().for_each(|edge| near.reach(edge));
+    let key = |row: Walked| Key {
+        at: row.at,
         is_log: false,
+        id: row.message_id,
+        organization_id: row.organization_id,
     };
-    Ok(rows.await?.into_iter().map(key).collect())
+    Ok(near.nearest(db, part.limit).await?.into_iter().map(key).collect())
 }
 
-/// The conversations with who has this phone number: the latest hundred.
+/// The conversations with who has this phone number.
 async fn rooms_of(
-    db: &PgPool,
+    db: &mut PgConnection,
     phones: &[String],
     organizations: Option<&[String]>,
-) -> sqlx::Result<Vec<RoomKey>> {
-    let scope = super::trace::Scope { organizations, limit: 100 };
-    super::trace::rooms(db, scope, &[], phones).await
+) -> sqlx::Result<Vec<String>> {
+    let scope = trace::Scope { organizations, limit: i64::MAX };
+    let rooms = trace::rooms(db, scope, &[], phones).await?;
+    Ok(rooms.into_iter().map(|room| room.room_id).collect())
 }
 
 /// Each organisation has an order of its own in the index `broadcast_log_by_time`, named by its
@@ -158,9 +171,17 @@ async fn orders(db: &mut PgConnection, organizations: Option<&[String]>) -> sqlx
 }
 
 /// Logs, each with the statuses of its message.
-async fn list_logs(db: &PgPool, filter: &Filter, part: Part<'_>) -> sqlx::Result<Vec<Key>> {
-    let mut db = db.acquire().await?;
-    let orders = orders(&mut db, part.organizations).await?;
+async fn list_logs(
+    db: &mut PgConnection,
+    filter: &Filter,
+    part: Part<'_>,
+) -> sqlx::Result<Vec<Key>> {
+    let orders = orders(db, part.organizations).await?;
+    // Messages of that moment are before all of its logs.
+    let from = part.from.map(|key| match key.is_log {
+        false => (key.at, "", ""),
+        true => (key.at, &*key.id, &*key.organization_id),
+    });
     // The two branches are one list walked both ways; only one of them is run.
     sqlx::query_as!(
         Key,
@@ -181,6 +202,7 @@ async fn list_logs(db: &PgPool, filter: &Filter, part: Part<'_>) -> sqlx::Result
                         from message
                         where external_id = log.whatsapp_message_id
                             and organization_id = log.organization_id
+                        order by message_id
                         limit 1
                     ) as twin on $4::text is not null
                     where not $11
@@ -222,6 +244,7 @@ async fn list_logs(db: &PgPool, filter: &Filter, part: Part<'_>) -> sqlx::Result
                         from message
                         where external_id = log.whatsapp_message_id
                             and organization_id = log.organization_id
+                        order by message_id
                         limit 1
                     ) as twin on $4::text is not null
                     where $11
@@ -255,13 +278,13 @@ async fn list_logs(db: &PgPool, filter: &Filter, part: Part<'_>) -> sqlx::Result
         filter.error_code,
         filter.start as _,
         filter.end as _,
-        part.from.map(|(at, ..)| at) as _,
-        part.from.map(|(_, id, _)| id),
-        part.from.map(|(.., organization_id)| organization_id),
+        from.map(|(at, ..)| at) as _,
+        from.map(|(_, id, _)| id),
+        from.map(|(.., organization_id)| organization_id),
         part.backward,
         part.limit,
     )
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await
 }
 
@@ -277,6 +300,7 @@ pub async fn twins(db: impl PgExecutor<'_>, logs: &[LogRow]) -> sqlx::Result<Vec
                 from message
                 where external_id = log.whatsapp_message_id
                     and organization_id = log.organization_id
+                order by message_id
                 limit 1
             ) as twin
         "#,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-pub use self::list::{Direction, Filter, Place, Walked, list, walk};
+pub use self::list::{Direction, Filter, Near, Place, Walked, list};
 use super::room::RoomKey;
 use super::{column, json, rounds};
 use crate::model::{Message, Timestamp};
@@ -250,7 +250,7 @@ pub async fn find(
 }
 
 /// A message with its sender and the times that its broadcast log lends it.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct MessageRow {
     /// Qontak's id of the message; opaque text.
     pub id: String,

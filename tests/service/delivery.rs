@@ -6,6 +6,7 @@ use sqlx::PgPool;
 
 use super::fixtures::{ALL, BROADCAST, TWIN};
 use super::harness::{KEY_OF_ANOTHER, ORGANIZATION, Service};
+use super::read::walk;
 
 /// A log of the broadcast `b` in which these statuses were reached at these seconds.
 fn log(id: &str, status: &str, reached: &[(&str, u64)]) -> Value {
@@ -181,6 +182,127 @@ async fn a_recipient_and_its_message_are_one_delivery(db: PgPool) {
     assert_eq!((&agents["status"], &agents["log_id"]), (&json!("failed"), &Value::Null));
     assert_eq!(agents["contact_phone_number"], "6281200010001");
     assert_eq!(agents["contact_full_name"], "Siti Rahmawati");
+}
+
+/// A message of a bot's that was sent, with this id at the channel.
+fn message(id: &str, wamid: &str, more: Value) -> Value {
+    let mut body = json!({"data_event": "status_message", "id": id, "status": "sent",
+        "participant_type": "bot", "organization_id": ORGANIZATION,
+        "external_id": format!("wamid.{wamid}"), "created_at": "2025-06-12T01:00:00Z"});
+    let Value::Object(more) = more else { panic!("not an object") };
+    body.as_object_mut().unwrap().extend(more);
+    body
+}
+
+#[sqlx::test]
+async fn log_and_message_are_one_delivery_whatever_else_is_known_of_them(db: PgPool) {
+    let service = Service::start(db).await;
+    let messages = [
+        json!({"is_campaign": true}),
+        json!({"is_campaign": false}),
+        json!({"is_campaign": null}),
+        json!({"is_campaign": null, "created_at": null}),
+        json!({"is_campaign": true, "participant_type": null, "status": null}),
+    ];
+    let mut n = 0;
+    for more in messages {
+        for known in ["", "status", "created_at", "messages_broadcast_id", "messages_response"] {
+            for is_log_first in [true, false] {
+                let id = n.to_string();
+                n += 1;
+                let mut log = log(&id, "sent", &[("sent", 0)]);
+                log[known] = Value::Null;
+                let mut both = [log, message(&format!("m{id}"), &id, more.clone())];
+                both[usize::from(is_log_first)..].reverse();
+                tell(&service, both).await;
+            }
+        }
+    }
+    // What has the same id a second time is the same delivery, and in another organisation it is not.
+    tell(&service, [message("n0", "0", json!({}))]).await;
+    tell(&service, [message("n1", "1", json!({"organization_id": "another-organization"}))]).await;
+    let rows = deliveries(&service, "limit=500").await;
+    let mut ids: Vec<_> = rows.iter().map(|row| (&row["log_id"], &row["message_id"])).collect();
+    ids.sort_by_key(|ids| format!("{ids:?}"));
+    let pairs = (0..n).map(|n| (json!(n.to_string()), json!(format!("m{n}"))));
+    let mut expected: Vec<_> = pairs.chain([(Value::Null, json!("n1"))]).collect();
+    expected.sort_by_key(|ids| format!("{:?}", (&ids.0, &ids.1)));
+    assert_eq!(ids, expected.iter().map(|ids| (&ids.0, &ids.1)).collect::<Vec<_>>());
+}
+
+#[sqlx::test]
+async fn any_mixture_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
+    let service = Service::start(db).await;
+    let phone = json!("6281200020001");
+    let room = json!({"id": "r", "channel": "wa_cloud", "account_uniq_id": phone});
+    for n in 0..12 {
+        // At two moments, so that logs and messages are told apart by their ids alone.
+        let at = format!("2025-06-12T0{}:00:00Z", n / 6);
+        let id = n.to_string();
+        let mut log = log(&id, "sent", &[]);
+        log["contact_phone_number"] = phone.clone();
+        log["created_at"] = at.clone().into();
+        let is_campaign = [None, Some(true), Some(false)][n % 3];
+        let told = json!({"room_id": "r", "room": room, "created_at": at,
+            "is_campaign": is_campaign});
+        let twin = message(&format!("m{id}"), &id, told.clone());
+        // Nothing but an accident: a message of the log's id.
+        let namesake = message(&id, &format!("of-{id}"), told.clone());
+        let mut second = log.clone();
+        second["id"] = format!("second-{id}").into();
+        match n % 6 {
+            0 => tell(&service, [log]).await,
+            1 => tell(&service, [twin]).await,
+            2 => tell(&service, [twin, log]).await,
+            3 => tell(&service, [log, namesake]).await,
+            4 => tell(&service, [log, second, twin]).await,
+            _ => {
+                tell(&service, [message(&format!("twin-{id}"), &id, told), log, namesake, twin])
+                    .await
+            }
+        }
+    }
+    for filter in ["", "status=sent&", "phone=081200020001&", "end_date=2025-06-13&"] {
+        let whole = deliveries(&service, filter).await;
+        assert_eq!(whole.len(), 18, "{filter}");
+        for limit in 1..=3 {
+            let path = format!("/v1/delivery-statuses?{filter}limit={limit}");
+            let (there, back) = walk(&service, &path).await;
+            assert_eq!(there, whole, "{path}");
+            assert_eq!(back, whole, "{path}");
+        }
+    }
+}
+
+#[sqlx::test]
+async fn a_log_that_comes_while_its_message_is_looked_for_takes_no_delivery_away(db: PgPool) {
+    let service = Service::start(db).await;
+    tell(&service, [message("m", "1", json!({}))]).await;
+    // Messages are looked for by their rooms, after the logs.
+    let mut lock = service.db.begin().await.unwrap();
+    sqlx::query("lock room").execute(&mut *lock).await.unwrap();
+    let asked = deliveries(&service, "");
+    let told = async {
+        let waiting = "pg_locks where not granted and relation = 'room'::regclass";
+        while service.count(waiting).await == 0 {}
+        tell(&service, [log("1", "sent", &[])]).await;
+        lock.rollback().await.unwrap();
+    };
+    let (rows, ()) = tokio::join!(asked, told);
+    assert_eq!(rows.len(), 1);
+    assert_eq!(deliveries(&service, "").await.len(), 1);
+}
+
+#[sqlx::test]
+async fn a_number_is_found_in_however_many_rooms(db: PgPool) {
+    let service = Service::start(db).await;
+    for n in 0..120 {
+        let room = json!({"id": format!("r{n}"), "channel": "wa_cloud",
+            "account_uniq_id": "6281200020001"});
+        let told = json!({"room_id": room["id"], "room": room});
+        tell(&service, [message(&n.to_string(), &n.to_string(), told)]).await;
+    }
+    assert_eq!(deliveries(&service, "phone=081200020001&limit=500").await.len(), 120);
 }
 
 #[sqlx::test]

@@ -70,7 +70,7 @@ pub async fn list(
 }
 
 /// A recipient of a broadcast.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct LogRow {
     /// Qontak's id of the log: one recipient of one broadcast.
     pub id: String,

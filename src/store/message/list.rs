@@ -22,7 +22,8 @@ pub struct Filter {
     /// Only the messages with this id at the channel (`wamid.…`).
     pub external_id: Option<String>,
     /// Only messages of this room.
-    pub room_id: Option<String>,
+    #[param(rename = "room_id", value_type = Option<String>)]
+    pub room_ids: Option<Vec<String>>,
     /// Only those without a broadcast log; nobody outside can ask for that.
     #[param(ignore)]
     pub is_without_log: bool,
@@ -72,77 +73,34 @@ pub async fn list(
     if let Some(query) = &filter.query {
         return search(db, organizations, query, filter, from, backward, limit).await;
     }
-    let rows = walk(db, organizations, filter, from, backward, limit).await?;
+    let mut db = db.acquire().await?;
+    let mut near = Near::new(&mut db, organizations, filter, from, backward).await?;
+    let rows = near.nearest(&mut db, limit).await?;
     Ok(rows.into_iter().map(Walked::into_key).collect())
 }
 
-/// The same but for a search, and where each stands in the list.
-pub async fn walk(
-    db: &PgPool,
-    organizations: Option<&[String]>,
-    filter: &Filter,
-    from: Option<Place<'_>>,
-    backward: bool,
-    limit: i64,
-) -> sqlx::Result<Vec<Walked>> {
-    let mut db = db.acquire().await?;
-    let orders = orders(&mut db, organizations, filter.room_id.as_deref()).await?;
-    let filter = filter.clone();
-    let mut near = Near { organizations, orders, filter, words: None, from, backward };
-    near.nearest(&mut db, limit).await
-}
-
-/// Each organisation has an order of its own in the index `message_by_time`, named by its hash.
-/// These are the ones in which messages can be.
-pub async fn orders(
-    db: &mut PgConnection,
-    organizations: Option<&[String]>,
-    room_id: Option<&str>,
-) -> sqlx::Result<Vec<i32>> {
-    sqlx::query_scalar!(
-        r#"
-            -- All there are: from each one the next.
-            with recursive next as (
-                (
-                    select hashtext(organization_id) as hash
-                    from message
-                    where $1::text[] is null and $2::text is null
-                    order by hashtext(organization_id)
-                    limit 1
-                )
-                union all
-                select (
-                    select hashtext(organization_id)
-                    from message
-                    where hashtext(organization_id) > next.hash
-                    order by hashtext(organization_id)
-                    limit 1
-                )
-                from next
-                where next.hash is not null
-            )
-            select hash as "hash!" from next where hash is not null
-            union
-            select hashtext(id) from unnest($1) as id where $2 is null
-            union
-            select hashtext(organization_id) from room where room_id = $2
-        "#,
-        organizations,
-        room_id,
-    )
-    .fetch_all(db)
-    .await
+/// An order of time in which messages can be.
+///
+/// Each organisation has one in the index `message_by_time`, named by its hash; each room has one in
+/// `message_by_room`.
+struct Order {
+    hash: i32,
+    room_id: Option<String>,
 }
 
 /// What is near to a place in the list.
 pub struct Near<'a> {
-    pub organizations: Option<&'a [String]>,
-    pub orders: Vec<i32>,
+    organizations: Option<&'a [String]>,
+    /// The orders to look at: hashes of organisations,
+    pub hashes: Vec<i32>,
+    /// and the room that is looked at in each, if only some are.
+    room_ids: Option<Vec<Option<String>>>,
+    /// Which messages to look for.
     pub filter: Filter,
     /// Words of a text, with day 0: they are looked for in all that the others let through.
     pub words: Option<String>,
-    pub from: Option<Place<'a>>,
-    pub backward: bool,
+    from: Option<Place<'a>>,
+    backward: bool,
 }
 
 /// A message on the way.
@@ -162,7 +120,22 @@ impl Walked {
     }
 }
 
-impl Near<'_> {
+impl<'a> Near<'a> {
+    /// What is near to `from`, or to the beginning, in any order that there is.
+    pub async fn new(
+        db: &mut PgConnection,
+        organizations: Option<&'a [String]>,
+        filter: &Filter,
+        from: Option<Place<'a>>,
+        backward: bool,
+    ) -> sqlx::Result<Self> {
+        let orders = orders(db, organizations, filter.room_ids.as_deref()).await?;
+        let (hashes, rooms) = orders.into_iter().map(|order| (order.hash, order.room_id)).unzip();
+        let room_ids = filter.room_ids.is_some().then_some(rooms);
+        let filter = filter.clone();
+        Ok(Self { organizations, hashes, room_ids, filter, words: None, from, backward })
+    }
+
     /// The nearest messages, at most `limit`. It may then look no further than these.
     pub async fn nearest(
         &mut self,
@@ -171,7 +144,7 @@ impl Near<'_> {
     ) -> sqlx::Result<Vec<Walked>> {
         // Each order may have all that is asked for. A few of each tell how far away the last of
         // these can be, so that a filter that lets few through is not applied to all of each.
-        let even = limit / i64::try_from(self.orders.len()).unwrap_or(1).max(1) + 1;
+        let even = limit / i64::try_from(self.hashes.len()).unwrap_or(1).max(1) + 1;
         // Twice, since at first the sparsest order tells, and its few go back far.
         for share in [even, 2 * even] {
             if share < limit {
@@ -201,7 +174,7 @@ impl Near<'_> {
         share: i64,
         limit: i64,
     ) -> sqlx::Result<Vec<Walked>> {
-        let Self { organizations, orders, filter, words, from, backward } = self;
+        let Self { organizations, hashes, room_ids, filter, words, from, backward } = self;
         // The two branches are one list walked both ways; only one of them is run.
         sqlx::query_as!(
             Walked,
@@ -210,7 +183,7 @@ impl Near<'_> {
                     at as "at!"
                 from (
                     select near.*
-                    from unnest($2::int[]) as hash
+                    from unnest($2::int[], $7::text[]) as near_order (hash, near_room_id)
                     cross join lateral (
                         select organization_id, message_id, at
                         from message
@@ -223,14 +196,15 @@ impl Near<'_> {
                             and ($4 is distinct from 'failed' or failed_seen_at is not null)
                             and ($5::text[] is null or participant_type = any($5))
                             and ($6::text is null or external_id = $6)
-                            and ($7::text is null or room_id = $7)
+                            and ($7::text[] is null or room_id = near_room_id)
+                            -- Said again as a constant: Postgres knows how much is in a room.
+                            and (cardinality($7) is distinct from 1 or room_id = ($7::text[])[1])
                             and ($16::text is null
                                 or message_words('', '1970-01-01Z', text) @@ ($16::text)::tsquery)
                             and (not $17 or not exists (
                                 select
                                 from broadcast_log as log
-                                where message.is_campaign
-                                    and log.whatsapp_message_id = message.external_id
+                                where log.whatsapp_message_id = message.external_id
                                     and log.organization_id = message.organization_id
                             ))
                             and ($8::timestamptz is null or at >= $8)
@@ -247,7 +221,7 @@ impl Near<'_> {
                 select organization_id, message_id, at
                 from (
                     select near.*
-                    from unnest($2::int[]) as hash
+                    from unnest($2::int[], $7::text[]) as near_order (hash, near_room_id)
                     cross join lateral (
                         select organization_id, message_id, at
                         from message
@@ -260,14 +234,15 @@ impl Near<'_> {
                             and ($4 is distinct from 'failed' or failed_seen_at is not null)
                             and ($5::text[] is null or participant_type = any($5))
                             and ($6::text is null or external_id = $6)
-                            and ($7::text is null or room_id = $7)
+                            and ($7::text[] is null or room_id = near_room_id)
+                            -- Said again as a constant: Postgres knows how much is in a room.
+                            and (cardinality($7) is distinct from 1 or room_id = ($7::text[])[1])
                             and ($16::text is null
                                 or message_words('', '1970-01-01Z', text) @@ ($16::text)::tsquery)
                             and (not $17 or not exists (
                                 select
                                 from broadcast_log as log
-                                where message.is_campaign
-                                    and log.whatsapp_message_id = message.external_id
+                                where log.whatsapp_message_id = message.external_id
                                     and log.organization_id = message.organization_id
                             ))
                             and ($8::timestamptz is null or at >= $8)
@@ -282,12 +257,12 @@ impl Near<'_> {
                 ) as before
             "#,
             *organizations,
-            orders,
+            hashes,
             filter.r#type.as_deref(),
             filter.status.as_deref(),
             filter.participant_types as _,
             filter.external_id.as_deref(),
-            filter.room_id.as_deref(),
+            room_ids.as_deref() as _,
             filter.start as _,
             filter.end as _,
             from.map(|place| place.at) as _,
@@ -302,4 +277,46 @@ impl Near<'_> {
         .fetch_all(db)
         .await
     }
+}
+
+/// All orders that there are, or those of these rooms.
+async fn orders(
+    db: &mut PgConnection,
+    organizations: Option<&[String]>,
+    room_ids: Option<&[String]>,
+) -> sqlx::Result<Vec<Order>> {
+    sqlx::query_as!(
+        Order,
+        r#"
+            -- All there are: from each one the next.
+            with recursive next as (
+                (
+                    select hashtext(organization_id) as hash
+                    from message
+                    where $1::text[] is null and $2::text[] is null
+                    order by hashtext(organization_id)
+                    limit 1
+                )
+                union all
+                select (
+                    select hashtext(organization_id)
+                    from message
+                    where hashtext(organization_id) > next.hash
+                    order by hashtext(organization_id)
+                    limit 1
+                )
+                from next
+                where next.hash is not null
+            )
+            select hash as "hash!", null as room_id from next where hash is not null
+            union
+            select hashtext(id), null from unnest($1) as id where $2 is null
+            union
+            select hashtext(organization_id), room_id from room where room_id = any($2)
+        "#,
+        organizations,
+        room_ids,
+    )
+    .fetch_all(db)
+    .await
 }

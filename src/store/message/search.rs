@@ -7,7 +7,7 @@
 use sqlx::{PgConnection, PgPool};
 
 use super::MessageKey;
-use super::list::{Filter, Near, Place, Walked, orders};
+use super::list::{Filter, Near, Place, Walked};
 use crate::model::Timestamp;
 use crate::store::search::{Query, day};
 
@@ -28,11 +28,9 @@ pub async fn search(
     limit: i64,
 ) -> sqlx::Result<Vec<MessageKey>> {
     let mut db = db.begin().await?;
-    let orders = orders(&mut db, organizations, filter.room_id.as_deref()).await?;
-    let mut near =
-        Near { organizations, orders, filter: filter.clone(), words: None, from, backward };
+    let mut near = Near::new(&mut db, organizations, filter, from, backward).await?;
     // Messages of one room, or with one external id, are found without the words.
-    let is_narrow = filter.room_id.is_some() || filter.external_id.is_some();
+    let is_narrow = filter.room_ids.is_some() || filter.external_id.is_some();
     let mut walked = Vec::new();
     if !is_narrow {
         near.filter = Filter { start: filter.start, end: filter.end, ..Filter::default() };
@@ -44,11 +42,11 @@ pub async fn search(
     near.words = Some(query.of_messages(0..=0, None));
     let found = near.fetch(&mut db, limit, limit).await?;
     let mut found: Vec<MessageKey> = found.into_iter().map(Walked::into_key).collect();
-    let (Some(edge), Some((oldest, newest))) = (edge, span(&mut db, &near.orders).await?) else {
+    let (Some(edge), Some((oldest, newest))) = (edge, span(&mut db, &near.hashes).await?) else {
         return Ok(found);
     };
     // They only save work, and Postgres limits how much may be asked for at once.
-    let hashes = organizations.map(|_| near.orders.as_slice()).filter(|hashes| hashes.len() <= 8);
+    let hashes = organizations.map(|_| near.hashes.as_slice()).filter(|hashes| hashes.len() <= 8);
     let first = day(filter.start.map_or(oldest, |start| start.max(oldest)));
     let last = day(filter.end.map_or(newest, |end| end.min(newest)));
     let (mut next, mut days) = (day(edge), 1);
@@ -76,10 +74,10 @@ async fn trust_the_index(db: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// When the oldest and the newest message of these orders were sent.
+/// When the oldest and the newest message of these organisations (by their hashes) were sent.
 async fn span(
     db: &mut PgConnection,
-    orders: &[i32],
+    hashes: &[i32],
 ) -> sqlx::Result<Option<(Timestamp, Timestamp)>> {
     let span = sqlx::query!(
         r#"
@@ -92,7 +90,7 @@ async fn span(
                 select at from message where hashtext(organization_id) = hash order by at desc limit 1
             ) as newest
         "#,
-        orders,
+        hashes,
     )
     .fetch_one(db)
     .await?;
