@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tracing::error;
 use utoipa::ToSchema;
-use uuid::{NoContext, Uuid};
+use uuid::Uuid;
 
 use crate::model::{Broadcast, BroadcastLog, FoldKey, Message, Room, RoomEvent, Sender, Timestamp};
 
@@ -114,9 +114,12 @@ pub struct EventId(pub Uuid);
 impl EventId {
     /// A new id for an event received at `received_at`.
     pub fn next(received_at: Timestamp) -> Self {
-        let millis = received_at.0.timestamp_millis().max(0).unsigned_abs();
-        let nanos = u32::try_from(millis % 1000).expect("below 1000") * 1_000_000;
-        Self(Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, millis / 1000, nanos)))
+        let seconds = received_at.0.timestamp().max(0).unsigned_abs();
+        let nanos = received_at.0.timestamp_subsec_nanos();
+        // Behind the milliseconds come their 4096ths, so that lists of events, which are sorted by
+        // id, have them as they came. The rest is random.
+        let fraction = u128::from(nanos % 1_000_000) * 4096 / 1_000_000;
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix_time(seconds, nanos, fraction, 12)))
     }
 
     /// When the event was received, to the millisecond; `None` for an id that is not ours.
@@ -302,6 +305,15 @@ mod tests {
     fn an_event_id_tells_when_it_was_received() {
         let received_at = at("2025-06-12T02:15:03.123Z");
         assert_eq!(EventId::next(received_at).received_at(), Some(received_at));
+    }
+
+    #[test]
+    fn ids_of_one_millisecond_are_in_the_order_of_receipt() {
+        let micros = |micros| EventId::next(at(&format!("2025-06-12T02:15:03.123{micros:03}Z")));
+        let ids: Vec<EventId> = (0..1000).map(micros).collect();
+        assert!(ids.is_sorted());
+        assert_eq!(ids[999].received_at(), Some(at("2025-06-12T02:15:03.123Z")));
+        assert_ne!(micros(0), micros(0));
     }
 
     #[test]
