@@ -58,8 +58,17 @@ pub fn connect(settings: &config::Database) -> sqlx::Result<PgPool> {
 /// Its statements have filters that may be absent (`$1 is null or …`). A plan for any parameters,
 /// which Postgres thinks of after the fifth time, has to reckon with all of them: it cannot begin
 /// at a cursor, so page 10,000 would be found by walking there. So each is planned anew.
+///
+/// Each question has its index, but Postgres takes every organisation and every word for an average
+/// one, and for a rare one it would rather read the whole table. So it is kept from that; and from
+/// what pays for long statements only: compiling them, and several processes.
 pub fn connect_to_read(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
-    let options = options(settings)?.options([("plan_cache_mode", "force_custom_plan")]);
+    let options = options(settings)?.options([
+        ("plan_cache_mode", "force_custom_plan"),
+        ("enable_seqscan", "off"),
+        ("jit", "off"),
+        ("max_parallel_workers_per_gather", "0"),
+    ]);
     let limit = patience(settings.acquire_timeout);
     Ok(pool(settings, connections)
         .before_acquire(move |connection, _| Box::pin(answers(connection, limit)))

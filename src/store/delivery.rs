@@ -182,7 +182,8 @@ async fn list_logs(
         false => (key.at, "", ""),
         true => (key.at, &*key.id, &*key.organization_id),
     });
-    // The two branches are one list walked both ways; only one of them is run.
+    // The two branches are one list walked both ways; only one of them is run. The organisation is
+    // worded as in `message/list.rs`.
     sqlx::query_as!(
         Key,
         r#"
@@ -207,7 +208,7 @@ async fn list_logs(
                     ) as twin on $4::text is not null
                     where not $11
                         and hashtext(log.organization_id) = hash
-                        and ($1::text[] is null or log.organization_id = any($1))
+                        and ($1::text[] is null or (log.organization_id = any($1)) is not false)
                         and ($3::text[] is null or log.contact_phone_number = any($3))
                         and ($4::text is null or $4 = effective_status(
                             least(log.created_seen_at, twin.created_seen_at),
@@ -249,7 +250,7 @@ async fn list_logs(
                     ) as twin on $4::text is not null
                     where $11
                         and hashtext(log.organization_id) = hash
-                        and ($1::text[] is null or log.organization_id = any($1))
+                        and ($1::text[] is null or (log.organization_id = any($1)) is not false)
                         and ($3::text[] is null or log.contact_phone_number = any($3))
                         and ($4::text is null or $4 = effective_status(
                             least(log.created_seen_at, twin.created_seen_at),

@@ -189,7 +189,10 @@ impl<'a> Near<'a> {
                         from message
                         where not $13
                             and hashtext(organization_id) = hash
-                            and ($1::text[] is null or organization_id = any($1))
+                            -- Several organisations may have one hash. `is not false` keeps Postgres,
+                            -- which takes all hashes for equally frequent, from looking for a rare one
+                            -- by the second column of the primary key.
+                            and ($1::text[] is null or (organization_id = any($1)) is not false)
                             and ($3::text is null or type = $3)
                             and ($4::text is null or status = $4)
                             -- Said again, in the words of the index `message_failed`.
@@ -227,7 +230,10 @@ impl<'a> Near<'a> {
                         from message
                         where $13
                             and hashtext(organization_id) = hash
-                            and ($1::text[] is null or organization_id = any($1))
+                            -- Several organisations may have one hash. `is not false` keeps Postgres,
+                            -- which takes all hashes for equally frequent, from looking for a rare one
+                            -- by the second column of the primary key.
+                            and ($1::text[] is null or (organization_id = any($1)) is not false)
                             and ($3::text is null or type = $3)
                             and ($4::text is null or status = $4)
                             -- Said again, in the words of the index `message_failed`.

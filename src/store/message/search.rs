@@ -50,7 +50,6 @@ pub async fn search(
     let first = day(filter.start.map_or(oldest, |start| start.max(oldest)));
     let last = day(filter.end.map_or(newest, |end| end.min(newest)));
     let (mut next, mut days) = (day(edge), 1);
-    trust_the_index(&mut db).await?;
     while (found.len() as i64) < limit && (first..=last).contains(&next) {
         let window = if backward {
             next..=(next + days - 1).min(last)
@@ -64,14 +63,6 @@ pub async fn search(
         found.extend(fetch(&mut db, organizations, &words, filter, edge, backward, rest).await?);
     }
     Ok(found)
-}
-
-/// Keeps Postgres from other ways: it thinks of each word of each day as a frequent one.
-async fn trust_the_index(db: &mut PgConnection) -> sqlx::Result<()> {
-    let settings = "set local enable_seqscan = off; set local jit = off;
-        set local max_parallel_workers_per_gather = 0";
-    sqlx::raw_sql(settings).execute(db).await?;
-    Ok(())
 }
 
 /// When the oldest and the newest message of these organisations (by their hashes) were sent.
