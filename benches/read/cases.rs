@@ -199,7 +199,7 @@ pub const IDS: [(&str, &str, &str); 13] = [
     ("{room}", "/v1/rooms?limit=100", "/id"),
     ("{account}", "/v1/rooms?limit=100&channel=wa_cloud", "/account_uniq_id"),
     ("{agent}", "/v1/rooms?limit=100&status=assigned", "/agent_ids/0"),
-    ("{while_ago}", "/v1/rooms?limit=100", "/created_at"),
+    ("{while_ago}", "/v1/rooms?limit=100&tag=hukum", "/last_message_at"),
     ("{sender}", "/v1/rooms?limit=100", "/last_message/sender_id"),
     ("{message}", "/v1/rooms/3ccabb59-915d-2d79-c7f3-77fd9d35f9f4/messages?limit=100", "/id"),
     ("{external}", "/v1/messages?limit=100", "/external_id"),

@@ -21,6 +21,7 @@ mod table;
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use clap::Parser;
 use sqlx::{Connection, PgConnection};
 
@@ -100,6 +101,8 @@ async fn main() -> anyhow::Result<()> {
         let (Some(small), Some(big), deep) = (costs.next(), costs.next(), costs.next()) else {
             unreachable!("each page has a cost");
         };
+        // Of the small one a small organisation may have none.
+        ensure!(big.shown > 0, "{}: no rows", case.path);
         let is_list = matches!(case.shape, Shape::List | Shape::LongList);
         lines.push(Line { key: case.key, path: case.path, small, big, deep, is_list });
     }

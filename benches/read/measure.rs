@@ -98,7 +98,6 @@ async fn explain(
     plans.take();
     for path in page.paths.iter().cycle().take(EXPLAINED) {
         shown = rows_shown(&explained.get(case.key, path).await?.0);
-        ensure!(shown > 0, "{path}: no rows");
     }
     // Of a statement that is left after its first row, the plan comes behind the answer.
     sleep(Duration::from_millis(20)).await;

@@ -1,7 +1,7 @@
 //! How much does receiving cost, and what share of it is ours?
 //!
 //! ```text
-//! rounds    every cell: a scenario, so many connections, one of three services
+//! rounds    every cell: a scenario, so many connections, one of the services
 //!   ├─ service   starts them: ours, and two that stand in for it (`stand_in`)
 //!   └─ run       what a cell cost, from
 //!        ├─ client    who sends, by `qontak-receiver simulate`

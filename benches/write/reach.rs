@@ -96,6 +96,11 @@ pub fn compare(results: &Results) -> Vec<Reach> {
             0.85,
             results.ratio(Cell { scenario: Scenario::Stored, ..ours }, ours),
         ),
+        Reach::at_least(
+            "events/s, with search ÷ without, 256 connections",
+            0.85,
+            results.ratio(ours, messages(FULL, Variant::NoSearch)),
+        ),
         Reach::at_most("memory under full load", 64.0, "MB", full(|run| run.resident_bytes / 1e6)),
         Reach::at_most(
             "memory when idle",

@@ -16,9 +16,9 @@ use super::service::Variant;
 use super::table::{number, table};
 
 const EXPLANATION: &str = "\
-Three services take turns: *ours*, with its default settings; *one each*, the same server, door and \
-reading, with a transaction for each event, 16 at a time; and the *ceiling*, which drops the event \
-once it is read. As many connections as it says, each with one event at a \
+Services take turns: *ours*, with its default settings; *no search*, the same without the indexes of \
+search; *one each*, the same server, door and reading, with a transaction for each event, 16 at a \
+time; and the *ceiling*, which drops the event once it is read. As many connections as it says, each with one event at a \
 time. CPU is microseconds of each process per event, from /proc; memory is the most that the \
 service had. After a checkpoint each page that is touched goes into the WAL as a whole, once; there is \
 no checkpoint between the cells, and each page of the indexes of 10 million messages was touched \
@@ -86,11 +86,11 @@ fn row(results: &Results, cell: Cell) -> Option<Vec<String>> {
     let median = |of: fn(&Run) -> f64, digits| Some(number(results.median(cell, of)?, digits));
     let stored = |of, digits| match cell.variant {
         Variant::Ceiling => Some(String::new()),
-        Variant::Ours | Variant::OneEach => median(of, digits),
+        Variant::Ours | Variant::NoSearch | Variant::OneEach => median(of, digits),
     };
     let ratio = |variant| match cell.variant {
         Variant::Ours => results.ratio(cell, Cell { variant, ..cell }),
-        Variant::Ceiling | Variant::OneEach => None,
+        _ => None,
     };
     let ratio = |variant| ratio(variant).map_or_else(String::new, |ratio| number(ratio, 2));
     Some(vec![

@@ -77,7 +77,7 @@ impl Plan {
         results: &mut Results,
     ) -> anyhow::Result<()> {
         let mut services = Vec::new();
-        for variant in Variant::ALL {
+        for variant in Variant::ALL.into_iter().filter(|variant| variant.is_in(scenario)) {
             let database = match database {
                 _ if !variant.has_database() => None,
                 Some(name) => Some(cluster.open(name).await?),

@@ -1,4 +1,4 @@
-//! The three services that are compared, each a process of its own.
+//! The services that are compared, each a process of its own.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
+use super::client::Scenario;
 use super::cluster::{Content, Database};
 
 /// The binary, as it is delivered.
@@ -31,21 +32,29 @@ pub enum Variant {
     Ceiling,
     /// The service with its default settings.
     Ours,
+    /// The same without the indexes of search.
+    NoSearch,
     /// Writes each event in a transaction of its own.
     OneEach,
 }
 
 impl Variant {
     /// All of them, in the order of their turns.
-    pub const ALL: [Self; 3] = [Self::Ceiling, Self::Ours, Self::OneEach];
+    pub const ALL: [Self; 4] = [Self::Ceiling, Self::Ours, Self::NoSearch, Self::OneEach];
 
     /// What it is called.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ceiling => "ceiling",
             Self::Ours => "ours",
+            Self::NoSearch => "no search",
             Self::OneEach => "one each",
         }
+    }
+
+    /// Whether it is measured with this scenario.
+    pub fn is_in(self, scenario: Scenario) -> bool {
+        self != Self::NoSearch || scenario == Scenario::Messages
     }
 
     /// Whether it keeps anything.
@@ -61,7 +70,7 @@ impl Variant {
         };
         match self {
             Self::Ceiling => stand_in("ceiling"),
-            Self::Ours => Ok(Command::new(BINARY)),
+            Self::Ours | Self::NoSearch => Ok(Command::new(BINARY)),
             Self::OneEach => stand_in("one-each"),
         }
     }
@@ -90,6 +99,7 @@ impl Service {
             .env("RECEIVER__HTTP__LISTEN", listen.to_string())
             .env("RECEIVER__OPS__LISTEN", ops.to_string())
             .env("RECEIVER__ENDPOINT__QONTAK__TOKENS", TOKEN)
+            .env("RECEIVER__SEARCH__ENABLED", (variant != Variant::NoSearch).to_string())
             // Its log is written as always, but the disk is not to be shared with it.
             .stdout(Stdio::null())
             .kill_on_drop(true);
