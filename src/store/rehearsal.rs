@@ -33,7 +33,7 @@ const TABLES: [(&str, &str, &[&str]); 6] = [
 
 type Rows = BTreeMap<(&'static str, String), Map<String, Value>>;
 
-/// Writes events as [`super::write`] would, and takes it back.
+/// Writes events as [`Link::write`](super::Link::write) would, and takes it back.
 pub async fn rehearse(
     pool: &PgPool,
     limit: Duration,
