@@ -9,7 +9,7 @@ use axum::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHEN
 use axum::response::{IntoResponse, Response};
 use metrics::counter;
 use serde::Serialize;
-use tracing::error;
+use tracing::{error, warn};
 use utoipa::ToSchema;
 
 use super::trace;
@@ -106,6 +106,16 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         // The others are the caller's doing, or were logged where they happened.
         if let Self::Database(cause) = self {
+            // SQLSTATE query_canceled: the statement timeout.
+            let code = cause.as_database_error().and_then(|cause| cause.code());
+            if code.as_deref() == Some("57014") {
+                warn!("database: the statement timeout ended a question");
+                return Self::NotReady(
+                    "this question took too long: ask for less, such as a shorter time from \
+                     start_date to end_date",
+                )
+                .into_response();
+            }
             error!("database: {}", Failure::from(cause));
             return Self::Unwritten(Unwritten::StorageAway).into_response();
         }

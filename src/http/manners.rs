@@ -9,8 +9,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_NONE_MATCH,
-    LINK, RETRY_AFTER, VARY,
+    ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, IF_NONE_MATCH, LINK, RETRY_AFTER, VARY,
 };
 use axum::http::{Extensions, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
@@ -61,7 +61,13 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("x-request-id"),
         ])
-        .expose_headers([ETAG, LINK, RETRY_AFTER, HeaderName::from_static("x-request-id")])
+        .expose_headers([
+            CONTENT_DISPOSITION,
+            ETAG,
+            LINK,
+            RETRY_AFTER,
+            HeaderName::from_static("x-request-id"),
+        ])
         .max_age(Duration::from_secs(3600))
 }
 

@@ -263,3 +263,17 @@ async fn a_page_is_stable_while_rows_arrive(db: PgPool) {
     let after = service.get(&format!("/v1/events?limit=10&cursor={next}")).await.json();
     assert_eq!(before, after);
 }
+
+#[sqlx::test]
+async fn a_question_that_takes_too_long_is_503_and_says_so(db: PgPool) {
+    let service =
+        Service::start_with(db, &[("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "200ms")]).await;
+    let slow = "alter table ledger rename to fast;
+        create view ledger as select fast.* from fast right join pg_sleep(30) on true";
+    service.execute(slow).await;
+    let answer = service.get("/v1/ledger").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.headers["retry-after"], "2");
+    let told = answer.json()["error"]["messages"][0].as_str().unwrap().to_owned();
+    assert!(told.starts_with("this question took too long"), "{told}");
+}
