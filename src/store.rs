@@ -146,11 +146,18 @@ fn options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {
 async fn make_durable(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
-            select set_config('synchronous_commit', 'on', false)
-            where current_setting('synchronous_commit') in ('off', 'local')
+            select set_config(
+                'synchronous_commit',
+                case
+                    when setting in ('off', 'local') then 'on'
+                    else setting
+                end,
+                false
+            )
+            from current_setting('synchronous_commit') as setting
         "#
     )
-    .fetch_optional(connection)
+    .fetch_one(connection)
     .await?;
     Ok(())
 }

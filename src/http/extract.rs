@@ -15,6 +15,9 @@ use crate::model::Timestamp;
 /// The most values of a parameter that may have several.
 pub const MAX_VALUES: usize = 100;
 
+/// The most characters of a text. No id, name or word of Qontak's comes near it.
+pub const MAX_CHARACTERS: usize = 512;
+
 /// The one id in a path. Whatever it looks like, an unknown id is a 404 of the handler's.
 pub struct Id(pub String);
 
@@ -66,8 +69,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 }
 
 impl Parameters {
-    /// Text that is not empty.
+    /// Text of 1 to [`MAX_CHARACTERS`].
     pub fn text(&mut self, name: &'static str) -> Option<String> {
+        let value = self.value(name)?;
+        if is_too_long(&value) {
+            return self.refuse(name, &format!("must be at most {MAX_CHARACTERS} characters"));
+        }
+        Some(value)
+    }
+
+    /// Whatever was given, if it is not empty.
+    pub fn value(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         let [value] = self.given.get(name)?.as_slice() else {
             return self.refuse(name, "must be given once");
@@ -83,9 +95,10 @@ impl Parameters {
         self.lists.push(name);
         let given = self.given.iter().filter(|(given, _)| list_name(given) == name);
         let values: Vec<String> = given.flat_map(|(_, values)| values).cloned().collect();
-        if values.iter().any(String::is_empty) || values.len() > MAX_VALUES {
-            return self
-                .refuse(name, &format!("must be up to {MAX_VALUES} texts that are not empty"));
+        let is_wrong = |value: &String| value.is_empty() || is_too_long(value);
+        if values.iter().any(is_wrong) || values.len() > MAX_VALUES {
+            let allowed = format!("up to {MAX_VALUES} texts of 1 to {MAX_CHARACTERS} characters");
+            return self.refuse(name, &format!("must be {allowed}"));
         }
         (!values.is_empty()).then_some(values)
     }
@@ -97,7 +110,7 @@ impl Parameters {
 
     /// An integer within a range.
     pub fn integer(&mut self, name: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
-        let value = self.text(name)?;
+        let value = self.value(name)?;
         let number = value.parse().ok().filter(|number| range.contains(number));
         let allowed = || format!("must be between {} and {}", range.start(), range.end());
         number.or_else(|| self.refuse(name, &allowed()))
@@ -105,7 +118,7 @@ impl Parameters {
 
     /// One of a closed list of words.
     pub fn one_of(&mut self, name: &'static str, words: &[&str]) -> Option<String> {
-        let value = self.text(name)?;
+        let value = self.value(name)?;
         if words.contains(&value.as_str()) {
             return Some(value);
         }
@@ -126,7 +139,7 @@ impl Parameters {
     /// A time, or the beginning of the day so many days after the one given.
     fn time(&mut self, name: &'static str, days: u64, zone: &impl TimeZone) -> Option<Timestamp> {
         // The `+` of an offset is a space, where it was not escaped.
-        let text = self.text(name)?.replace(' ', "+");
+        let text = self.value(name)?.replace(' ', "+");
         let day =
             text.parse().ok().and_then(|day: NaiveDate| day.checked_add_days(Days::new(days)));
         let midnight = day.and_then(|day| Timestamp::beginning(day, zone));
@@ -191,6 +204,10 @@ impl Parameters {
         }
         if self.problems.is_empty() { Ok(()) } else { Err(Error::Unprocessable(self.problems)) }
     }
+}
+
+fn is_too_long(value: &str) -> bool {
+    value.chars().count() > MAX_CHARACTERS
 }
 
 /// A name without the brackets by which it is one of several.

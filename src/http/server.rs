@@ -156,7 +156,7 @@ async fn attend(
     let service = service_fn(|request| {
         begun.notify_one();
         let answer = router.call(request);
-        async { answer.await.map(|answer| answer.map(Answer)) }
+        async { answer.await.map(|answer| answer.map(Answer::new)) }
     });
     let serving = protocol.serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(watcher.watch(serving));

@@ -85,7 +85,7 @@ pub async fn list(
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
     const STATUSES: [&str; 6] = ["created", "pending", "sent", "delivered", "read", "failed"];
-    let phones = parameters.text("phone").and_then(|text| {
+    let phones = parameters.value("phone").and_then(|text| {
         let spellings = phone::spellings(&text);
         if spellings.is_empty() {
             return parameters.refuse("phone", "must be a phone number (6281234567890, 0812…)");

@@ -126,7 +126,7 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         let max = if form == Form::Json { MAX_LIMIT } else { export::MAX_LIMIT };
         let limit = parameters.integer("limit", 1..=max);
         let is_counted = parameters.flag("is_counted").unwrap_or(false);
-        let cursor: Option<Cursor<P>> = parameters.text("cursor").and_then(|text| {
+        let cursor: Option<Cursor<P>> = parameters.value("cursor").and_then(|text| {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
             // No id has a NUL, and Postgres takes none.
             let bytes = bytes.filter(|bytes| !bytes.windows(6).any(|six| six == br"\u0000"));

@@ -169,7 +169,7 @@ struct Span {
 impl Span {
     fn read(parameters: &mut Parameters) -> Self {
         let interval = Interval::read(parameters);
-        let time_zone = parameters.text("time_zone").and_then(|name| {
+        let time_zone = parameters.value("time_zone").and_then(|name| {
             name.parse().ok().or_else(|| {
                 parameters.refuse("time_zone", "must be a name such as Asia/Jakarta or UTC")
             })

@@ -144,7 +144,7 @@ struct Listen {
 /// Where a client wants to go on: its header, or a parameter for who cannot send headers.
 fn last_event_id(parameters: &mut Parameters, headers: &HeaderMap) -> Option<Position> {
     const ALLOWED: &str = "must be an id that this stream gave";
-    let given = parameters.text("last_event_id");
+    let given = parameters.value("last_event_id");
     // An empty one is what a client has before the first.
     if let Some(header) = headers.get("last-event-id").filter(|header| !header.is_empty()) {
         let position = header.to_str().ok().and_then(|text| text.parse().ok());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::{Failure, Stored, apply, make_durable, options, partition, patience, within};
@@ -43,12 +43,8 @@ impl Link {
             let mut connection = self.take().await?;
             // This asks as well whether there is still somebody at the other end.
             let written = match within(patience(self.acquire_timeout), connection.begin()).await {
-                Ok(mut transaction) => {
-                    let write = async {
-                        let stored = apply(&mut transaction, writer_id, events).await?;
-                        transaction.commit().await?;
-                        Ok(stored)
-                    };
+                Ok(transaction) => {
+                    let write = write_in(transaction, writer_id, events);
                     within(limit, write).await.map_err(Failure::from)
                 }
                 // It may have died long ago, and then a new one is better.
@@ -81,6 +77,18 @@ impl Link {
             Some(connection) => Ok(connection),
             None => within(self.acquire_timeout, connect(&self.options)).await,
         }
+    }
+}
+
+async fn write_in(
+    mut transaction: Transaction<'_, Postgres>,
+    writer_id: Uuid,
+    events: &[Event],
+) -> sqlx::Result<Vec<Stored>> {
+    match apply(&mut transaction, writer_id, events).await {
+        Ok(stored) => transaction.commit().await.map(|()| stored),
+        // Now, and not before the next one begins: others may wait for what it has locked.
+        Err(error) => transaction.rollback().await.and(Err(error)),
     }
 }
 

@@ -392,10 +392,11 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                     pending_at, sent_at, delivered_at, read_at, failed_at, error_code,
                     coalesce(error_title, error_message) as error_title
                 from broadcast_log
-                -- Only a broadcast's message has a twin, and only its log knows true times.
-                where message.is_campaign
+                -- What a customer wrote has no twin. Only a log knows true times.
+                where message.participant_type is distinct from 'customer'
                     and broadcast_log.whatsapp_message_id = message.external_id
                     and broadcast_log.organization_id = message.organization_id
+                order by log_id
                 limit 1
             ) as log on true
             order by key.place

@@ -115,13 +115,16 @@ async fn a_failure_says_what_it_means_and_what_to_do_in_two_languages(db: PgPool
 
     // Its message fails without saying why: the log knows.
     let wamid = &log["whatsapp_message_id"];
-    let message = json!({"data_event": "status_message", "id": "twin", "status": "failed",
-        "organization_id": ORGANIZATION, "is_campaign": true, "external_id": wamid});
-    tell(&service, [message]).await;
-    let message = service.data("/v1/messages/twin").await;
-    assert_eq!(message["error_code"], 131_049);
-    assert_eq!(message["error_title"], log["error_title"]);
-    assert_eq!((&message["error_meaning"], &message["error_advice"]), (&meaning, &advice));
+    for is_campaign in [Some(true), Some(false), None] {
+        let message = json!({"data_event": "status_message", "id": "twin", "status": "failed",
+            "organization_id": ORGANIZATION, "is_campaign": is_campaign, "external_id": wamid});
+        service.execute("delete from message where message_id = 'twin'").await;
+        tell(&service, [message]).await;
+        let message = service.data("/v1/messages/twin").await;
+        assert_eq!(message["error_code"], 131_049);
+        assert_eq!(message["error_title"], log["error_title"]);
+        assert_eq!((&message["error_meaning"], &message["error_advice"]), (&meaning, &advice));
+    }
 }
 
 #[sqlx::test]

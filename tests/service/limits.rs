@@ -246,3 +246,36 @@ async fn a_listener_who_takes_nothing_over_http_2_does_not_keep_its_place(db: Pg
     tokio::time::timeout(DEADLINE, place).await.expect("it keeps its place");
     assert!(deaf.into_body().collect().await.is_err());
 }
+
+#[sqlx::test(migrations = false)]
+async fn an_answer_that_is_never_taken_over_http_2_is_given_up(db: PgPool) {
+    let service = start(&db, &[("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")]).await;
+    let mut client = connect_by_http_2(&service, 1).await;
+    let url = format!("{}/openapi.json", service.url);
+    let request = Request::get(url).body(Body::empty()).unwrap();
+    let untaken = client.send_request(request).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(untaken.into_body().collect().await.is_err());
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_slow_client_of_http_2_gets_all_of_its_export(db: PgPool) {
+    let settings =
+        [("RECEIVER__HTTP__IDLE_TIMEOUT", "2s"), ("RECEIVER__KEY__ALL__SCOPES", "read,export")];
+    let service = start(&db, &settings).await;
+    // One more than are fetched at a time.
+    let messages = "insert into message (organization_id, message_id, received_at, text, text_rank)
+        select '1', id, now(), repeat('x', 300), gen_random_uuid() from generate_series(1, 501) as id";
+    sqlx::query(messages).execute(&db).await.unwrap();
+    let mut client = connect_by_http_2(&service, 16 * 1024).await;
+    let request = Request::get(format!("{}/v1/messages?format=ndjson", service.url));
+    let request = request.header(AUTHORIZATION, format!("Bearer {KEY_OF_ALL}"));
+    let answer = client.send_request(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (mut body, mut lines) = (answer.into_body(), 0);
+    while let Some(frame) = body.frame().await {
+        let part = frame.expect("it was cut").into_data().unwrap();
+        lines += part.iter().filter(|byte| **byte == b'\n').count();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(lines, 501);
+}

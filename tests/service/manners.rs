@@ -139,7 +139,7 @@ async fn pages_of_the_origins_in_the_settings_may_ask(db: PgPool) {
         assert_eq!(answer.status, status);
         assert_eq!(values(&answer, "access-control-allow-origin"), [PAGE]);
         let exposed = values(&answer, "access-control-expose-headers").join(",");
-        assert_eq!(exposed, "etag,link,retry-after,x-request-id");
+        assert_eq!(exposed, "content-disposition,etag,link,retry-after,x-request-id");
         assert!(values(&answer, "vary").join(",").contains("origin"));
         assert_eq!(answer.headers.get("access-control-allow-credentials"), None);
     }

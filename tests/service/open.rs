@@ -224,7 +224,7 @@ async fn what_cannot_be_used_is_refused_by_name(db: PgPool) {
         ("untagged=maybe", "untagged: must be one of true, false"),
         ("sessions=half", "sessions: must be one of open, expiring, expired"),
         ("response_status[]=x", "response_status: must be one of unresponded, responded"),
-        ("tags[]=", "tags: must be up to 100 texts that are not empty"),
+        ("tags[]=", "tags: must be up to 100 texts of 1 to 512 characters"),
         ("time_offset=99", "time_offset: must be between -12 and 14"),
         (
             "start_date=2025-02-30",

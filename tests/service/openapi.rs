@@ -358,3 +358,27 @@ async fn the_page_that_shows_it_needs_nothing_from_elsewhere(db: PgPool) {
         );
     }
 }
+
+#[sqlx::test]
+async fn ten_kilobytes_of_any_parameter_are_refused(db: PgPool) {
+    let service = Service::start(db).await;
+    let document = document();
+    let long = "9".repeat(10_000);
+    let mut asked = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            if parameter["in"] == "query" {
+                let path = path.replace("{id}", "none");
+                let answer = service.get(&format!("{path}?{name}={long}")).await;
+                assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {name}");
+                let told = answer.json()["error"]["messages"][0].to_string();
+                let name = name.trim_end_matches("[]");
+                assert!(told.contains(&format!("{name}: ")), "{told}");
+                assert!(told.len() < 1000, "{told}");
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked > 90, "{asked}");
+}

@@ -192,12 +192,9 @@ async fn a_filter_that_cannot_be_used_is_named(db: PgPool) {
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
         assert_eq!(answer.json()["error"]["messages"], json!([message]), "{query}");
     }
-    let long = "0".repeat(10_000);
     let drop = "%27%3B%20drop%20table%20room%3B--";
     for name in ["channel_integration_id", "account_uniq_id", "tag", "agent", "status", "channel"] {
-        for value in [&long, drop] {
-            assert!(found(&service, &format!("{name}={value}")).await.is_empty(), "{name}");
-        }
+        assert!(found(&service, &format!("{name}={drop}")).await.is_empty(), "{name}");
     }
 }
 

@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, Required, Response, R
 
 use crate::http::Error;
 use crate::http::error::Refusal;
-use crate::http::extract::MAX_VALUES;
+use crate::http::extract::{MAX_CHARACTERS, MAX_VALUES};
 use crate::model::phone;
 use crate::read::export::Form;
 use crate::read::page::{DEFAULT_LIMIT, MAX_LIMIT};
@@ -129,9 +129,14 @@ fn allowed(name: &str) -> Schema {
         "phone" => text().pattern(Some(phone::PATTERN)),
         "last_event_id" => text().pattern(Some(Position::PATTERN)),
         "Last-Event-ID" => text().pattern(Some(format!("^$|{}", Position::PATTERN))),
-        _ => text().min_length(Some(1)).pattern(Some(r"^[^\u0000]*$")),
+        "cursor" | "time_zone" => not_empty(),
+        _ => not_empty().max_length(Some(MAX_CHARACTERS)),
     };
     some.into()
+}
+
+fn not_empty() -> ObjectBuilder {
+    text().min_length(Some(1)).pattern(Some(r"^[^\u0000]*$"))
 }
 
 /// A day or a time, of the years that Postgres and every time zone know.

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -51,30 +51,60 @@ async fn exhaust(patience: Duration) {
     }
 }
 
+/// The largest part of an answer that is given away at once: also a slow client takes so much in time.
+const PART_BYTES: usize = 16 * 1024;
+
 /// The body of an answer, which notes when it waits for its client: from giving a part of it until
 /// it is asked for the next one.
-pub struct Answer(pub Body);
+///
+/// Of an answer whose end is given away already, a part at most is kept as long as its connection.
+pub struct Answer {
+    body: Body,
+    /// What is left of the part that the body has given.
+    rest: Bytes,
+}
+
+impl Answer {
+    /// The answer with this body.
+    pub const fn new(body: Body) -> Self {
+        Self { body, rest: Bytes::new() }
+    }
+
+    fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Part>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        let part = self.rest.split_to(self.rest.len().min(PART_BYTES));
+        Poll::Ready(Some(Ok(Frame::data(part))))
+    }
+}
+
+type Part = Result<Frame<Bytes>, axum::Error>;
 
 impl HttpBody for Answer {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = Pin::new(&mut self.0).poll_frame(context);
-        let since = matches!(frame, Poll::Ready(Some(_))).then(Instant::now);
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Part>> {
+        let part = self.poll_part(context);
+        let since = matches!(part, Poll::Ready(Some(_))).then(Instant::now);
         // In HTTP/1 the whole connection waits, which TCP notices.
         _ = WAITS_SINCE.try_with(|waits| waits.set(since));
-        frame
+        part
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        // It is asked before the first part only.
+        self.body.size_hint()
     }
 }

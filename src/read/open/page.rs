@@ -116,7 +116,7 @@ impl Page {
         }
         let direction = parameters.one_of("cursor_direction", &["after", "before"]);
         let is_later = direction.as_deref() == Some("after");
-        let cursor = parameters.text("cursor");
+        let cursor = parameters.value("cursor");
         let from = cursor.and_then(|cursor| {
             Place::decode(&cursor, is_later)
                 .or_else(|| parameters.refuse("cursor", "must be one that this list gave"))
