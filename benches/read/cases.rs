@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 106] = [
+pub const CASES: [Case; 107] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -165,6 +165,7 @@ pub const CASES: [Case; 106] = [
     list(SMALL, "/v1/delivery-statuses"),
     list(TINY, "/v1/delivery-statuses"),
     list(ALL, "/v1/delivery-statuses?status=read"),
+    list(ALL, "/v1/delivery-statuses?status=failed"),
     list(SMALL, "/v1/delivery-statuses?status=failed"),
     list(ALL, "/v1/delivery-statuses?error=131049"),
     list(ALL, "/v1/delivery-statuses?phone={account}"),
