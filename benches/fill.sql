@@ -4,8 +4,8 @@
 --
 -- The database has all migrations and no rows. `messages` is a multiple of `logs`, and there are two
 -- broadcasts or more. Nothing is left to chance: the same numbers give the same rows, only their
--- times follow the clock. There are no commands of psql in it, so a test can send it too, without
--- its last statement.
+-- times follow the clock. There are no commands of psql in it, so a test can send it too. The
+-- indexes are to follow, by `fill-indexes.sql`.
 --
 -- Who is there: an organisation with 9 of 10 rooms and all broadcasts, eight with about 1 of 100
 -- each, and one with 1 room in 10,000. Room 1 has 16 of 1,000 messages (10,000 pages of 16), about
@@ -40,22 +40,21 @@ create function pg_temp.fold_key(at timestamptz, tie text) returns uuid
     )::uuid;
 
 -- Indexes are made at the end, as the catalog describes them: to sort once is a fraction of the
--- work of ten million searches. Keys among them go as constraints, for `on conflict` needs these
--- back by their names.
-create temp table index_made on commit drop as
+-- work of ten million searches. `fill-indexes.sql` does it.
+create table index_to_make as
 select
     index.indrelid::regclass as indexed,
-    index.indexrelid::regclass as name,
+    index.indexrelid::regclass::text as name,
     own_constraint.conname as key,
-    case
-        -- Of a partitioned table it would be made for the parent alone.
-        when own_constraint.oid is null
-            then replace(pg_get_indexdef(index.indexrelid), ' ON ONLY ', ' ON ')
-        else format('alter table %s add constraint %I %s', index.indrelid::regclass,
-            own_constraint.conname, pg_get_constraintdef(own_constraint.oid))
-    end as definition
+    pg_get_constraintdef(own_constraint.oid) as key_definition,
+    -- Of a partitioned table it would be made for the parent alone.
+    replace(pg_get_indexdef(index.indexrelid), ' ON ONLY ', ' ON ') as definition,
+    indexed.relkind = 'p' as is_partitioned,
+    method.amname as method
 from pg_index as index
 join pg_class as indexed on indexed.oid = index.indrelid
+join pg_class as own on own.oid = index.indexrelid
+join pg_am as method on method.oid = own.relam
 left join pg_constraint as own_constraint
     on own_constraint.conindid = index.indexrelid and own_constraint.conrelid = index.indrelid
 where indexed.relnamespace = 'public'::regnamespace
@@ -66,7 +65,7 @@ do $$
 declare
     made record;
 begin
-    for made in select * from index_made loop
+    for made in select * from index_to_make loop
         if made.key is null then
             execute format('drop index %s', made.name);
         else
@@ -473,20 +472,4 @@ from span
 cross join generate_series(since, date_trunc('hour', now()), interval '1 hour') as hour
 cross join (select distinct organization_id from numbered_room) as organization;
 
--- --- indexes -----------------------------------------------------------------------
-
-do $$
-declare
-    made record;
-begin
-    -- Keys last: no index waits for them, and a mistake above is found sooner.
-    for made in select * from index_made order by key nulls first loop
-        execute made.definition;
-    end loop;
-end
-$$;
-
 commit;
-
--- Last, and alone: it wants no transaction around it.
-vacuum (analyze, freeze);

@@ -2,15 +2,15 @@
 # Starts a PostgreSQL that holds months of made-up traffic, for the benches, and prints its
 # folder, for scripts/postgres.sh: database `small` has 100 thousand messages, `big` 10 million.
 #
-# To fill them takes some minutes, so they are kept in target/bench/ until migrations or
-# benches/fill.sql change. Whoever calls this stops the server; `create database copy template
+# To fill them takes some minutes, so they are kept in target/bench/ until migrations or the SQL of
+# benches/ change. Whoever calls this stops the server; `create database copy template
 # big` makes a copy that may be written to. POSTGRES_OPTIONS holds more options for the server.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target/bench"
-hash=$(cat migrations/*.sql benches/fill.sql | git hash-object --stdin)
+hash=$(cat migrations/*.sql benches/*.sql | git hash-object --stdin)
 folder=$target/bench/data-${hash:0:12}
 
 say() { printf 'bench-data.sh: %s\n' "$*" >&2; }
@@ -36,9 +36,18 @@ fill() {
     url=$(scripts/postgres.sh url "$folder" "$database")
     env -i DATABASE_URL="$url" RECEIVER__ENDPOINT__QONTAK__TOKENS=nobody-posts-anything \
         "$target/release/qontak-receiver" migrate >&2
-    scripts/postgres.sh psql "$folder" "$database" --set ON_ERROR_STOP=1 "${@/#/--set=}" \
-        <benches/fill.sql >&2
+    ask "${@/#/--set=}" <benches/fill.sql
+    # Postgres makes an index for words by one process, whatever it may have.
+    make_indexes gin &
+    make_indexes rest
+    wait "$!"
+    ask --command='vacuum (analyze, freeze)'
 }
+
+# For `fill`: psql with its database.
+ask() { scripts/postgres.sh psql "$folder" "$database" --set ON_ERROR_STOP=1 "$@" >&2; }
+
+make_indexes() { (echo "set fill.part = '$1';" && cat benches/fill-indexes.sql) | ask; }
 
 if [[ ! -f $folder.filled ]]; then
     for stale in "$target"/bench/data-*/; do

@@ -19,4 +19,4 @@ else
 fi
 trap 'scripts/postgres.sh stop "$folder"' EXIT
 cargo bench --quiet --locked --bench write -- \
-    --cluster "$(scripts/postgres.sh url "$folder")" --seconds "${BENCH_SECONDS:-1}" "$@"
+    --cluster "$(scripts/postgres.sh url "$folder")" --seconds "${BENCH_SECONDS:-0.5}" "$@"

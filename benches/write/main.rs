@@ -59,7 +59,7 @@ struct Arguments {
     #[arg(long, default_value = "target/bench.json")]
     results: PathBuf,
     /// How long each cell is measured, in each round.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 0.5)]
     seconds: f64,
     /// How often; the median is shown.
     #[arg(long, default_value_t = 3)]

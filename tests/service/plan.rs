@@ -20,14 +20,13 @@ const SIZES: [(&str, &str); 4] =
 
 /// What `benches/fill.sql` fills a database with, in small.
 async fn fill(db: &PgPool) {
-    let mut sql = include_str!("../../benches/fill.sql").to_owned();
+    let mut rows = include_str!("../../benches/fill.sql").to_owned();
     for (name, value) in SIZES {
-        sql = sql.replace(name, value);
+        rows = rows.replace(name, value);
     }
-    // Its last statement bears no other beside it.
-    let (sql, vacuum) = sql.split_at(sql.rfind("vacuum").unwrap());
-    for sql in [sql, vacuum] {
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(db).await.unwrap();
+    let indexes = include_str!("../../benches/fill-indexes.sql").to_owned();
+    for sql in [rows, indexes, "vacuum (analyze, freeze)".to_owned()] {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.unwrap();
     }
 }
 
