@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 107] = [
+pub const CASES: [Case; 108] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -135,6 +135,7 @@ pub const CASES: [Case; 107] = [
     list(ALL, "/v1/messages?q=paketnya&direction=in"),
     list(SMALL, "/v1/messages?q=ongkir"),
     list(ALL, "/v1/messages?q=terima&room_id={room}"),
+    list(ALL, "/v1/messages?q=terima&room_id={busiest_room}"),
     list(ALL, "/v1/rooms?q=siti"),
     list(ALL, "/v1/rooms?q=rahmawti"),
     list(ALL, "/v1/rooms?q={account}"),

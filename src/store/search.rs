@@ -156,6 +156,16 @@ impl Query {
         query
     }
 
+    /// What the text of a message has if it has these words: patterns for `like`, in lower case.
+    pub fn of_texts(&self) -> Vec<String> {
+        match self {
+            Self::Words(words) => {
+                words.iter().map(|word| format!("%{}%", word.to_ascii_lowercase())).collect()
+            }
+            Self::Phone(number) => vec![format!("%{number}%")],
+        }
+    }
+
     /// As Postgres looks for it in the words of rooms: a pattern for `like`, and what they may
     /// resemble. It makes them lower case by itself, as it did with those words: by its locale.
     pub fn of_rooms(&self) -> (String, Option<String>) {

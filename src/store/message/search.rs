@@ -32,14 +32,19 @@ pub async fn search(
     // Messages of one room, or with one external id, are found without the words.
     let is_narrow = filter.room_ids.is_some() || filter.external_id.is_some();
     let mut walked = Vec::new();
-    if !is_narrow {
+    if is_narrow {
+        // Postgres thinks that hardly any message has the words. It would rather read all of the
+        // room, and sort it, than walk from the newest one on.
+        sqlx::raw_sql("set local enable_bitmapscan = off; set local enable_sort = off")
+            .execute(&mut *db)
+            .await?;
+    } else {
         near.filter = Filter { start: filter.start, end: filter.end, ..Filter::default() };
         walked = near.nearest(&mut db, WALK).await?;
         near.filter = filter.clone();
     }
     let edge = walked.get(WALK as usize - 1).map(|row| row.at);
     edge.iter().for_each(|edge| near.reach(*edge));
-    near.words = Some(query.of_messages(0..=0, None));
     let found = near.fetch(&mut db, limit, limit).await?;
     let mut found: Vec<MessageKey> = found.into_iter().map(Walked::into_key).collect();
     let (Some(edge), Some((oldest, newest))) = (edge, span(&mut db, &near.hashes).await?) else {
