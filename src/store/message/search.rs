@@ -11,7 +11,7 @@ use super::list::{Filter, Near, Place, Walked};
 use crate::model::Timestamp;
 use crate::store::search::{Query, day};
 
-/// How many messages are looked at one by one; some 6 µs each.
+/// How many messages are looked at one by one; some µs each.
 const WALK: i64 = 500;
 
 /// How many days the index is asked for at once.
