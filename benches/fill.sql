@@ -31,6 +31,11 @@ create function pg_temp.id(what text, n bigint) returns text
     language sql immutable
     return md5(what || n::text)::uuid::text;
 
+-- Another one for each `n` below 100 million, as if their digits were a matter of chance.
+create function pg_temp.phone(n bigint) returns text
+    language sql immutable
+    return '62812' || lpad((n * 61803399 % 100000000)::text, 8, '0');
+
 -- A fold key of a snapshot taken at that time: see `FoldKey`.
 create function pg_temp.fold_key(at timestamptz, tie text) returns uuid
     language sql immutable
@@ -231,7 +236,7 @@ select
     message.created_at,
     md5('template' || broadcast_id)::uuid::text,
     channel_integration_id,
-    '62812' || lpad(number::text, 8, '0'),
+    pg_temp.phone(number),
     room.name,
     external_id,
     (array[131026, 131026, 131049, 131049, 130472])[failed],
@@ -289,7 +294,7 @@ insert into room (
 )
 select
     organization_id, room_id, since, until, name, '', status, 'Models::CustomerServiceRoom', tags,
-    channel, ' Toko Maju', '62812' || lpad(number::text, 8, '0'), integration_id, until,
+    channel, ' Toko Maju', pg_temp.phone(number), integration_id, until,
     case when status = 'unassigned' then 1 + number % 5 else 0 end, since, until, until, until,
     jsonb_build_object('url', 'https://cdn.example.com/avatars/' || contact_id || '.png'),
     resolved_at, case when resolved_at is not null then agent_id end,

@@ -90,7 +90,7 @@ pub const CASES: [Case; 108] = [
     list(ALL, "/v1/rooms?account_uniq_id={account}"),
     list(LARGE, "/v1/rooms?status=unassigned&channel=ig"),
     list(SMALL, "/v1/rooms?status=assigned"),
-    list(ALL, "/v1/rooms?account_uniq_id=081200000007"),
+    list(ALL, "/v1/rooms?account_uniq_id=081232623793"),
     list(LARGE, "/v1/rooms?channel_integration_id=77b840fb-573c-a4f2-e529-d429eefbd421"),
     list(SMALL, "/v1/rooms?channel_integration_id=e37dbf69-a1db-41d9-08f0-779a3753b1a8"),
     list(ALL, "/v1/rooms?response=unanswered"),

@@ -17,9 +17,20 @@ pub enum Status {
     Created,
     Pending,
     Sent,
+    Failed,
     Delivered,
     Read,
-    Failed,
+}
+
+impl Status {
+    /// All of them, each before those that win over it.
+    pub const NAMES: [&str; 6] = ["created", "pending", "sent", "failed", "delivered", "read"];
+
+    /// This one and those that it wins over.
+    pub fn up_to(name: &str) -> &'static [&'static str] {
+        let rank = Self::NAMES.iter().position(|other| *other == name);
+        &Self::NAMES[..rank.map_or(0, |rank| rank + 1)]
+    }
 }
 
 /// The statuses that one event tells of, each with the time at which we saw it.

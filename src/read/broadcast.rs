@@ -115,8 +115,7 @@ pub async fn logs(
     mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    const STATUSES: [&str; 6] = ["created", "pending", "sent", "delivered", "read", "failed"];
-    let status = parameters.one_of("status", &STATUSES);
+    let status = parameters.one_of("status", &Status::NAMES);
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;

@@ -13,7 +13,7 @@ use super::page::{List, Micros, Page, Walk};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Parameters;
-use crate::model::{Timestamp, phone};
+use crate::model::{Status, Timestamp, phone};
 use crate::store::broadcast_log::{self, LogKey, LogRow};
 use crate::store::delivery::{self, Filter, Key, Part, Recipient};
 use crate::store::message::{self, MessageKey, MessageRow};
@@ -84,7 +84,6 @@ pub async fn list(
     mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    const STATUSES: [&str; 6] = ["created", "pending", "sent", "delivered", "read", "failed"];
     let phones = parameters.value("phone").and_then(|text| {
         let spellings = phone::spellings(&text);
         if spellings.is_empty() {
@@ -92,7 +91,7 @@ pub async fn list(
         }
         Some(spellings)
     });
-    let status = parameters.one_of("status", &STATUSES);
+    let status = parameters.one_of("status", &Status::NAMES);
     let error_code = parameters.integer("error", 0..=i64::from(i32::MAX));
     let (start, end) = parameters.period();
     let page = Page::read(&reader, &mut parameters)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::Timestamp;
+use crate::model::{Status, Timestamp};
 use crate::model::failure::{self, Text};
 
 /// All that is told of the statuses of one message or recipient.
@@ -50,8 +50,7 @@ impl Progress {
 
     /// The effective status: what follows from all that were seen.
     pub fn status(&self) -> Option<&'static str> {
-        let by_rank = ["read", "delivered", "failed", "sent", "pending", "created"];
-        by_rank.into_iter().find(|status| self.status_times.contains_key(status))
+        Status::NAMES.into_iter().rfind(|status| self.status_times.contains_key(status))
     }
 
     /// Each status that was seen, with its time and who says so.
