@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::{Status, Timestamp};
 use crate::model::failure::{self, Text};
+use crate::model::{Status, Timestamp};
 
 /// All that is told of the statuses of one message or recipient.
 #[derive(Serialize, ToSchema)]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::harness::{KEY_OF_ANOTHER, ORGANIZATION, Service};
+use super::read::walk;
 
 /// A message, one minute younger than the one before.
 fn message(n: usize, more: &Value) -> Value {
@@ -44,6 +45,32 @@ async fn messages_of_all_rooms_and_organisations_come_newest_first(db: PgPool) {
     assert_eq!(answer["data"].as_array().unwrap().len(), 1);
     assert_eq!(answer["data"][0]["id"], "m01");
     assert_eq!(answer["data"][0]["status_times"]["created"]["source"], "body");
+}
+
+#[sqlx::test]
+async fn bursts_and_silence_in_several_organisations_are_walked_both_ways(db: PgPool) {
+    let mut at = chrono::DateTime::parse_from_rfc3339("2025-06-12T02:00:00.000Z").unwrap();
+    let mut messages = Vec::new();
+    for n in 0..40 {
+        let gaps = [1, 1, 3_600_000, 1, 1, 1, 90_000_000, 1000, 1];
+        at -= chrono::TimeDelta::milliseconds(gaps[n % gaps.len()]);
+        let organization = match n {
+            17 => Value::Null,
+            _ if n % 5 == 0 => "another-organization".into(),
+            _ => ORGANIZATION.into(),
+        };
+        messages.push(json!({"organization_id": organization, "created_at": at.to_rfc3339()}));
+    }
+    let service = told(db, &messages).await;
+    let whole: Vec<String> = (0..40).map(|n| format!("m{n:02}")).collect();
+    for limit in [1, 2, 7, 13, 40] {
+        let path = format!("/v1/messages?limit={limit}");
+        let (there, back) = walk(&service, &path).await;
+        for rows in [there, back] {
+            let walked: Vec<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+            assert_eq!(walked, whole, "{path}");
+        }
+    }
 }
 
 #[sqlx::test]

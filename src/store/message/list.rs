@@ -1,5 +1,8 @@
 //! Messages across rooms.
 
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 use utoipa::{IntoParams, ToSchema};
 
@@ -142,23 +145,51 @@ impl<'a> Near<'a> {
     ) -> sqlx::Result<Vec<Walked>> {
         // Each order may have all that is asked for. A few of each tell how far away the last of
         // these can be, so that a filter that lets few through is not applied to all of each.
-        let even = limit / i64::try_from(self.hashes.len()).unwrap_or(1).max(1) + 1;
-        // Twice, since at first the sparsest order tells, and its few go back far.
-        for share in [even, 2 * even] {
-            if share < limit {
-                let nearest = self.fetch(db, share, limit).await?;
-                if let Some(last) = nearest.get(limit as usize - 1) {
-                    self.reach(last.at);
+        let orders = i64::try_from(self.hashes.len()).unwrap_or(1).max(1);
+        let share = limit / orders + 1;
+        if share < limit {
+            let few = self.fetch(db, share, share * orders).await?;
+            if let Some(last) = few.get(limit as usize - 1) {
+                self.reach(last.at);
+            }
+            // The sparsest order may be the one that tells, and its few go back far.
+            if let Some(at) = self.guess(&few, limit) {
+                let (start, end) = (self.filter.start, self.filter.end);
+                self.reach(at);
+                let nearest = self.fetch(db, limit, limit).await?;
+                if nearest.len() as i64 == limit {
+                    return Ok(nearest);
                 }
+                (self.filter.start, self.filter.end) = (start, end);
             }
         }
         self.fetch(db, limit, limit).await
     }
 
+    /// As far away as `limit` messages should be, and as far again, if each organisation goes on as
+    /// densely as its first ones.
+    fn guess(&self, few: &[Walked], limit: i64) -> Option<Timestamp> {
+        let origin = self.from.map(|place| place.at).or(few.first().map(|row| row.at))?.0;
+        let mut known: HashMap<&str, (f64, f64)> = HashMap::new();
+        for row in few {
+            let micros = (row.at.0 - origin).abs().num_microseconds()?.max(1) as f64;
+            let (count, farthest) = known.entry(&row.organization_id).or_insert((0.0, micros));
+            *count += 1.0;
+            *farthest = micros.max(*farthest);
+        }
+        let density: f64 = known.values().map(|(count, farthest)| count / farthest).sum();
+        let away = TimeDelta::microseconds((2.0 * limit as f64 / density) as i64);
+        let at = match self.backward {
+            true => origin.checked_add_signed(away),
+            false => origin.checked_sub_signed(away),
+        };
+        at.map(Timestamp)
+    }
+
     /// Looks no further than this, on the way it goes.
     pub fn reach(&mut self, at: Timestamp) {
         if self.backward {
-            let after = Timestamp(at.0 + chrono::TimeDelta::microseconds(1));
+            let after = Timestamp(at.0 + TimeDelta::microseconds(1));
             self.filter.end = Some(self.filter.end.map_or(after, |end| end.min(after)));
         } else {
             self.filter.start = self.filter.start.max(Some(at));

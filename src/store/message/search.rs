@@ -62,10 +62,16 @@ pub async fn search(
             (next - days + 1).max(first)..=next
         };
         next = if backward { next + days } else { next - days };
-        days = (4 * days).min(MAX_DAYS);
         let words = query.of_messages(window, hashes);
         let rest = limit - found.len() as i64;
-        found.extend(fetch(&mut db, organizations, &words, filter, edge, backward, rest).await?);
+        let more = fetch(&mut db, organizations, &words, filter, edge, backward, rest).await?;
+        // All that have the words are read, so no more days than the rest should need.
+        let needed = match more.len() as i64 {
+            0 => MAX_DAYS,
+            count => (rest - count) * days / count + 1,
+        };
+        days = needed.min(4 * days).min(MAX_DAYS);
+        found.extend(more);
     }
     Ok(found)
 }
