@@ -1,79 +1,57 @@
 //! The service on a database: as it is delivered, to be measured; and in this process, where its
 //! plans can be heard.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::Stdio;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use qontak_receiver::app;
 use qontak_receiver::config::Config;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use super::cases;
 use super::explain::explained;
-
-/// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::running::{self, BINARY, Running};
 
 /// A running service and who asks it.
 pub struct Service {
     url: String,
     client: reqwest::Client,
     /// None if it is this one.
-    _process: Option<Child>,
+    _running: Option<Running>,
 }
 
 impl Service {
     /// Starts the binary.
     pub async fn start(database_url: &str) -> anyhow::Result<Self> {
-        let listen = free_address()?;
-        let mut settings = cases::settings(database_url);
-        settings.insert("RECEIVER__HTTP__LISTEN".to_owned(), listen.to_string());
-        settings.insert("RECEIVER__OPS__LISTEN".to_owned(), free_address()?.to_string());
-        let mut child = Command::new(env!("CARGO_BIN_EXE_qontak-receiver"))
-            .env_clear()
-            .envs(settings)
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot be started")?;
-        let began = Instant::now();
-        while TcpStream::connect(listen).await.is_err() {
-            if let Some(status) = child.try_wait()? {
-                bail!("the service ended at its start: {status}");
-            }
-            ensure!(began.elapsed() < PATIENCE, "does not listen after {PATIENCE:?}");
-            sleep(Duration::from_millis(20)).await;
-        }
-        Ok(Self::at(listen, Some(child)))
+        let running = Running::start(Command::new(BINARY), cases::settings(database_url)).await?;
+        Ok(Self::at(running.address, Some(running)))
     }
 
     /// Starts it in this process, on connections whose plans are told.
     pub async fn start_explained(database_url: &str) -> anyhow::Result<Self> {
-        let listen = free_address()?;
+        let address = running::free_address()?;
         let mut settings = cases::settings(&explained(database_url));
-        settings.insert("RECEIVER__HTTP__LISTEN".to_owned(), listen.to_string());
-        settings.insert("RECEIVER__OPS__LISTEN".to_owned(), free_address()?.to_string());
+        settings.extend(running::listening(address)?);
         let config = Config::read(None, settings)?;
         // It ends with this process.
         let thread = std::thread::spawn(move || {
             Runtime::new()?.block_on(app::serve(config, std::future::pending()))
         });
-        while TcpStream::connect(listen).await.is_err() {
+        while TcpStream::connect(address).await.is_err() {
             ensure!(!thread.is_finished(), "the service ended at its start: {:?}", thread.join());
             sleep(Duration::from_millis(20)).await;
         }
-        Ok(Self::at(listen, None))
+        Ok(Self::at(address, None))
     }
 
-    fn at(listen: SocketAddr, process: Option<Child>) -> Self {
-        let url = format!("http://{listen}");
-        Self { url, client: reqwest::Client::new(), _process: process }
+    fn at(address: SocketAddr, running: Option<Running>) -> Self {
+        let url = format!("http://{address}");
+        Self { url, client: reqwest::Client::new(), _running: running }
     }
 
     /// What it answers, and how long that took: a round trip on a connection that is kept.
@@ -92,9 +70,4 @@ impl Service {
         let (body, _) = self.get(key, path).await?;
         serde_json::from_slice(&body).with_context(|| path.to_owned())
     }
-}
-
-/// An address that nobody listens on now.
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -1,59 +1,13 @@
-//! What is to be reached, and what was. It is told and not demanded: another machine is another
-//! truth.
-
-use serde::Serialize;
+//! What is to be reached, and what was.
 
 use super::client::Scenario;
 use super::results::{Cell, Results, median};
 use super::run::Run;
 use super::service::Variant;
-use super::table::number;
+use crate::report::Reach;
 
 /// How many connections are full load.
 const FULL: u16 = 256;
-
-/// One thing to be reached.
-#[derive(Serialize)]
-pub struct Reach {
-    what: &'static str,
-    unit: &'static str,
-    /// Whether less is better.
-    at_most: bool,
-    limit: f64,
-    /// `None` if a part of the benchmark was left out.
-    measured: Option<f64>,
-}
-
-impl Reach {
-    const fn at_most(
-        what: &'static str,
-        limit: f64,
-        unit: &'static str,
-        measured: Option<f64>,
-    ) -> Self {
-        Self { what, unit, at_most: true, limit, measured }
-    }
-
-    const fn at_least(what: &'static str, limit: f64, measured: Option<f64>) -> Self {
-        Self { what, unit: "", at_most: false, limit, measured }
-    }
-
-    /// A line of the table.
-    pub fn row(&self) -> Vec<String> {
-        let Self { what, unit, at_most, limit, measured } = *self;
-        let show = |value: f64| {
-            let digits = if value.abs() < 100.0 && value.fract() != 0.0 { 2 } else { 0 };
-            format!("{} {unit}", number(value, digits)).trim_end().to_owned()
-        };
-        let is_met = |value: f64| if at_most { value <= limit } else { value >= limit };
-        vec![
-            what.to_owned(),
-            format!("{} {}", if at_most { "≤" } else { "≥" }, show(limit)),
-            measured.map_or_else(|| "not measured".to_owned(), show),
-            measured.map_or("", |value| if is_met(value) { "ok" } else { "—" }).to_owned(),
-        ]
-    }
-}
 
 /// Compares what was measured with what is to be reached.
 pub fn compare(results: &Results) -> Vec<Reach> {

@@ -91,7 +91,7 @@ impl Plan {
         sleep(REST).await;
         for service in &services {
             if service.variant == Variant::Ours {
-                results.idle_bytes.push(process::resident_bytes(service.pid)?);
+                results.idle_bytes.push(process::resident_bytes(service.pid())?);
             }
             client::send(&service.url, scenario, 64, WARM_UP).await?;
         }

@@ -37,7 +37,7 @@ pub async fn measure(
     end: End,
 ) -> anyhow::Result<Run> {
     let before = service.content().await?;
-    process::forget_peak(service.pid)?;
+    process::forget_peak(service.pid())?;
     let wal_from = cluster.wal_bytes().await?;
     let spent_before = Spent::until_now(cluster, service)?;
 
@@ -64,7 +64,7 @@ pub async fn measure(
         service_cpu_us: per_event(spent.service - spent_before.service),
         postgres_cpu_us: per_event(spent.postgres - spent_before.postgres),
         client_cpu_us: per_event(spent.client - spent_before.client),
-        resident_bytes: process::peak_bytes(service.pid)?,
+        resident_bytes: process::peak_bytes(service.pid())?,
         wal_bytes: per_event((wal_to - wal_from) as f64),
         wal_page_bytes: pages.map(|bytes| per_event(bytes as f64)),
         disk_bytes: (disk(after) - disk(before)) as f64 / stored.max(1) as f64,
@@ -82,7 +82,7 @@ struct Spent {
 impl Spent {
     fn until_now(cluster: &Cluster, service: &Service) -> anyhow::Result<Self> {
         Ok(Self {
-            service: process::cpu_micros(service.pid)?,
+            service: process::cpu_micros(service.pid())?,
             postgres: process::cpu_micros_of_family(cluster.pid)?,
             // Clients are all that ends while a cell is measured.
             client: process::cpu_micros_of_ended_children()?,

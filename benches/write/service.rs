@@ -1,28 +1,17 @@
 //! The services that are compared, each a process of its own.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::Stdio;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, bail, ensure};
+use anyhow::Context;
 use serde::Serialize;
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
-use tokio::time::sleep;
+use tokio::process::Command;
 
 use super::client::Scenario;
 use super::cluster::{Content, Database};
-
-/// The binary, as it is delivered.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_qontak-receiver");
+use crate::running::{BINARY, Running};
 
 const TOKEN: &str = "a-token-for-the-benchmark";
 
 /// The ceiling has to be told something.
 const NO_DATABASE: &str = "postgres://nobody@localhost/nothing";
-
-/// How long a start may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -81,46 +70,30 @@ pub struct Service {
     pub variant: Variant,
     /// Where it takes webhooks.
     pub url: String,
-    pub pid: u32,
     database: Option<Database>,
-    child: Child,
+    running: Running,
 }
 
 impl Service {
     /// Starts it on its database, and returns once it takes connections.
     pub async fn start(variant: Variant, database: Option<Database>) -> anyhow::Result<Self> {
         let database_url = database.as_ref().map_or(NO_DATABASE, |database| &database.url);
-        let (listen, ops) = (free_address()?, free_address()?);
-        let mut command = variant.command()?;
-        command
-            // Its own settings and nobody else's.
-            .env_clear()
-            .env("DATABASE_URL", database_url)
-            .env("RECEIVER__HTTP__LISTEN", listen.to_string())
-            .env("RECEIVER__OPS__LISTEN", ops.to_string())
-            .env("RECEIVER__ENDPOINT__QONTAK__TOKENS", TOKEN)
-            .env("RECEIVER__SEARCH__ENABLED", (variant != Variant::NoSearch).to_string())
-            // Its log is written as always, but the disk is not to be shared with it.
-            .stdout(Stdio::null())
-            .kill_on_drop(true);
-        let child = command.spawn().context("cannot be started")?;
-        let pid = child.id().context("it has ended")?;
-        let url = format!("http://{listen}/webhooks/qontak/{TOKEN}");
-        let mut service = Self { variant, url, pid, database, child };
-        service.wait_until_ready(listen).await.context(variant.as_str())?;
-        Ok(service)
+        let has_search = variant != Variant::NoSearch;
+        let settings = [
+            ("DATABASE_URL", database_url.to_owned()),
+            ("RECEIVER__ENDPOINT__QONTAK__TOKENS", TOKEN.to_owned()),
+            ("RECEIVER__SEARCH__ENABLED", has_search.to_string()),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value));
+        let running = Running::start(variant.command()?, settings).await;
+        let running = running.context(variant.as_str())?;
+        let url = format!("http://{}/webhooks/qontak/{TOKEN}", running.address);
+        Ok(Self { variant, url, database, running })
     }
 
-    async fn wait_until_ready(&mut self, listen: SocketAddr) -> anyhow::Result<()> {
-        let began = Instant::now();
-        while TcpStream::connect(listen).await.is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("ended at its start: {status}");
-            }
-            ensure!(began.elapsed() < PATIENCE, "does not listen after {PATIENCE:?}");
-            sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+    /// Its process.
+    pub const fn pid(&self) -> u32 {
+        self.running.pid
     }
 
     /// What it has stored; `None` of the ceiling.
@@ -132,15 +105,7 @@ impl Service {
     }
 
     /// Ends it.
-    pub async fn end(mut self) -> anyhow::Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!("{} ended by itself: {status}", self.variant.as_str());
-        }
-        Ok(self.child.kill().await?)
+    pub async fn end(self) -> anyhow::Result<()> {
+        self.running.end().await.context(self.variant.as_str())
     }
-}
-
-/// An address that nobody listens on now.
-fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }

@@ -1,38 +1,34 @@
 //! What does reading cost, and does it stay so as tables grow?
 //!
 //! ```text
-//! main      every case on a small and on a big database
-//!   ├─ cases     what is asked; shared with the test of plans
-//!   ├─ service   the service: as it is delivered, and in this process
-//!   ├─ measure   one page: time, rows, buffers; and the way to a deep one
+//! cases      what is asked; shared with the test of plans
+//! service    the service: as it is delivered, and in this process
+//! measure    one page: time, rows, buffers; and the way to a deep one
 //!   └─ explain   what Postgres says of its plans; shared with the test of plans
-//! report    tables, JSON, and what is to be reached
+//! line       what a question costs; the table, and what is to be reached
 //! ```
-//!
-//! `scripts/bench-read.sh` makes the databases and calls this.
 
 mod cases;
 mod explain;
+mod line;
 mod measure;
-mod report;
 mod service;
-#[path = "../report/table.rs"]
-mod table;
 
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use clap::Parser;
+use clap::Args;
 use sqlx::{Connection, PgConnection};
 
 use self::cases::{CASES, Shape};
 use self::explain::Plans;
+use self::line::Line;
 use self::measure::Page;
-use self::report::Line;
 use self::service::Service;
+use crate::report;
 
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub struct Arguments {
     /// A database with 100 thousand messages, filled by `benches/fill.sql`; as a superuser.
     #[arg(long)]
     small: String,
@@ -45,9 +41,6 @@ struct Arguments {
     /// Only questions that hold this text.
     #[arg(long, default_value = "")]
     only: String,
-    /// Cargo says so to every benchmark.
-    #[arg(long, hide = true)]
-    bench: bool,
 }
 
 /// The services on one database.
@@ -70,9 +63,8 @@ impl Side {
     }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+/// Measures every case on a small and on a big database.
+pub async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     let plans = Plans::default();
     tracing::subscriber::set_global_default(plans.subscriber())?;
     let small = Side::start(&arguments.small).await?;
@@ -106,7 +98,7 @@ async fn main() -> anyhow::Result<()> {
         let is_list = matches!(case.shape, Shape::List | Shape::LongList);
         lines.push(Line { key: case.key, path: case.path, small, big, deep, is_list });
     }
-    report::write(&facts, &lines, &arguments.results)
+    report::write(&facts, &line::table(&lines), &lines, &line::reach(&lines), &arguments.results)
 }
 
 /// What it was measured with.
@@ -115,14 +107,11 @@ async fn facts(database_url: &str) -> anyhow::Result<Vec<(&'static str, String)>
     let mut ask = async |sql: &'static str| -> sqlx::Result<String> {
         sqlx::query_scalar(sql).fetch_one(&mut db).await
     };
-    let cores = std::thread::available_parallelism()?;
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split(' ').next().unwrap_or_default().to_owned();
-    Ok(vec![
-        ("PostgreSQL", ask("show server_version").await?),
+    let mut facts = report::machine();
+    facts.extend([
+        ("Postgres", ask("show server_version").await?),
         ("its memory", ask("select 'shared_buffers ' || current_setting('shared_buffers')").await?),
         ("big database", ask("select pg_size_pretty(pg_database_size(current_database()))").await?),
-        ("cores", format!("{cores}, shared by client, service and Postgres")),
-        ("load before", load),
-    ])
+    ]);
+    Ok(facts)
 }

@@ -1,19 +1,11 @@
-//! The results as tables and as JSON.
-
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-
-use anyhow::Context;
-use serde_json::json;
+//! The results as tables.
 
 use super::client::Scenario;
-use super::reach::{self, Reach};
 use super::results::{Cell, Results};
 use super::rounds::CONNECTIONS;
 use super::run::Run;
 use super::service::Variant;
-use super::table::{number, table};
+use crate::report::{number, table};
 
 const EXPLANATION: &str = "\
 Services take turns: *ours*, with its default settings; *no search*, the same without the indexes of \
@@ -45,18 +37,9 @@ const HEADER: [&str; 14] = [
     "÷ one each",
 ];
 
-/// Prints the results, and writes them: as JSON to this path, as Markdown beside it.
-pub fn write(
-    facts: &[(&'static str, String)],
-    results: &Results,
-    json_path: &Path,
-) -> anyhow::Result<()> {
-    let reach = reach::compare(results);
-    let mut text = String::new();
-    for (name, value) in facts {
-        text += &format!("- {name}: {value}\n");
-    }
-    text += &format!("\n{EXPLANATION}\n");
+/// A table for each scenario.
+pub fn all(results: &Results) -> String {
+    let mut text = format!("{EXPLANATION}\n");
     for scenario in Scenario::ALL {
         let cells = CONNECTIONS.into_iter().flat_map(|connections| {
             Variant::ALL.map(|variant| Cell { scenario, connections, variant })
@@ -66,19 +49,7 @@ pub fn write(
             text += &format!("\n### {scenario}\n\n{}", table(&HEADER, &rows));
         }
     }
-    let rows: Vec<_> = reach.iter().map(Reach::row).collect();
-    text += &format!("\n### Reach\n\n{}", table(&["reach", "wanted", "measured", ""], &rows));
-    println!("\n{text}");
-
-    let facts: BTreeMap<_, _> = facts.iter().cloned().collect();
-    let json = json!({ "facts": facts, "results": results, "reach": reach });
-    for (path, text) in [
-        (json_path.to_owned(), serde_json::to_string_pretty(&json)?),
-        (json_path.with_extension("md"), text),
-    ] {
-        fs::write(&path, text).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
+    text
 }
 
 /// A line of a table; `None` if it was not measured.
