@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 108] = [
+pub const CASES: [Case; 110] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -98,9 +98,10 @@ pub const CASES: [Case; 108] = [
     list(ALL, "/v1/rooms?response=answered"),
     list(ALL, "/v1/rooms?session=open"),
     list(SMALL, "/v1/rooms?session=open"),
-    // Among all rooms that were active within a day.
-    sum(ALL, "/v1/rooms?session=expiring"),
-    sum(ALL, "/v1/rooms?session=expired"),
+    list(ALL, "/v1/rooms?session=expiring"),
+    list(LARGE, "/v1/rooms?session=expiring&status=assigned"),
+    list(ALL, "/v1/rooms?session=expired"),
+    list(LARGE, "/v1/rooms?session=expired"),
     list(ALL, "/v1/rooms?end_date={while_ago}"),
     list(LARGE, "/v1/rooms?start_date=2020-01-01&end_date={while_ago}&tag=hukum"),
     list(ALL, "/api/open/v1/rooms"),

@@ -41,7 +41,7 @@ impl Plan {
     }
 
     /// There is no checkpoint from before the first cell to after the last one: after it each page
-    /// goes into the WAL as a whole when it is touched, and a cell of a second would measure little
+    /// goes into the WAL as a whole when it is touched, and a cell of half a second would measure little
     /// else where there are many.
     async fn run_rounds(&self, cluster: &mut Cluster) -> anyhow::Result<Results> {
         let mut stored = None;

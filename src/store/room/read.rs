@@ -183,7 +183,9 @@ pub async fn list(
                     -- Worded so that Postgres does not take the two times for independent: then
                     -- it expects few rooms, and sorts many.
                     and ($16::timestamptz is null or coalesce(session_at > $16, false))
-                    and ($17::timestamptz is null or coalesce(session_at <= $17, false))
+                    and ($17::timestamptz is null or coalesce(session_at <= $17, false)
+                        -- Those that go on are passed in the index.
+                        and session_hour <= hour_of($17))
                     and ($18::timestamptz is null
                         or activity_slot >= activity_slot($18) and activity_at >= $18)
                     and ($19::timestamptz is null
@@ -220,7 +222,9 @@ pub async fn list(
                     -- Worded so that Postgres does not take the two times for independent: then
                     -- it expects few rooms, and sorts many.
                     and ($16::timestamptz is null or coalesce(session_at > $16, false))
-                    and ($17::timestamptz is null or coalesce(session_at <= $17, false))
+                    and ($17::timestamptz is null or coalesce(session_at <= $17, false)
+                        -- Those that go on are passed in the index.
+                        and session_hour <= hour_of($17))
                     and ($18::timestamptz is null
                         or activity_slot >= activity_slot($18) and activity_at >= $18)
                     and ($19::timestamptz is null
