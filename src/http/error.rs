@@ -18,7 +18,8 @@ use crate::store::Failure;
 
 /// Why a request is refused. `Display` is what the caller is told; causes are for the log alone.
 ///
-/// The status says what the sender should do: 4xx do not repeat it like this, 503 again later.
+/// The status says what the sender should do: 4xx do not repeat it like this, 503 again later, if it
+/// says when (`Retry-After`).
 /// A fault of ours is never a 4xx, for that would lose the event.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -41,6 +42,11 @@ pub enum Error {
     Overloaded(&'static str),
     #[error("{0}")]
     NotReady(&'static str),
+    #[error(
+        "this question took too long: ask for less, such as a shorter time from start_date to \
+         end_date"
+    )]
+    TooDear,
     #[error("a key is needed: Authorization: Bearer <key>")]
     Unauthorized,
     #[error("this key is unknown, expired or revoked")]
@@ -76,9 +82,11 @@ impl Error {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unwritten(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Unwritten(_)
+            | Self::Overloaded(_)
+            | Self::NotReady(_)
+            | Self::TooDear
+            | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -110,11 +118,7 @@ impl IntoResponse for Error {
             let code = cause.as_database_error().and_then(|cause| cause.code());
             if code.as_deref() == Some("57014") {
                 warn!("database: the statement timeout ended a question");
-                return Self::NotReady(
-                    "this question took too long: ask for less, such as a shorter time from \
-                     start_date to end_date",
-                )
-                .into_response();
+                return Self::TooDear.into_response();
             }
             error!("database: {}", Failure::from(cause));
             return Self::Unwritten(Unwritten::StorageAway).into_response();

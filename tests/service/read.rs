@@ -273,7 +273,8 @@ async fn a_question_that_takes_too_long_is_503_and_says_so(db: PgPool) {
     service.execute(slow).await;
     let answer = service.get("/v1/ledger").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.headers["retry-after"], "2");
+    // It would take as long again.
+    assert!(!answer.headers.contains_key("retry-after"));
     let told = answer.json()["error"]["messages"][0].as_str().unwrap().to_owned();
     assert!(told.starts_with("this question took too long"), "{told}");
 }
