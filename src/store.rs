@@ -31,7 +31,7 @@ use serde_json::value::RawValue;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::types::Json;
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 pub use self::event::{Before, Stored, Written};
@@ -73,6 +73,11 @@ pub fn connect_to_read(settings: &config::Database, connections: u32) -> sqlx::R
     Ok(pool(settings, connections)
         .before_acquire(move |connection, _| Box::pin(answers(connection, limit)))
         .connect_lazy_with(options))
+}
+
+/// What stays as it is while one looks at it, for answers of several statements.
+pub async fn snapshot(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    db.begin_with("begin isolation level repeatable read, read only").await
 }
 
 /// How long it is waited for a connection to answer: half of the time that there is to get one, so

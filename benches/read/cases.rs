@@ -73,7 +73,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// What is asked.
-pub const CASES: [Case; 110] = [
+pub const CASES: [Case; 111] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -137,6 +137,7 @@ pub const CASES: [Case; 110] = [
     list(SMALL, "/v1/messages?q=ongkir"),
     list(ALL, "/v1/messages?q=terima&room_id={room}"),
     list(ALL, "/v1/messages?q=terima&room_id={busiest_room}"),
+    list(ALL, "/v1/messages?q=diskon&external_id={wamid}"),
     list(ALL, "/v1/rooms?q=siti"),
     list(ALL, "/v1/rooms?q=rahmawti"),
     list(ALL, "/v1/rooms?q={account}"),

@@ -14,9 +14,12 @@ use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Parameters;
 use crate::model::{Status, Timestamp, phone};
-use crate::store::broadcast_log::{self, LogKey, LogRow};
 use crate::store::delivery::{self, Filter, Key, Part, Recipient};
 use crate::store::message::{self, MessageKey, MessageRow};
+use crate::store::{
+    self,
+    broadcast_log::{self, LogKey, LogRow},
+};
 
 /// What became of one thing that was sent to one customer.
 #[derive(Serialize, ToSchema)]
@@ -106,7 +109,8 @@ pub async fn list(
         });
         let organizations = reader.organizations();
         let part = Part { organizations, from: from.as_ref(), backward, limit: rows };
-        let mut snapshot = delivery::snapshot(&db).await?;
+        // A log that comes in between would take its message from the list and not stand there itself.
+        let mut snapshot = store::snapshot(&db).await?;
         let keys = delivery::list(&mut snapshot, &filter, part).await?;
         show(&mut snapshot, keys).await
     };

@@ -5,7 +5,7 @@
 //! as its log; so of the messages only those without a log are listed beside the logs.
 
 use chrono::TimeDelta;
-use sqlx::{PgConnection, PgExecutor, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgExecutor};
 use utoipa::IntoParams;
 
 use super::broadcast_log::LogRow;
@@ -58,12 +58,6 @@ pub struct Part<'a> {
     pub backward: bool,
     /// How many at most.
     pub limit: i64,
-}
-
-/// What stays as it is while one looks at it: a log that comes between the statements of a page
-/// would take its message from the list and not stand there itself.
-pub async fn snapshot(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    db.begin_with("begin isolation level repeatable read, read only").await
 }
 
 /// Lists what was sent, newest first.

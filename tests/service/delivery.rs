@@ -327,6 +327,38 @@ async fn log_and_message_decide_together_and_contradict_each_other_in_sight(db: 
 }
 
 #[sqlx::test]
+async fn a_status_finds_just_the_deliveries_that_show_it(db: PgPool) {
+    const STATUSES: [&str; 7] =
+        ["created", "pending", "sent", "failed", "delivered", "read", "warning"];
+    let service = Service::start(db).await;
+    let mut told = Vec::new();
+    for of_log in STATUSES {
+        told.push(log(of_log, of_log, &[]));
+        told.push(message(
+            &format!("{of_log} alone"),
+            of_log,
+            json!({"status": of_log,
+            "external_id": format!("{of_log} alone")}),
+        ));
+        for of_message in STATUSES {
+            let id = format!("{of_log}, {of_message}");
+            let status = json!({"status": of_message});
+            told.push(log(&id, of_log, &[]));
+            told.push(message(&format!("message {id}"), &id, status));
+        }
+    }
+    tell(&service, told).await;
+    let all = deliveries(&service, "limit=500").await;
+    assert_eq!(all.len(), 7 * (2 + 7));
+    for status in &STATUSES[..6] {
+        let expected: Vec<_> = all.iter().filter(|row| row["status"] == *status).cloned().collect();
+        assert!(!expected.is_empty(), "{status}");
+        let found = deliveries(&service, &format!("limit=500&status={status}")).await;
+        assert_eq!(found, expected, "{status}");
+    }
+}
+
+#[sqlx::test]
 async fn deliveries_are_filtered(db: PgPool) {
     let service = Service::start(db).await;
     tell_fixtures(&service).await;

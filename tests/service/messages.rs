@@ -74,6 +74,35 @@ async fn bursts_and_silence_in_several_organisations_are_walked_both_ways(db: Pg
 }
 
 #[sqlx::test]
+async fn a_message_that_leaves_a_list_meanwhile_does_not_end_it(db: PgPool) {
+    let service = Service::start(db).await;
+    let insert = "insert into message
+            (organization_id, message_id, received_at, created_at, text_rank, sent_seen_at)
+        select
+            'organization-' || n % 2, 'm' || n, now(), '2025-06-12Z'::timestamptz - n * interval '1 s',
+            '00000000-0000-0000-0000-000000000001', now()
+        from generate_series(0, 399) as n";
+    service.execute(insert).await;
+    let read = async {
+        for n in 0..300 {
+            let sql = format!("update message set read_seen_at = now() where message_id = 'm{n}'");
+            service.execute(&sql).await;
+        }
+    };
+    let mut read = std::pin::pin!(read);
+    loop {
+        tokio::select! {
+            () = &mut read => break,
+            page = service.get("/v1/messages?status=sent&limit=30") => {
+                let page = page.json();
+                assert_eq!(page["data"].as_array().unwrap().len(), 30);
+                assert!(page["meta"]["pagination"]["cursor"]["next"].is_string(), "{page}");
+            }
+        }
+    }
+}
+
+#[sqlx::test]
 async fn messages_of_one_moment_are_told_apart_by_their_ids(db: PgPool) {
     let same = json!({"created_at": "2025-06-12T02:00:00.000Z"});
     let service = told(db, &[same.clone(), same.clone(), same.clone(), same]).await;

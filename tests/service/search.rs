@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::harness::{KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service};
+use super::read::walk;
 
 /// A service whose rooms have these names and numbers, each with a message of this text.
 async fn told(db: PgPool, rooms: &[(&str, &str, &str)]) -> Service {
@@ -66,10 +67,37 @@ async fn messages_are_found_by_their_words_newest_first(db: PgPool) {
         assert_eq!(ids(&service, "/v1/messages?", q).await, expected, "{q}");
     }
     assert_eq!(ids(&service, "/v1/messages?room_id=r1&", "ok").await, ["m1"]);
+    service.execute("update message set external_id = 'wamid.' || message_id").await;
+    assert_eq!(ids(&service, "/v1/messages?external_id=wamid.m1&", "ok").await, ["m1"]);
+    assert_eq!(ids(&service, "/v1/messages?external_id=wamid.m2&", "ok").await, [""; 0]);
     assert_eq!(ids(&service, "/v1/messages?direction=out&", "ok").await, [""; 0]);
     for (key, expected) in [(KEY_OF_ORGANIZATION, 2), (KEY_OF_ANOTHER, 0)] {
         let found = service.get_with(key, "/v1/messages?q=ok").await.json();
         assert_eq!(found["data"].as_array().unwrap().len(), expected, "{key}");
+    }
+}
+
+#[sqlx::test]
+async fn words_within_a_room_are_walked_both_ways(db: PgPool) {
+    let rooms: Vec<_> = (0..12).map(|n| ("Siti", "1", ["ok", "halo", "ya ok"][n % 3])).collect();
+    let service = told(db, &rooms).await;
+    service.execute("update message set room_id = 'r0' where message_id <> 'm11'").await;
+    for limit in 1..=4 {
+        let path = format!("/v1/messages?room_id=r0&q=ok&limit={limit}");
+        let (there, back) = walk(&service, &path).await;
+        let ids: Vec<_> = there.iter().map(|row| row["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, ["m9", "m8", "m6", "m5", "m3", "m2", "m0"]);
+        assert_eq!(back, there);
+    }
+}
+
+#[sqlx::test]
+async fn a_long_text_is_found_whether_it_is_walked_past_or_not(db: PgPool) {
+    let long = "x ".repeat(1000) + "KANCING";
+    let service = told(db, &[("Siti", "1", &long)]).await;
+    for filter in ["", "room_id=r0&"] {
+        let path = format!("/v1/messages?{filter}");
+        assert_eq!(ids(&service, &path, "kancing").await, ["m0"], "{filter}");
     }
 }
 

@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::MessageKey;
 use super::search::search;
 use crate::model::Timestamp;
-use crate::store::search::Query;
+use crate::store::{self, search::Query};
 
 /// Which messages to list.
 #[derive(Clone, Debug, Default, IntoParams)]
@@ -76,7 +76,8 @@ pub async fn list(
     if let Some(query) = &filter.query {
         return search(db, organizations, query, filter, from, backward, limit).await;
     }
-    let mut db = db.acquire().await?;
+    // How far to look follows from what was there a statement before.
+    let mut db = store::snapshot(db).await?;
     let mut near = Near::new(&mut db, organizations, filter, from, backward).await?;
     let rows = near.nearest(&mut db, limit).await?;
     Ok(rows.into_iter().map(Walked::into_key).collect())
@@ -149,6 +150,9 @@ impl<'a> Near<'a> {
         let share = limit / orders + 1;
         if share < limit {
             let few = self.fetch(db, share, share * orders).await?;
+            if (few.len() as i64) < share {
+                return Ok(few);
+            }
             if let Some(last) = few.get(limit as usize - 1) {
                 self.reach(last.at);
             }
@@ -183,7 +187,7 @@ impl<'a> Near<'a> {
             true => origin.checked_add_signed(away),
             false => origin.checked_sub_signed(away),
         };
-        at.map(Timestamp)
+        at.map(Timestamp).filter(|at| at.is_storable())
     }
 
     /// Looks no further than this, on the way it goes.

@@ -1,14 +1,16 @@
 //! Messages that hold certain words, newest first.
 //!
 //! An index of words knows no order, and a frequent word is in millions of messages. So the nearest
-//! messages are looked at one by one: that finds frequent words. Others are found by the index, day
-//! by day and then by ever more days, so that a rare one takes a few statements for all years.
+//! messages are looked at one by one: that finds frequent words. Others are found by the index, a day
+//! first and then as many as the rest should need, so that a rare word takes a few statements for all
+//! years.
 
 use sqlx::{PgConnection, PgPool};
 
 use super::MessageKey;
 use super::list::{Filter, Near, Place, Walked};
 use crate::model::Timestamp;
+use crate::store;
 use crate::store::search::{Query, day};
 
 /// How many messages are looked at one by one; some µs each.
@@ -27,29 +29,28 @@ pub async fn search(
     backward: bool,
     limit: i64,
 ) -> sqlx::Result<Vec<MessageKey>> {
-    let mut db = db.begin().await?;
+    let mut db = store::snapshot(db).await?;
     let mut near = Near::new(&mut db, organizations, filter, from, backward).await?;
     // Messages of one room, or with one external id, are found without the words.
     let is_narrow = filter.room_ids.is_some() || filter.external_id.is_some();
     let mut walked = Vec::new();
-    if is_narrow {
+    if !is_narrow {
+        near.filter = Filter { start: filter.start, end: filter.end, ..Filter::default() };
+        walked = near.nearest(&mut db, WALK).await?;
+        near.filter = filter.clone();
+    } else if filter.external_id.is_none() {
         // Postgres thinks that hardly any message has the words. It would rather read all of the
         // room, and sort it, than walk from the newest one on.
         sqlx::raw_sql("set local enable_bitmapscan = off; set local enable_sort = off")
             .execute(&mut *db)
             .await?;
-    } else {
-        near.filter = Filter { start: filter.start, end: filter.end, ..Filter::default() };
-        walked = near.nearest(&mut db, WALK).await?;
-        near.filter = filter.clone();
     }
     let edge = walked.get(WALK as usize - 1).map(|row| row.at);
     edge.iter().for_each(|edge| near.reach(*edge));
     let found = near.fetch(&mut db, limit, limit).await?;
     let mut found: Vec<MessageKey> = found.into_iter().map(Walked::into_key).collect();
-    let (Some(edge), Some((oldest, newest))) = (edge, span(&mut db, &near.hashes).await?) else {
-        return Ok(found);
-    };
+    let Some(edge) = edge else { return Ok(found) };
+    let Some((oldest, newest)) = span(&mut db, &near.hashes).await? else { return Ok(found) };
     // They only save work, and Postgres limits how much may be asked for at once.
     let hashes = organizations.map(|_| near.hashes.as_slice()).filter(|hashes| hashes.len() <= 8);
     let first = day(filter.start.map_or(oldest, |start| start.max(oldest)));
