@@ -87,7 +87,8 @@ async fn write_in(
 ) -> sqlx::Result<Vec<Stored>> {
     match apply(&mut transaction, writer_id, events).await {
         Ok(stored) => transaction.commit().await.map(|()| stored),
-        // Now, and not before the next one begins: others may wait for what it has locked.
+        // Now, and not before the next one begins: others may wait for what it has locked. That
+        // the link is lost says more than what it was refused for.
         Err(error) => transaction.rollback().await.and(Err(error)),
     }
 }

@@ -147,6 +147,38 @@ async fn what_is_far_behind_is_found_by_the_index(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn what_many_of_the_nearest_have_is_walked_to_both_ways(db: PgPool) {
+    let service = told(db, &[]).await;
+    // A second apart, and in the middle five hours; each word is in many of some, in few of others.
+    service
+        .execute(
+            "insert into message (organization_id, message_id, received_at, created_at, text, text_rank)
+            select
+                'organization-' || (n % 7 = 0)::int, 'm' || n, now(),
+                timestamptz '2023-06-12Z' + n * interval '1 s'
+                    + case when n > 2000 then interval '5 hours' else '0' end,
+                'halo' || case when n % 20 = 7 and n < 1300 then ' ada' else '' end
+                    || case when n % 25 = 7 and n > 1700 then ' kancing' else '' end
+                    || case when n % 40 = 7 then ' lepas' else '' end,
+                '00000000-0000-0000-0000-000000000001'
+            from generate_series(0, 4000) as n; analyze message",
+        )
+        .await;
+    for q in ["ada", "kancing", "lepas"] {
+        let has = format!("message where text like '% {q}%'");
+        let expected = service.count(&has).await;
+        for limit in [30, 60, 100] {
+            let path = format!("/v1/messages?q={q}&limit={limit}");
+            let (there, back) = walk(&service, &path).await;
+            assert_eq!(there.len() as i64, expected, "{path}");
+            assert_eq!(there, back, "{path}");
+            let at = |row: &Value| row["created_at"].as_str().unwrap().to_owned();
+            assert!(there.is_sorted_by(|one, two| at(one) > at(two)), "{path}");
+        }
+    }
+}
+
+#[sqlx::test]
 async fn rooms_are_found_by_names_and_numbers_even_with_a_typing_mistake(db: PgPool) {
     let service = told(
         db,

@@ -1,10 +1,12 @@
 //! Messages that hold certain words, newest first.
 //!
 //! An index of words knows no order, and a frequent word is in millions of messages. So the nearest
-//! messages are looked at one by one: that finds frequent words. Others are found by the index, a day
+//! messages are looked at one by one, and some more if many of them have the words: that finds
+//! frequent words. Others are found by the index, a day
 //! first and then as many as the rest should need, so that a rare word takes a few statements for all
 //! years.
 
+use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 
 use super::MessageKey;
@@ -15,6 +17,12 @@ use crate::store::search::{Query, day};
 
 /// How many messages are looked at one by one; some µs each.
 const WALK: i64 = 500;
+
+/// How many times as many it may become, if that should find all.
+const MAX_TIMES: i64 = 5;
+
+/// How far beyond them. Where they lie less densely, a day does not hold many either.
+const MAX_FURTHER: TimeDelta = TimeDelta::hours(1);
 
 /// How many days the index is asked for at once.
 const MAX_DAYS: i64 = 1024;
@@ -45,9 +53,15 @@ pub async fn search(
             .execute(&mut *db)
             .await?;
     }
-    let edge = walked.get(WALK as usize - 1).map(|row| row.at);
+    let mut edge = walked.get(WALK as usize - 1).map(|row| row.at);
     edge.iter().for_each(|edge| near.reach(*edge));
-    let found = near.fetch(&mut db, limit, limit).await?;
+    let mut found = near.fetch(&mut db, limit, limit).await?;
+    if let Some(further) = edge.and_then(|edge| further(&walked, edge, found.len(), limit)) {
+        near.filter = filter.clone();
+        near.reach(further);
+        found = near.fetch(&mut db, limit, limit).await?;
+        edge = Some(further);
+    }
     let mut found: Vec<MessageKey> = found.into_iter().map(Walked::into_key).collect();
     let Some(edge) = edge else { return Ok(found) };
     let Some((oldest, newest)) = span(&mut db, &near.hashes).await? else { return Ok(found) };
@@ -75,6 +89,18 @@ pub async fn search(
         found.extend(more);
     }
     Ok(found)
+}
+
+/// How far to go on walking beyond the edge, if that should find the rest: so many of those walked
+/// past have the words that a whole day holds far more of them than are asked for.
+fn further(walked: &[Walked], edge: Timestamp, found: usize, limit: i64) -> Option<Timestamp> {
+    let found = i64::try_from(found).ok()?;
+    if found >= limit || found * MAX_TIMES < limit {
+        return None;
+    }
+    let passed = edge.0 - walked.first()?.at.0;
+    let more = passed * i32::try_from(limit / found + 1).ok()?;
+    (more.abs() <= MAX_FURTHER).then(|| Timestamp(edge.0 + more))
 }
 
 /// When the oldest and the newest message of these organisations (by their hashes) were sent.
