@@ -19,7 +19,7 @@ SECONDS ?= 60
 fuzz: ## read random bodies, looking for one that does harm: make fuzz SECONDS=600
 	@scripts/fuzz.sh $(SECONDS)
 
-bench-read: ## measure what the read API costs with 10 million messages; needs 13 GB in target/bench/
+bench-read: ## measure what the read API costs with 10 million messages; needs 17 GB in target/bench/
 	@scripts/bench-read.sh
 
 check: ## what must hold beside the tests: format, lints, queries, licences, docs, some fuzzing

@@ -7,17 +7,21 @@
 //!   └─ report    facts, tables, files
 //! ```
 //!
-//! `scripts/bench.sh` and `scripts/bench-read.sh` start the cluster and call this. Both are one
-//! program, as most of the time to build it goes into the service, which is in both.
+//! `scripts/bench.sh` and `scripts/bench-read.sh` start the cluster and call this. All is one program
+//! with the service in it, as most of the time to build any of it goes into the service. What is
+//! measured is the service as it is delivered, for all but the name of its file.
 
 mod read;
 mod report;
 mod running;
 mod write;
 
+use std::ffi::OsString;
+use std::iter::once;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use qontak_receiver::cli;
 use tikv_jemallocator::Jemalloc;
 
 // As the service does: the ceiling must not pay for another one.
@@ -28,9 +32,6 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Cargo says so to every benchmark.
-    #[arg(long, hide = true, global = true)]
-    bench: bool,
 }
 
 #[derive(Subcommand)]
@@ -39,6 +40,11 @@ enum Command {
     Write(write::Arguments),
     /// Measure what reading costs.
     Read(read::Arguments),
+    /// Be `qontak-receiver`, with these words behind it.
+    Receiver {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Be the service that drops events; by the settings of the real one.
     Ceiling,
     /// Be the one that writes each event in a transaction.
@@ -47,17 +53,24 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Write(arguments) => write::measure(arguments).await,
-        Command::Read(arguments) => read::measure(arguments).await,
-        Command::Ceiling => write::stand_in::serve_ceiling().await,
-        Command::OneEach => write::stand_in::serve_one_each().await,
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(Arguments::parse().command).await {
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("bench: {error:#}");
+            eprintln!("costs: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Write(arguments) => write::measure(arguments).await?,
+        Command::Read(arguments) => read::measure(arguments).await?,
+        Command::Receiver { words } => {
+            return cli::run(once("qontak-receiver".into()).chain(words)).await;
+        }
+        Command::Ceiling => write::stand_in::serve_ceiling().await?,
+        Command::OneEach => write::stand_in::serve_one_each().await?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! A service in a process of its own.
 
+use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,11 +10,15 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-/// The binary, as it is delivered.
-pub const BINARY: &str = env!("CARGO_BIN_EXE_qontak-receiver");
-
 /// How long a start may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// This program as something else: see `Command` in main.rs.
+pub fn this_as(command: &str) -> anyhow::Result<Command> {
+    let mut this = Command::new(env::current_exe()?);
+    this.arg(command);
+    Ok(this)
+}
 
 /// A running service. It is killed when this is dropped.
 pub struct Running {

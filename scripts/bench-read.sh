@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export SQLX_OFFLINE=true
-cargo bench --locked --bench costs --no-run
+cargo build --release --locked --features costs --bin costs
 folder=$(POSTGRES_OPTIONS='-c shared_buffers=1GB' scripts/bench-data.sh)
 trap 'scripts/postgres.sh stop "$folder"' EXIT
-cargo bench --quiet --locked --bench costs -- read \
+"${CARGO_TARGET_DIR:-target}/release/costs" read \
     --small "$(scripts/postgres.sh url "$folder" small)" \
     --big "$(scripts/postgres.sh url "$folder" big)" "$@"

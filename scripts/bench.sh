@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 export SQLX_OFFLINE=true
 # No checkpoint falls into a cell: benches/write/rounds.rs says why.
 export POSTGRES_OPTIONS="-c checkpoint_timeout=1h -c max_wal_size=16GB ${POSTGRES_OPTIONS:-}"
-cargo bench --locked --bench costs --no-run
+cargo build --release --locked --features costs --bin costs
 if [[ " $* " == *' --only '* && " $* " != *' stored '* ]]; then
     # Nobody wants the database that takes minutes to fill.
     folder=${CARGO_TARGET_DIR:-target}/bench/empty
@@ -18,5 +18,5 @@ else
     set -- --stored big "$@"
 fi
 trap 'scripts/postgres.sh stop "$folder"' EXIT
-cargo bench --quiet --locked --bench costs -- write \
+"${CARGO_TARGET_DIR:-target}/release/costs" write \
     --cluster "$(scripts/postgres.sh url "$folder")" --seconds "${BENCH_SECONDS:-0.5}" "$@"

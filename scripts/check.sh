@@ -12,7 +12,7 @@ step() {
 }
 
 step cargo fmt --check
-step cargo clippy --all-targets --locked -- -D warnings
+step cargo clippy --all-targets --all-features --locked -- -D warnings
 step scripts/prepare.sh --check -- --all-targets
 
 [[ $(cargo deny --version 2>/dev/null) == *' 0.20.'* ]] \

@@ -5,6 +5,7 @@ mod key;
 mod replay;
 mod simulate;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,9 +66,9 @@ enum Command {
     Healthcheck,
 }
 
-/// Does what the command line asks for.
-pub async fn run() -> anyhow::Result<ExitCode> {
-    let arguments = Arguments::parse();
+/// Does what a command line asks for; the first of these words is the program's name.
+pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse_from(words);
     let config = || Config::load(arguments.config.as_deref());
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => {

@@ -10,7 +10,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match qontak_receiver::cli::run().await {
+    match qontak_receiver::cli::run(std::env::args_os()).await {
         Ok(code) => code,
         Err(error) => {
             // One line, with its causes: whoever reads it may have only that line.

@@ -1,6 +1,6 @@
 //! What the read API is asked, one line each; for the bench and for the test of plans.
 //!
-//! A new route or filter gets a line here. The ids are those of `benches/fill.sql`.
+//! A new route or filter gets a line here. The ids are those of `benches/fill/`.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::cases::{ALL, Case, IDS, Ids};
+use super::cases::{ALL, Case, IDS, Ids, Shape};
 use super::explain::{Plan, Plans};
 use super::service::Service;
 
@@ -130,13 +130,17 @@ fn rows_shown(body: &[u8]) -> usize {
     }
 }
 
-/// Where the deep page of a list begins, found by walking there, and how many rows come before it.
-/// It is the one after 99,990 rows, or one near the end.
+/// Where the deep page of a long list begins, found by walking there, and how many rows come before
+/// it. It is the one after 99,990 rows, or one near the end.
 pub async fn walk(
     case: &Case,
-    path: &str,
+    ids: &Ids,
     service: &Service,
 ) -> anyhow::Result<Option<(String, usize)>> {
+    if case.shape != Shape::LongList {
+        return Ok(None);
+    }
+    let path = &case.paths(ids)[0];
     // Of a list's last page there may be few rows, so the one before it is kept as well.
     let (mut before, mut here) = (None, None::<(String, usize)>);
     loop {

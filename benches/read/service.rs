@@ -9,13 +9,12 @@ use qontak_receiver::app;
 use qontak_receiver::config::Config;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use super::cases;
 use super::explain::explained;
-use crate::running::{self, BINARY, Running};
+use crate::running::{self, Running, this_as};
 
 /// A running service and who asks it.
 pub struct Service {
@@ -26,9 +25,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts the binary.
+    /// Starts it in a process of its own.
     pub async fn start(database_url: &str) -> anyhow::Result<Self> {
-        let running = Running::start(Command::new(BINARY), cases::settings(database_url)).await?;
+        let running = Running::start(this_as("receiver")?, cases::settings(database_url)).await?;
         Ok(Self::at(running.address, Some(running)))
     }
 

@@ -164,8 +164,8 @@ impl Cluster {
 }
 
 impl Database {
-    /// Adds as many messages to those of a filled database that each page of their indexes is
-    /// touched: some six to a page that holds a hundred.
+    /// Adds as many messages to those of a filled database that, once two have done so, each page of
+    /// their indexes is touched: some six to a page that holds a hundred.
     pub async fn touch_pages(&mut self) -> anyhow::Result<()> {
         sqlx::raw_sql(
             "insert into message (
@@ -175,7 +175,7 @@ impl Database {
              select
                 organization_id, gen_random_uuid()::text, received_at, room_id, created_at,
                 'wamid.' || replace(gen_random_uuid()::text, '-', ''), text, text_rank
-             from message tablesample system (6)",
+             from message tablesample system (3)",
         )
         .execute(&mut self.link)
         .await?;

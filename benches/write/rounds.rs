@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tokio::time::sleep;
+use tokio::try_join;
 
 use super::client::{self, End, Scenario};
 use super::cluster::Cluster;
@@ -50,12 +51,13 @@ impl Plan {
             // One copy for all: what is added to it is little beside what is there.
             let copy = stored.insert(cluster.copy_database(filled).await?);
             eprintln!("touching the pages of 10 million messages");
-            cluster.open(copy).await?.touch_pages().await?;
+            let (mut one, mut other) = (cluster.open(copy).await?, cluster.open(copy).await?);
+            try_join!(one.touch_pages(), other.touch_pages())?;
         }
         let checkpoint = cluster.last_checkpoint().await?;
         let mut results = Results::default();
         for round in 1..=self.rounds {
-            for &scenario in &self.scenarios {
+            for &scenario in self.scenarios.iter().filter(|scenario| scenario.is_in(round)) {
                 let name = format!("round {round} of {}: {scenario}", self.rounds);
                 eprintln!("{name}");
                 let database = stored.as_deref().filter(|_| scenario == Scenario::Stored);
@@ -88,11 +90,13 @@ impl Plan {
             };
             services.push(Service::start(variant, database).await?);
         }
-        sleep(REST).await;
+        if scenario == Scenario::Messages {
+            sleep(REST).await;
+            let ours = services.iter().find(|service| service.variant == Variant::Ours);
+            let ours = ours.context("ours is in every scenario")?;
+            results.idle_bytes.push(process::resident_bytes(ours.pid())?);
+        }
         for service in &services {
-            if service.variant == Variant::Ours {
-                results.idle_bytes.push(process::resident_bytes(service.pid())?);
-            }
             client::send(&service.url, scenario, 64, WARM_UP).await?;
         }
         for connections in CONNECTIONS {
@@ -114,10 +118,9 @@ impl Plan {
 
     /// How much of a cell is sent; `None` if there was enough of it.
     fn end(&self, cell: Cell, results: &Results) -> Option<End> {
-        let is_whole = (cell.scenario, cell.connections) == (Scenario::Broadcast, 256)
-            // It would take ten minutes.
-            && cell.variant != Variant::OneEach;
-        match is_whole {
+        // One each would take ten minutes, and the ceiling has no tables that could fill.
+        let whole = (Scenario::Broadcast, 256, Variant::Ours);
+        match (cell.scenario, cell.connections, cell.variant) == whole {
             // So long a cell says enough in one round.
             true => results.runs(cell).is_empty().then_some(End::Broadcast),
             // At first it meets pages that nobody has touched since they were copied.

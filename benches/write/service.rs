@@ -6,7 +6,7 @@ use tokio::process::Command;
 
 use super::client::Scenario;
 use super::cluster::{Content, Database};
-use crate::running::{BINARY, Running};
+use crate::running::{Running, this_as};
 
 const TOKEN: &str = "a-token-for-the-benchmark";
 
@@ -52,16 +52,11 @@ impl Variant {
     }
 
     fn command(self) -> anyhow::Result<Command> {
-        let stand_in = |name| {
-            let mut command = Command::new(std::env::current_exe()?);
-            command.arg(name);
-            anyhow::Ok(command)
-        };
-        match self {
-            Self::Ceiling => stand_in("ceiling"),
-            Self::Ours | Self::NoSearch => Ok(Command::new(BINARY)),
-            Self::OneEach => stand_in("one-each"),
-        }
+        this_as(match self {
+            Self::Ceiling => "ceiling",
+            Self::Ours | Self::NoSearch => "receiver",
+            Self::OneEach => "one-each",
+        })
     }
 }
 

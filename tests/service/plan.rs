@@ -15,17 +15,30 @@ use super::stream::Listener;
 /// What pages have: so few that each big table has ten times the rows that one may read.
 const ROWS: usize = 10;
 
-const SIZES: [(&str, &str); 4] =
-    [(":messages", "200000"), (":rooms", "20000"), (":logs", "100000"), (":broadcasts", "20")];
+const SIZES: [(&str, &str); 6] = [
+    (":messages", "200000"),
+    (":rooms", "20000"),
+    (":logs", "100000"),
+    (":broadcasts", "20"),
+    (":parts", "1"),
+    (":part", "0"),
+];
 
-/// What `benches/fill.sql` fills a database with, in small.
+/// What `benches/fill/` fills a database with, in small.
 async fn fill(db: &PgPool) {
-    let mut rows = include_str!("../../benches/fill.sql").to_owned();
-    for (name, value) in SIZES {
-        rows = rows.replace(name, value);
-    }
-    let indexes = include_str!("../../benches/fill-indexes.sql").to_owned();
-    for sql in [rows, indexes, "vacuum (analyze, freeze)".to_owned()] {
+    let steps = [
+        include_str!("../../benches/fill/start.sql"),
+        include_str!("../../benches/fill/messages.sql"),
+        include_str!("../../benches/fill/rooms.sql"),
+        include_str!("../../benches/fill/journal.sql"),
+        include_str!("../../benches/fill/indexes.sql"),
+        "vacuum (analyze, freeze)",
+    ];
+    for step in steps {
+        let mut sql = step.to_owned();
+        for (name, value) in SIZES {
+            sql = sql.replace(name, value);
+        }
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.unwrap();
     }
 }

@@ -1,5 +1,6 @@
--- Makes the indexes of a database that `fill.sql` has filled. Two may share the work: `fill.part` is
--- `gin` for one, `rest` for the other, which then also makes the keys. Without it all is done here.
+-- Makes the indexes that start.sql has dropped. Two may share the work: for one the setting
+-- `fill.part` is `words`, and it makes the index for the words of messages, by far the dearest and made
+-- by one process whatever Postgres may have; for the other it is `rest`. Without it all is done here.
 
 begin;
 set local maintenance_work_mem = '1GB';
@@ -7,13 +8,13 @@ set local client_min_messages = warning;
 
 do $$
 declare
+    part constant text = coalesce(current_setting('fill.part', true), '');
     made record;
 begin
     for made in
         select *
-        from index_to_make
-        where coalesce(current_setting('fill.part', true), '')
-            in ('', case method when 'gin' then 'gin' else 'rest' end)
+        from fill.index_to_make
+        where part in ('', case when name = 'message_by_word' then 'words' else 'rest' end)
     loop
         -- An index that is there already becomes a key at once, but not that of partitions.
         if made.key is null or not made.is_partitioned then
@@ -22,8 +23,8 @@ begin
     end loop;
     for made in
         select *
-        from index_to_make
-        where key is not null and coalesce(current_setting('fill.part', true), '') in ('', 'rest')
+        from fill.index_to_make
+        where key is not null and part in ('', 'rest')
     loop
         execute format('alter table %s add constraint %I %s', made.indexed, made.key,
             case

@@ -1,0 +1,116 @@
+-- The journal, with what the stream and the ledger tell of it.
+
+begin;
+-- Nobody else is here: a plan may take its memory and its time.
+set local work_mem = '256MB';
+set local timezone = 'UTC';
+set local client_min_messages = warning;
+
+-- Needs no WAL: see rooms.sql.
+truncate event, batch, ledger;
+
+do $$
+begin
+    for ago in 0..6 loop
+        execute format(
+            'create table if not exists %I partition of event for values from (%L) to (%L)',
+            to_char(current_date - ago, '"event_"YYYYMMDD'), current_date - ago, current_date - ago + 1
+        );
+    end loop;
+end
+$$;
+
+insert into event (
+    day, event_id, received_at, endpoint, kind, name, organization_id, subject_id, outcome, reasons,
+    dedup_key, deliveries, body, parser_version, request_id
+)
+select
+    received_at::date,
+    (lpad(to_hex((extract(epoch from received_at) * 1000)::bigint), 12, '0') || '7'
+        || substr(tie, 1, 3) || '8' || substr(tie, 4, 15))::uuid,
+    received_at,
+    'qontak',
+    kind,
+    nullif(kind, 'room_updated'),
+    case when outcome in ('applied', 'recorded') then organization_id else '' end,
+    case
+        when outcome not in ('applied', 'recorded') then null
+        when kind ~ '^room|^agent' then room_id
+        else fill.id('message', message)
+    end,
+    outcome,
+    case outcome
+        when 'quarantined' then array['missing_subject_id: id: expected the message''s id, text']
+        when 'malformed' then array['unparsable: EOF while parsing a string at line 12 column 31']
+        else '{}'
+    end,
+    sha256(convert_to(tie, 'UTF8')),
+    1 + (fill.chance(31, n, 20) = 0)::integer,
+    convert_to(
+        '{"id": "' || fill.id('message', message) || '", "room_id": "' || room_id
+            || '", "data_event": "' || kind || '", "text": "Halo Kak, masih ada?"}',
+        'UTF8'
+    ),
+    2,
+    md5('request' || n)::uuid::text
+from (
+    select
+        n,
+        first + n * (until - first) / events as received_at,
+        md5('event' || n) as tie,
+        -- The message that was there at that time.
+        (
+            extract(epoch from first + n * (until - first) / events - since)
+            / extract(epoch from step)
+        )::bigint as message,
+        (n * :rooms / events + fill.chance(32, n, :rooms / 10)) % :rooms as number,
+        case
+            when fill.chance(33, n, 10000) < 4500 then 'status_message'
+            when fill.chance(33, n, 10000) < 6500 then 'receive_message_from_customer'
+            when fill.chance(33, n, 10000) < 8000 then 'receive_message_from_agent'
+            when fill.chance(33, n, 10000) < 9200 then 'broadcast_log_status'
+            when fill.chance(33, n, 10000) < 9600 then 'room_updated'
+            when fill.chance(33, n, 10000) < 9800 then 'agent_assigned_to_room'
+            when fill.chance(33, n, 10000) < 9890 then 'room_resolved'
+            when fill.chance(33, n, 10000) < 9980 then 'room_created'
+            when fill.chance(33, n, 10000) < 9998 then 'available_user_status'
+            else 'agent_handover_room'
+        end as kind,
+        case
+            when fill.chance(34, n, 10000) = 0 then 'malformed'
+            when fill.chance(34, n, 10000) < 10 then 'quarantined'
+            when fill.chance(33, n, 10000) between 9980 and 9997 then 'recorded'
+            else 'applied'
+        end as outcome
+    from generate_series(0::bigint, :messages / 10 - 1) as n
+    cross join (
+        select
+            since, step, :messages / 10 as events,
+            date_trunc('day', now()) - interval '6 days' as first,
+            date_trunc('hour', now()) as until
+        from fill.span
+    ) as week
+) as event
+join fill.numbered_room using (number)
+order by n;
+
+-- By transactions that are over: any cluster has had more than these.
+insert into batch (xid, at, event_ids)
+select (3 + place)::text::xid8, max(received_at), array_agg(event_id order by day, event_id)
+from (
+    select *, ntile(500) over (order by day, event_id) as place
+    from event
+    where outcome = 'applied'
+) as told
+group by place;
+
+-- As it is once the lines of all writers were merged.
+insert into ledger (
+    hour, organization_id, writer_id, received, applied, recorded, quarantined, malformed, duplicate
+)
+select hour, organization_id, '00000000-0000-0000-0000-000000000000', 1111, 1000, 50, 9, 2, 50
+from fill.span
+cross join generate_series(since, date_trunc('hour', now()), interval '1 hour') as hour
+cross join (select distinct organization_id from fill.numbered_room) as organization;
+
+commit;
