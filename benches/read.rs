@@ -80,14 +80,20 @@ pub async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     for (case, place) in asked.zip(places) {
         eprintln!("{} {}", case.key, case.path);
-        let first = |side| Page {
+        let first = |side, every| Page {
             services: Side::services(side),
             paths: case.paths(&side.ids),
             after_rows: 0,
+            every,
         };
-        let mut pages = vec![first(&small), first(&big)];
-        let deep =
-            |(path, after_rows)| Page { services: big.services(), paths: vec![path], after_rows };
+        // Of the small one only the median is compared with anything.
+        let mut pages = vec![first(&small, 2), first(&big, 1)];
+        let deep = |(path, after_rows)| Page {
+            services: big.services(),
+            paths: vec![path],
+            after_rows,
+            every: 1,
+        };
         pages.extend(place.map(deep));
         let mut costs = measure::costs(case, &pages, &plans).await?.into_iter();
         let (Some(small), Some(big), deep) = (costs.next(), costs.next(), costs.next()) else {

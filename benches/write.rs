@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
     /// How often; the median is shown.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     rounds: usize,
     /// This scenario only; may be given several times.
     #[arg(long, value_enum)]

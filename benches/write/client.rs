@@ -30,12 +30,6 @@ impl Scenario {
     pub const ALL: [Self; 5] =
         [Self::Messages, Self::Stored, Self::Mix, Self::Duplicates, Self::Broadcast];
 
-    /// Whether it is measured in a round, from 1 on. What is to be reached is measured in each; of the
-    /// others two of three say enough.
-    pub const fn is_in(self, round: usize) -> bool {
-        matches!(self, Self::Messages | Self::Stored) || !round.is_multiple_of(3)
-    }
-
     const fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Messages | Self::Stored => &["--scenario", "message"],

@@ -17,8 +17,8 @@ no checkpoint between the cells, and each page of the indexes of 10 million mess
 before, so *its pages* in the WAL are few, as they are most of the time where checkpoints are half an \
 hour apart. With 256 connections ours is sent the broadcast as a whole, in one round; in all other \
 cells as much as there is time for. Disk is what all tables and indexes grew by, per \
-event in the journal; everything else is per delivery that was acknowledged. Medians of all rounds \
-(of three the first two, but for messages), ratios of each round by itself. Logs are written to /dev/null.";
+event in the journal; everything else is per delivery that was acknowledged. Medians of all rounds, \
+ratios of each round by itself. Logs are written to /dev/null.";
 
 const HEADER: [&str; 14] = [
     "service",

@@ -193,10 +193,19 @@ impl<'a> Near<'a> {
     /// Looks no further than this, on the way it goes.
     pub fn reach(&mut self, at: Timestamp) {
         if self.backward {
-            let after = Timestamp(at.0 + TimeDelta::microseconds(1));
+            let after = next(at);
             self.filter.end = Some(self.filter.end.map_or(after, |end| end.min(after)));
         } else {
             self.filter.start = self.filter.start.max(Some(at));
+        }
+    }
+
+    /// Looks only at what is farther away than this.
+    pub fn start_beyond(&mut self, at: Timestamp) {
+        if self.backward {
+            self.filter.start = self.filter.start.max(Some(next(at)));
+        } else {
+            self.filter.end = Some(self.filter.end.map_or(at, |end| end.min(at)));
         }
     }
 
@@ -326,6 +335,11 @@ impl<'a> Near<'a> {
         .fetch_all(db)
         .await
     }
+}
+
+/// The first time after this one.
+fn next(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 + TimeDelta::microseconds(1))
 }
 
 /// All orders that there are, or those of these rooms.

@@ -18,8 +18,8 @@ use crate::store::search::{Query, day};
 /// How many messages are looked at one by one; some µs each.
 const WALK: i64 = 500;
 
-/// How many times as many it may become, if that should find all.
-const MAX_TIMES: i64 = 5;
+/// How many times as many may follow, if that should find all.
+const MAX_TIMES: f64 = 5.0;
 
 /// How far beyond them. Where they lie less densely, a day does not hold many either.
 const MAX_FURTHER: TimeDelta = TimeDelta::hours(1);
@@ -56,14 +56,18 @@ pub async fn search(
     let mut edge = walked.get(WALK as usize - 1).map(|row| row.at);
     edge.iter().for_each(|edge| near.reach(*edge));
     let mut found = near.fetch(&mut db, limit, limit).await?;
-    if let Some(further) = edge.and_then(|edge| further(&walked, edge, found.len(), limit)) {
+    if let Some(known) = edge
+        && let Some(further) = further(&walked, known, found.len(), limit)
+    {
         near.filter = filter.clone();
+        near.start_beyond(known);
         near.reach(further);
-        found = near.fetch(&mut db, limit, limit).await?;
+        let rest = limit - found.len() as i64;
+        found.extend(near.fetch(&mut db, rest, rest).await?);
         edge = Some(further);
     }
     let mut found: Vec<MessageKey> = found.into_iter().map(Walked::into_key).collect();
-    let Some(edge) = edge else { return Ok(found) };
+    let Some(edge) = edge.filter(|_| (found.len() as i64) < limit) else { return Ok(found) };
     let Some((oldest, newest)) = span(&mut db, &near.hashes).await? else { return Ok(found) };
     // They only save work, and Postgres limits how much may be asked for at once.
     let hashes = organizations.map(|_| near.hashes.as_slice()).filter(|hashes| hashes.len() <= 8);
@@ -94,12 +98,14 @@ pub async fn search(
 /// How far to go on walking beyond the edge, if that should find the rest: so many of those walked
 /// past have the words that a whole day holds far more of them than are asked for.
 fn further(walked: &[Walked], edge: Timestamp, found: usize, limit: i64) -> Option<Timestamp> {
-    let found = i64::try_from(found).ok()?;
-    if found >= limit || found * MAX_TIMES < limit {
+    let (found, missing) = (found as f64, limit as f64 - found as f64);
+    // Three times as many more as what is left to chance.
+    let times = (missing + 3.0 * missing.max(0.0).sqrt()) / found;
+    if missing <= 0.0 || times > MAX_TIMES {
         return None;
     }
-    let passed = edge.0 - walked.first()?.at.0;
-    let more = passed * i32::try_from(limit / found + 1).ok()?;
+    let passed = (edge.0 - walked.first()?.at.0).num_microseconds()?;
+    let more = TimeDelta::microseconds((passed as f64 * times) as i64);
     (more.abs() <= MAX_FURTHER).then(|| Timestamp(edge.0 + more))
 }
 
