@@ -30,7 +30,7 @@ with 1 of 100, with 1 of 10,000. First the first page of the small database (100
 messages), then that of the big one (10 million), then a page deep in the big one: it begins where \
 page 10,000 of 10 rows begins, or near the end of a shorter list, and was reached by walking there. \
 A page has 50 rows, if there are so many; big is compared with small where both show as many. Times \
-are round trips on a kept connection, of 100 answers one after the other (50 of the small database); \
+are round trips on a kept connection, of 100 answers one after the other (50 of the small database, or of what is no list); \
 rows are those read from tables and indexes, buffers the pages of 8 KiB looked at, by all statements of \
 an answer together.";
 

@@ -109,9 +109,10 @@ impl Cluster {
         Ok(())
     }
 
-    /// Bytes of WAL that were ever written.
+    /// Bytes of WAL that ever reached the disk, as all of a commit has: what is farther on cannot be
+    /// looked into.
     pub async fn wal_bytes(&mut self) -> anyhow::Result<i64> {
-        let sql = "select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint";
+        let sql = "select pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint";
         Ok(sqlx::query_scalar(sql).fetch_one(&mut self.link).await?)
     }
 
