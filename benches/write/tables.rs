@@ -14,7 +14,7 @@ time; and the *ceiling*, which drops the event once it is read. As many connecti
 time. CPU is microseconds of each process per event, from /proc; memory is the most that the \
 service had. After a checkpoint each page that is touched goes into the WAL as a whole, once; there is \
 no checkpoint between the cells, and each page of the indexes of 10 million messages was touched \
-before, so *its pages* in the WAL are few, as they are most of the time where checkpoints are half an \
+before, so *its pages* in the WAL become few, as they are most of the time where checkpoints are half an \
 hour apart. With 256 connections ours is sent the broadcast as a whole, in one round; in all other \
 cells as much as there is time for. Disk is what all tables and indexes grew by, per \
 event in the journal; everything else is per delivery that was acknowledged. Medians of all rounds, \
