@@ -9,7 +9,8 @@
 //!
 //! `scripts/bench.sh` and `scripts/bench-read.sh` start the cluster and call this. All is one program
 //! with the service in it, as most of the time to build any of it goes into the service. What is
-//! measured is the service as it is delivered, for all but the name of its file.
+//! measured has the code, profile and allocator of the service as it is delivered, and this program's
+//! own parts beside them.
 
 mod read;
 mod report;

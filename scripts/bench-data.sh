@@ -72,7 +72,7 @@ if [[ ! -f $folder.filled ]]; then
         export POSTGRES_OPTIONS
         fill small messages=100000 rooms=2000 logs=20000 broadcasts=200
         fill big messages=10000000 rooms=200000 logs=2000000 broadcasts=200
-    ) 9>&-
+    ) 9>&- >&2
     scripts/postgres.sh stop "$folder"
     sync
     touch "$folder.filled"

@@ -119,7 +119,7 @@ async fn explain(
         after_rows: page.after_rows,
         shown,
         p50_ms: times[times.len() / 2],
-        // Of a hundred, one was slower.
+        // Of a hundred, one was slower; of fifty it is the slowest.
         p99_ms: times[(times.len() * 99).div_ceil(100) - 1],
         rows_read,
         buffers,

@@ -125,7 +125,7 @@ impl Plan {
 
     /// How much of a cell is sent; `None` if there was enough of it.
     fn end(&self, cell: Cell, results: &Results) -> Option<End> {
-        // One each would take ten minutes, and the ceiling has no tables that could fill.
+        // One each would take ten minutes; the ceiling costs the same however much is sent.
         let whole = (Scenario::Broadcast, 256, Variant::Ours);
         match (cell.scenario, cell.connections, cell.variant) == whole {
             // So long a cell says enough in one round.

@@ -2,9 +2,8 @@
 //!
 //! An index of words knows no order, and a frequent word is in millions of messages. So the nearest
 //! messages are looked at one by one, and some more if many of them have the words: that finds
-//! frequent words. Others are found by the index, a day
-//! first and then as many as the rest should need, so that a rare word takes a few statements for all
-//! years.
+//! frequent words. Others are found by the index, a day first and then as many as the rest should
+//! need, so that a rare word takes a few statements for all years.
 
 use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
@@ -18,7 +17,7 @@ use crate::store::search::{Query, day};
 /// How many messages are looked at one by one; some µs each.
 const WALK: i64 = 500;
 
-/// How many times as many may follow, if that should find all.
+/// How many times as many as were walked past may follow, if that should find all.
 const MAX_TIMES: f64 = 5.0;
 
 /// How far beyond them. Where they lie less densely, a day does not hold many either.
@@ -99,7 +98,7 @@ pub async fn search(
 /// past have the words that a whole day holds far more of them than are asked for.
 fn further(walked: &[Walked], edge: Timestamp, found: usize, limit: i64) -> Option<Timestamp> {
     let (found, missing) = (found as f64, limit as f64 - found as f64);
-    // Three times as many more as what is left to chance.
+    // And a margin, as chance may bring fewer.
     let times = (missing + 3.0 * missing.max(0.0).sqrt()) / found;
     if missing <= 0.0 || times > MAX_TIMES {
         return None;
