@@ -21,8 +21,8 @@ use uuid::Uuid;
 
 use crate::app;
 use crate::config::Config;
-use crate::event::EventId;
-use crate::http::openapi;
+use crate::model::EventId;
+use crate::router::openapi;
 use crate::store;
 use crate::telemetry;
 
@@ -81,7 +81,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
             telemetry::start(&config.log)?;
             let pool = store::connect(&config.database)?;
             store::migrate(&pool).await.context("migrate")?;
-            app::make_partitions(&pool, &config.retention).await.context("partitions")?;
+            app::upkeep::make_partitions(&pool, &config.retention).await.context("partitions")?;
             store::search::prepare(&pool, config.search.enabled).await.context("search")?;
             info!("the schema is up to date");
         }

@@ -7,6 +7,7 @@
 //! JSON that is kept as it is stays text: parsed, it takes many times the memory, and a queue
 //! full of it would not be bounded by what its bodies weigh.
 
+mod event_id;
 pub mod failure;
 mod list;
 mod message;
@@ -17,11 +18,11 @@ mod time;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub use self::event_id::EventId;
 pub use self::list::List;
 pub use self::message::{Message, TextRank};
 pub use self::status::{Status, Statuses};
 pub use self::time::{FoldKey, Timestamp};
-use crate::event::EventId;
 
 /// What one event says of a conversation: a snapshot, or the little that a reference tells.
 #[derive(Clone, Debug, Default, Serialize)]

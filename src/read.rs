@@ -4,6 +4,7 @@
 
 mod broadcast;
 mod delivery;
+mod envelope;
 mod event;
 pub mod export;
 pub mod key;
@@ -11,9 +12,11 @@ mod ledger;
 mod message;
 pub mod open;
 pub mod page;
+pub mod reader;
 mod room;
 mod search;
 mod sender;
+pub mod state;
 mod stats;
 mod status;
 pub mod stream;
@@ -21,21 +24,16 @@ mod trace;
 
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
-use serde::Serialize;
-use utoipa::ToSchema;
+use axum::middleware::from_fn;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
-use crate::app::App;
+use self::state::ReadState;
 use crate::http::Error;
-use crate::store;
+use crate::http::time_limit::in_time;
 
 /// The routes of the way out. Each answers within `limit`.
-pub fn routes(limit: Duration) -> OpenApiRouter<App> {
+pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
     OpenApiRouter::default()
         .routes(routes!(room::list))
         .routes(routes!(room::show))
@@ -59,23 +57,6 @@ pub fn routes(limit: Duration) -> OpenApiRouter<App> {
         .layer(from_fn(move |request, next| in_time(limit, request, next)))
 }
 
-/// Statements have a limit at the server, which is of no use when its word does not reach us.
-async fn in_time(limit: Duration, request: Request, next: Next) -> Result<Response, Error> {
-    Ok(store::within(limit, async { Ok(next.run(request).await) }).await?)
-}
-
 async fn only_post() -> Error {
     Error::MethodNotAllowed("POST")
-}
-
-/// The answer that shows one thing, in Qontak's envelope.
-#[derive(Serialize, ToSchema)]
-struct One<T> {
-    /// Always `success`.
-    status: &'static str,
-    data: T,
-}
-
-fn one<T: Serialize>(data: T) -> Json<One<T>> {
-    Json(One { status: "success", data })
 }

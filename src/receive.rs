@@ -1,11 +1,10 @@
 //! `POST /webhooks/qontak/{token}`: the way in, three steps.
 
 pub mod auth;
-pub mod normalize;
-pub mod payload;
-mod queue;
-pub mod spool;
-pub mod writer;
+pub mod endpoint;
+pub mod state;
+
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
@@ -19,16 +18,16 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use self::auth::Authentic;
-use self::normalize::{Normalized, normalize};
-use self::payload::Handshake;
-use self::writer::{Receipt, Unwritten};
-use crate::app::App;
-use crate::event::{Event, Outcome};
+use self::state::ReceiveState;
+use crate::event::Outcome;
 use crate::http::Error;
 use crate::http::error::{self, Refusal};
+use crate::ingest::normalize::{Normalized, normalize};
+use crate::ingest::payload::Handshake;
+use crate::ingest::writer::Receipt;
 
 /// The routes of the way in.
-pub fn routes() -> OpenApiRouter<App> {
+pub fn routes() -> OpenApiRouter<Arc<ReceiveState>> {
     // Any method: only who knows a token may learn that it must be POST.
     OpenApiRouter::default().routes(routes!(receive).map(|_| any(receive)))
 }
@@ -53,31 +52,13 @@ pub fn routes() -> OpenApiRouter<App> {
         (status = SERVICE_UNAVAILABLE, description = "It cannot be kept now: send it again.", body = Refusal),
     )
 )]
-async fn receive(State(app): State<App>, Authentic(webhook): Authentic) -> Result<Response, Error> {
+async fn receive(
+    State(state): State<Arc<ReceiveState>>,
+    Authentic(webhook): Authentic,
+) -> Result<Response, Error> {
     match normalize(webhook) {
         Normalized::Handshake(handshake) => Ok(echo(&handshake)),
-        Normalized::Event(event) => Ok(answer(store(&app, *event).await?)),
-    }
-}
-
-/// Commits an event. If that cannot be done now, and there is a spool, keeps it there.
-async fn store(app: &App, event: Event) -> Result<Receipt, Unwritten> {
-    let Some(spool) = &app.spool else {
-        return app.writer.write(event).await;
-    };
-    let (webhook, receipt) = (event.webhook.clone(), Receipt::spooled(&event));
-    // Nobody has to wait for what is known to be away; unless the spool cannot be read either, and
-    // then nobody else would find out that the database is back.
-    if app.writer.is_away() {
-        match spool.keep(webhook).await {
-            Ok(()) => Ok(receipt),
-            Err(_) if spool.depth().has_failed => app.writer.write(event).await,
-            Err(cause) => Err(cause),
-        }
-    } else if let Ok(receipt) = app.writer.write(event).await {
-        Ok(receipt)
-    } else {
-        spool.keep(webhook).await.map(|()| receipt)
+        Normalized::Event(event) => Ok(answer(state.ingest.accept(*event).await?)),
     }
 }
 

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use crate::config::{self, Config};
+use crate::ingest::spool::disk::Disk;
 use crate::model::Timestamp;
-use crate::receive::spool::disk::Disk;
 use crate::store::{self, api_key, partition};
 
 /// Prints one line for each thing that was looked at.
@@ -26,7 +26,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
 
     line("spool", look_at_spool(&config.spool));
     if let Err(error) = store::reach(&config.database).await {
-        line("database", Err(format!("{error:#}")));
+        line("database", Err(format!("{}: {error}", store::UNREACHABLE)));
         return Ok(ExitCode::FAILURE);
     }
     line("database", Ok("reached".into()));
@@ -41,13 +41,18 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
             Err(format!("{} s away from the database's; synchronise both", skew.num_seconds()))
         },
     );
-    let weak = store::durability(&pool).await?;
+    let weak: Vec<String> = store::durability(&pool)
+        .await?
+        .into_iter()
+        .map(|(setting, value)| format!("{setting} is {value}"))
+        .collect();
+    let weak = weak.join(", ");
     line(
         "durability",
         if weak.is_empty() {
             Ok("a commit is on disk".into())
         } else {
-            Err(format!("{}: a crash can lose what was acknowledged; turn it on", weak.join(", ")))
+            Err(format!("{weak}: a crash can lose acknowledged events; turn it on"))
         },
     );
     let pending = store::pending_migrations(&pool).await?;

@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::event::{Kind, Outcome};
+use crate::ingest::replay::{self, Replayed};
+use crate::ingest::writer::Writer;
 use crate::model::Timestamp;
-use crate::receive::writer::Writer;
-use crate::replay::{self, Replayed};
 use crate::store::event::Selection;
-use crate::store::{self, rehearsal::Difference};
+use crate::store::{self, dry_run::Difference};
 
 /// How long looking for events may take: the journal has no index for every question.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(600);

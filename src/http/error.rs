@@ -13,7 +13,7 @@ use tracing::{error, warn};
 use utoipa::ToSchema;
 
 use super::trace;
-use crate::receive::writer::Unwritten;
+use crate::ingest::writer::Unwritten;
 use crate::store::Failure;
 
 /// Why a request is refused. `Display` is what the caller is told; causes are for the log alone.

@@ -3,7 +3,7 @@
 //! In place of `axum::serve`, which takes any number of them and lets each one last for ever,
 //! whether or not it ever sends a request.
 
-mod patience;
+mod stall;
 
 use std::io;
 use std::pin::pin;
@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
-use self::patience::{Answer, Streams};
+use self::stall::{Answer, Streams};
 use super::Error;
 use crate::config;
 

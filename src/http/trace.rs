@@ -9,7 +9,7 @@ use tower_http::request_id::RequestId;
 use tracing::info;
 
 use crate::event::Kind;
-use crate::receive::writer::Receipt;
+use crate::ingest::writer::Receipt;
 
 /// Logs a request. It knows no path, no query and no body: these hold tokens and people.
 pub async fn log(request: Request, next: Next) -> Response {

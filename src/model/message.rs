@@ -4,8 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Statuses, Timestamp, greatest, least};
-use crate::event::EventId;
+use super::{EventId, Statuses, Timestamp, greatest, least};
 
 /// A message of a customer, an agent or a bot.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -9,15 +9,16 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use self::funnel::{Counts, Funnel};
-use super::key::Reader;
-use super::page::{List, Micros, Page, Walk};
+use super::envelope::{One, one};
+use super::page::{List, Micros, Page};
+use super::reader::Reader;
 use super::status::{Explained, Progress, StatusTime};
-use super::{One, one};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::model::Status;
 use crate::store::broadcast::{self, BroadcastRow};
 use crate::store::broadcast_log::{self, LogKey, LogRow, count, funnel as recipients};
+use crate::store::walk::Walk;
 
 /// A broadcast as the API shows it, with what is told of its recipients.
 #[derive(Serialize, ToSchema)]

@@ -8,14 +8,15 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
-use super::key::Reader;
-use super::page::{List, Micros, Page, Walk};
+use super::page::{List, Micros, Page};
+use super::reader::Reader;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Parameters;
 use crate::model::{Status, Timestamp, phone};
 use crate::store::delivery::{self, Filter, Key, Part, Recipient};
 use crate::store::message::{self, MessageKey, MessageRow};
+use crate::store::walk::Walk;
 use crate::store::{
     self,
     broadcast_log::{self, LogKey, LogRow},

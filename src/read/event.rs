@@ -8,15 +8,17 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::key::{Reader, Replayer};
-use super::page::{List, Page, Walk};
-use super::{One, one};
-use crate::app::App;
-use crate::event::{EventId, Kind, Outcome};
+use super::envelope::{One, one};
+use super::page::{List, Page};
+use super::reader::{Reader, Replayer};
+use crate::event::{Kind, Outcome};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
-use crate::replay::{Replayed, read_again};
+use crate::ingest::replay::{Replayed, read_again};
+use crate::model::EventId;
+use crate::read::state::ReadState;
 use crate::store::event::{self, EventRow, Filter};
+use crate::store::walk::Walk;
 
 /// The journal: events, newest first.
 #[utoipa::path(
@@ -88,12 +90,12 @@ pub async fn replay(
     Replayer(reader): Replayer,
     Id(id): Id,
     parameters: Parameters,
-    State(app): State<App>,
+    State(app): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
     parameters.finish()?;
     let webhook = event::find_webhook(&app.db, reader.organizations(), parse(&id)?).await?;
     let event = webhook.and_then(read_again).ok_or(Error::NotFound)?;
-    let receipt = app.writer.write(event).await?;
+    let receipt = app.ingest.writer.write(event).await?;
     let Replayed { event_id, before, outcome } = Replayed::of(&receipt).ok_or(Error::NotFound)?;
     let reasons = receipt.reasons;
     Ok(one(ReplayedRow { event_id, outcome_before: before, outcome, reasons }))

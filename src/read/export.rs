@@ -17,9 +17,9 @@ use tracing::error;
 use utoipa::ToSchema;
 
 use self::csv::Columns;
-use super::page::Walk;
 use crate::http::Error;
-use crate::http::extract::Parameters;
+use crate::http::representation::Form;
+use crate::store::walk::Walk;
 use crate::store::{self, Failure};
 
 /// The most rows that may be asked for; without a limit there are as many as there are.
@@ -31,65 +31,6 @@ const PAGE_ROWS: i64 = 500;
 /// Statements have a limit of their own. This is for a page whose answer never comes, because the
 /// link died without a word.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The form in which a list is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// A page in Qontak's envelope.
-    Json,
-    /// An export: each line is a row, as it is in the envelope.
-    Ndjson,
-    /// An export: a line with the names of the columns, then one for each row.
-    Csv,
-}
-
-impl Form {
-    /// Every form.
-    pub const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Csv];
-
-    /// Reads the parameter `format`, else the header `Accept`.
-    pub fn read(parameters: &mut Parameters) -> Self {
-        let name = parameters.one_of("format", &Self::ALL.map(Self::name));
-        let named = name.and_then(|name| Self::ALL.into_iter().find(|form| form.name() == name));
-        named.or_else(|| Self::accepted(parameters.accept())).unwrap_or(Self::Json)
-    }
-
-    /// What a header `Accept` likes best of what there is, of equals the first.
-    fn accepted(accept: &str) -> Option<Self> {
-        let mut best = None;
-        for range in accept.split(',') {
-            let (media_type, parameters) = range.split_once(';').unwrap_or((range, ""));
-            let media_type = media_type.trim().to_ascii_lowercase();
-            let quality = parameters.split(';').find_map(|text| text.trim().strip_prefix("q="));
-            let quality: f32 = quality.map_or(Ok(1.0), str::parse).unwrap_or(0.0);
-            let form = Self::ALL.into_iter().find(|form| form.media_type() == media_type);
-            if let Some(form) = form
-                && best.map_or(0.0, |(_, quality)| quality) < quality
-            {
-                best = Some((form, quality));
-            }
-        }
-        best.map(|(form, _)| form)
-    }
-
-    /// Its name, as one asks for it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Json => "json",
-            Self::Ndjson => "ndjson",
-            Self::Csv => "csv",
-        }
-    }
-
-    /// Its media type.
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Ndjson => "application/x-ndjson",
-            Self::Csv => "text/csv",
-        }
-    }
-}
 
 /// Answers with the rows of a walk, at most `limit` of them.
 pub async fn answer<P, R, F>(

@@ -6,16 +6,12 @@ mod stored;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
-use axum::http::header::AUTHORIZATION;
-use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use self::limit::Limit;
 use self::stored::StoredKeys;
-use crate::app::App;
 use crate::config::{self, Scope};
 use crate::http::Error;
 use crate::model::Timestamp;
@@ -49,13 +45,16 @@ struct Inner {
     limit: Option<Limit>,
 }
 
+/// A key and what it may do.
 #[derive(Debug)]
-struct Key {
+pub struct Key {
     hash: Hash,
     /// Its id in the database; those of the settings have none.
     id: Option<Uuid>,
-    scopes: Vec<Scope>,
-    organizations: Option<Vec<String>>,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// Organisations it may see; `None` for all.
+    pub organizations: Option<Vec<String>>,
     expires_at: Option<Timestamp>,
 }
 
@@ -81,15 +80,15 @@ impl Keys {
         self.0.stored.note_uses().await
     }
 
-    /// Whether the key of this reader is still live, as far as can be told: while the database is
+    /// Whether the key is still live, as far as can be told: while the database is
     /// away, it is.
-    pub async fn know(&self, reader: &Reader) -> bool {
-        let hash = &reader.0.hash;
+    pub async fn know(&self, key: &Key) -> bool {
+        let hash = &key.hash;
         self.0.settings.contains_key(hash) || !matches!(self.0.stored.find(hash).await, Ok(None))
     }
 
     /// The key that was sent, if it is live and does not ask too often.
-    async fn admit(&self, sent: &str) -> Result<Arc<Key>, Error> {
+    pub async fn admit(&self, sent: &str) -> Result<Arc<Key>, Error> {
         let keys = &*self.0;
         // Looking a hash up is not constant in time, but tells nothing about the key.
         let hash = hash(sent);
@@ -106,61 +105,6 @@ impl Keys {
             keys.stored.note_use(id);
         }
         Ok(key)
-    }
-}
-
-/// A caller whose key may read.
-///
-/// Only this extractor makes one, and every question to the store wants to know the
-/// organisations, so a handler cannot forget to check.
-#[derive(Clone, Debug)]
-pub struct Reader(Arc<Key>);
-
-impl Reader {
-    /// The organisations whose data it may see; `None` for all.
-    pub fn organizations(&self) -> Option<&[String]> {
-        self.0.organizations.as_deref()
-    }
-
-    /// Refuses what its key may not do, with a 403 that names the scope.
-    pub fn require(&self, scope: Scope) -> Result<(), Error> {
-        let may = self.0.scopes.contains(&scope);
-        may.then_some(()).ok_or(Error::Forbidden(scope.as_str()))
-    }
-
-    /// Whoever sends a key that is known, whatever it may do.
-    async fn with_key(parts: &Parts, app: &App) -> Result<Self, Error> {
-        let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, sent) =
-            header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
-            return Err(Error::Unauthorized);
-        }
-        app.keys.admit(sent.trim()).await.map(Self)
-    }
-}
-
-impl FromRequestParts<App> for Reader {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let reader = Self::with_key(parts, app).await?;
-        reader.require(Scope::Read)?;
-        Ok(reader)
-    }
-}
-
-/// A caller whose key may have events read again.
-#[derive(Debug)]
-pub struct Replayer(pub Reader);
-
-impl FromRequestParts<App> for Replayer {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Error> {
-        let reader = Reader::with_key(parts, app).await?;
-        reader.require(Scope::Replay)?;
-        Ok(Self(reader))
     }
 }
 

@@ -4,11 +4,12 @@ use axum::extract::State;
 use axum::response::Response;
 use sqlx::PgPool;
 
-use super::key::Reader;
-use super::page::{List, Micros, Page, Walk};
+use super::page::{List, Micros, Page};
+use super::reader::Reader;
 use crate::http::Error;
 use crate::http::extract::Parameters;
 use crate::store::ledger::{self, LedgerRow};
+use crate::store::walk::Walk;
 
 /// Deliveries per hour, newest first; hours without any are left out.
 ///

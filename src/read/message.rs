@@ -7,15 +7,17 @@ use serde_json::Value;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
-use super::key::Reader;
-use super::page::{List, Micros, Page, Walk};
+use super::envelope::{One, one};
+use super::page::{List, Micros, Page};
+use super::reader::Reader;
+use super::search;
 use super::status::{Explained, Progress, StatusTime};
-use super::{One, one, search};
-use crate::app::App;
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
+use crate::read::state::ReadState;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place};
 use crate::store::room::{RoomKey, RoomRow};
+use crate::store::walk::Walk;
 
 /// A message as the API shows it.
 #[derive(Serialize, ToSchema)]
@@ -87,7 +89,7 @@ impl Message {
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
-    State(app): State<App>,
+    State(app): State<ReadState>,
 ) -> Result<Response, Error> {
     let r#type = parameters.text("type");
     let status = parameters.text("status");

@@ -21,19 +21,21 @@ use utoipa_axum::routes;
 
 use self::log::Log;
 use self::page::{Asked, OpenList, Page, Place};
-use super::key::Reader;
+use super::envelope::{One, one};
 use super::message::Message;
-use super::page::Walk;
-use super::{One, in_time, one, room as rooms, search};
-use crate::app::App;
+use super::reader::Reader;
+use super::{room as rooms, search};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
+use crate::http::time_limit::in_time;
+use crate::read::state::ReadState;
 use crate::store::broadcast_log::{self, count};
 use crate::store::room::{self, Filter, RoomRow, Session};
+use crate::store::walk::Walk;
 use crate::store::{broadcast, message};
 
 /// The routes of Qontak's own API that are served here. Each answers within `limit`.
-pub fn routes(limit: Duration) -> OpenApiRouter<App> {
+pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
     OpenApiRouter::default()
         .routes(routes!(list_rooms))
         .routes(routes!(show_room))
@@ -94,7 +96,7 @@ struct ChannelIntegration {
 async fn list_rooms(
     reader: Reader,
     mut parameters: Parameters,
-    State(app): State<App>,
+    State(app): State<ReadState>,
 ) -> Result<Json<OpenList<Room>>, Error> {
     let filter = filter(&mut parameters, &app);
     let page = Page::read(&mut parameters);
@@ -133,7 +135,7 @@ enum Responded {
 }
 
 /// Reads which rooms are asked for.
-fn filter(parameters: &mut Parameters, app: &App) -> Filter {
+fn filter(parameters: &mut Parameters, app: &ReadState) -> Filter {
     const RESPONSES: [&str; 2] = ["unresponded", "responded"];
     let status = parameters.text("status").map(|status| vec![status]);
     let session = parameters.one_of("sessions", &Session::ALL.map(Session::as_str));

@@ -12,12 +12,14 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::export::{self, Form};
-use super::key::Reader;
+use super::export;
+use super::reader::Reader;
 use crate::config::Scope;
 use crate::http::Error;
 use crate::http::extract::Parameters;
+use crate::http::representation::Form;
 use crate::model::Timestamp;
+use crate::store::walk::Walk;
 
 /// Rows on a page, if nothing else is asked for.
 pub const DEFAULT_LIMIT: i64 = 50;
@@ -36,16 +38,6 @@ pub struct Page<P> {
     fingerprint: String,
     path: String,
     base: String,
-}
-
-/// Which rows of a list to fetch.
-pub struct Walk<P> {
-    /// Those after this row, or else from the first one on.
-    pub from: Option<P>,
-    /// Whether to walk towards the first one: those before that row, the nearest first.
-    pub backward: bool,
-    /// How many at most.
-    pub rows: i64,
 }
 
 /// The answer that shows a page of a list, in Qontak's envelope.

@@ -6,16 +6,18 @@ use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
-use super::key::Reader;
+use super::envelope::{One, one};
 use super::message::Message;
-use super::page::{List, Micros, Page, Walk};
-use super::{One, one, search};
-use crate::app::App;
+use super::page::{List, Micros, Page};
+use super::reader::Reader;
+use super::search;
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
+use crate::read::state::ReadState;
 use crate::store::message::{self, MessageKey};
 use crate::store::room::{self, Filter, RoomKey, RoomRow, Session};
 use crate::store::room_event::{self, Place, RoomEventRow};
+use crate::store::walk::Walk;
 
 /// A room as the API shows it.
 #[derive(Serialize, ToSchema)]
@@ -45,7 +47,7 @@ impl Room {
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
-    State(app): State<App>,
+    State(app): State<ReadState>,
 ) -> Result<Response, Error> {
     let filter = filter(&mut parameters, &app);
     let page = Page::read(&reader, &mut parameters)?;
@@ -65,7 +67,7 @@ pub async fn list(
 }
 
 /// Reads which rooms are asked for.
-fn filter(parameters: &mut Parameters, app: &App) -> Filter {
+fn filter(parameters: &mut Parameters, app: &ReadState) -> Filter {
     let mut one = |name| parameters.text(name).map(|value| vec![value]);
     let (status, channel) = (one("status"), one("channel"));
     let (agent, tag) = (one("agent"), one("tag"));

@@ -2,18 +2,22 @@
 
 use sqlx::PgPool;
 
-use crate::app::App;
 use crate::http::Error;
 use crate::http::extract::Parameters;
+use crate::read::state::ReadState;
 use crate::store::search::{self, Query};
 
 /// Reads what is searched for.
-pub fn query(parameters: &mut Parameters, app: &App) -> Option<Query> {
+pub fn query(parameters: &mut Parameters, app: &ReadState) -> Option<Query> {
     query_named("q", parameters, app)
 }
 
 /// The same from the parameter of this name.
-pub fn query_named(name: &'static str, parameters: &mut Parameters, app: &App) -> Option<Query> {
+pub fn query_named(
+    name: &'static str,
+    parameters: &mut Parameters,
+    app: &ReadState,
+) -> Option<Query> {
     let text = parameters.text(name)?;
     if !app.search_enabled {
         return parameters

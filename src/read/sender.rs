@@ -4,8 +4,8 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use sqlx::PgPool;
 
-use super::key::Reader;
-use super::{One, one};
+use super::envelope::{One, one};
+use super::reader::Reader;
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
 use crate::store::sender::{self, SenderRow};

@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use sqlx::PgPool;
 use utoipa::{IntoParams, ToSchema};
 
-use super::key::Reader;
-use super::{One, one};
+use super::envelope::{One, one};
+use super::reader::Reader;
 use crate::http::Error;
 use crate::http::extract::Parameters;
 use crate::model::Timestamp;

@@ -19,12 +19,13 @@ use tokio::time::{Instant, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 
 use self::feed::{Feed, News};
-use super::key::{Keys, Reader};
-use crate::app::App;
+use super::key::Keys;
+use super::reader::Reader;
 use crate::event::Kind;
 use crate::http::Error;
 use crate::http::error::Refusal;
 use crate::http::extract::Parameters;
+use crate::read::state::ReadState;
 use crate::store::batch::{AppliedRow, Position};
 
 /// After how long a client comes back that was cut off.
@@ -58,7 +59,7 @@ pub async fn listen(
     reader: Reader,
     mut parameters: Parameters,
     headers: HeaderMap,
-    State(app): State<App>,
+    State(app): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
     let room_id = parameters.text("room_id");
     let kind = parameters.one_of("kind", &Kind::ALL.map(Kind::as_str));
@@ -206,7 +207,7 @@ impl Listener {
             return Some(hello);
         }
         if Instant::now() >= self.next_look {
-            if !self.keys.know(&self.filter.reader).await {
+            if !self.keys.know(self.filter.reader.key()).await {
                 return None;
             }
             self.next_look = Instant::now() + self.feed.settings.heartbeat;

@@ -18,14 +18,13 @@ use utoipa::ToSchema;
 
 use self::timeline::Moment;
 use super::broadcast::{self, Log};
-use super::key::Reader;
+use super::envelope::{One, one};
 use super::message::{self, Message};
+use super::reader::Reader;
 use super::room::{self, Room};
-use super::{One, one};
-use crate::event::EventId;
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
-use crate::model::phone;
+use crate::model::{EventId, phone};
 use crate::store::broadcast::BroadcastRow;
 use crate::store::broadcast_log;
 use crate::store::event::{self, EventRow};

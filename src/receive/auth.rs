@@ -4,7 +4,6 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::RequestExt;
 use axum::body::Body;
@@ -14,16 +13,12 @@ use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
-use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
-use tokio::sync::Semaphore;
 
-use crate::app::App;
-use crate::config;
-use crate::event::{EventId, Webhook};
+use super::endpoint::Limits;
+use super::state::ReceiveState;
+use crate::event::Webhook;
 use crate::http::{Error, trace};
-use crate::model::Timestamp;
+use crate::model::{EventId, Timestamp};
 
 /// A webhook whose sender knows a live token of an endpoint, with its whole body.
 ///
@@ -31,24 +26,24 @@ use crate::model::Timestamp;
 #[derive(Debug)]
 pub struct Authentic(pub Webhook);
 
-impl FromRequest<App> for Authentic {
+impl FromRequest<Arc<ReceiveState>> for Authentic {
     type Rejection = Error;
 
-    async fn from_request(mut request: Request, app: &App) -> Result<Self, Error> {
+    async fn from_request(mut request: Request, state: &Arc<ReceiveState>) -> Result<Self, Error> {
         // The token comes first: a stranger must not make us read a body, nor learn anything.
         let Path(token) =
             request.extract_parts::<Path<String>>().await.map_err(|_| Error::NotFound)?;
-        let endpoint = app.doors.open(&token).ok_or(Error::NotFound)?;
+        let endpoint = state.doors.open(&token).ok_or(Error::NotFound)?;
         let received_at = Timestamp::now();
         if request.method() != Method::POST {
             return Err(Error::MethodNotAllowed("POST"));
         }
         let encoding = accepted_encoding(request.headers())?;
         let request_id = trace::request_id(&request);
-        let sent = read_body(request.into_body(), &app.limits).await?;
+        let sent = read_body(request.into_body(), &state.limits).await?;
         let body = match encoding {
             Encoding::Identity => sent,
-            Encoding::Gzip => inflate(sent, app.limits.max_body_bytes)?,
+            Encoding::Gzip => inflate(sent, state.limits.max_body_bytes)?,
         };
         Ok(Self(Webhook {
             id: EventId::next(received_at),
@@ -58,65 +53,6 @@ impl FromRequest<App> for Authentic {
             body,
             request_id,
         }))
-    }
-}
-
-/// What a body may cost.
-#[derive(Debug)]
-pub struct Limits {
-    /// The most bytes, as sent and after inflating.
-    pub max_body_bytes: usize,
-    /// The longest time from the first to the last byte.
-    pub body_timeout: Duration,
-    /// The bytes that all bodies being read may hold together.
-    pub reading: Semaphore,
-}
-
-/// The endpoints and their tokens.
-#[derive(Debug)]
-pub struct Doors(Vec<Door>);
-
-#[derive(Debug)]
-struct Door {
-    /// Of the token: hashes have one length, so comparing them tells nothing about it.
-    digest: [u8; 32],
-    endpoint: Arc<Endpoint>,
-}
-
-/// A door for one sender.
-#[derive(Debug)]
-pub struct Endpoint {
-    name: Arc<str>,
-    organization_id: Option<Arc<str>>,
-}
-
-impl Doors {
-    /// One door per live token.
-    pub fn new(endpoints: &config::Endpoints) -> Self {
-        let doors = endpoints.iter().flat_map(|(name, settings)| {
-            let endpoint = Arc::new(Endpoint {
-                name: name.as_str().into(),
-                organization_id: settings.organization_id.as_deref().map(Arc::from),
-            });
-            settings.tokens.iter().map(move |token| Door {
-                digest: Sha256::digest(token.expose_secret()).into(),
-                endpoint: endpoint.clone(),
-            })
-        });
-        Self(doors.collect())
-    }
-
-    /// The endpoint whose live token this is. Takes the same time whichever it is, or none.
-    fn open(&self, token: &str) -> Option<&Endpoint> {
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        let (mut found, mut index) = (Choice::from(0), 0_u64);
-        for (door, i) in self.0.iter().zip(0_u64..) {
-            let same = door.digest.ct_eq(&digest);
-            index.conditional_assign(&i, same);
-            found |= same;
-        }
-        let index = usize::try_from(index).expect("it was an index of a Vec");
-        bool::from(found).then(|| &*self.0[index].endpoint)
     }
 }
 
@@ -189,36 +125,5 @@ fn inflate(sent: Bytes, max_bytes: usize) -> Result<Bytes, Error> {
         Ok(_) if body.len() > max_bytes => Err(Error::TooLarge(max_bytes)),
         Ok(_) => Ok(body.into()),
         Err(_) => Ok(sent),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn doors() -> Doors {
-        let endpoint = |tokens: &[&str]| config::Endpoint {
-            tokens: tokens.iter().map(|token| (*token).into()).collect(),
-            organization_id: None,
-        };
-        let endpoints = [("a", endpoint(&["one", "two"])), ("b", endpoint(&["three"]))];
-        Doors::new(&endpoints.map(|(name, settings)| (name.to_owned(), settings)).into())
-    }
-
-    #[test]
-    fn every_live_token_opens_the_door_of_its_endpoint() {
-        let doors = doors();
-        let opened = |token| doors.open(token).map(|endpoint| &*endpoint.name);
-        assert_eq!(opened("one"), Some("a"));
-        assert_eq!(opened("two"), Some("a"));
-        assert_eq!(opened("three"), Some("b"));
-    }
-
-    #[test]
-    fn no_other_text_opens_a_door() {
-        let doors = doors();
-        for token in ["", "on", "one ", "ONE", "four"] {
-            assert!(doors.open(token).is_none(), "{token}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::column;
+use super::rows::column;
 use crate::model::Timestamp;
 
 /// A key to be made. `None` organisations see all; it may never expire.

@@ -14,9 +14,8 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::column;
-use crate::event::EventId;
-use crate::model::Timestamp;
+use super::rows::column;
+use crate::model::{EventId, Timestamp};
 
 /// A place in the order of commits: after the `place`th event of a transaction, and after all of
 /// earlier ones.

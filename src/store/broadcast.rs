@@ -6,7 +6,7 @@ use serde::Serialize;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-use super::column;
+use super::rows::column;
 use crate::model::{Broadcast, Timestamp};
 
 /// Merges what is told of broadcasts.

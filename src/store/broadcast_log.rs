@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use sqlx::PgConnection;
 
 pub use self::read::{LogKey, LogRow, list, show};
-use super::{column, json, rounds};
+use super::rows::{column, json, rounds};
 use crate::model::BroadcastLog;
 
 /// Merges what events say of logs, by the rules of table `message`.

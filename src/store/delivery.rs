@@ -10,7 +10,8 @@ use utoipa::IntoParams;
 
 use super::broadcast_log::LogRow;
 use super::message::{self, MessageKey, MessageRow, Near, Place, Walked};
-use super::{column, trace};
+use super::rows::column;
+use super::trace;
 use crate::model::{Status, Timestamp};
 
 /// Which to list.

@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use self::body::Kept;
 pub use self::read::{EventRow, Filter, Selection, find, find_body, find_webhook, list, select};
-use super::column;
-use crate::event::{DedupKey, Event, EventId, Kind, Outcome, PARSER_VERSION};
+use super::rows::column;
+use crate::event::{DedupKey, Event, Kind, Outcome, PARSER_VERSION};
+use crate::model::EventId;
 
 /// What the journal says of an event that was written.
 #[derive(Clone, Debug)]

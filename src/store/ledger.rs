@@ -7,7 +7,8 @@ use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Stored, Written, column};
+use super::event::{Stored, Written};
+use super::rows::column;
 use crate::event::{Event, Outcome};
 use crate::model::Timestamp;
 

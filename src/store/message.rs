@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 pub use self::list::{Direction, Filter, Near, Place, Walked, list};
 use super::room::RoomKey;
-use super::{column, json, rounds};
+use super::rows::{column, json, rounds};
 use crate::model::{Message, Timestamp};
 
 /// Merges what events say of messages.

@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 
 use self::fold::Fold;
 pub use self::read::{Filter, Place, Response, RoomKey, RoomRow, Session, find, list, show};
-use super::{column, json};
+use super::rows::{column, json};
 use crate::model::{List, Room};
 
 /// Merges what events say of rooms.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::room::RoomKey;
-use super::{column, rounds};
+use super::rows::{column, rounds};
 use crate::model::{RoomEvent, Timestamp};
 
 /// Inserts what is not known yet. Of two reports of the same, the earlier one stays.

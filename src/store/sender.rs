@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-use super::{column, json, not_outdone, rounds};
+use super::rows::{column, json, not_outdone, rounds};
 use crate::model::Sender;
 
 /// Merges what messages show of their senders.

@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::broadcast::BroadcastRow;
 use super::broadcast_log::LogKey;
-use super::column;
 use super::event::EventRow;
 use super::message::MessageKey;
 use super::room::RoomKey;
+use super::rows::column;
 use crate::model::Timestamp;
 
 /// Who asks, and for how many rows of each kind.

@@ -10,8 +10,8 @@ use std::sync::{Arc, LazyLock};
 use axum::body::Bytes;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use qontak_receiver::event::{EventId, Kind, Webhook};
-use qontak_receiver::model::Timestamp;
+use qontak_receiver::event::{Kind, Webhook};
+use qontak_receiver::model::{EventId, Timestamp};
 use serde_json::{Value, json};
 
 /// What `http.max_body_bytes` is by default.

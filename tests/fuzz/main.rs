@@ -22,8 +22,8 @@ use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use qontak_receiver::event::{BodyHash, Event, Outcome, Webhook};
+use qontak_receiver::ingest::normalize::{Normalized, normalize};
 use qontak_receiver::model::Timestamp;
-use qontak_receiver::receive::normalize::{Normalized, normalize};
 use serde_json::{Map, Value, json};
 
 use bodies::{MAX_BODY_BYTES, edited, kept, large, received};

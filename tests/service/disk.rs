@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
-use qontak_receiver::receive::spool::disk::{Depth, Disk};
+use qontak_receiver::ingest::spool::disk::{Depth, Disk};
 use redb::{DatabaseError, StorageBackend};
 use serde_json::json;
 use sqlx::PgPool;
@@ -159,7 +159,10 @@ async fn a_database_that_is_back_is_found_although_the_spool_cannot_be_used(db: 
     for _ in 0..3 {
         assert_eq!(post().await, StatusCode::SERVICE_UNAVAILABLE);
     }
-    assert!(!service.spool.as_ref().unwrap().has_room(), "nothing sent now would be kept");
+    assert!(
+        !service.app.ingest.spool.as_ref().unwrap().has_room(),
+        "nothing sent now would be kept"
+    );
     outage.end().await;
     wait_until(async || post().await == StatusCode::OK).await;
     assert_eq!(service.count("event").await, 1);

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -12,12 +10,10 @@ use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body_util::BodyExt;
-use qontak_receiver::app::{self, App};
+use qontak_receiver::app::{App, upkeep};
 use qontak_receiver::config::Config;
-use qontak_receiver::http;
-use qontak_receiver::receive::spool::Spool;
-use qontak_receiver::receive::spool::disk::Disk;
-use qontak_receiver::store::{self, Link};
+use qontak_receiver::ingest::spool::disk::Disk;
+use qontak_receiver::store::{self, WriterConnection};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
@@ -71,9 +67,9 @@ pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
 }
 
 /// A connection to write to a test's database by.
-pub fn link_to(db: &PgPool) -> Link {
+pub fn link_to(db: &PgPool) -> WriterConnection {
     let config = Config::read(None, settings(&db.connect_options())).unwrap();
-    Link::new(&config.database).unwrap()
+    WriterConnection::new(&config.database).unwrap()
 }
 
 /// Makes all tables empty.
@@ -83,9 +79,7 @@ pub const CLEAR: &str =
 /// The real router over a real database.
 pub struct Service {
     pub db: PgPool,
-    pub spool: Option<Spool>,
     pub app: App,
-    router: Router,
     _tasks: JoinSet<()>,
 }
 
@@ -121,21 +115,16 @@ impl Service {
             settings.insert((*name).to_owned(), (*value).to_owned());
         }
         let config = Config::read(None, settings).unwrap();
-        app::make_partitions(&db, &config.retention).await.unwrap();
+        upkeep::make_partitions(&db, &config.retention).await.unwrap();
         let read = store::connect_to_read(&config.database, 2).unwrap();
         let mut tasks = JoinSet::new();
         let app = App::start(&config, read, disk, &mut tasks).unwrap();
-        if let Some(spool) = app.spool.clone() {
-            tasks.spawn(spool.hand_over(app.writer.clone().waiting(Duration::from_secs(60))));
-        }
-        let spool = app.spool.clone();
-        let router = http::router(app.clone());
-        Self { db, spool, app, router, _tasks: tasks }
+        Self { db, app, _tasks: tasks }
     }
 
     /// An answer of which only the head was read.
     pub async fn respond(&self, request: Request<Body>) -> Response {
-        self.router.clone().oneshot(request).await.unwrap()
+        self.app.router.clone().oneshot(request).await.unwrap()
     }
 
     pub async fn send(&self, request: Request<Body>) -> Answer {

@@ -8,7 +8,7 @@ use axum::http::{Method, Request, StatusCode};
 use axum::routing::{Router, get};
 use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
-use qontak_receiver::http::serving;
+use qontak_receiver::router::serving;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tower::ServiceExt;
@@ -277,12 +277,11 @@ async fn every_refusal_says_which_request_it_refused(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_panic_says_which_request_it_met(db: PgPool) {
+async fn a_panic_says_which_request_it_met(_db: PgPool) {
     async fn panicking() -> String {
         panic!("of a secret")
     }
-    let service = Service::start(db).await;
-    let router = serving(Router::new().route("/", get(panicking)), service.app.clone());
+    let router = serving(Router::new().route("/", get(panicking)));
     let request = Request::get("/").header("x-request-id", "mine").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

@@ -1,8 +1,8 @@
 //! What every fixture says, word for word.
 
-use qontak_receiver::event::{Event, EventId};
-use qontak_receiver::model::Timestamp;
-use qontak_receiver::receive::normalize::{Normalized, normalize};
+use qontak_receiver::event::Event;
+use qontak_receiver::ingest::normalize::{Normalized, normalize};
+use qontak_receiver::model::{EventId, Timestamp};
 use serde_json::json;
 
 use super::bodies::received;

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Request, StatusCode};
 use chrono::{DateTime, Utc};
-use qontak_receiver::http::openapi;
+use qontak_receiver::router::openapi;
 use qontak_receiver::store::search;
 use serde_json::{Value, json};
 use sqlx::PgPool;

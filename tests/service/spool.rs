@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use bytes::Bytes;
 use qontak_receiver::event::{Event, Webhook};
+use qontak_receiver::ingest::normalize::{Normalized, normalize};
+use qontak_receiver::ingest::spool::disk::Disk;
 use qontak_receiver::model::Timestamp;
-use qontak_receiver::receive::normalize::{Normalized, normalize};
-use qontak_receiver::receive::spool::disk::Disk;
 use qontak_receiver::store::{self, Written};
 use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
@@ -164,7 +164,7 @@ async fn what_was_committed_but_not_removed_before_a_crash_has_no_second_effect(
         let disk = Disk::in_folder(folder.path()).unwrap();
         assert_eq!(disk.append(&webhooks, 1 << 20).unwrap(), webhooks.len());
         let service = Service::start_on(db.clone(), Some(disk), &[]).await;
-        let spool = service.spool.as_ref().unwrap();
+        let spool = service.app.ingest.spool.as_ref().unwrap();
         wait_until(async || spool.depth().events == 0).await;
         assert_eq!(service.count("event").await, 4, "crash {crash}");
         assert_eq!(counted(&service).await, 4, "crash {crash}");
@@ -243,7 +243,7 @@ async fn one_event_that_cannot_be_written_does_not_keep_the_others_in_the_spool(
     let quarantined = service.data("/v1/events?outcome=quarantined").await;
     assert_eq!(quarantined[0]["reasons"][0], "refused: by the database, code P0001");
     // It stays in the spool and keeps nobody else from the database.
-    assert_eq!(service.spool.as_ref().unwrap().depth().events, 1);
+    assert_eq!(service.app.ingest.spool.as_ref().unwrap().depth().events, 1);
     assert_eq!(outcome(&post("d").await), "applied");
 }
 
@@ -258,7 +258,7 @@ async fn what_stays_in_the_spool_never_keeps_others_there(db: PgPool) {
     };
     // A row that this version cannot read: its next delivery cannot be written.
     service.execute("alter table event drop constraint event_outcome_known").await;
-    let spool = service.spool.as_ref().unwrap();
+    let spool = service.app.ingest.spool.as_ref().unwrap();
     spool.keep(message("unreadable")).await.unwrap();
     wait_for_events(&service, 1).await;
     wait_until(async || spool.depth().events == 0).await;

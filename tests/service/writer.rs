@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
+use qontak_receiver::ingest::normalize::{Normalized, normalize};
 use qontak_receiver::model::Timestamp;
-use qontak_receiver::receive::normalize::{Normalized, normalize};
 use qontak_receiver::store::{Written, ledger, partition};
 use serde_json::{Value, json};
 use sqlx::PgPool;

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use super::{Hash, Key};
 use crate::config::Scope;
 use crate::http::Error;
+use crate::ingest::writer::Unwritten;
 use crate::model::Timestamp;
-use crate::receive::writer::Unwritten;
 use crate::store::api_key::{self, LiveKey};
 use crate::store::{self, Failure};
 

@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::http::extract::Parameters;
 use crate::model::Timestamp;
-use crate::read::page::Walk;
+use crate::store::walk::Walk;
 
 const DEFAULT_LIMIT: i64 = 10;
 const MAX_LIMIT: i64 = 500;

@@ -3,7 +3,7 @@
 use sqlx::PgExecutor;
 
 use crate::store::broadcast::BroadcastRow;
-use crate::store::column;
+use crate::store::rows::column;
 
 /// Recipients of one of several broadcasts, with one effective status.
 #[derive(Debug)]

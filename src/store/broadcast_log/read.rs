@@ -6,7 +6,7 @@ use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
 use crate::model::Timestamp;
-use crate::store::column;
+use crate::store::rows::column;
 
 /// What tells a log.
 #[derive(Debug)]

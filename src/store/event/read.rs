@@ -8,8 +8,8 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::body;
-use crate::event::{EventId, Kind, Outcome, Webhook};
-use crate::model::Timestamp;
+use crate::event::{Kind, Outcome, Webhook};
+use crate::model::{EventId, Timestamp};
 
 /// Which events to read again; `None` and empty mean any.
 #[derive(Clone, Debug, Default)]

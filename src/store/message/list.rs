@@ -9,7 +9,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::MessageKey;
 use super::search::search;
 use crate::model::Timestamp;
-use crate::store::{self, search::Query};
+use crate::store::connect::snapshot;
+use crate::store::search::Query;
 
 /// Which messages to list.
 #[derive(Clone, Debug, Default, IntoParams)]
@@ -77,7 +78,7 @@ pub async fn list(
         return search(db, organizations, query, filter, from, backward, limit).await;
     }
     // How far to look follows from what was there a statement before.
-    let mut db = store::snapshot(db).await?;
+    let mut db = snapshot(db).await?;
     let mut near = Near::new(&mut db, organizations, filter, from, backward).await?;
     let rows = near.nearest(&mut db, limit).await?;
     Ok(rows.into_iter().map(Walked::into_key).collect())

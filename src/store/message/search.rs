@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgPool};
 use super::MessageKey;
 use super::list::{Filter, Near, Place, Walked};
 use crate::model::Timestamp;
-use crate::store;
+use crate::store::connect::snapshot;
 use crate::store::search::{Query, day};
 
 /// How many messages are looked at one by one; some µs each.
@@ -36,7 +36,7 @@ pub async fn search(
     backward: bool,
     limit: i64,
 ) -> sqlx::Result<Vec<MessageKey>> {
-    let mut db = store::snapshot(db).await?;
+    let mut db = snapshot(db).await?;
     let mut near = Near::new(&mut db, organizations, filter, from, backward).await?;
     // Messages of one room, or with one external id, are found without the words.
     let is_narrow = filter.room_ids.is_some() || filter.external_id.is_some();

@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::model::{Timestamp, phone};
-use crate::store::column;
+use crate::store::rows::column;
 use crate::store::search::Query;
 
 /// What tells a room.

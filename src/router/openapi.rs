@@ -16,13 +16,12 @@ use serde_json::Value;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Info, OpenApi};
 
-use crate::app::App;
 use crate::receive;
 
 static TEXT: LazyLock<String> = LazyLock::new(|| text_with(include_str!("openapi/examples.json")));
 
 /// What tells of the API. It needs no key.
-pub fn routes() -> Router<App> {
+pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let json = [(CONTENT_TYPE, "application/json")];
     Router::new().route("/openapi.json", get(async move || (json, text())))
 }
@@ -42,7 +41,8 @@ pub fn text_with(examples: &str) -> String {
 
 fn document(examples: &BTreeMap<String, Value>) -> OpenApi {
     // The routes are only asked what they say of themselves.
-    let mut document = super::readable(Duration::ZERO).merge(receive::routes()).into_openapi();
+    let mut document = super::readable(Duration::ZERO).into_openapi();
+    document.merge(receive::routes().into_openapi());
     document.info = Info::new("qontak-receiver", env!("CARGO_PKG_VERSION"));
     document.info.description = Some(include_str!("openapi/about.md").to_owned());
 

@@ -7,17 +7,31 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use sqlx::PgPool;
+use tokio::sync::watch;
 
-use super::Error;
-use crate::app::Ops;
+use crate::http::Error;
+use crate::ingest::spool::Spool;
 use crate::model::Timestamp;
-use crate::receive::spool::Spool;
 use crate::store::{self, Failure, partition};
 
 /// The longest that `/readyz` takes: who asks gives up soon as well, and would not learn why.
 const READY_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// What the ops port tells about.
+#[derive(Clone)]
+pub struct Ops {
+    /// Connections of the read API.
+    pub db: PgPool,
+    /// Where webhooks wait while the database is away.
+    pub spool: Option<Spool>,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// Whether the service was told to stop.
+    pub stopping: watch::Receiver<bool>,
+}
 
 /// `/livez`, `/readyz` and `/metrics`.
 pub fn router(ops: Ops) -> Router {

@@ -12,10 +12,10 @@ use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, Required, Response, R
 use crate::http::Error;
 use crate::http::error::Refusal;
 use crate::http::extract::{MAX_CHARACTERS, MAX_VALUES};
+use crate::http::representation::Form;
+use crate::ingest::writer::Unwritten;
 use crate::model::phone;
-use crate::read::export::Form;
 use crate::read::page::{DEFAULT_LIMIT, MAX_LIMIT};
-use crate::receive::writer::Unwritten;
 use crate::store::batch::Position;
 use crate::store::search::Query;
 

@@ -6,21 +6,22 @@
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::routing::{MethodRouter, Router, get};
 
-use crate::app::App;
-
 /// What the page may do: ask us, and nobody else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page and its parts.
-pub fn routes() -> Router<App> {
+pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/docs", file("text/html; charset=utf-8", include_str!("docs/page.html")))
         .route("/docs/page.css", file("text/css", include_str!("docs/page.css")))
         .route("/docs/page.js", file("text/javascript", include_str!("docs/page.js")))
 }
 
-fn file(media_type: &'static str, text: &'static str) -> MethodRouter<App> {
+fn file<S: Clone + Send + Sync + 'static>(
+    media_type: &'static str,
+    text: &'static str,
+) -> MethodRouter<S> {
     let headers = [(CONTENT_TYPE, media_type), (CONTENT_SECURITY_POLICY, POLICY)];
     get(async move || (headers, text))
 }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::payload::{self, Class, Fields, Handshake, Notes, Origin, Reference};
-use crate::event::{BodyHash, Changes, DedupKey, Event, Kind, Outcome, Webhook};
+use super::payload::{self, Class, Fields, Handshake, Notes, Origin};
+use crate::event::{BodyHash, Changes, DedupKey, Event, Outcome, Webhook};
 
 /// What a body turned out to be.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
     };
     let read = match kind {
         None => Err(format!("unclassifiable: {}", payload::TELLING)),
-        Some(kind) => changes(&body, kind, &origin).ok_or_else(|| {
+        Some(kind) => payload::changes(&body, kind, &origin).ok_or_else(|| {
             format!("missing_subject_id: {}", payload::missing_subject(&body, kind))
         }),
     };
@@ -86,99 +86,6 @@ fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
         changes,
         is_replay: false,
     }
-}
-
-/// What an event of a known kind changes, and what it is about; `None` if that is missing.
-fn changes(
-    body: &Fields<'_>,
-    kind: Kind,
-    origin: &Origin<'_>,
-) -> Option<(Outcome, Option<String>, Changes)> {
-    use Kind::{
-        AgentAssignedToRoom, AgentHandoverRoom, AgentUnassignedFromRoom, AvailableUserStatus,
-        BroadcastLogStatus, CustomAgentAllocation, ReceiveMessageFromAgent,
-        ReceiveMessageFromCustomer, RoomCreated, RoomResolved, RoomUpdated, StatusMessage,
-        StatusTemplate, Unknown,
-    };
-    Some(match kind {
-        ReceiveMessageFromCustomer | ReceiveMessageFromAgent | StatusMessage => {
-            let id = body.id("id")?;
-            (Outcome::Applied, Some(id.clone()), of_message(body, id, kind, origin))
-        }
-        BroadcastLogStatus => {
-            let id = body.id("id")?;
-            let (log, broadcast) = payload::broadcast_log(body, id.clone(), origin);
-            let changes = Changes {
-                broadcast_logs: vec![log],
-                broadcasts: broadcast.into_iter().collect(),
-                ..Changes::default()
-            };
-            (Outcome::Applied, Some(id), changes)
-        }
-        RoomCreated
-        | RoomResolved
-        | RoomUpdated
-        | AgentAssignedToRoom
-        | AgentUnassignedFromRoom
-        | AgentHandoverRoom => match payload::room_of(body, kind) {
-            Some(reference) => {
-                let id = reference.room_id().to_owned();
-                (Outcome::Applied, Some(id), of_room(body, &reference, kind, origin))
-            }
-            None if matches!(kind, RoomCreated | RoomResolved | RoomUpdated) => return None,
-            None => (Outcome::Recorded, None, Changes::default()),
-        },
-        CustomAgentAllocation => {
-            let id = payload::room_of(body, kind).map(|room| room.room_id().to_owned());
-            (Outcome::Recorded, id, Changes::default())
-        }
-        StatusTemplate | AvailableUserStatus => {
-            (Outcome::Recorded, body.id("id"), Changes::default())
-        }
-        Unknown => (Outcome::Recorded, None, Changes::default()),
-    })
-}
-
-fn of_message(body: &Fields<'_>, id: String, kind: Kind, origin: &Origin<'_>) -> Changes {
-    let (message, sender, broadcast) = payload::message(body, id, kind, origin);
-    let room = message.room_id.as_deref().map(|room_id| match body.object("room") {
-        Some(room) => payload::snapshot(&room, room_id, kind, origin),
-        None => payload::stub(room_id, origin),
-    });
-    Changes {
-        messages: vec![message],
-        rooms: room.into_iter().collect(),
-        senders: sender.into_iter().collect(),
-        broadcasts: broadcast.into_iter().collect(),
-        ..Changes::default()
-    }
-}
-
-fn of_room(
-    body: &Fields<'_>,
-    reference: &Reference<'_>,
-    kind: Kind,
-    origin: &Origin<'_>,
-) -> Changes {
-    let room_id = reference.room_id();
-    let mut changes = Changes::default();
-    let mut room = match reference {
-        Reference::Snapshot(fields, _) => {
-            changes.messages.extend(payload::embedded_message(fields, room_id, origin));
-            Some(payload::snapshot(fields, room_id, kind, origin))
-        }
-        Reference::IdOnly(..) => None,
-    };
-    if kind == Kind::RoomResolved {
-        let room = room.get_or_insert_with(|| payload::stub(room_id, origin));
-        payload::resolution(room, reference, body, origin);
-    }
-    changes.room_events.extend(payload::life(kind, room_id, room.as_ref(), body, origin));
-    if kind == Kind::RoomCreated {
-        room.get_or_insert_with(|| payload::stub(room_id, origin));
-    }
-    changes.rooms.extend(room);
-    changes
 }
 
 /// The event of a body that is not an object.

@@ -4,6 +4,7 @@
 //! follows from the decision list in [`classify()`].
 
 mod broadcast_log;
+mod changes;
 mod classify;
 mod fields;
 mod message;
@@ -14,13 +15,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-pub use self::broadcast_log::broadcast_log;
+pub use self::changes::changes;
 pub use self::classify::{Class, TELLING, classify};
 pub use self::fields::{Fields, Notes, found};
-pub use self::message::{embedded_message, message};
-pub use self::room::{Reference, life, resolution, room_of, snapshot, stub};
-use crate::event::{BodyHash, EventId, Kind};
-use crate::model::Timestamp;
+use crate::event::{BodyHash, Kind};
+use crate::model::{EventId, Timestamp};
 
 /// What everything read from one body has in common.
 pub struct Origin<'a> {

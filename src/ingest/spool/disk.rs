@@ -18,9 +18,9 @@ use redb::{
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::event::{EventId, Webhook};
-use crate::model::Timestamp;
-use crate::receive::queue::OVERHEAD_BYTES;
+use crate::event::Webhook;
+use crate::ingest::queue::OVERHEAD_BYTES;
+use crate::model::{EventId, Timestamp};
 
 /// A webhook: its id, when it was received (microseconds since 1970), endpoint, organisation of
 /// the endpoint, id of the request, body.

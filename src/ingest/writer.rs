@@ -22,8 +22,9 @@ use uuid::Uuid;
 
 use super::queue::{self, Caller, Receiver, Sender, Unanswered};
 use crate::config;
-use crate::event::{Event, EventId, Kind, Outcome};
-use crate::store::{Before, Failure, Link, Stored, Written};
+use crate::event::{Event, Kind, Outcome};
+use crate::model::EventId;
+use crate::store::{Before, Failure, Stored, WriterConnection, Written};
 
 /// How often a batch is tried again that lost a race against another one.
 const MAX_RETRIES: u32 = 10;
@@ -161,7 +162,7 @@ impl Writer {
         for _ in 0..settings.tasks {
             let committer = Committer {
                 turn: turn.clone(),
-                link: Link::new(database)?,
+                link: WriterConnection::new(database)?,
                 writer_id: Uuid::now_v7(),
                 settings: settings.clone(),
                 is_away: is_away.clone(),
@@ -218,7 +219,7 @@ impl Batch {
 
 /// One task that commits, with its own line in the ledger.
 struct Committer {
-    link: Link,
+    link: WriterConnection,
     writer_id: Uuid,
     settings: config::Writer,
     is_away: Arc<AtomicBool>,

@@ -25,11 +25,13 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 use tower_http::cors::CorsLayer;
 
 use super::Error;
-use crate::app::App;
 use crate::event::BodyHash;
 
 /// These routes with all of that. Of the origins in `cors_origins` pages may ask.
-pub fn around(routes: Router<App>, cors_origins: &[HeaderValue]) -> Router<App> {
+pub fn around<S: Clone + Send + Sync + 'static>(
+    routes: Router<S>,
+    cors_origins: &[HeaderValue],
+) -> Router<S> {
     let cors = (!cors_origins.is_empty()).then(|| cors(cors_origins));
     // Fast, for the machine has webhooks to take as well. A refusal gets its request's id later on,
     // and is small.
@@ -42,7 +44,7 @@ pub fn around(routes: Router<App>, cors_origins: &[HeaderValue]) -> Router<App> 
         .layer(compression)
         .layer(from_fn(unless_known));
     routes
-        // Else `http::serving` sets it, around these layers, and a browser's question whether it
+        // Else `router::serving` sets it, around these layers, and a browser's question whether it
         // may ask would get no further.
         .method_not_allowed_fallback(async || Error::MethodNotAllowed("GET, HEAD"))
         .layer(layers)

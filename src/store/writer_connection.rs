@@ -7,7 +7,11 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, Postgres, Transaction};
 use uuid::Uuid;
 
-use super::{Failure, Stored, apply, make_durable, options, partition, patience, within};
+use super::connect::{liveness_timeout, make_durable, options, within};
+use super::event::Stored;
+use super::failure::Failure;
+use super::partition;
+use super::transaction::apply;
 use crate::config;
 use crate::event::Event;
 
@@ -15,13 +19,13 @@ use crate::event::Event;
 ///
 /// A pool would ask the other end twice after each transaction whether it is still there.
 #[derive(Debug)]
-pub struct Link {
+pub struct WriterConnection {
     options: PgConnectOptions,
     acquire_timeout: Duration,
     connection: Option<PgConnection>,
 }
 
-impl Link {
+impl WriterConnection {
     /// Where it will lead to. Fails if `database.url` is none.
     pub fn new(settings: &config::Database) -> sqlx::Result<Self> {
         let acquire_timeout = settings.acquire_timeout;
@@ -42,15 +46,16 @@ impl Link {
             let was_idle = self.connection.is_some();
             let mut connection = self.take().await?;
             // This asks as well whether there is still somebody at the other end.
-            let written = match within(patience(self.acquire_timeout), connection.begin()).await {
-                Ok(transaction) => {
-                    let write = write_in(transaction, writer_id, events);
-                    within(limit, write).await.map_err(Failure::from)
-                }
-                // It may have died long ago, and then a new one is better.
-                Err(_) if was_idle => continue,
-                Err(error) => return Err(error.into()),
-            };
+            let written =
+                match within(liveness_timeout(self.acquire_timeout), connection.begin()).await {
+                    Ok(transaction) => {
+                        let write = write_in(transaction, writer_id, events);
+                        within(limit, write).await.map_err(Failure::from)
+                    }
+                    // It may have died long ago, and then a new one is better.
+                    Err(_) if was_idle => continue,
+                    Err(error) => return Err(error.into()),
+                };
             // Else it is dead, or of no use any more, as with a primary that became a standby.
             if !matches!(written, Err(Failure::Away(_))) {
                 self.connection = Some(connection);

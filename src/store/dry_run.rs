@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Failure, Stored};
+use super::connect::within;
+use super::event::Stored;
+use super::failure::Failure;
+use super::transaction::apply;
 use crate::event::{Changes, Event};
 
 /// A row that would be another one.
@@ -33,21 +36,21 @@ const TABLES: [(&str, &str, &[&str]); 6] = [
 
 type Rows = BTreeMap<(&'static str, String), Map<String, Value>>;
 
-/// Writes events as [`Link::write`](super::Link::write) would, and takes it back.
-pub async fn rehearse(
+/// Writes events as [`WriterConnection::write`](super::WriterConnection::write) would, and takes it back.
+pub async fn dry_run(
     pool: &PgPool,
     limit: Duration,
     events: &[Event],
 ) -> Result<(Vec<Stored>, Vec<Difference>), Failure> {
-    let rehearsed = async {
+    let result = async {
         let mut transaction = pool.begin().await?;
         let before = rows(&mut transaction, events).await?;
-        let stored = super::apply(&mut transaction, Uuid::nil(), events).await?;
+        let stored = apply(&mut transaction, Uuid::nil(), events).await?;
         let after = rows(&mut transaction, events).await?;
         transaction.rollback().await?;
         Ok((stored, differences(&before, after)))
     };
-    Ok(super::within(limit, rehearsed).await?)
+    Ok(within(limit, result).await?)
 }
 
 /// The rows that these events are about.

@@ -11,11 +11,12 @@ use anyhow::Context;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 
-use crate::event::{Event, EventId, Outcome, Webhook};
-use crate::receive::normalize::{Normalized, normalize};
-use crate::receive::writer::{Receipt, Writer};
+use crate::event::{Event, Outcome, Webhook};
+use crate::ingest::normalize::{Normalized, normalize};
+use crate::ingest::writer::{Receipt, Writer};
+use crate::model::EventId;
+use crate::store::dry_run::{self, Difference};
 use crate::store::event::Selection;
-use crate::store::rehearsal::{self, Difference};
 use crate::store::{self, Failure, Written};
 
 /// How many events are read and written together.
@@ -129,7 +130,7 @@ pub async fn rehearse(
         let events: Vec<Event> = webhooks.into_iter().filter_map(read_again).collect();
         let mut parts = VecDeque::from([events]);
         while let Some(mut events) = parts.pop_front() {
-            match rehearsal::rehearse(write, limit, &events).await {
+            match dry_run::dry_run(write, limit, &events).await {
                 Ok((stored, differences)) => {
                     for row in stored {
                         if let Written::Replay(before) = row.written {

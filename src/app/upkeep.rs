@@ -1,0 +1,129 @@
+//! Keeps the database ready: schema, partitions and retention; and renders metrics.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use chrono::Days;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Retention};
+use crate::ingest::spool::Spool;
+use crate::model::Timestamp;
+use crate::store::{self, Failure, batch, broadcast_log, ledger, message, partition, search};
+
+/// Pause between two attempts to prepare a database that was unavailable at start.
+const PREPARE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Interval of the upkeep of the journal.
+const JOURNAL_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Timeout of one upkeep of the journal. A connection that died silently must not end it for good.
+const JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Timeout of building search indexes: partitions exist for days ahead, so it may take long.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
+
+/// Interval of [`keep_metrics`].
+const METRICS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Brings the schema up to date and warns if the server's settings weaken durability.
+pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
+    store::reach(&config.database).await.context(store::UNREACHABLE)?;
+    if config.database.migrate {
+        store::migrate(db).await.context("database: cannot migrate the schema")?;
+    }
+    let pending = store::pending_migrations(db).await.context("database: cannot be read")?;
+    if pending > 0 {
+        bail!("database: {pending} pending migration(s); run `qontak-receiver migrate`");
+    }
+    make_partitions(db, &config.retention).await.context("database: cannot create partitions")?;
+    batch::forget_future(db).await.context("database: cannot be written")?;
+    for (setting, value) in store::durability(db).await? {
+        warn!(setting, value, "database may lose acknowledged events in a crash");
+    }
+    Ok(())
+}
+
+/// Whether a failed start is an outage of the database, which may end by itself. Wrong settings
+/// or a wrong schema are none.
+pub fn is_outage(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(store::is_outage))
+}
+
+/// Creates the journal's partitions for today and the next days.
+pub async fn make_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
+    let today = Timestamp::now().day();
+    let days = (0..=retention.days_ahead).map(|ahead| today + Days::new(ahead));
+    partition::create(&mut *db.acquire().await?, days).await
+}
+
+/// Prepares the database if it was unavailable at start, then maintains it once an hour. Failures
+/// are retried the next hour: partitions exist for days ahead.
+pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) -> ! {
+    while !is_prepared {
+        tokio::time::sleep(PREPARE_INTERVAL).await;
+        match prepare(config, db).await {
+            Ok(()) => is_prepared = true,
+            Err(cause) => error!(error = format!("{cause:#}"), "database not prepared"),
+        }
+    }
+    let mut interval = tokio::time::interval(JOURNAL_INTERVAL);
+    loop {
+        interval.tick().await;
+        let kept = store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await;
+        log_failure("journal upkeep failed", kept);
+        if config.database.migrate {
+            let prepare = search::prepare(db, config.search.enabled);
+            log_failure(
+                "search indexes not prepared",
+                store::within(SEARCH_TIMEOUT, prepare).await,
+            );
+        }
+    }
+}
+
+fn log_failure(message: &str, result: sqlx::Result<()>) {
+    if let Err(cause) = result {
+        error!(error = %Failure::from(cause), "{message}");
+    }
+}
+
+/// Creates partitions ahead, drops old ones, and compacts the counts of the writers. A failed step
+/// does not prevent the next ones.
+async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
+    let steps = [
+        keep_partitions(db, &config.retention).await,
+        batch::forget(db, config.stream.keep).await.map(drop),
+        ledger::compact(db).await,
+        message::count::compact(db).await,
+        broadcast_log::count::compact(db).await,
+    ];
+    steps.into_iter().collect()
+}
+
+async fn keep_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
+    make_partitions(db, retention).await?;
+    // The earlier of two clocks: one that is ahead must not drop days too soon.
+    let now = store::clock(db).await?.min(Timestamp::now());
+    let oldest = now.day() - Days::new(retention.event_days);
+    let dropped = partition::drop_before(db, oldest).await?;
+    if !dropped.is_empty() {
+        info!(days = dropped.len(), "dropped old journal partitions");
+    }
+    Ok(())
+}
+
+/// Aggregates metrics regularly: the recorder keeps raw samples until a scrape, which may never
+/// come.
+pub async fn keep_metrics(metrics: PrometheusHandle, spool: Option<Spool>) {
+    let mut interval = tokio::time::interval(METRICS_INTERVAL);
+    loop {
+        interval.tick().await;
+        metrics.run_upkeep();
+        if let Some(spool) = &spool {
+            spool.measure();
+        }
+    }
+}

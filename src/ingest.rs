@@ -1,0 +1,101 @@
+//! Ingest: makes a webhook durable. Knows no HTTP: requests, the spool, and replays share it.
+//!
+//! [`normalize`] turns a [`Webhook`](crate::event::Webhook) into an [`Event`]. [`Ingest::accept`]
+//! commits it through the [`writer`], or appends it to the [`spool`] while the database is
+//! unavailable.
+
+pub mod normalize;
+pub mod payload;
+mod queue;
+pub mod replay;
+pub mod spool;
+pub mod writer;
+
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+use self::spool::Spool;
+use self::spool::disk::Disk;
+use self::writer::{Receipt, Unwritten, Writer};
+use crate::config::Config;
+use crate::event::Event;
+
+/// Commit timeout of events handed over from the spool. No sender waits for them.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Stores events: in the database, or in the spool while the database is unavailable.
+#[derive(Clone)]
+pub struct Ingest {
+    /// Commits events to the database.
+    pub writer: Writer,
+    /// Holds webhooks while the database is unavailable; `None` if no spool is configured.
+    pub spool: Option<Spool>,
+    hand_over: Option<AbortHandle>,
+}
+
+impl Ingest {
+    /// Starts the writer's tasks and, with a disk, the spool and its hand-over to the writer.
+    /// Fails if `database.url` cannot be parsed.
+    pub fn start(
+        config: &Config,
+        disk: Option<Disk>,
+        tasks: &mut JoinSet<()>,
+    ) -> sqlx::Result<Self> {
+        let writer = Writer::start(&config.database, &config.writer, tasks)?;
+        let Some(disk) = disk else {
+            return Ok(Self { writer, spool: None, hand_over: None });
+        };
+        let (max_bytes, max_queue_bytes) = (config.spool.max_bytes, config.writer.max_queue_bytes);
+        let spool = Spool::start(disk, max_bytes, max_queue_bytes, tasks);
+        let hand_over = spool.clone().hand_over(writer.clone().waiting(HAND_OVER_TIMEOUT));
+        let hand_over = tasks.spawn(hand_over);
+        // The sum of both waits must stay within the time a sender is given.
+        let answer_timeout = config.writer.answer_timeout.saturating_sub(spool::PATIENCE);
+        let writer = writer.waiting(answer_timeout);
+        Ok(Self { writer, spool: Some(spool), hand_over: Some(hand_over) })
+    }
+
+    /// Stores an event and returns its receipt once it is durable.
+    ///
+    /// Events go to the writer. If the write fails, or the database is known to be down, the
+    /// webhook is appended to the spool.
+    pub async fn accept(&self, event: Event) -> Result<Receipt, Unwritten> {
+        let Some(spool) = &self.spool else {
+            return self.writer.write(event).await;
+        };
+        let webhook = event.webhook.clone();
+        let receipt = Receipt::spooled(&event);
+        if self.writer.is_away() {
+            match spool.keep(webhook).await {
+                Ok(()) => Ok(receipt),
+                // With an unreadable spool the hand-over cannot probe the database, so this write
+                // does.
+                Err(_) if spool.depth().has_failed => self.writer.write(event).await,
+                Err(cause) => Err(cause),
+            }
+        } else if let Ok(receipt) = self.writer.write(event).await {
+            Ok(receipt)
+        } else {
+            spool.keep(webhook).await.map(|()| receipt)
+        }
+    }
+
+    /// Stops accepting events and waits until all queued ones are stored. Events handed over from
+    /// the spool stay there. Fails if queued events were not stored within `limit`.
+    pub async fn drain(&self, limit: Duration) -> Result<(), Elapsed> {
+        if let Some(hand_over) = &self.hand_over {
+            hand_over.abort();
+        }
+        let committed = timeout(limit, self.writer.drain()).await;
+        let Some(spool) = &self.spool else {
+            return committed;
+        };
+        // What the writer did not commit in time is appended to the spool by its caller, who waits
+        // no longer than this.
+        _ = timeout(spool::PATIENCE, spool.drain()).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! The rows that follow from a body, by its kind.
+
+use super::broadcast_log::broadcast_log;
+use super::message::{embedded_message, message};
+use super::room::{Reference, life, resolution, room_of, snapshot, stub};
+use super::{Fields, Origin};
+use crate::event::{Changes, Kind, Outcome};
+
+/// What an event of a known kind changes, and what it is about; `None` if that is missing.
+pub fn changes(
+    body: &Fields<'_>,
+    kind: Kind,
+    origin: &Origin<'_>,
+) -> Option<(Outcome, Option<String>, Changes)> {
+    use Kind::{
+        AgentAssignedToRoom, AgentHandoverRoom, AgentUnassignedFromRoom, AvailableUserStatus,
+        BroadcastLogStatus, CustomAgentAllocation, ReceiveMessageFromAgent,
+        ReceiveMessageFromCustomer, RoomCreated, RoomResolved, RoomUpdated, StatusMessage,
+        StatusTemplate, Unknown,
+    };
+    Some(match kind {
+        ReceiveMessageFromCustomer | ReceiveMessageFromAgent | StatusMessage => {
+            let id = body.id("id")?;
+            (Outcome::Applied, Some(id.clone()), of_message(body, id, kind, origin))
+        }
+        BroadcastLogStatus => {
+            let id = body.id("id")?;
+            let (log, broadcast) = broadcast_log(body, id.clone(), origin);
+            let changes = Changes {
+                broadcast_logs: vec![log],
+                broadcasts: broadcast.into_iter().collect(),
+                ..Changes::default()
+            };
+            (Outcome::Applied, Some(id), changes)
+        }
+        RoomCreated
+        | RoomResolved
+        | RoomUpdated
+        | AgentAssignedToRoom
+        | AgentUnassignedFromRoom
+        | AgentHandoverRoom => match room_of(body, kind) {
+            Some(reference) => {
+                let id = reference.room_id().to_owned();
+                (Outcome::Applied, Some(id), of_room(body, &reference, kind, origin))
+            }
+            None if matches!(kind, RoomCreated | RoomResolved | RoomUpdated) => return None,
+            None => (Outcome::Recorded, None, Changes::default()),
+        },
+        CustomAgentAllocation => {
+            let id = room_of(body, kind).map(|room| room.room_id().to_owned());
+            (Outcome::Recorded, id, Changes::default())
+        }
+        StatusTemplate | AvailableUserStatus => {
+            (Outcome::Recorded, body.id("id"), Changes::default())
+        }
+        Unknown => (Outcome::Recorded, None, Changes::default()),
+    })
+}
+
+fn of_message(body: &Fields<'_>, id: String, kind: Kind, origin: &Origin<'_>) -> Changes {
+    let (message, sender, broadcast) = message(body, id, kind, origin);
+    let room = message.room_id.as_deref().map(|room_id| match body.object("room") {
+        Some(room) => snapshot(&room, room_id, kind, origin),
+        None => stub(room_id, origin),
+    });
+    Changes {
+        messages: vec![message],
+        rooms: room.into_iter().collect(),
+        senders: sender.into_iter().collect(),
+        broadcasts: broadcast.into_iter().collect(),
+        ..Changes::default()
+    }
+}
+
+fn of_room(
+    body: &Fields<'_>,
+    reference: &Reference<'_>,
+    kind: Kind,
+    origin: &Origin<'_>,
+) -> Changes {
+    let room_id = reference.room_id();
+    let mut changes = Changes::default();
+    let mut room = match reference {
+        Reference::Snapshot(fields, _) => {
+            changes.messages.extend(embedded_message(fields, room_id, origin));
+            Some(snapshot(fields, room_id, kind, origin))
+        }
+        Reference::IdOnly(..) => None,
+    };
+    if kind == Kind::RoomResolved {
+        let room = room.get_or_insert_with(|| stub(room_id, origin));
+        resolution(room, reference, body, origin);
+    }
+    changes.room_events.extend(life(kind, room_id, room.as_ref(), body, origin));
+    if kind == Kind::RoomCreated {
+        room.get_or_insert_with(|| stub(room_id, origin));
+    }
+    changes.rooms.extend(room);
+    changes
+}

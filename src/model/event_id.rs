@@ -1,0 +1,57 @@
+//! Ids of events.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Timestamp;
+
+/// A UUIDv7 whose time is the time of receipt, so that the id alone tells the partition.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type, ToSchema,
+)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub struct EventId(pub Uuid);
+
+impl EventId {
+    /// A new id for an event received at `received_at`.
+    pub fn next(received_at: Timestamp) -> Self {
+        let seconds = received_at.0.timestamp().max(0).unsigned_abs();
+        let nanos = received_at.0.timestamp_subsec_nanos();
+        // Behind the milliseconds come their 4096ths, so that lists of events, which are sorted by
+        // id, have them as they came. The rest is random.
+        let fraction = u128::from(nanos % 1_000_000) * 4096 / 1_000_000;
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix_time(seconds, nanos, fraction, 12)))
+    }
+
+    /// When the event was received, to the millisecond; `None` for an id that is not ours.
+    pub fn received_at(self) -> Option<Timestamp> {
+        let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
+        chrono::DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos).map(Timestamp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_event_id_tells_when_it_was_received() {
+        let received_at = at("2025-06-12T02:15:03.123Z");
+        assert_eq!(EventId::next(received_at).received_at(), Some(received_at));
+    }
+
+    #[test]
+    fn ids_of_one_millisecond_are_in_the_order_of_receipt() {
+        let micros = |micros| EventId::next(at(&format!("2025-06-12T02:15:03.123{micros:03}Z")));
+        let ids: Vec<EventId> = (0..1000).map(micros).collect();
+        assert!(ids.is_sorted());
+        assert_eq!(ids[999].received_at(), Some(at("2025-06-12T02:15:03.123Z")));
+        assert_ne!(micros(0), micros(0));
+    }
+}

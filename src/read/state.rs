@@ -1,0 +1,68 @@
+//! State of the read API.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use axum::http::HeaderValue;
+use sqlx::PgPool;
+
+use super::key::Keys;
+use super::stream::feed::Feed;
+use crate::config::Config;
+use crate::ingest::Ingest;
+
+/// Shared by all requests of the read API; cheap to clone.
+#[derive(Clone)]
+pub struct ReadState(Arc<Parts>);
+
+/// What there is to share.
+pub struct Parts {
+    /// Connections for reading.
+    pub db: PgPool,
+    /// Stores replayed events.
+    pub ingest: Ingest,
+    /// API keys.
+    pub keys: Keys,
+    /// Recently applied events, for the stream.
+    pub feed: Arc<Feed>,
+    /// Whether `search.enabled` is set.
+    pub search_enabled: bool,
+    /// Timeout of a request.
+    pub read_timeout: Duration,
+    /// Origins whose pages may read the API.
+    pub cors_origins: Vec<HeaderValue>,
+}
+
+impl Deref for ReadState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl FromRef<ReadState> for PgPool {
+    fn from_ref(state: &ReadState) -> Self {
+        state.db.clone()
+    }
+}
+
+impl ReadState {
+    /// Takes limits and keys from the settings; `db` are connections for reading.
+    pub fn new(config: &Config, db: PgPool, ingest: Ingest) -> Self {
+        // One wait for a connection and one statement: no response needs several slow ones.
+        let read_timeout = config.database.acquire_timeout + config.database.statement_timeout;
+        let cors_origins = config.api.cors_origins.iter().map(|origin| origin.0.clone());
+        Self(Arc::new(Parts {
+            keys: Keys::new(&config.key, &config.api, db.clone()),
+            feed: Arc::new(Feed::new(db.clone(), read_timeout, config.stream)),
+            db,
+            ingest,
+            search_enabled: config.search.enabled,
+            read_timeout,
+            cors_origins: cors_origins.collect(),
+        }))
+    }
+}

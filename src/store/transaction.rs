@@ -1,0 +1,35 @@
+//! The transaction of a batch: the journal, every projection, and the ledger.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::event::Stored;
+use super::{broadcast, broadcast_log, event, ledger, message, room, room_event, sender};
+use crate::event::Event;
+
+/// Writes events and everything that follows from them. Events already in the journal change no
+/// projection again unless they are replayed; they are only counted.
+pub async fn apply(
+    db: &mut PgConnection,
+    writer_id: Uuid,
+    events: &[Event],
+) -> sqlx::Result<Vec<Stored>> {
+    let stored = event::write(db, events).await?;
+    let new = || {
+        events
+            .iter()
+            .zip(&stored)
+            .filter(|(_, row)| row.written.is_news())
+            .map(|(event, _)| &event.changes)
+    };
+    room::upsert(db, new().flat_map(|changes| &changes.rooms)).await?;
+    room_event::insert(db, new().flat_map(|changes| &changes.room_events)).await?;
+    message::upsert(db, new().flat_map(|changes| &changes.messages)).await?;
+    sender::upsert(db, new().flat_map(|changes| &changes.senders)).await?;
+    broadcast::upsert(db, new().flat_map(|changes| &changes.broadcasts)).await?;
+    broadcast_log::upsert(db, new().flat_map(|changes| &changes.broadcast_logs)).await?;
+    let applied = events.iter().zip(&stored).filter(|(_, row)| row.is_newly_applied());
+    let applied: Vec<Uuid> = applied.map(|(event, _)| event.id().0).collect();
+    ledger::add(db, writer_id, events, &stored, &applied).await?;
+    Ok(stored)
+}
