@@ -46,7 +46,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 const CASES: u32 = 5000;
 
 #[test]
-fn no_body_of_the_corpus_does_harm() {
+fn corpus_bodies_are_parsed_within_time_and_memory_limits() {
     let _alone = alone();
     for body in kept().into_iter().chain(large()) {
         assert!(body.bytes.len() <= MAX_BODY_BYTES, "{}", body.name);
@@ -57,7 +57,7 @@ fn no_body_of_the_corpus_does_harm() {
 }
 
 #[test]
-fn no_edited_body_does_harm() {
+fn mutated_bodies_are_parsed_within_time_and_memory_limits() {
     let _alone = alone();
     #[expect(clippy::disallowed_methods, reason = "not a setting of the service")]
     let seconds = std::env::var("FUZZ_SECONDS").ok().map(|seconds| seconds.parse::<u64>().unwrap());

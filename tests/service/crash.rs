@@ -114,7 +114,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_killed_everything_acknowledged_is_there_once() {
+async fn acknowledged_events_survive_kills_exactly_once() {
     let duration = std::env::var("DURATION").map_or(10, |text| text.parse().unwrap());
     let end = Instant::now() + Duration::from_secs(duration);
     let mut rng = rand::rng();

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::harness::{ORGANIZATION, Service};
 
 #[sqlx::test]
-async fn two_hundred_clients_post_twenty_thousand_messages_and_it_adds_up(db: PgPool) {
+async fn twenty_thousand_messages_from_two_hundred_clients_are_all_counted(db: PgPool) {
     const CLIENTS: usize = 200;
     const MESSAGES: usize = 20_000;
     let service = Arc::new(Service::start(db).await);
@@ -59,7 +59,7 @@ async fn two_hundred_clients_post_twenty_thousand_messages_and_it_adds_up(db: Pg
 }
 
 #[sqlx::test]
-async fn duplicates_that_race_on_two_replicas_have_one_effect(db: PgPool) {
+async fn concurrent_duplicates_on_two_replicas_have_one_effect(db: PgPool) {
     const BODIES: usize = 40;
     const DELIVERIES: usize = 8;
     let replicas =
@@ -100,7 +100,7 @@ async fn duplicates_that_race_on_two_replicas_have_one_effect(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn nothing_is_acknowledged_before_its_commit(db: PgPool) {
+async fn events_are_not_acknowledged_before_their_commit(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let mut blocking = db.begin().await.unwrap();
     let lock = "lock table event in access exclusive mode";

@@ -32,7 +32,7 @@ async fn tell_fixtures(service: &Service) {
 }
 
 #[sqlx::test]
-async fn the_funnel_tells_how_far_recipients_came_at_least(db: PgPool) {
+async fn funnel_counts_the_furthest_status_reached_by_each_recipient(db: PgPool) {
     let service = Service::start(db).await;
     let logs = [
         log("read", "read", &[("sent", 0), ("delivered", 2), ("read", 5412)]),
@@ -59,7 +59,7 @@ async fn the_funnel_tells_how_far_recipients_came_at_least(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_is_implied_or_contradicted_is_marked_and_given_no_time(db: PgPool) {
+async fn implied_and_conflicting_statuses_are_marked_without_timestamps(db: PgPool) {
     let service = Service::start(db).await;
     let logs = [
         log("read-alone", "read", &[("read", 30)]),
@@ -95,7 +95,7 @@ async fn what_is_implied_or_contradicted_is_marked_and_given_no_time(db: PgPool)
 }
 
 #[sqlx::test]
-async fn a_failure_says_what_it_means_and_what_to_do_in_two_languages(db: PgPool) {
+async fn delivery_errors_have_meaning_and_advice_in_english_and_indonesian(db: PgPool) {
     let service = Service::start(db).await;
     tell_fixtures(&service).await;
     let meaning = json!({
@@ -128,7 +128,7 @@ async fn a_failure_says_what_it_means_and_what_to_do_in_two_languages(db: PgPool
 }
 
 #[sqlx::test]
-async fn an_error_that_nobody_knows_keeps_metas_own_words(db: PgPool) {
+async fn unknown_delivery_errors_keep_the_title_reported_by_meta(db: PgPool) {
     let service = Service::start(db).await;
     let mut failed = log("1", "failed", &[]);
     failed["messages_response"] = json!({"errors": [{"code": 999_999, "title": "Something new"}]});
@@ -153,7 +153,7 @@ async fn deliveries(service: &Service, query: &str) -> Vec<Value> {
 }
 
 #[sqlx::test]
-async fn a_recipient_and_its_message_are_one_delivery(db: PgPool) {
+async fn broadcast_recipient_and_its_message_are_listed_as_one_delivery(db: PgPool) {
     let service = Service::start(db).await;
     tell_fixtures(&service).await;
     let all = deliveries(&service, "").await;
@@ -198,7 +198,7 @@ fn message(id: &str, wamid: &str, more: Value) -> Value {
 }
 
 #[sqlx::test]
-async fn log_and_message_are_one_delivery_whatever_else_is_known_of_them(db: PgPool) {
+async fn log_and_message_are_joined_even_when_other_fields_are_missing(db: PgPool) {
     let service = Service::start(db).await;
     let messages = [
         json!({"is_campaign": true}),
@@ -234,7 +234,7 @@ async fn log_and_message_are_one_delivery_whatever_else_is_known_of_them(db: PgP
 }
 
 #[sqlx::test]
-async fn any_mixture_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
+async fn delivery_pages_have_no_gaps_or_repeats_in_either_direction(db: PgPool) {
     let service = Service::start(db).await;
     let phone = json!("6281200020001");
     let room = json!({"id": "r", "channel": "wa_cloud", "account_uniq_id": phone});
@@ -278,7 +278,7 @@ async fn any_mixture_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_log_that_comes_while_its_message_is_looked_for_takes_no_delivery_away(db: PgPool) {
+async fn delivery_list_keeps_a_message_whose_log_arrives_during_the_query(db: PgPool) {
     let service = Service::start(db).await;
     tell(&service, [message("m", "1", json!({}))]).await;
     // Messages are looked for by their rooms, after the logs.
@@ -297,7 +297,7 @@ async fn a_log_that_comes_while_its_message_is_looked_for_takes_no_delivery_away
 }
 
 #[sqlx::test]
-async fn a_number_is_found_in_however_many_rooms(db: PgPool) {
+async fn phone_filter_finds_deliveries_in_more_than_a_hundred_rooms(db: PgPool) {
     let service = Service::start(db).await;
     for n in 0..120 {
         let room = json!({"id": format!("r{n}"), "channel": "wa_cloud",
@@ -309,7 +309,7 @@ async fn a_number_is_found_in_however_many_rooms(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn log_and_message_decide_together_and_contradict_each_other_in_sight(db: PgPool) {
+async fn delivery_status_combines_log_and_message_and_shows_conflicts(db: PgPool) {
     let service = Service::start(db).await;
     let message = json!({"data_event": "status_message", "id": "m", "status": "read",
         "sender_type": "Models::SystemAccount", "organization_id": ORGANIZATION,
@@ -327,7 +327,7 @@ async fn log_and_message_decide_together_and_contradict_each_other_in_sight(db: 
 }
 
 #[sqlx::test]
-async fn a_status_finds_just_the_deliveries_that_show_it(db: PgPool) {
+async fn status_filter_matches_exactly_the_deliveries_showing_that_status(db: PgPool) {
     const STATUSES: [&str; 7] =
         ["created", "pending", "sent", "failed", "delivered", "read", "warning"];
     let service = Service::start(db).await;
@@ -359,7 +359,7 @@ async fn a_status_finds_just_the_deliveries_that_show_it(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn deliveries_are_filtered(db: PgPool) {
+async fn delivery_list_filters_by_status_error_phone_and_date(db: PgPool) {
     let service = Service::start(db).await;
     tell_fixtures(&service).await;
     let cases = [
@@ -397,7 +397,7 @@ async fn deliveries_are_filtered(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn deliveries_of_two_organisations_are_told_apart(db: PgPool) {
+async fn deliveries_with_equal_ids_are_separate_per_organisation(db: PgPool) {
     let service = Service::start(db).await;
     tell_fixtures(&service).await;
     let mut other = log("1", "read", &[]);

@@ -15,7 +15,7 @@ use super::harness::Service;
 use super::spool::{IMPATIENT, Outage, outcome, wait_for_events, wait_until, webhook_at};
 
 #[test]
-fn what_is_on_the_disk_stays_in_the_order_of_arrival_and_is_whole() {
+fn spool_returns_complete_webhooks_in_arrival_order_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Disk::in_folder(folder.path()).unwrap();
     let mut webhooks = vec![webhook_at("2025-06-12T02:15:03.123456Z", "first")];
@@ -42,7 +42,7 @@ fn what_is_on_the_disk_stays_in_the_order_of_arrival_and_is_whole() {
 }
 
 #[test]
-fn a_folder_belongs_to_one_process() {
+fn spool_folder_is_locked_by_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let _disk = Disk::in_folder(folder.path()).unwrap();
     assert!(matches!(Disk::in_folder(folder.path()).err(), Some(redb::Error::DatabaseAlreadyOpen)));
@@ -110,7 +110,7 @@ impl StorageBackend for Platter {
 }
 
 #[sqlx::test]
-async fn a_spooled_webhook_survives_a_power_cut(db: PgPool) {
+async fn spooled_webhooks_survive_a_power_cut(db: PgPool) {
     let platter = Platter::default();
     let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
     let outage = Outage::of(&db).await;
@@ -126,7 +126,7 @@ async fn a_spooled_webhook_survives_a_power_cut(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_disk_that_fails_is_503_until_it_works_again_and_loses_nothing(db: PgPool) {
+async fn spool_disk_failure_returns_503_until_repaired_and_loses_nothing(db: PgPool) {
     let platter = Platter::default();
     let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
     let outage = Outage::of(&db).await;
@@ -150,7 +150,7 @@ async fn a_disk_that_fails_is_503_until_it_works_again_and_loses_nothing(db: PgP
 }
 
 #[sqlx::test]
-async fn a_database_that_is_back_is_found_although_the_spool_cannot_be_used(db: PgPool) {
+async fn database_recovery_is_detected_while_the_spool_is_unusable(db: PgPool) {
     let platter = Platter::default();
     let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
     let outage = Outage::of(&db).await;

@@ -60,7 +60,7 @@ fn rows(answer: &Answer) -> Vec<Value> {
 }
 
 #[sqlx::test]
-async fn rows_are_counted_only_if_that_is_asked_for_and_so_far(db: PgPool) {
+async fn total_is_counted_only_on_request_and_is_capped(db: PgPool) {
     let service = Service::start(db).await;
     service.fill_ledger(1234).await;
     let total = async |query: &str| {
@@ -81,7 +81,7 @@ async fn rows_are_counted_only_if_that_is_asked_for_and_so_far(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn every_list_can_be_exported_and_has_the_rows_of_its_pages(db: PgPool) {
+async fn ndjson_exports_contain_the_same_rows_as_json_pages(db: PgPool) {
     let service = Service::start(db).await;
     for fixture in &ALL {
         service.post(fixture.body()).await;
@@ -135,7 +135,7 @@ fn assert_shown(value: &Value, path: &str, line: &BTreeMap<String, String>) {
 }
 
 #[sqlx::test]
-async fn a_spreadsheet_has_a_column_for_every_field(db: PgPool) {
+async fn csv_exports_have_a_column_for_every_field(db: PgPool) {
     let service = Service::start(db).await;
     let mut empty = Vec::new();
     for path in LISTS.iter().filter(|path| path.matches('/').count() == 2) {
@@ -165,7 +165,7 @@ async fn a_spreadsheet_has_a_column_for_every_field(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_spreadsheet_runs_nothing_that_a_stranger_wrote(db: PgPool) {
+async fn csv_exports_escape_spreadsheet_formulas(db: PgPool) {
     let service = Service::start(db).await;
     let texts = [
         ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
@@ -209,7 +209,7 @@ async fn a_spreadsheet_runs_nothing_that_a_stranger_wrote(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_export_has_all_rows_in_order_from_its_cursor_on(db: PgPool) {
+async fn exports_contain_all_rows_in_order_starting_at_the_cursor(db: PgPool) {
     let service = Service::start(db).await;
     service.fill_ledger(1234).await;
     let hours = |rows: &[Value]| -> Vec<i64> {
@@ -234,7 +234,7 @@ async fn an_export_has_all_rows_in_order_from_its_cursor_on(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_export_wants_a_key_that_may(db: PgPool) {
+async fn exports_require_the_export_scope(db: PgPool) {
     let service = Service::start(db).await;
     let answer = service.get_with(KEY_OF_ALL, "/v1/rooms?format=ndjson").await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
@@ -246,7 +246,7 @@ async fn an_export_wants_a_key_that_may(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_form_is_what_the_client_likes_best(db: PgPool) {
+async fn response_format_follows_the_accept_header_preference(db: PgPool) {
     let service = Service::start(db).await;
     service.fill_ledger(1).await;
     let cases = [
@@ -266,7 +266,7 @@ async fn the_form_is_what_the_client_likes_best(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_export_that_fails_on_its_way_is_cut_off(db: PgPool) {
+async fn export_failing_midway_aborts_the_response(db: PgPool) {
     let service = Service::start(db).await;
     service.fill_ledger(2000).await;
     let response = service.respond(asked("/v1/ledger", NDJSON)).await;
@@ -283,7 +283,7 @@ async fn an_export_that_fails_on_its_way_is_cut_off(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_export_that_fails_at_once_says_why(db: PgPool) {
+async fn export_failing_before_the_first_row_returns_503(db: PgPool) {
     let service = Service::start(db).await;
     service.execute("alter table ledger rename to gone").await;
     let answer = service.export("/v1/ledger").await;
@@ -307,9 +307,7 @@ async fn fill_messages(db: &PgPool, messages: usize) {
 }
 
 #[sqlx::test]
-async fn tens_of_thousands_of_rows_take_the_memory_of_a_page_however_slow_their_reader_is(
-    db: PgPool,
-) {
+async fn large_exports_to_slow_clients_use_bounded_memory(db: PgPool) {
     const ROWS: usize = 30_000;
     fill_messages(&db, ROWS).await;
     let mut settings = settings(&db.connect_options());

@@ -54,7 +54,7 @@ fn message(answer: &Answer) -> String {
 }
 
 #[sqlx::test]
-async fn a_key_that_was_made_reads_what_it_may_until_it_is_revoked(db: PgPool) {
+async fn created_key_has_its_scopes_and_organisations_until_revoked(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Service::start(db).await;
     for fixture in &ALL {
@@ -99,7 +99,7 @@ async fn a_key_that_was_made_reads_what_it_may_until_it_is_revoked(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_key_ends_when_it_expires_and_leaves_its_name_to_another(db: PgPool) {
+async fn expired_key_is_rejected_and_its_name_can_be_reused(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Service::start(db).await;
     let first = create(&settings, &["--name", "dash board", "--expires", "90d"]).await;
@@ -119,7 +119,7 @@ async fn a_key_ends_when_it_expires_and_leaves_its_name_to_another(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_command_about_keys_that_makes_no_sense_is_refused_with_what_is_allowed(db: PgPool) {
+async fn invalid_key_commands_fail_and_name_the_allowed_values(db: PgPool) {
     let settings = settings(&db.connect_options());
     create(&settings, &["--name", "taken"]).await;
     let (long, year) = ("n".repeat(65), "99999y".to_owned());
@@ -159,7 +159,7 @@ async fn a_command_about_keys_that_makes_no_sense_is_refused_with_what_is_allowe
 }
 
 #[sqlx::test]
-async fn of_two_who_want_one_name_at_once_one_gets_it(db: PgPool) {
+async fn concurrent_key_creation_with_one_name_succeeds_once(db: PgPool) {
     let settings = settings(&db.connect_options());
     let usual = ["create", "--name", "n", "--scope", "read", "--organization", "*"];
     let (one, other) = tokio::join!(key(&settings, &usual), key(&settings, &usual));
@@ -167,7 +167,7 @@ async fn of_two_who_want_one_name_at_once_one_gets_it(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn keys_want_the_schema_and_check_tells_if_there_are_none(db: PgPool) {
+async fn key_commands_require_the_schema_and_check_reports_the_number_of_keys(db: PgPool) {
     let mut settings = settings(&db.connect_options());
     let said = key(&settings, &["list"]).await.unwrap_err();
     assert!(said.contains("run `qontak-receiver migrate`"), "{said}");
@@ -185,7 +185,7 @@ async fn keys_want_the_schema_and_check_tells_if_there_are_none(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn while_the_database_is_away_a_key_may_be_good_and_is_told_503(db: PgPool) {
+async fn database_keys_get_503_while_the_database_is_unavailable(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Service::start(db.clone()).await;
     let made = create(&settings, &["--name", "n"]).await;
@@ -205,7 +205,7 @@ async fn while_the_database_is_away_a_key_may_be_good_and_is_told_503(db: PgPool
 }
 
 #[sqlx::test]
-async fn many_keys_that_nobody_has_are_looked_for_together(db: PgPool) {
+async fn concurrent_lookups_of_unknown_keys_are_batched(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = std::sync::Arc::new(Service::start(db).await);
     let made = create(&settings, &["--name", "n"]).await;
@@ -237,7 +237,7 @@ async fn many_keys_that_nobody_has_are_looked_for_together(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn it_is_shown_when_a_key_was_last_used(db: PgPool) {
+async fn key_list_shows_when_each_key_was_last_used(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Process::start(settings.clone()).await;
     let made = create(&settings, &["--name", "used"]).await;
@@ -251,7 +251,7 @@ async fn it_is_shown_when_a_key_was_last_used(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_key_that_asks_too_often_is_told_when_to_try_again(db: PgPool) {
+async fn requests_above_the_key_rate_limit_get_429_with_retry_after(db: PgPool) {
     let options = settings(&db.connect_options());
     let limit = [("RECEIVER__API__REQUESTS_PER_SECOND", "1"), ("RECEIVER__API__BURST", "3")];
     let service = Service::start_with(db, &limit).await;

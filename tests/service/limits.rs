@@ -72,7 +72,7 @@ async fn wait_for_room(service: &Process) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_connection_without_a_whole_head_is_closed(db: PgPool) {
+async fn connection_with_incomplete_request_head_is_closed_after_timeout(db: PgPool) {
     let service = start(&db, &[("RECEIVER__HTTP__HEADER_TIMEOUT", "1s")]).await;
     let mut silent = Client::connect(&service).await;
     let mut slow = Client::connect(&service).await;
@@ -88,7 +88,7 @@ async fn a_connection_without_a_whole_head_is_closed(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_connection_that_is_idle_for_too_long_is_closed(db: PgPool) {
+async fn idle_connection_is_closed_after_timeout(db: PgPool) {
     let service = start(&db, &[("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")]).await;
     let mut idle = Client::connect(&service).await;
     assert!(idle.ask().await.starts_with("HTTP/1.1 404"));
@@ -96,7 +96,7 @@ async fn a_connection_that_is_idle_for_too_long_is_closed(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn one_connection_too_many_is_told_so_and_the_others_go_on(db: PgPool) {
+async fn connections_above_the_limit_get_503_and_others_are_unaffected(db: PgPool) {
     let service = start(&db, &[("RECEIVER__HTTP__MAX_CONNECTIONS", "2")]).await;
     let mut inside = [Client::connect(&service).await, Client::connect(&service).await];
     for client in &mut inside {
@@ -127,7 +127,7 @@ async fn one_connection_too_many_is_told_so_and_the_others_go_on(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_client_that_takes_no_answers_does_not_keep_its_place(db: PgPool) {
+async fn client_that_reads_no_responses_is_disconnected(db: PgPool) {
     let settings =
         [("RECEIVER__HTTP__MAX_CONNECTIONS", "1"), ("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")];
     let service = start(&db, &settings).await;
@@ -139,7 +139,7 @@ async fn a_client_that_takes_no_answers_does_not_keep_its_place(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_head_that_is_too_large_is_refused(db: PgPool) {
+async fn oversized_request_head_is_rejected_with_431(db: PgPool) {
     let service = start(&db, &[]).await;
     let request = "GET /nowhere HTTP/1.1\r\nhost: x\r\n";
     let mut many = Client::connect(&service).await;
@@ -157,7 +157,7 @@ async fn a_head_that_is_too_large_is_refused(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn slow_bodies_hold_so_much_and_no_more(db: PgPool) {
+async fn slow_uploads_use_bounded_memory(db: PgPool) {
     let settings = [
         ("RECEIVER__HTTP__MAX_BODY_BYTES", "10000"),
         ("RECEIVER__HTTP__MAX_READING_BYTES", "20000"),
@@ -206,7 +206,7 @@ async fn connect_by_http_2(service: &Process, window: u32) -> http2::SendRequest
 }
 
 #[sqlx::test(migrations = false)]
-async fn webhooks_are_taken_over_http_2_as_well(db: PgPool) {
+async fn webhooks_are_accepted_over_http_2(db: PgPool) {
     let service = start(&db, &[]).await;
     let mut client = connect_by_http_2(&service, 1000).await;
     let mut request = webhook(TOKEN, body("01"));
@@ -216,7 +216,7 @@ async fn webhooks_are_taken_over_http_2_as_well(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_listener_who_takes_nothing_over_http_2_does_not_keep_its_place(db: PgPool) {
+async fn stalled_http_2_stream_subscriber_is_disconnected(db: PgPool) {
     let settings = [
         ("RECEIVER__HTTP__IDLE_TIMEOUT", "1s"),
         ("RECEIVER__STREAM__HEARTBEAT", "3s"),
@@ -248,7 +248,7 @@ async fn a_listener_who_takes_nothing_over_http_2_does_not_keep_its_place(db: Pg
 }
 
 #[sqlx::test(migrations = false)]
-async fn an_answer_that_is_never_taken_over_http_2_is_given_up(db: PgPool) {
+async fn http_2_response_that_is_never_read_is_aborted(db: PgPool) {
     let service = start(&db, &[("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")]).await;
     let mut client = connect_by_http_2(&service, 1).await;
     let url = format!("{}/openapi.json", service.url);
@@ -259,7 +259,7 @@ async fn an_answer_that_is_never_taken_over_http_2_is_given_up(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_slow_client_of_http_2_gets_all_of_its_export(db: PgPool) {
+async fn slow_http_2_client_receives_a_complete_export(db: PgPool) {
     let settings =
         [("RECEIVER__HTTP__IDLE_TIMEOUT", "2s"), ("RECEIVER__KEY__ALL__SCOPES", "read,export")];
     let service = start(&db, &settings).await;

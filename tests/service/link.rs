@@ -168,7 +168,7 @@ async fn wait_until_works(request: impl Fn() -> RequestBuilder) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_link_that_dies_in_the_middle_of_a_question_is_replaced(db: PgPool) {
+async fn connection_lost_during_a_query_is_replaced(db: PgPool) {
     let settings = [("RECEIVER__DATABASE__READ_CONNECTIONS", "1")];
     let (service, link) = start(&db, &settings).await;
     link.freeze_at("from room");
@@ -182,7 +182,7 @@ async fn a_link_that_dies_in_the_middle_of_a_question_is_replaced(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_link_that_dies_in_the_middle_of_a_commit_is_replaced(db: PgPool) {
+async fn connection_lost_during_commit_is_replaced(db: PgPool) {
     let settings = [
         ("RECEIVER__WRITER__TASKS", "1"),
         ("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "1s"),
@@ -197,7 +197,7 @@ async fn a_link_that_dies_in_the_middle_of_a_commit_is_replaced(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn an_idle_link_that_died_costs_no_request(db: PgPool) {
+async fn idle_connection_loss_fails_no_request(db: PgPool) {
     let settings = [
         ("RECEIVER__WRITER__TASKS", "1"),
         ("RECEIVER__WRITER__ANSWER_TIMEOUT", "30s"),
@@ -218,7 +218,7 @@ async fn an_idle_link_that_died_costs_no_request(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn readiness_is_told_although_the_database_says_nothing(db: PgPool) {
+async fn readyz_returns_503_while_the_database_does_not_respond(db: PgPool) {
     let (service, link) = start(&db, &[]).await;
     // On new connections it has to send the text of its questions.
     let end = "select pg_terminate_backend(pid) from pg_stat_activity
@@ -234,7 +234,7 @@ async fn readiness_is_told_although_the_database_says_nothing(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_session_that_may_not_write_any_more_is_replaced(db: PgPool) {
+async fn database_session_that_became_read_only_is_replaced(db: PgPool) {
     let service = Service::start_with(db, &[("RECEIVER__WRITER__TASKS", "1")]).await;
     // As after a failover: the session lives, and its server is a standby now.
     let demote = "create function demote() returns trigger language plpgsql as $$ begin

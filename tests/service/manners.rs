@@ -31,7 +31,7 @@ fn values<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
 }
 
 #[sqlx::test]
-async fn what_is_known_already_is_not_sent_again(db: PgPool) {
+async fn matching_if_none_match_returns_304_without_a_body(db: PgPool) {
     let (service, routes) = told(db).await;
     for route in &routes {
         let first = ask(&service, Method::GET, route, &[]).await;
@@ -73,7 +73,7 @@ async fn what_is_known_already_is_not_sent_again(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn answers_are_compressed_for_who_asks_for_it(db: PgPool) {
+async fn responses_are_compressed_according_to_accept_encoding(db: PgPool) {
     let (service, _) = told(db).await;
     for path in ["/v1/events", "/v1/events?format=ndjson"] {
         let plain = ask(&service, Method::GET, path, &[]).await;
@@ -113,7 +113,7 @@ async fn answers_are_compressed_for_who_asks_for_it(db: PgPool) {
 const PAGE: &str = "https://dashboard.example.com";
 
 #[sqlx::test]
-async fn pages_of_the_origins_in_the_settings_may_ask(db: PgPool) {
+async fn configured_origins_get_cors_headers_on_every_response(db: PgPool) {
     let origins = format!("http://localhost:5173,{PAGE}");
     let service = Service::start_with(db, &[("RECEIVER__API__CORS_ORIGINS", &origins)]).await;
     let question = [
@@ -149,7 +149,7 @@ async fn pages_of_the_origins_in_the_settings_may_ask(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn without_origins_in_the_settings_no_page_may_ask(db: PgPool) {
+async fn without_configured_origins_there_are_no_cors_headers(db: PgPool) {
     let service = Service::start(db).await;
     let origin = [("origin", PAGE), ("access-control-request-method", "GET")];
     let question = ask(&service, Method::OPTIONS, "/v1/rooms", &origin).await;
@@ -161,7 +161,7 @@ async fn without_origins_in_the_settings_no_page_may_ask(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn head_tells_what_get_would(db: PgPool) {
+async fn head_requests_return_the_status_and_headers_of_get(db: PgPool) {
     let (service, mut routes) = told(db).await;
     routes.push("/v1/rooms?format=ndjson".into());
     routes.push("/v1/rooms?limit=0".into());
@@ -182,7 +182,7 @@ async fn head_tells_what_get_would(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_method_that_is_not_there_is_told_which_are(db: PgPool) {
+async fn unsupported_method_returns_405_with_allow(db: PgPool) {
     let (service, routes) = told(db).await;
     for route in &routes {
         for method in [Method::POST, Method::DELETE, Method::OPTIONS] {
@@ -206,7 +206,7 @@ fn link(answer: &Answer, rel: &str) -> Option<String> {
 }
 
 #[sqlx::test]
-async fn pages_link_to_the_pages_around_them(db: PgPool) {
+async fn list_pages_have_link_headers_to_next_and_previous(db: PgPool) {
     let (service, _) = told(db).await;
     service.execute("update room set tags = array['50% & <b>; é'], fields = fields").await;
     let query = "tag=50%25+%26+%3Cb%3E%3B+%C3%A9&limit=1";
@@ -244,7 +244,7 @@ fn request_id(answer: &Answer) -> &str {
 }
 
 #[sqlx::test]
-async fn every_refusal_says_which_request_it_refused(db: PgPool) {
+async fn every_error_response_contains_the_request_id(db: PgPool) {
     let service = Service::start(db).await;
     let cases = [
         (Method::GET, "/v1/rooms?limit=0", 422),
@@ -277,7 +277,7 @@ async fn every_refusal_says_which_request_it_refused(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_panic_says_which_request_it_met(db: PgPool) {
+async fn panic_in_a_handler_returns_500_with_the_request_id(db: PgPool) {
     async fn panicking() -> String {
         panic!("of a secret")
     }

@@ -36,7 +36,7 @@ async fn ids(service: &Service, query: &str) -> Vec<String> {
 }
 
 #[sqlx::test]
-async fn messages_of_all_rooms_and_organisations_come_newest_first(db: PgPool) {
+async fn messages_of_all_rooms_and_organisations_are_listed_newest_first(db: PgPool) {
     let others = json!({"organization_id": "another-organization"});
     let nobodys = json!({"organization_id": null});
     let service = told(db, &[json!({}), others, json!({}), nobodys, json!({})]).await;
@@ -48,7 +48,7 @@ async fn messages_of_all_rooms_and_organisations_come_newest_first(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn bursts_and_silence_in_several_organisations_are_walked_both_ways(db: PgPool) {
+async fn message_pages_across_bursts_and_gaps_are_complete_in_either_direction(db: PgPool) {
     let mut at = chrono::DateTime::parse_from_rfc3339("2025-06-12T02:00:00.000Z").unwrap();
     let mut messages = Vec::new();
     for n in 0..40 {
@@ -74,7 +74,7 @@ async fn bursts_and_silence_in_several_organisations_are_walked_both_ways(db: Pg
 }
 
 #[sqlx::test]
-async fn a_message_that_leaves_a_list_meanwhile_does_not_end_it(db: PgPool) {
+async fn message_pages_stay_full_while_rows_leave_the_filter(db: PgPool) {
     let service = Service::start(db).await;
     let insert = "insert into message
             (organization_id, message_id, received_at, created_at, text_rank, sent_seen_at)
@@ -103,7 +103,7 @@ async fn a_message_that_leaves_a_list_meanwhile_does_not_end_it(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn messages_of_one_moment_are_told_apart_by_their_ids(db: PgPool) {
+async fn messages_with_equal_timestamps_are_ordered_by_id(db: PgPool) {
     let same = json!({"created_at": "2025-06-12T02:00:00.000Z"});
     let service = told(db, &[same.clone(), same.clone(), same.clone(), same]).await;
     let mut path = "/v1/messages?limit=1".to_owned();
@@ -118,7 +118,7 @@ async fn messages_of_one_moment_are_told_apart_by_their_ids(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn filters_narrow_the_messages(db: PgPool) {
+async fn message_list_filters_select_matching_messages(db: PgPool) {
     let agents = json!({
         "data_event": "receive_message_from_agent", "participant_type": "agent", "type": "image",
         "sender_type": "Models::User", "external_id": "wamid.1", "status": "sent",
@@ -152,7 +152,7 @@ async fn filters_narrow_the_messages(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_cannot_be_a_filter_is_named(db: PgPool) {
+async fn invalid_message_filters_return_422_naming_the_parameter(db: PgPool) {
     let service = told(db, &[]).await;
     let day = "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)";
     let cases = [

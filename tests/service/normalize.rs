@@ -17,7 +17,7 @@ fn event(body: Vec<u8>) -> Option<Event> {
 }
 
 #[test]
-fn every_fixture_says_what_it_said_before() {
+fn every_fixture_normalizes_to_its_snapshot() {
     for fixture in &ALL {
         let Some(mut event) = event(fixture.body()) else {
             continue;
@@ -41,7 +41,7 @@ fn every_fixture_says_what_it_said_before() {
 }
 
 #[test]
-fn no_prefix_of_any_fixture_and_no_flipped_byte_makes_it_panic() {
+fn truncated_or_corrupted_fixtures_do_not_panic() {
     for fixture in &ALL {
         let body = fixture.body();
         for end in (0..body.len()).step_by(7) {

@@ -45,7 +45,7 @@ fn messages(answer: &Answer) -> Value {
 }
 
 #[sqlx::test]
-async fn a_room_has_all_that_qontak_has(db: PgPool) {
+async fn qontak_room_route_returns_every_field_of_the_webhook(db: PgPool) {
     let (service, _) = told(db).await;
     let room = service.data(&format!("/api/open/v1/rooms/{SITI}")).await;
     let flat: Value = serde_json::from_slice(&body("02")).unwrap();
@@ -64,7 +64,7 @@ async fn a_room_has_all_that_qontak_has(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_recipient_has_what_whatsapp_told_in_its_own_form(db: PgPool) {
+async fn qontak_log_route_returns_whatsapp_statuses_in_original_form(db: PgPool) {
     let (service, _) = told(db).await;
     let logs = service.data(LOG).await;
     let log = |file| {
@@ -112,7 +112,7 @@ async fn a_recipient_has_what_whatsapp_told_in_its_own_form(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn pages_are_walked_by_number_and_by_cursor_and_lose_no_row(db: PgPool) {
+async fn qontak_pages_by_offset_and_by_cursor_contain_every_row(db: PgPool) {
     let service = Service::start(db).await;
     // Several of one millisecond: Qontak's own cursors could not tell them apart.
     service.make_rooms(&[1, 2, 2, 2, 2, 3, 4, 5, 5, 5, 6]).await;
@@ -167,7 +167,7 @@ async fn pages_are_walked_by_number_and_by_cursor_and_lose_no_row(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn filters_are_spelled_as_clients_of_qontak_spell_them(db: PgPool) {
+async fn qontak_routes_accept_every_spelling_of_list_parameters(db: PgPool) {
     search::prepare(&db, true).await.unwrap();
     let (service, _) = told(db).await;
     let rooms =
@@ -210,7 +210,7 @@ async fn filters_are_spelled_as_clients_of_qontak_spell_them(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_cannot_be_used_is_refused_by_name(db: PgPool) {
+async fn invalid_qontak_parameters_return_422_naming_the_parameter(db: PgPool) {
     let (service, _) = told(db).await;
     for (query, expected) in [
         ("limit=0", "limit: must be between 1 and 500"),

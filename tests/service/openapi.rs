@@ -168,7 +168,7 @@ fn settle(name: &str, value: &mut Value) {
 }
 
 #[sqlx::test]
-async fn what_is_committed_is_the_document_and_each_route_has_an_example(db: PgPool) {
+async fn committed_openapi_document_is_current_with_an_example_per_route(db: PgPool) {
     let service = service(db).await;
     let event = service.data(EVENT).await[0]["event_id"].as_str().unwrap().to_owned();
     let mut examples = BTreeMap::new();
@@ -195,7 +195,7 @@ async fn what_is_committed_is_the_document_and_each_route_has_an_example(db: PgP
 }
 
 #[sqlx::test]
-async fn every_row_that_a_list_shows_is_what_the_document_says(db: PgPool) {
+async fn listed_rows_match_the_openapi_schemas(db: PgPool) {
     let service = service(db).await;
     let document = document();
     for (route, question) in EXAMPLES {
@@ -208,7 +208,7 @@ async fn every_row_that_a_list_shows_is_what_the_document_says(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn every_refusal_is_what_the_document_says(db: PgPool) {
+async fn error_responses_match_the_openapi_schemas(db: PgPool) {
     let service = Service::start(db).await;
     let document = document();
     let refused = [
@@ -237,7 +237,7 @@ async fn refused(service: &Service, path: &str, query: &str) -> String {
 }
 
 #[sqlx::test]
-async fn the_document_names_every_parameter_and_what_is_allowed(db: PgPool) {
+async fn openapi_document_lists_every_parameter_and_its_allowed_values(db: PgPool) {
     let service = Service::start(db).await;
     for (path, operation) in routes("get") {
         let parameters = operation["parameters"].as_array().unwrap();
@@ -271,7 +271,7 @@ async fn the_document_names_every_parameter_and_what_is_allowed(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_text_is_taken_if_the_document_allows_it(db: PgPool) {
+async fn text_parameters_are_accepted_exactly_when_the_schema_allows_them(db: PgPool) {
     search::prepare(&db, true).await.unwrap();
     let service = Service::start(db).await;
     let long = "a".repeat(256);
@@ -329,7 +329,7 @@ async fn a_text_is_taken_if_the_document_allows_it(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_document_is_served_to_anybody(db: PgPool) {
+async fn openapi_document_is_served_without_a_key(db: PgPool) {
     let service = Service::start(db).await;
     let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
     let answer = service.send(request).await;
@@ -339,7 +339,7 @@ async fn the_document_is_served_to_anybody(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_page_that_shows_it_needs_nothing_from_elsewhere(db: PgPool) {
+async fn docs_page_loads_no_external_resources(db: PgPool) {
     let service = Service::start(db).await;
     for (path, media_type) in [
         ("/docs", "text/html; charset=utf-8"),
@@ -360,7 +360,7 @@ async fn the_page_that_shows_it_needs_nothing_from_elsewhere(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn ten_kilobytes_of_any_parameter_are_refused(db: PgPool) {
+async fn parameters_of_ten_kilobytes_are_rejected_with_422(db: PgPool) {
     let service = Service::start(db).await;
     let document = document();
     let long = "9".repeat(10_000);

@@ -31,7 +31,7 @@ fn shuffled(seed: u64) -> Vec<usize> {
 }
 
 #[sqlx::test]
-async fn the_story_ends_in_the_same_state_in_any_order(db: PgPool) {
+async fn fixtures_in_any_order_with_repeats_end_in_the_same_state(db: PgPool) {
     let service = Service::start(db).await;
     let clear =
         "truncate event, ledger, room, room_event, message, sender, broadcast, broadcast_log";
@@ -53,7 +53,7 @@ async fn the_story_ends_in_the_same_state_in_any_order(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_story_ends_in_the_same_state_when_all_of_it_comes_at_once(db: PgPool) {
+async fn fixtures_posted_concurrently_to_two_replicas_end_in_the_same_state(db: PgPool) {
     let replicas = [Arc::new(Service::start(db.clone()).await), Arc::new(Service::start(db).await)];
     tell(&replicas[0], 0..ALL.len()).await;
     let expected = replicas[0].state().await;
@@ -72,7 +72,7 @@ async fn the_story_ends_in_the_same_state_when_all_of_it_comes_at_once(db: PgPoo
 }
 
 #[sqlx::test]
-async fn the_story_is_told_over_the_api(db: PgPool) {
+async fn shuffled_fixtures_have_the_expected_final_state_in_the_api(db: PgPool) {
     let service = Service::start(db).await;
     tell(&service, shuffled(7).into_iter()).await;
 
@@ -159,7 +159,7 @@ async fn the_story_is_told_over_the_api(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_funnel_of_the_broadcast_counts_every_recipient_once(db: PgPool) {
+async fn broadcast_funnel_counts_every_recipient_once(db: PgPool) {
     let service = Service::start(db).await;
     tell(&service, shuffled(8).into_iter()).await;
     let broadcast = service.data(&format!("/v1/broadcasts/{BROADCAST}")).await;
@@ -225,7 +225,7 @@ async fn the_funnel_of_the_broadcast_counts_every_recipient_once(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn of_each_status_the_first_observation_stays(db: PgPool) {
+async fn time_of_the_first_observation_of_a_status_is_kept(db: PgPool) {
     let service = Service::start(db).await;
     let message = |text: &str| json!({"data_event": "status_message", "id": "m", "status": "sent", "text": text});
     service.post(message("one").to_string()).await;
@@ -237,7 +237,7 @@ async fn of_each_status_the_first_observation_stays(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_title_never_stands_beside_another_error(db: PgPool) {
+async fn error_code_and_title_always_come_from_the_same_report(db: PgPool) {
     let service = Service::start(db).await;
     let log = |code: i64, title: &str| {
         json!({"data_event": "broadcast_log_status", "id": "l", "messages_broadcast_id": "b",
@@ -258,7 +258,7 @@ async fn a_title_never_stands_beside_another_error(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_status_never_goes_backwards(db: PgPool) {
+async fn message_status_never_goes_backwards(db: PgPool) {
     let service = Service::start(db).await;
     let cases = [
         ("sent created", "sent"),

@@ -61,7 +61,7 @@ async fn find_ids(service: &Service) -> Ids {
 }
 
 #[sqlx::test]
-async fn no_question_reads_a_big_table_beyond_what_its_page_needs(db: PgPool) {
+async fn no_query_reads_more_rows_than_its_page_needs(db: PgPool) {
     store::search::prepare(&db, true).await.unwrap();
     fill(&db).await;
     let settings = cases::settings(&explained(db.connect_options().to_url_lossy().as_str()));
@@ -124,7 +124,7 @@ fn with(path: &str, parameter: &str, value: &str) -> String {
 }
 
 #[test]
-fn every_route_that_reads_is_among_the_cases() {
+fn every_read_route_has_a_query_plan_case() {
     for route in super::openapi::routes("get").into_keys().filter(|route| route != "/v1/stream") {
         let is_asked = CASES.iter().any(|case| {
             let path = case.path.split('?').next().unwrap();

@@ -56,7 +56,7 @@ async fn stored(db: &PgPool, name: &str) -> Vec<String> {
 }
 
 #[sqlx::test(migrations = false)]
-async fn what_was_acknowledged_before_a_stop_is_stored_and_it_ends_well(db: PgPool) {
+async fn graceful_shutdown_stores_exactly_the_acknowledged_events(db: PgPool) {
     for signal in ["TERM", "INT"] {
         let service = Process::start(settings(&db.connect_options())).await;
         let clients = post_until_gone(&service, signal).await;
@@ -72,7 +72,7 @@ async fn what_was_acknowledged_before_a_stop_is_stored_and_it_ends_well(db: PgPo
 }
 
 #[sqlx::test(migrations = false)]
-async fn what_was_acknowledged_before_a_kill_is_stored(db: PgPool) {
+async fn acknowledged_events_are_stored_after_sigkill(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let clients = post_until_gone(&service, "KILL").await;
     service.signal("KILL");
@@ -87,7 +87,7 @@ async fn what_was_acknowledged_before_a_kill_is_stored(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_stranger_who_never_ends_a_request_does_not_keep_it_from_stopping_well(db: PgPool) {
+async fn unfinished_requests_do_not_prevent_graceful_shutdown(db: PgPool) {
     let mut settings = settings(&db.connect_options());
     settings.insert("RECEIVER__HTTP__STOP_TIMEOUT".into(), "6s".into());
     let service = Process::start(settings).await;
@@ -113,7 +113,7 @@ async fn a_stranger_who_never_ends_a_request_does_not_keep_it_from_stopping_well
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_replica_goes_on_with_the_schema_of_a_newer_one(db: PgPool) {
+async fn replica_starts_on_a_schema_migrated_by_a_newer_version(db: PgPool) {
     let settings = settings(&db.connect_options());
     assert!(run(&settings, &["migrate"]).await.status.success());
     let newer = "insert into _sqlx_migrations
@@ -125,7 +125,7 @@ async fn a_replica_goes_on_with_the_schema_of_a_newer_one(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_writer_that_dies_takes_the_process_with_it(db: PgPool) {
+async fn writer_task_panic_ends_the_process_with_exit_code_1(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     // The journal swallows rows, which no writer expects.
     let swallow = "create function swallow() returns trigger language plpgsql
@@ -139,7 +139,7 @@ async fn a_writer_that_dies_takes_the_process_with_it(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_database_that_may_forget_is_warned_about_at_start(db: PgPool) {
+async fn disabled_fsync_is_logged_as_a_warning_at_start(db: PgPool) {
     let may_forget: String = sqlx::query_scalar("show fsync").fetch_one(&db).await.unwrap();
     let service = Process::start(settings(&db.connect_options())).await;
     service.signal("TERM");
@@ -149,7 +149,7 @@ async fn a_database_that_may_forget_is_warned_about_at_start(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn it_tells_whether_it_is_alive_and_ready(db: PgPool) {
+async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     let mut settings = settings(&db.connect_options());
     let service = Process::start(settings.clone()).await;
     let get = async |path: &str| {
@@ -188,7 +188,7 @@ async fn it_tells_whether_it_is_alive_and_ready(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn no_log_line_holds_anything_of_a_body_or_a_token(db: PgPool) {
+async fn log_lines_contain_no_body_text_or_token(db: PgPool) {
     let mut settings = settings(&db.connect_options());
     settings.insert("RECEIVER__LOG__FILTER".into(), "trace".into());
     let folder = tempfile::tempdir().unwrap();
@@ -323,7 +323,7 @@ fn collect_secrets(value: &Value, secrets: &mut Vec<String>) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_wrong_setting_refuses_to_start_in_one_line(db: PgPool) {
+async fn invalid_settings_stop_the_start_with_a_one_line_error(db: PgPool) {
     let right = settings(&db.connect_options());
     let cases = [
         ("RECEIVER__WRITER__MAX_BTACH", "3", "max_btach"),
@@ -347,7 +347,7 @@ async fn a_wrong_setting_refuses_to_start_in_one_line(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn migrating_from_two_replicas_at_once_is_harmless(db: PgPool) {
+async fn concurrent_migrations_from_two_replicas_succeed(db: PgPool) {
     let settings = settings(&db.connect_options());
     let (one, other) = tokio::join!(run(&settings, &["migrate"]), run(&settings, &["migrate"]));
     for output in [one, other] {
@@ -361,7 +361,7 @@ async fn migrating_from_two_replicas_at_once_is_harmless(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_journal_keeps_bodies_small_and_prints_them_byte_for_byte(db: PgPool) {
+async fn journal_compresses_bodies_and_returns_the_original_bytes(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let cut_off = body("01").into_iter().take(700).collect::<Vec<u8>>();
     let strange = b"\x28\xb5\x2f\xfd not zstd".to_vec();

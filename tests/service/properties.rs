@@ -430,9 +430,7 @@ async fn check(service: &Arc<Service>, story: &[Chapter]) {
 }
 
 #[sqlx::test]
-async fn random_stories_end_in_the_same_state_in_any_order_and_no_status_goes_backwards(
-    db: PgPool,
-) {
+async fn random_events_in_any_order_end_in_the_same_state_and_statuses_only_advance(db: PgPool) {
     let config =
         Config { cases: 40, max_shrink_iters: 100, failure_persistence: None, ..Config::default() };
     hold(db, &[], config, story, async |service: &Arc<Service>, story| {

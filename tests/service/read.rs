@@ -44,7 +44,7 @@ pub async fn told(db: PgPool) -> (Service, Vec<String>) {
 }
 
 #[sqlx::test]
-async fn every_route_wants_a_key_that_may_read(db: PgPool) {
+async fn every_read_route_requires_a_key_with_the_read_scope(db: PgPool) {
     let (service, routes) = told(db).await;
     for route in &routes {
         let none = service.send(Request::get(route).body(Body::empty()).unwrap()).await;
@@ -64,7 +64,7 @@ async fn every_route_wants_a_key_that_may_read(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_key_sees_its_organisations_only(db: PgPool) {
+async fn keys_see_only_their_organisations(db: PgPool) {
     let (service, routes) = told(db).await;
     // Sums are there for everybody: `stats.rs` looks whose they are.
     for route in routes.iter().filter(|route| *route != "/v1/stats") {
@@ -84,7 +84,7 @@ async fn a_key_sees_its_organisations_only(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_is_not_there_is_a_404_in_qontaks_form(db: PgPool) {
+async fn unknown_paths_and_ids_return_404_in_the_qontak_envelope(db: PgPool) {
     let service = Service::start(db).await;
     for path in [
         "/v1/rooms/none",
@@ -110,7 +110,7 @@ async fn what_is_not_there_is_a_404_in_qontaks_form(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPool) {
+async fn invalid_parameters_return_422_with_the_allowed_values(db: PgPool) {
     let (service, _) = told(db).await;
     let foreign = service.get("/v1/events?limit=1").await.json();
     let foreign = foreign["meta"]["pagination"]["cursor"]["next"].as_str().unwrap().to_owned();
@@ -171,7 +171,7 @@ pub async fn walk(service: &Service, path: &str) -> (Vec<Value>, Vec<Value>) {
 }
 
 #[sqlx::test]
-async fn every_list_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
+async fn list_pages_have_no_gaps_or_repeats_in_either_direction(db: PgPool) {
     let (service, _) = told(db).await;
     let lists = [
         ("/v1/rooms?limit=2", "id", 7),
@@ -196,7 +196,7 @@ async fn every_list_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn filters_narrow_the_rooms(db: PgPool) {
+async fn room_list_filters_select_matching_rooms(db: PgPool) {
     let (service, _) = told(db).await;
     let cases = [
         ("status=resolved", 3),
@@ -214,7 +214,7 @@ async fn filters_narrow_the_rooms(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_room_without_an_organisation_does_not_hide_the_real_one(db: PgPool) {
+async fn room_without_organisation_does_not_hide_the_room_with_one(db: PgPool) {
     let (service, _) = told(db).await;
     let stray = json!({"event_type": "room_resolved", "data": {"room_id": SITI}});
     service.post(stray.to_string()).await;
@@ -224,7 +224,7 @@ async fn a_room_without_an_organisation_does_not_hide_the_real_one(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn two_organisations_may_use_one_id(db: PgPool) {
+async fn two_organisations_can_use_the_same_id(db: PgPool) {
     let service = Service::start(db).await;
     for organization in [ORGANIZATION, "another-organization"] {
         let body = json!({"data_event": "status_message", "id": "m", "room_id": "r",
@@ -243,7 +243,7 @@ async fn two_organisations_may_use_one_id(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_can_only_be_read_says_so(db: PgPool) {
+async fn post_to_a_read_route_returns_405_with_allow(db: PgPool) {
     let service = Service::start(db).await;
     let answer = service.send(Request::post("/v1/rooms").body(Body::empty()).unwrap()).await;
     assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
@@ -252,7 +252,7 @@ async fn what_can_only_be_read_says_so(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_page_is_stable_while_rows_arrive(db: PgPool) {
+async fn pages_are_stable_while_rows_are_inserted(db: PgPool) {
     let (service, _) = told(db).await;
     let first = service.get("/v1/events?limit=10").await.json();
     let next = first["meta"]["pagination"]["cursor"]["next"].as_str().unwrap();
@@ -265,7 +265,7 @@ async fn a_page_is_stable_while_rows_arrive(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_question_that_takes_too_long_is_503_and_says_so(db: PgPool) {
+async fn query_exceeding_the_statement_timeout_returns_503_without_retry_after(db: PgPool) {
     let service =
         Service::start_with(db, &[("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "200ms")]).await;
     let slow = "alter table ledger rename to fast;

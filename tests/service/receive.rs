@@ -8,7 +8,7 @@ use super::fixtures::{self, ALL};
 use super::harness::{BOUND_ORGANIZATION, BOUND_TOKEN, ORGANIZATION, Service, webhook};
 
 #[sqlx::test]
-async fn every_fixture_is_what_its_readme_says(db: PgPool) {
+async fn every_fixture_has_its_expected_response_and_outcome(db: PgPool) {
     let service = Service::start(db).await;
     for fixture in &ALL {
         let file = fixture.file;
@@ -47,7 +47,7 @@ async fn every_fixture_is_what_its_readme_says(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_organisation_of_the_endpoint_serves_bodies_without_one(db: PgPool) {
+async fn bodies_without_organisation_get_the_one_of_the_endpoint(db: PgPool) {
     let service = Service::start(db).await;
     for file in ["01", "53"] {
         service.send(webhook(BOUND_TOKEN, fixtures::body(file))).await;
@@ -62,7 +62,7 @@ async fn the_organisation_of_the_endpoint_serves_bodies_without_one(db: PgPool) 
 }
 
 #[sqlx::test]
-async fn a_repeated_delivery_is_acknowledged_and_stored_once(db: PgPool) {
+async fn repeated_delivery_is_acknowledged_and_stored_once(db: PgPool) {
     let service = Service::start(db).await;
     let first = service.post(fixtures::body("01")).await.json();
     for _ in 0..3 {
@@ -79,7 +79,7 @@ async fn a_repeated_delivery_is_acknowledged_and_stored_once(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn deliveries_racing_on_two_replicas_are_stored_once(db: PgPool) {
+async fn concurrent_deliveries_on_two_replicas_are_stored_once(db: PgPool) {
     let replicas = [Service::start(db.clone()).await, Service::start(db).await];
     let body = fixtures::body("07");
     let racing = (0..40).map(|i| replicas[i % 2].post(body.clone()));
@@ -111,7 +111,7 @@ async fn join_all(
 }
 
 #[sqlx::test]
-async fn the_value_of_a_handshake_comes_back_unchanged(db: PgPool) {
+async fn handshake_response_echoes_verify_info_unchanged(db: PgPool) {
     let service = Service::start(db).await;
     for value in [r#""<b>""#, "123456789012345678901234567890", r#"{"b":1.50,"a":[null]}"#] {
         let body = format!("\u{feff}{{\"verify_info\":{value}}}");
@@ -125,7 +125,7 @@ async fn the_value_of_a_handshake_comes_back_unchanged(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_event_with_a_verify_info_is_an_event(db: PgPool) {
+async fn event_containing_verify_info_is_not_a_handshake(db: PgPool) {
     let service = Service::start(db).await;
     let mut body: Value = serde_json::from_slice(&fixtures::body("01")).unwrap();
     body["verify_info"] = json!("x");
@@ -134,7 +134,7 @@ async fn an_event_with_a_verify_info_is_an_event(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn json_that_the_parser_cannot_hold_is_quarantined(db: PgPool) {
+async fn json_beyond_parser_limits_is_quarantined(db: PgPool) {
     let service = Service::start(db).await;
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     for body in [deep.as_str(), r#"{"id":"\ud83d"}"#, r#"{"id":1e999}"#] {
@@ -146,7 +146,7 @@ async fn json_that_the_parser_cannot_hold_is_quarantined(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_is_quarantined_is_told_the_path_and_what_was_expected_there(db: PgPool) {
+async fn quarantine_reasons_name_the_json_path_and_the_expected_value(db: PgPool) {
     let service = Service::start(db).await;
     let id = "id, text of 1 to 512 bytes or an integer, but";
     let message =
@@ -194,7 +194,7 @@ async fn what_is_quarantined_is_told_the_path_and_what_was_expected_there(db: Pg
 }
 
 #[sqlx::test]
-async fn what_is_not_json_is_refused_with_its_place_and_kept(db: PgPool) {
+async fn malformed_json_returns_400_with_its_position_and_is_stored(db: PgPool) {
     let service = Service::start(db).await;
     let cases: [(&[u8], &str); 4] = [
         (b"", "line 1 column 0"),
@@ -220,7 +220,7 @@ async fn what_is_not_json_is_refused_with_its_place_and_kept(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn text_keeps_all_but_the_nul(db: PgPool) {
+async fn nul_characters_are_removed_from_text_and_the_rest_is_kept(db: PgPool) {
     let service = Service::start(db).await;
     service.post(fixtures::body("72")).await;
     let message = service.data("/v1/messages/63c8ad84-9a1b-404e-bba1-d30038595139").await;
@@ -230,7 +230,7 @@ async fn text_keeps_all_but_the_nul(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_odd_field_costs_that_field_only_and_is_listed(db: PgPool) {
+async fn fields_of_the_wrong_type_are_dropped_alone_and_reported(db: PgPool) {
     let service = Service::start(db).await;
     let answer = service.post(fixtures::body("74")).await.json();
     let id = answer["data"]["event_id"].as_str().unwrap();
@@ -271,7 +271,7 @@ async fn an_odd_field_costs_that_field_only_and_is_listed(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_edited_text_beats_an_unedited_one_that_comes_later(db: PgPool) {
+async fn edited_text_is_not_overwritten_by_a_later_unedited_one(db: PgPool) {
     let service = Service::start(db).await;
     let message = |text: &str, is_edited: bool, status: &str| {
         let body = json!({
@@ -294,7 +294,7 @@ async fn an_edited_text_beats_an_unedited_one_that_comes_later(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_message_without_its_room_still_opens_a_conversation(db: PgPool) {
+async fn message_without_room_snapshot_creates_the_room(db: PgPool) {
     let service = Service::start(db).await;
     let body = json!({
         "data_event": "receive_message_from_customer", "id": "m", "room_id": "r", "text": "halo",

@@ -50,7 +50,7 @@ impl axum::body::HttpBody for ChannelBody {
 }
 
 #[sqlx::test]
-async fn a_wrong_token_is_answered_exactly_as_an_unknown_path(db: PgPool) {
+async fn wrong_token_gets_the_same_response_as_an_unknown_path(db: PgPool) {
     let service = Service::start(db).await;
     let mut answers = Vec::new();
     for path in ["/nowhere", "/webhooks/qontak/wrong", "/webhooks/qontak/%ff", "/webhooks/qontak/"]
@@ -74,7 +74,7 @@ async fn a_wrong_token_is_answered_exactly_as_an_unknown_path(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn who_knows_a_token_learns_that_it_must_be_post(db: PgPool) {
+async fn other_methods_with_a_valid_token_return_405_with_allow_post(db: PgPool) {
     let service = Service::start(db).await;
     for method in [Method::GET, Method::HEAD, Method::PUT] {
         let request = Request::builder().method(method).uri(format!("/webhooks/qontak/{TOKEN}"));
@@ -85,7 +85,7 @@ async fn who_knows_a_token_learns_that_it_must_be_post(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_body_over_the_limit_is_refused_however_it_comes(db: PgPool) {
+async fn body_above_the_size_limit_is_rejected_plain_chunked_or_compressed(db: PgPool) {
     let limit = [("RECEIVER__HTTP__MAX_BODY_BYTES", "4000")];
     let service = Service::start_with(db, &limit).await;
     let message = "larger than 4000 bytes";
@@ -109,7 +109,7 @@ async fn a_body_over_the_limit_is_refused_however_it_comes(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_compressed_body_is_the_same_event_as_a_plain_one(db: PgPool) {
+async fn gzip_body_is_the_same_event_as_the_plain_body(db: PgPool) {
     let service = Service::start(db).await;
     let mut request = webhook(TOKEN, gzip(&fixtures::body("01")));
     request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
@@ -118,7 +118,7 @@ async fn a_compressed_body_is_the_same_event_as_a_plain_one(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_body_that_only_claims_to_be_compressed_is_malformed(db: PgPool) {
+async fn truncated_gzip_body_is_stored_as_malformed(db: PgPool) {
     let service = Service::start(db).await;
     let mut request = webhook(TOKEN, gzip(&fixtures::body("01"))[..200].to_vec());
     request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
@@ -128,7 +128,7 @@ async fn a_body_that_only_claims_to_be_compressed_is_malformed(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_slow_body_is_refused_in_time(db: PgPool) {
+async fn body_slower_than_the_timeout_is_rejected_with_408(db: PgPool) {
     let limit = [("RECEIVER__HTTP__BODY_TIMEOUT", "1s")];
     let service = Service::start_with(db, &limit).await;
     let slow = chunked(50, b" ".to_vec(), Duration::from_millis(200));
@@ -137,7 +137,7 @@ async fn a_slow_body_is_refused_in_time(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn only_what_is_clearly_not_json_is_refused_for_its_type(db: PgPool) {
+async fn only_content_types_that_cannot_be_json_are_rejected_with_415(db: PgPool) {
     let service = Service::start(db).await;
     for content_type in ["image/png", "multipart/form-data; boundary=x", "text/xml", "text/html"] {
         let mut request = webhook(TOKEN, "{}");
@@ -159,7 +159,7 @@ async fn only_what_is_clearly_not_json_is_refused_for_its_type(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_database_that_is_away_is_a_503_with_a_time_to_come_back(db: PgPool) {
+async fn unavailable_database_returns_503_with_retry_after(db: PgPool) {
     let elsewhere = [("DATABASE_URL", "postgres://localhost:1/nowhere?sslmode=disable")];
     let service = Service::start_with(db, &elsewhere).await;
     let answer = service.post(fixtures::body("01")).await;
@@ -171,7 +171,7 @@ async fn a_database_that_is_away_is_a_503_with_a_time_to_come_back(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_full_queue_is_a_503_at_once_and_a_slow_commit_soon_after(db: PgPool) {
+async fn full_write_queue_returns_503_immediately_and_slow_commit_after_timeout(db: PgPool) {
     let settings = [
         ("RECEIVER__WRITER__MAX_QUEUE_BYTES", "5000"),
         ("RECEIVER__WRITER__ANSWER_TIMEOUT", "100ms"),
@@ -201,7 +201,7 @@ async fn a_full_queue_is_a_503_at_once_and_a_slow_commit_soon_after(db: PgPool) 
 }
 
 #[sqlx::test]
-async fn a_row_that_somebody_has_locked_holds_up_only_its_own_events(db: PgPool) {
+async fn locked_row_delays_only_events_that_write_it(db: PgPool) {
     let settings = [("RECEIVER__WRITER__TASKS", "1"), ("RECEIVER__WRITER__ANSWER_TIMEOUT", "5s")];
     let service = Arc::new(Service::start_with(db.clone(), &settings).await);
     let message = |id: usize, room: &str| {

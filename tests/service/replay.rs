@@ -84,7 +84,7 @@ async fn forget(service: &Service, kind: &str) -> i64 {
 }
 
 #[sqlx::test]
-async fn replaying_everything_changes_no_row(db: PgPool) {
+async fn replay_of_all_events_changes_no_row(db: PgPool) {
     let service = with_history(db).await;
     let before = rows(&service).await;
     let printed = replay(&service, &["--all"]).await;
@@ -94,7 +94,7 @@ async fn replaying_everything_changes_no_row(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn replaying_everything_into_empty_tables_brings_every_row_back(db: PgPool) {
+async fn replay_into_empty_tables_restores_every_row(db: PgPool) {
     let service = with_history(db).await;
     let before = rows(&service).await;
     service.execute(&format!("truncate {PROJECTIONS}")).await;
@@ -103,7 +103,7 @@ async fn replaying_everything_into_empty_tables_brings_every_row_back(db: PgPool
 }
 
 #[sqlx::test]
-async fn what_a_newer_version_understands_leaves_the_quarantine(db: PgPool) {
+async fn replay_releases_quarantined_events_that_a_newer_parser_understands(db: PgPool) {
     let service = with_history(db).await;
     let before = rows(&service).await;
     let forgotten = forget(&service, "status_template").await;
@@ -132,7 +132,7 @@ async fn what_a_newer_version_understands_leaves_the_quarantine(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_dry_run_tells_what_would_change_and_changes_nothing(db: PgPool) {
+async fn dry_run_replay_lists_changes_without_applying_them(db: PgPool) {
     let service = with_history(db).await;
     let printed = replay(&service, &["--all", "--dry-run"]).await;
     let events = service.count("event").await;
@@ -157,7 +157,7 @@ async fn a_dry_run_tells_what_would_change_and_changes_nothing(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_replay_takes_what_was_asked_for(db: PgPool) {
+async fn replay_options_select_events_by_time_kind_and_id(db: PgPool) {
     let service = with_history(db).await;
     let count = async |arguments: &[&str]| {
         let printed = replay(&service, arguments).await;
@@ -181,7 +181,7 @@ async fn a_replay_takes_what_was_asked_for(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn one_event_is_replayed_over_the_api(db: PgPool) {
+async fn single_event_is_replayed_over_the_api(db: PgPool) {
     let service = Service::start(db).await;
     let answer = service.post(body("34")).await;
     let id = answer.json()["data"]["event_id"].as_str().unwrap().to_owned();
@@ -201,7 +201,7 @@ async fn one_event_is_replayed_over_the_api(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_event_may_be_replayed_by_several_at_once(db: PgPool) {
+async fn concurrent_replays_of_one_event_are_counted_once(db: PgPool) {
     let service = Arc::new(Service::start(db).await);
     let answer = service.post(body("34")).await;
     let id = answer.json()["data"]["event_id"].as_str().unwrap().to_owned();
@@ -221,7 +221,7 @@ async fn an_event_may_be_replayed_by_several_at_once(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_replay_over_the_api_wants_its_scope_and_an_event_of_the_keys_organisations(db: PgPool) {
+async fn replay_route_requires_the_replay_scope_and_an_event_of_the_keys_organisations(db: PgPool) {
     let replayer = "af3a1bb312bf8430055d0f513e3a27c4c54c776603c80ffc73917abc0094e211";
     let changed = [
         ("RECEIVER__KEY__ORGANIZATION__SHA256", replayer),

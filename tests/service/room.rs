@@ -41,7 +41,7 @@ fn ago(hours: i64, minutes: i64) -> String {
 }
 
 #[sqlx::test]
-async fn a_contact_is_found_by_its_number_in_any_form(db: PgPool) {
+async fn room_filter_matches_a_phone_number_in_any_format(db: PgPool) {
     let service = told(db).await;
     post_room(&service, "with-plus", json!({"account_uniq_id": "+6281200010001"})).await;
     post_room(&service, "national", json!({"account_uniq_id": "081200010001"})).await;
@@ -63,7 +63,7 @@ async fn a_contact_is_found_by_its_number_in_any_form(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_session_lasts_a_day_from_the_last_message_of_the_customer(db: PgPool) {
+async fn session_expires_24_hours_after_the_last_customer_message(db: PgPool) {
     let service = Service::start(db).await;
     let rooms = [
         ("fresh", Some(ago(1, 0))),
@@ -86,7 +86,7 @@ async fn a_session_lasts_a_day_from_the_last_message_of_the_customer(db: PgPool)
 }
 
 #[sqlx::test]
-async fn a_room_is_unanswered_while_the_last_word_in_it_is_the_customers(db: PgPool) {
+async fn room_is_unanswered_while_its_last_message_is_from_the_customer(db: PgPool) {
     let service = Service::start(db).await;
     let (earlier, later) = ("2025-06-12T02:00:00Z", "2025-06-12T02:05:00Z");
     let unanswered = [
@@ -123,7 +123,7 @@ async fn a_room_is_unanswered_while_the_last_word_in_it_is_the_customers(db: PgP
 }
 
 #[sqlx::test]
-async fn rooms_are_found_by_when_they_were_active(db: PgPool) {
+async fn room_list_filters_by_date_of_last_activity(db: PgPool) {
     let service = Service::start(db).await;
     for at in ["11T23:59:59.999", "12T00:00:00.000", "12T12:00:00.000", "13T00:00:00.000"] {
         let fields = json!({"last_activity_at": format!("2025-06-{at}Z")});
@@ -147,7 +147,7 @@ async fn rooms_are_found_by_when_they_were_active(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn filters_work_together_and_on_every_page(db: PgPool) {
+async fn combined_room_filters_apply_on_every_page(db: PgPool) {
     let service = told(db).await;
     for i in 0..5 {
         let fields = json!({"status": "assigned", "is_unresponded": true, "session_at": ago(0, i),
@@ -173,7 +173,7 @@ async fn filters_work_together_and_on_every_page(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_filter_that_cannot_be_used_is_named(db: PgPool) {
+async fn invalid_room_filters_return_422_naming_the_parameter(db: PgPool) {
     let service = Service::start(db).await;
     let time = "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)";
     let cases = [
@@ -199,7 +199,7 @@ async fn a_filter_that_cannot_be_used_is_named(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_life_of_a_room_is_told_newest_first(db: PgPool) {
+async fn room_events_are_listed_newest_first_on_every_page(db: PgPool) {
     let service = told(db).await;
     let path = format!("/v1/rooms/{SITI}/events");
     let life = service.data(&path).await;
@@ -232,7 +232,7 @@ async fn the_life_of_a_room_is_told_newest_first(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_sender_is_shown_as_its_newest_message_showed_it(db: PgPool) {
+async fn sender_fields_come_from_the_newest_message_containing_them(db: PgPool) {
     let service = Service::start(db).await;
     let message = |id: &str, at: &str, sender: Value| {
         json!({"data_event": "receive_message_from_agent", "id": id, "room_id": "r",

@@ -3,7 +3,7 @@
 use sqlx::PgPool;
 
 #[sqlx::test]
-async fn every_table_and_column_says_what_it_holds(db: PgPool) {
+async fn every_table_and_column_has_a_comment(db: PgPool) {
     let silent: Vec<String> = sqlx::query_scalar(
         "select relname || coalesce('.' || attname, '')
          from pg_class
@@ -23,7 +23,7 @@ async fn every_table_and_column_says_what_it_holds(db: PgPool) {
 
 /// Merging compares texts: what wins must not depend on the locale of a database.
 #[sqlx::test]
-async fn every_text_of_a_projection_is_compared_by_its_bytes(db: PgPool) {
+async fn text_columns_of_projections_use_the_c_collation(db: PgPool) {
     let tables = ["room", "room_event", "message", "sender", "broadcast", "broadcast_log"];
     let by_locale: Vec<String> = sqlx::query_scalar(
         "select attrelid::regclass || '.' || attname

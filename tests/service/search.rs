@@ -34,7 +34,7 @@ async fn ids(service: &Service, path: &str, q: &str) -> Vec<String> {
 }
 
 #[sqlx::test]
-async fn messages_are_found_by_their_words_newest_first(db: PgPool) {
+async fn message_search_finds_words_and_numbers_newest_first(db: PgPool) {
     let texts = [
         "Halo Kak, kemeja batik ukuran L masih ada?",
         "ok",
@@ -78,7 +78,7 @@ async fn messages_are_found_by_their_words_newest_first(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn words_within_a_room_are_walked_both_ways(db: PgPool) {
+async fn message_search_pages_within_a_room_are_complete_in_either_direction(db: PgPool) {
     let rooms: Vec<_> = (0..12).map(|n| ("Siti", "1", ["ok", "halo", "ya ok"][n % 3])).collect();
     let service = told(db, &rooms).await;
     service.execute("update message set room_id = 'r0' where message_id <> 'm11'").await;
@@ -92,7 +92,7 @@ async fn words_within_a_room_are_walked_both_ways(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_long_text_is_found_whether_it_is_walked_past_or_not(db: PgPool) {
+async fn word_at_the_end_of_a_long_text_is_found(db: PgPool) {
     let long = "x ".repeat(1000) + "KANCING";
     let service = told(db, &[("Siti", "1", &long)]).await;
     for filter in ["", "room_id=r0&"] {
@@ -102,7 +102,7 @@ async fn a_long_text_is_found_whether_it_is_walked_past_or_not(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_is_far_behind_is_found_by_the_index(db: PgPool) {
+async fn old_messages_are_found_by_the_search_index(db: PgPool) {
     let service = told(db, &[]).await;
     // A frequent word, a less frequent one, and a rare one, over two years.
     service
@@ -147,7 +147,7 @@ async fn what_is_far_behind_is_found_by_the_index(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_many_of_the_nearest_have_is_walked_to_both_ways(db: PgPool) {
+async fn search_pages_for_unevenly_distributed_words_are_complete_in_either_direction(db: PgPool) {
     let service = told(db, &[]).await;
     // A second apart, and in the middle five hours; each word is in many of some, in few of others.
     service
@@ -179,7 +179,7 @@ async fn what_many_of_the_nearest_have_is_walked_to_both_ways(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn rooms_are_found_by_names_and_numbers_even_with_a_typing_mistake(db: PgPool) {
+async fn room_search_finds_names_with_typos_and_phone_numbers(db: PgPool) {
     let service = told(
         db,
         &[
@@ -210,7 +210,7 @@ async fn rooms_are_found_by_names_and_numbers_even_with_a_typing_mistake(db: PgP
 }
 
 #[sqlx::test]
-async fn whatever_the_locale_a_room_is_found_by_its_name_as_it_is_written(db: PgPool) {
+async fn room_search_does_not_depend_on_the_database_locale(db: PgPool) {
     let name = "qontak_receiver_test_locale";
     let create = format!(
         "create database {name} template template0 encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'"
@@ -234,7 +234,7 @@ async fn whatever_the_locale_a_room_is_found_by_its_name_as_it_is_written(db: Pg
 }
 
 #[sqlx::test]
-async fn whatever_is_typed_does_no_harm(db: PgPool) {
+async fn search_handles_special_characters_and_oversized_text(db: PgPool) {
     let service = told(db, &[("Siti", "1", "ok")]).await;
     let allowed = "q: must have 1 to 8 words of letters or digits, and at most 256 characters";
     for path in ["/v1/messages", "/v1/rooms"] {
@@ -259,7 +259,7 @@ async fn whatever_is_typed_does_no_harm(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn search_can_be_switched_off_and_on_again(db: PgPool) {
+async fn search_can_be_disabled_and_enabled_again(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let answer = service.get("/v1/messages?q=ok").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);

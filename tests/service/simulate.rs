@@ -68,7 +68,7 @@ impl Elsewhere {
 }
 
 #[sqlx::test(migrations = false)]
-async fn what_any_scenario_sends_is_found_in_its_final_state(db: PgPool) {
+async fn simulated_scenarios_end_in_the_expected_final_state(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let cases = [
         ("chat", "verified 219 messages, 40 rooms, 0 broadcast logs: 0 wrong"),
@@ -94,7 +94,7 @@ async fn what_any_scenario_sends_is_found_in_its_final_state(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn what_is_sent_twice_is_a_duplicate_and_json_tells_so(db: PgPool) {
+async fn simulate_twice_reports_duplicates_as_json(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let arguments = ["--twice", "--json", "--count", "600", "--connections", "1"];
     let output = simulate_and_verify(&service, &arguments).await;
@@ -122,7 +122,7 @@ async fn what_is_sent_twice_is_a_duplicate_and_json_tells_so(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_broadcast_is_sent_to_the_last_status_of_each_recipient(db: PgPool) {
+async fn simulated_broadcast_sends_every_status_of_each_recipient(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let arguments = ["--scenario", "broadcast", "--recipients", "50", "--broadcasts", "2"];
     for more in [&["--twice"][..], &["--rate", "2000"]] {
@@ -145,7 +145,7 @@ async fn a_broadcast_is_sent_to_the_last_status_of_each_recipient(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_service_that_loses_something_is_found_out(db: PgPool) {
+async fn simulate_verify_detects_missing_and_wrong_rows(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let arguments = ["--scenario", "storm", "--count", "400", "--recipients", "40"];
     let output = simulate_and_verify(&service, &arguments).await;
@@ -191,7 +191,7 @@ async fn a_service_that_loses_something_is_found_out(db: PgPool) {
 }
 
 #[tokio::test]
-async fn a_seed_always_sends_the_same_bytes_and_another_one_others() {
+async fn simulate_sends_the_same_bytes_for_the_same_seed_only() {
     for scenario in ["chat", "broadcast", "storm", "message"] {
         let send = async |seed| {
             let elsewhere = Elsewhere::start(Duration::ZERO).await;
@@ -244,7 +244,7 @@ fn is_whole(body: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn latency_counts_from_when_an_event_was_due() {
+async fn simulate_measures_latency_from_the_scheduled_time() {
     let elsewhere = Elsewhere::start(Duration::from_secs(1)).await;
     let arguments = ["--rate", "100", "--count", "100", "--connections", "1"];
     let output = simulate(&[&[elsewhere.url.as_str()], &arguments[..]].concat()).await;
@@ -257,7 +257,7 @@ async fn latency_counts_from_when_an_event_was_due() {
 }
 
 #[tokio::test]
-async fn a_url_that_nobody_answers_is_said_in_one_line() {
+async fn simulate_reports_an_unreachable_url_in_one_line() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let output = simulate(&[&format!("http://{closed}/in"), "--count", "5"]).await;
     assert_eq!(output.status.code(), Some(1));
@@ -268,7 +268,7 @@ async fn a_url_that_nobody_answers_is_said_in_one_line() {
 }
 
 #[sqlx::test(migrations = false)]
-async fn what_is_refused_is_counted_and_fails(db: PgPool) {
+async fn simulate_counts_rejected_webhooks_and_exits_with_1(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let url = format!("{}/webhooks/qontak/a-token-that-nobody-knows", service.url);
     let output = simulate(&[&url, "--count", "5"]).await;

@@ -80,9 +80,7 @@ async fn counted(service: &Service) -> i64 {
 }
 
 #[sqlx::test]
-async fn what_comes_while_the_database_is_away_is_spooled_and_committed_when_it_is_back(
-    db: PgPool,
-) {
+async fn webhooks_are_spooled_during_an_outage_and_committed_after_it(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let service = Service::start_on(db.clone(), Some(disk), &IMPATIENT).await;
@@ -110,7 +108,7 @@ async fn what_comes_while_the_database_is_away_is_spooled_and_committed_when_it_
 }
 
 #[sqlx::test]
-async fn the_id_that_was_told_is_the_id_in_the_journal(db: PgPool) {
+async fn spooled_event_keeps_the_acknowledged_event_id(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let service = Service::start_on(db.clone(), Some(disk), &IMPATIENT).await;
@@ -124,7 +122,7 @@ async fn the_id_that_was_told_is_the_id_in_the_journal(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_full_spool_is_503_and_takes_webhooks_again_once_it_is_empty(db: PgPool) {
+async fn full_spool_returns_503_until_it_is_drained(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let mut settings = IMPATIENT.to_vec();
@@ -153,7 +151,7 @@ async fn a_full_spool_is_503_and_takes_webhooks_again_once_it_is_empty(db: PgPoo
 }
 
 #[sqlx::test]
-async fn what_was_committed_but_not_removed_before_a_crash_has_no_second_effect(db: PgPool) {
+async fn spooled_webhooks_committed_before_a_crash_have_no_second_effect(db: PgPool) {
     let webhooks =
         ["01", "02", "31", "61"].map(|name| webhook_at("2025-06-12T02:15:03Z", body(name)));
     let day = "2025-06-12".parse().unwrap();
@@ -176,7 +174,7 @@ async fn what_was_committed_but_not_removed_before_a_crash_has_no_second_effect(
 
 /// Deliveries of the same bytes, each written any number of times, in any company.
 #[sqlx::test]
-async fn a_delivery_that_is_written_several_times_counts_once(db: PgPool) {
+async fn delivery_written_several_times_is_counted_once(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let deliveries: Vec<Webhook> =
         (0..3).map(|_| webhook_at(&chrono::Utc::now().to_rfc3339(), body("01"))).collect();
@@ -208,7 +206,7 @@ async fn a_delivery_that_is_written_several_times_counts_once(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn one_event_that_cannot_be_written_does_not_keep_the_others_in_the_spool(db: PgPool) {
+async fn event_that_cannot_be_written_does_not_block_the_spool(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let service = Service::start_on(db.clone(), Some(disk), &IMPATIENT).await;
@@ -248,7 +246,7 @@ async fn one_event_that_cannot_be_written_does_not_keep_the_others_in_the_spool(
 }
 
 #[sqlx::test]
-async fn what_stays_in_the_spool_never_keeps_others_there(db: PgPool) {
+async fn event_left_in_the_spool_never_blocks_later_events(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let service = Service::start_on(db.clone(), Some(disk), &[]).await;
@@ -273,7 +271,7 @@ async fn what_stays_in_the_spool_never_keeps_others_there(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_database_too_slow_for_a_whole_batch_gets_smaller_ones(db: PgPool) {
+async fn spool_batches_are_split_until_they_fit_the_statement_timeout(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let message = |i| {
@@ -304,7 +302,7 @@ fn away(db: &PgPool, folder: &std::path::Path) -> BTreeMap<String, String> {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_service_with_a_spool_starts_while_the_database_is_away(db: PgPool) {
+async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = away(&db, folder.path());
     let client = reqwest::Client::new();
@@ -344,7 +342,7 @@ async fn a_service_with_a_spool_starts_while_the_database_is_away(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_folder_that_another_process_uses_refuses_to_start(db: PgPool) {
+async fn start_fails_when_another_process_uses_the_spool_folder(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let settings = away(&db, folder.path());
     let service = Process::start(settings.clone()).await;

@@ -21,7 +21,7 @@ async fn post(service: &Service, id: &str, room: &str, author: &str, at: &str, m
 }
 
 #[sqlx::test]
-async fn messages_are_counted_by_day_channel_and_direction(db: PgPool) {
+async fn stats_count_messages_by_day_channel_and_direction(db: PgPool) {
     let service = Service::start(db).await;
     for _ in 0..2 {
         for fixture in &ALL {
@@ -65,7 +65,7 @@ async fn messages_are_counted_by_day_channel_and_direction(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_message_that_turns_out_to_be_another_is_counted_as_that(db: PgPool) {
+async fn stats_follow_later_changes_of_a_message(db: PgPool) {
     let service = Service::start(db).await;
     // Without a channel, an author and a time at first.
     let body = json!({"data_event": "status_message", "id": "m", "room_id": "r", "status": "sent",
@@ -86,7 +86,7 @@ async fn a_message_that_turns_out_to_be_another_is_counted_as_that(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn days_are_those_of_the_time_zone(db: PgPool) {
+async fn stats_days_follow_the_requested_time_zone(db: PgPool) {
     let service = Service::start(db).await;
     for (id, at) in [
         ("a", "2025-06-11T16:59:59Z"),
@@ -114,7 +114,7 @@ async fn days_are_those_of_the_time_zone(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_response_is_the_first_word_of_an_agent_after_the_customers(db: PgPool) {
+async fn first_response_time_ends_at_the_first_agent_message_after_the_customers(db: PgPool) {
     let service = Service::start(db).await;
     let rooms = [
         // An agent began, a bot answered at once, the agent after 100 seconds, and once more.
@@ -141,7 +141,7 @@ async fn a_response_is_the_first_word_of_an_agent_after_the_customers(db: PgPool
 }
 
 #[sqlx::test]
-async fn open_and_unanswered_rooms_are_those_of_now(db: PgPool) {
+async fn stats_show_currently_open_and_unanswered_rooms(db: PgPool) {
     let service = Service::start(db).await;
     for (id, status, is_unresponded) in
         [("a", "unassigned", true), ("b", "assigned", false), ("c", "resolved", true)]
@@ -155,7 +155,7 @@ async fn open_and_unanswered_rooms_are_those_of_now(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_is_too_much_to_count_is_no_more_than_what_is_promised_and_is_marked(db: PgPool) {
+async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgPool) {
     let service = Service::start(db).await;
     let rooms = |numbers: &str| {
         format!(
@@ -188,7 +188,7 @@ async fn what_is_too_much_to_count_is_no_more_than_what_is_promised_and_is_marke
 }
 
 #[sqlx::test]
-async fn what_cannot_be_charted_is_a_422_that_says_so(db: PgPool) {
+async fn invalid_stats_parameters_return_422_with_the_reason(db: PgPool) {
     let service = Service::start(db).await;
     let long = "x".repeat(10_000);
     let zone = "time_zone: must be a name such as Asia/Jakarta or UTC";

@@ -84,7 +84,7 @@ async fn deliver(service: &Service, body: &Bytes, encoding: &Encoding) {
 }
 
 #[sqlx::test]
-async fn every_body_of_the_corpus_is_kept_as_it_is_and_none_is_poison(db: PgPool) {
+async fn corpus_bodies_are_always_stored_and_never_block_the_queue(db: PgPool) {
     let service = Service::start_with(db, PATIENT).await;
     for body in kept().into_iter().chain(large()) {
         println!("{}", body.name);
@@ -95,7 +95,7 @@ async fn every_body_of_the_corpus_is_kept_as_it_is_and_none_is_poison(db: PgPool
 }
 
 #[sqlx::test]
-async fn every_edited_body_is_kept_as_it_is_and_none_is_poison(db: PgPool) {
+async fn mutated_bodies_are_always_stored_and_never_block_the_queue(db: PgPool) {
     let deliveries = || prop::collection::vec((edited(), encoding()), 1..12);
     let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
     hold(db, PATIENT, config, deliveries, async |service: &Arc<Service>, deliveries| {

@@ -135,7 +135,7 @@ fn message(id: &str) -> String {
 }
 
 #[sqlx::test]
-async fn what_is_applied_is_told_once_on_every_replica_and_in_one_order(db: PgPool) {
+async fn stream_sends_every_applied_event_once_in_the_same_order_on_every_replica(db: PgPool) {
     let replicas = [Service::start(db.clone()).await, Service::start(db).await];
     let mut listeners = Vec::new();
     for replica in &replicas {
@@ -187,7 +187,7 @@ async fn pass() {
 }
 
 #[sqlx::test]
-async fn what_commits_late_is_not_skipped(db: PgPool) {
+async fn stream_does_not_skip_events_that_commit_late(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let mut live = Listener::start(&service, "").await;
     service.post(message("first")).await;
@@ -214,7 +214,7 @@ async fn what_commits_late_is_not_skipped(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn who_comes_back_misses_nothing_and_hears_nothing_twice(db: PgPool) {
+async fn stream_resumes_on_any_replica_without_gaps_or_duplicates(db: PgPool) {
     const EVENTS: usize = 600;
     // It has to read from the database as well as from what is held.
     let settings = [("RECEIVER__STREAM__MAX_BEHIND", "20")];
@@ -252,7 +252,7 @@ async fn who_comes_back_misses_nothing_and_hears_nothing_twice(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_replay_tells_of_what_was_not_applied_before(db: PgPool) {
+async fn stream_sends_events_first_applied_by_a_replay(db: PgPool) {
     let service = Service::start(db.clone()).await;
     for id in ["a", "b"] {
         service.post(message(id)).await;
@@ -271,7 +271,7 @@ async fn a_replay_tells_of_what_was_not_applied_before(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn filters_narrow_what_is_told(db: PgPool) {
+async fn stream_filters_select_matching_events(db: PgPool) {
     let service = Service::start(db).await;
     let kind = "/v1/events?outcome=applied&kind=room_resolved";
     let queries = [
@@ -309,7 +309,7 @@ async fn filters_narrow_what_is_told(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_key_hears_of_its_organisations_only(db: PgPool) {
+async fn stream_sends_only_events_of_the_keys_organisations(db: PgPool) {
     let service = Service::start(db).await;
     let mut another = Listener::start_with(&service, KEY_OF_ANOTHER, "", None).await;
     let mut own = Listener::start_with(&service, KEY_OF_ORGANIZATION, "", None).await;
@@ -332,7 +332,7 @@ async fn a_key_hears_of_its_organisations_only(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_slow_listener_is_cut_off_and_can_go_on(db: PgPool) {
+async fn slow_stream_subscriber_is_disconnected_and_can_resume(db: PgPool) {
     let service = Service::start_with(db, &[("RECEIVER__STREAM__MAX_BEHIND", "10")]).await;
     let (mut slow, mut quick) =
         (Listener::start(&service, "").await, Listener::start(&service, "").await);
@@ -352,7 +352,7 @@ async fn a_slow_listener_is_cut_off_and_can_go_on(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_heartbeat_tells_where_the_stream_is(db: PgPool) {
+async fn stream_heartbeat_advances_the_last_event_id(db: PgPool) {
     let service = Service::start_with(db, &[("RECEIVER__STREAM__HEARTBEAT", "50ms")]).await;
     let mut listener = Listener::start(&service, "?room_id=quiet").await;
     let begun = listener.last_event_id.clone();
@@ -366,7 +366,7 @@ async fn a_heartbeat_tells_where_the_stream_is(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_id_that_the_stream_never_gave_is_refused(db: PgPool) {
+async fn stream_rejects_invalid_last_event_ids_and_parameters(db: PgPool) {
     let service = Service::start(db).await;
     const ALLOWED: &str = "must be an id that this stream gave";
     for id in
@@ -394,7 +394,7 @@ async fn an_id_that_the_stream_never_gave_is_refused(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn who_was_away_for_too_long_is_told_to_load_again(db: PgPool) {
+async fn stream_resets_clients_beyond_retention(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let mut listener = Listener::start(&service, "").await;
     let mut ids = vec![listener.last_event_id.clone()];
@@ -438,7 +438,7 @@ async fn who_was_away_for_too_long_is_told_to_load_again(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn one_listener_too_many_is_told_so(db: PgPool) {
+async fn stream_subscribers_above_the_limit_get_503(db: PgPool) {
     let service = Service::start_with(db, &[("RECEIVER__STREAM__MAX_LISTENERS", "1")]).await;
     let listener = Listener::start(&service, "").await;
     let refused = service.send(request(KEY_OF_ALL, "", None)).await;
@@ -457,7 +457,7 @@ async fn last_asked(db: &PgPool) -> Option<f64> {
 }
 
 #[sqlx::test]
-async fn nothing_is_asked_while_nobody_listens(db: PgPool) {
+async fn stream_sends_no_queries_without_subscribers(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let mut listener = Listener::start(&service, "").await;
     let asked = last_asked(&db).await;
@@ -472,7 +472,7 @@ async fn nothing_is_asked_while_nobody_listens(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_a_backup_of_another_server_holds_is_not_told_of_later(db: PgPool) {
+async fn batches_restored_from_another_server_are_deleted_at_start(db: PgPool) {
     let of_both = "insert into batch (xid, event_ids) values ('0', '{}'), ('1000000000000', '{}')";
     sqlx::raw_sql(of_both).execute(&db).await.unwrap();
     let service = Process::start(settings(&db.connect_options())).await;
@@ -483,7 +483,7 @@ async fn what_a_backup_of_another_server_holds_is_not_told_of_later(db: PgPool) 
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_stop_ends_every_stream_at_once(db: PgPool) {
+async fn graceful_shutdown_ends_every_stream_immediately(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let client = reqwest::Client::new();
     let url = format!("{}/v1/stream", service.url);
@@ -503,7 +503,7 @@ async fn a_stop_ends_every_stream_at_once(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_key_that_is_revoked_hears_no_more(db: PgPool) {
+async fn stream_ends_when_its_key_is_revoked(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Service::start_with(db, &[("RECEIVER__STREAM__HEARTBEAT", "100ms")]).await;
     let key = key::create(&settings, &["--name", "dashboard"]).await;

@@ -31,7 +31,7 @@ fn set<const N: usize>(ids: [&str; N]) -> BTreeSet<String> {
 }
 
 #[sqlx::test]
-async fn a_broadcasts_message_is_traced_by_whatever_it_is_known_by(db: PgPool) {
+async fn trace_finds_a_broadcast_message_by_any_of_its_ids_or_phone_number(db: PgPool) {
     let service = told(db).await;
     let events = service.data(&format!("/v1/events?subject_id={TWIN}")).await;
     let event = events[0]["event_id"].as_str().unwrap();
@@ -54,7 +54,7 @@ async fn a_broadcasts_message_is_traced_by_whatever_it_is_known_by(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_timeline_is_in_the_order_of_time_and_tells_whose_clock(db: PgPool) {
+async fn trace_timeline_is_chronological_and_names_the_source_of_each_time(db: PgPool) {
     let service = told(db).await;
     let trace = service.data(&format!("/v1/trace/{LOG}")).await;
     let timeline = trace["timeline"].as_array().unwrap();
@@ -71,7 +71,7 @@ async fn a_timeline_is_in_the_order_of_time_and_tells_whose_clock(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_room_and_a_broadcast_are_traced_to_all_that_they_consist_of(db: PgPool) {
+async fn trace_of_a_room_or_broadcast_contains_all_of_its_parts(db: PgPool) {
     let service = told(db).await;
     let trace = service.data(&format!("/v1/trace/{SITI}")).await;
     assert_eq!(ids(&trace, "rooms"), set([SITI]));
@@ -86,7 +86,7 @@ async fn a_room_and_a_broadcast_are_traced_to_all_that_they_consist_of(db: PgPoo
 }
 
 #[sqlx::test]
-async fn a_trace_ends_somewhere_and_says_where_it_goes_on(db: PgPool) {
+async fn trace_is_limited_and_links_to_the_remaining_rows(db: PgPool) {
     let service = Service::start(db).await;
     for number in 0..60 {
         let id = format!("{number:02}");
@@ -117,7 +117,7 @@ async fn a_trace_ends_somewhere_and_says_where_it_goes_on(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_trace_shows_only_what_the_key_may_see(db: PgPool) {
+async fn trace_shows_only_rows_of_the_keys_organisations(db: PgPool) {
     let service = told(db).await;
     let known_by = [TWIN, LOG, BROADCAST, SITI, "6281200020001", "081200010001"];
     for id in known_by {
@@ -143,7 +143,7 @@ async fn a_trace_shows_only_what_the_key_may_see(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_nothing_is_known_by_is_not_found(db: PgPool) {
+async fn trace_of_an_unknown_id_returns_404(db: PgPool) {
     let service = told(db).await;
     let long = "x".repeat(10_000);
     for id in ["none", "n%2Fa", "62", "%2B", "%00", "'%3B%20drop%20table%20room%3B--", &long] {

@@ -23,9 +23,7 @@ fn message(id: usize, text: &str) -> String {
 }
 
 #[sqlx::test]
-async fn an_event_that_the_database_refuses_is_quarantined_and_costs_its_neighbours_nothing(
-    db: PgPool,
-) {
+async fn event_rejected_by_the_database_is_quarantined_without_affecting_its_batch(db: PgPool) {
     // One writer, held up by a lock, so that all events meet in one batch.
     let service = Service::start_with(db.clone(), &[("RECEIVER__WRITER__TASKS", "1")]).await;
     service.execute("alter table message add constraint poison check (text <> 'poison')").await;
@@ -66,7 +64,7 @@ async fn an_event_that_the_database_refuses_is_quarantined_and_costs_its_neighbo
 }
 
 #[sqlx::test]
-async fn a_missing_partition_is_made_when_an_event_needs_it(db: PgPool) {
+async fn missing_journal_partition_is_created_on_demand(db: PgPool) {
     let service = Service::start(db).await;
     let today = sqlx::query_scalar::<_, String>(
         "select to_char(clock_timestamp() at time zone 'UTC', '\"event_\"YYYYMMDD')",
@@ -78,7 +76,7 @@ async fn a_missing_partition_is_made_when_an_event_needs_it(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
+async fn only_journal_partitions_before_the_cutoff_are_dropped(db: PgPool) {
     let service = Service::start(db).await;
     service.post(message(1, "halo")).await;
     let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
@@ -93,7 +91,7 @@ async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_repeat_soon_after_midnight_is_a_duplicate_of_the_day_before(db: PgPool) {
+async fn repeat_shortly_after_midnight_is_a_duplicate_of_the_previous_day(db: PgPool) {
     let days = ["2025-06-12", "2025-06-13"].map(|day| day.parse().unwrap());
     partition::create(&mut db.acquire().await.unwrap(), days.into_iter()).await.unwrap();
     let mut link = link_to(&db);
@@ -114,7 +112,7 @@ async fn a_repeat_soon_after_midnight_is_a_duplicate_of_the_day_before(db: PgPoo
 }
 
 #[sqlx::test]
-async fn lines_of_hours_long_over_are_merged_and_still_add_up(db: PgPool) {
+async fn ledger_compaction_merges_past_hours_without_changing_sums(db: PgPool) {
     let service = Service::start(db).await;
     for fixture in &ALL {
         service.post(fixture.body()).await;
@@ -129,7 +127,7 @@ async fn lines_of_hours_long_over_are_merged_and_still_add_up(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_same_bytes_on_another_day_are_stored_again_and_change_nothing(db: PgPool) {
+async fn same_bytes_on_another_day_are_stored_again_and_change_no_projection(db: PgPool) {
     let service = Service::start(db).await;
     let tell = async || {
         for fixture in &ALL {
@@ -146,7 +144,7 @@ async fn the_same_bytes_on_another_day_are_stored_again_and_change_nothing(db: P
 }
 
 #[sqlx::test]
-async fn the_ledger_adds_up_and_agrees_with_the_journal(db: PgPool) {
+async fn ledger_adds_up_and_matches_the_journal(db: PgPool) {
     let service = Service::start(db).await;
     for round in 0..3 {
         for fixture in ALL.iter().skip(round) {
@@ -181,7 +179,7 @@ async fn the_ledger_adds_up_and_agrees_with_the_journal(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_body_without_a_clock_may_come_again_later(db: PgPool) {
+async fn body_without_timestamp_can_be_stored_again_later(db: PgPool) {
     let service = Service::start(db).await;
     let post = async || service.post(super::fixtures::body("61")).await.json()["data"].take();
     let first = post().await;
