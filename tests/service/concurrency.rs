@@ -1,4 +1,4 @@
-//! Many clients at once.
+//! Concurrent clients: nothing is lost or counted twice, and commits come before responses.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ async fn twenty_thousand_messages_from_two_hundred_clients_are_all_counted(db: P
                 });
                 let body = body.to_string();
                 for _ in 0..if i.is_multiple_of(10) { 2 } else { 1 } {
-                    let answer = service.post(body.clone()).await;
-                    assert!(answer.status.is_success(), "{:?}", answer.json());
+                    let response = service.post(body.clone()).await;
+                    assert!(response.status.is_success(), "{:?}", response.json());
                 }
             }
         });
@@ -70,19 +70,23 @@ async fn concurrent_duplicates_on_two_replicas_have_one_effect(db: PgPool) {
             let service = replicas[delivery % 2].clone();
             let body = json!({"data_event": "status_message", "id": format!("m{i}")}).to_string();
             senders.spawn(async move {
-                let answer = service.post(body).await;
-                assert!(answer.status.is_success(), "{:?}", answer.json());
-                let data = answer.json()["data"].take();
+                let response = service.post(body).await;
+                assert!(response.status.is_success(), "{:?}", response.json());
+                let data = response.json()["data"].take();
                 (i, data["event_id"].to_string(), data["duplicate"] == false)
             });
         }
     }
-    let answers = senders.join_all().await;
+    let responses = senders.join_all().await;
     for body in 0..BODIES {
-        let answers = || answers.iter().filter(|(i, ..)| *i == body);
-        assert_eq!(answers().filter(|(.., is_first)| *is_first).count(), 1, "one is the first");
-        let ids: BTreeSet<&String> = answers().map(|(_, id, _)| id).collect();
-        assert_eq!(ids.len(), 1, "all are told of the same event");
+        let of_body = || responses.iter().filter(|(i, ..)| *i == body);
+        assert_eq!(
+            of_body().filter(|(.., is_first)| *is_first).count(),
+            1,
+            "exactly one delivery is the first"
+        );
+        let ids: BTreeSet<&String> = of_body().map(|(_, id, _)| id).collect();
+        assert_eq!(ids.len(), 1, "all responses have the same event id");
     }
     let counts: (i64, i64, i64) = sqlx::query_as(
         "select count(*), min(deliveries)::bigint, max(deliveries)::bigint from event",
@@ -108,7 +112,7 @@ async fn events_are_not_acknowledged_before_their_commit(db: PgPool) {
     let body = json!({"data_event": "status_message", "id": "m"}).to_string();
     let mut posting = std::pin::pin!(service.post(body));
     let early = tokio::time::timeout(Duration::from_millis(600), &mut posting).await;
-    assert!(early.is_err(), "answered before it could be committed: {early:?}");
+    assert!(early.is_err(), "response before the commit: {early:?}");
     blocking.rollback().await.unwrap();
     assert_eq!(posting.await.status, StatusCode::OK);
 }

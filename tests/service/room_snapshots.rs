@@ -1,11 +1,11 @@
-//! A room is the fold of its snapshots, field by field.
+//! Merging room snapshots field by field: the newest snapshot that contains a field sets it.
 
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::harness::{ORGANIZATION, Service};
 
-/// Snapshots that lack each other's fields: the newest that has a field says it, always.
+/// Each snapshot lacks some fields of the others.
 #[sqlx::test]
 async fn each_room_field_comes_from_the_newest_snapshot_containing_it(db: PgPool) {
     let service = Service::start(db).await;
@@ -38,7 +38,8 @@ async fn each_room_field_comes_from_the_newest_snapshot_containing_it(db: PgPool
     }
 }
 
-/// One that says nothing is between the others by its hash, but must not come between them.
+/// The hash of an empty snapshot may sort between those of two others; the order of the two must
+/// not change.
 #[sqlx::test]
 async fn snapshot_without_fields_does_not_change_the_room(db: PgPool) {
     let service = Service::start(db).await;
@@ -150,7 +151,7 @@ async fn resolution_event_without_room_timestamps_resolves_the_room(db: PgPool) 
         for order in [
             [&earlier, &resolution],
             [&resolution, &earlier],
-            // The greater status wins where the clocks are equal.
+            // With equal timestamps the greater status wins.
             [&at_once, &resolution],
             [&resolution, &at_once],
         ] {

@@ -1,4 +1,4 @@
-//! The spool's disk: power cuts, failures, and who may use it.
+//! Disk of the spool: order, locking, power cuts and write failures.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use sqlx::PgPool;
 
 use super::fixtures::body;
 use super::harness::Service;
-use super::spool::{IMPATIENT, Outage, outcome, wait_for_events, wait_until, webhook_at};
+use super::spool::{Outage, SHORT_TIMEOUTS, outcome, wait_for_events, wait_until, webhook_at};
 
 #[test]
 fn spool_returns_complete_webhooks_in_arrival_order_after_reopening() {
@@ -48,35 +48,36 @@ fn spool_folder_is_locked_by_one_process() {
     assert!(matches!(Disk::in_folder(folder.path()).err(), Some(redb::Error::DatabaseAlreadyOpen)));
 }
 
-/// A disk that forgets at a power cut what it was not asked to write for good, and that may fail.
+/// Simulated disk: a power cut discards everything written since the last sync, and writes can be
+/// made to fail.
 #[derive(Clone, Debug, Default)]
-struct Platter(Arc<Mutex<Sectors>>);
+struct SimulatedDisk(Arc<Mutex<Sectors>>);
 
 #[derive(Debug, Default)]
 struct Sectors {
     written: Vec<u8>,
-    safe: Vec<u8>,
+    synced: Vec<u8>,
     is_broken: bool,
 }
 
-impl Platter {
+impl SimulatedDisk {
     fn disk(&self) -> Disk {
-        let platter = self.clone();
-        Disk::on(move || Ok::<_, DatabaseError>(platter.clone())).unwrap()
+        let device = self.clone();
+        Disk::on(move || Ok::<_, DatabaseError>(device.clone())).unwrap()
     }
 
-    /// What is left of it after a power cut.
+    /// Copy of the disk after a power cut: only synced data.
     fn after_power_cut(&self) -> Self {
-        let safe = self.0.lock().unwrap().safe.clone();
-        Self(Arc::new(Mutex::new(Sectors { written: safe.clone(), safe, is_broken: false })))
+        let synced = self.0.lock().unwrap().synced.clone();
+        Self(Arc::new(Mutex::new(Sectors { written: synced.clone(), synced, is_broken: false })))
     }
 
-    fn break_down(&self, is_broken: bool) {
+    fn set_broken(&self, is_broken: bool) {
         self.0.lock().unwrap().is_broken = is_broken;
     }
 }
 
-impl StorageBackend for Platter {
+impl StorageBackend for SimulatedDisk {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.lock().unwrap().written.len() as u64)
     }
@@ -94,7 +95,7 @@ impl StorageBackend for Platter {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut sectors = self.0.lock().unwrap();
-        sectors.safe = sectors.written.clone();
+        sectors.synced = sectors.written.clone();
         Ok(())
     }
 
@@ -111,13 +112,13 @@ impl StorageBackend for Platter {
 
 #[sqlx::test]
 async fn spooled_webhooks_survive_a_power_cut(db: PgPool) {
-    let platter = Platter::default();
-    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
+    let device = SimulatedDisk::default();
+    let service = Service::start_on(db.clone(), Some(device.disk()), &SHORT_TIMEOUTS).await;
+    let outage = Outage::start(&db).await;
     for spooled in 1..=3 {
         let body = json!({"data_event": "status_message", "id": format!("m{spooled}")});
         assert_eq!(outcome(&service.post(body.to_string()).await), "spooled");
-        let disk = platter.after_power_cut().disk();
+        let disk = device.after_power_cut().disk();
         assert_eq!(disk.depth().events, spooled);
         let last = disk.first(10, 1 << 20).unwrap().pop().unwrap().1;
         assert_eq!(last.body, body.to_string());
@@ -127,20 +128,20 @@ async fn spooled_webhooks_survive_a_power_cut(db: PgPool) {
 
 #[sqlx::test]
 async fn spool_disk_failure_returns_503_until_repaired_and_loses_nothing(db: PgPool) {
-    let platter = Platter::default();
-    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
+    let device = SimulatedDisk::default();
+    let service = Service::start_on(db.clone(), Some(device.disk()), &SHORT_TIMEOUTS).await;
+    let outage = Outage::start(&db).await;
     let post = async |id: &str| {
         service.post(json!({"data_event": "status_message", "id": id}).to_string()).await
     };
     assert_eq!(outcome(&post("before").await), "spooled");
-    platter.break_down(true);
+    device.set_broken(true);
     for _ in 0..3 {
-        let answer = post("meanwhile").await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.headers[RETRY_AFTER], "2");
+        let response = post("meanwhile").await;
+        assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers[RETRY_AFTER], "2");
     }
-    platter.break_down(false);
+    device.set_broken(false);
     assert_eq!(outcome(&post("after").await), "spooled");
     outage.end().await;
     wait_for_events(&service, 2).await;
@@ -151,15 +152,18 @@ async fn spool_disk_failure_returns_503_until_repaired_and_loses_nothing(db: PgP
 
 #[sqlx::test]
 async fn database_recovery_is_detected_while_the_spool_is_unusable(db: PgPool) {
-    let platter = Platter::default();
-    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
-    platter.break_down(true);
+    let device = SimulatedDisk::default();
+    let service = Service::start_on(db.clone(), Some(device.disk()), &SHORT_TIMEOUTS).await;
+    let outage = Outage::start(&db).await;
+    device.set_broken(true);
     let post = async || service.post(body("01")).await.status;
     for _ in 0..3 {
         assert_eq!(post().await, StatusCode::SERVICE_UNAVAILABLE);
     }
-    assert!(!service.spool.as_ref().unwrap().has_room(), "nothing sent now would be kept");
+    assert!(
+        !service.spool.as_ref().unwrap().has_room(),
+        "the spool should report that it accepts nothing"
+    );
     outage.end().await;
     wait_until(async || post().await == StatusCode::OK).await;
     assert_eq!(service.count("event").await, 1);
