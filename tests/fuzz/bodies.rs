@@ -230,8 +230,8 @@ impl Mutation {
     }
 }
 
-/// Placeholder for text that no [`Value`] can hold, such as `1e400`. It sorts after every other key,
-/// so that of two fields with one name the inserted one is last.
+/// Placeholder for text that no [`Value`] can hold, such as `1e400`. It sorts after every other
+/// key, so that of two fields with one name the inserted one is last.
 const PLACEHOLDER: &str = "~\u{10ffff}";
 
 /// If the bytes are JSON, inserts the placeholder at a position and replaces it with text.

@@ -77,14 +77,14 @@ async fn connection_with_incomplete_request_head_is_closed_after_timeout(db: PgP
     let mut silent = Client::connect(&service).await;
     let mut slow = Client::connect(&service).await;
     slow.send("POST /webhooks/qo").await;
-    let mut kept = Client::connect(&service).await;
-    assert!(kept.get_unknown_path().await.starts_with("HTTP/1.1 404"));
+    let mut active = Client::connect(&service).await;
+    assert!(active.get_unknown_path().await.starts_with("HTTP/1.1 404"));
 
     assert_eq!(silent.read_to_end().await.unwrap(), "");
     assert_eq!(slow.read_to_end().await.unwrap(), "");
     // The timeout between requests is longer.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(kept.get_unknown_path().await.starts_with("HTTP/1.1 404"));
+    assert!(active.get_unknown_path().await.starts_with("HTTP/1.1 404"));
 }
 
 #[sqlx::test(migrations = false)]

@@ -254,7 +254,7 @@ async fn every_error_response_contains_the_request_id(db: PgPool) {
         (Method::GET, "/", 404),
         (Method::PUT, "/v1/rooms", 405),
         (Method::POST, "/v1/events/none/replay", 403),
-        (Method::POST, "/webhooks/qontak/of-nobody", 404),
+        (Method::POST, "/webhooks/qontak/unknown-token", 404),
     ];
     for (method, path, status) in cases {
         for own in [None, Some("mine")] {

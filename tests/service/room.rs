@@ -91,10 +91,10 @@ async fn room_is_unanswered_while_its_last_message_is_from_the_customer(db: PgPo
     let service = Service::start(db).await;
     let (earlier, later) = ("2025-06-12T02:00:00Z", "2025-06-12T02:05:00Z");
     let unanswered = [
-        ("said", json!({"status": "assigned", "is_unresponded": true})),
+        ("by-flag", json!({"status": "assigned", "is_unresponded": true})),
         // A bot has replied, but Qontak reports the room as unresponded.
         (
-            "said-otherwise",
+            "by-flag-despite-bot",
             json!({"status": "unassigned", "is_unresponded": true,
                 "session_at": earlier, "last_message_at": later}),
         ),
@@ -102,9 +102,12 @@ async fn room_is_unanswered_while_its_last_message_is_from_the_customer(db: PgPo
         ("by-count", json!({"status": "assigned", "unread_count": 2})),
     ];
     let answered = [
-        ("said-no", json!({"status": "assigned", "is_unresponded": false, "unread_count": 3})),
+        (
+            "flag-is-false",
+            json!({"status": "assigned", "is_unresponded": false, "unread_count": 3}),
+        ),
         ("resolved", json!({"status": "resolved", "is_unresponded": true})),
-        ("silent", json!({"status": "assigned"})),
+        ("without-messages", json!({"status": "assigned"})),
         (
             "written-since",
             json!({"status": "assigned", "session_at": earlier, "last_message_at": later}),
@@ -249,7 +252,7 @@ async fn sender_fields_come_from_the_newest_message_containing_them(db: PgPool) 
     assert_eq!(service.data("/v1/senders/rizky").await, expected);
     let hidden = service.get_with(KEY_OF_ANOTHER, "/v1/senders/rizky").await;
     assert_eq!(hidden.status, StatusCode::NOT_FOUND);
-    assert_eq!(service.get("/v1/senders/nobody").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(service.get("/v1/senders/unknown").await.status, StatusCode::NOT_FOUND);
     let unknown = service.get("/v1/senders/rizky?name=x").await;
     assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -44,12 +44,12 @@ impl RecordingReceiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/in", listener.local_addr().unwrap());
         let bodies = Arc::new(Mutex::new(Vec::new()));
-        let kept = bodies.clone();
+        let recorded = bodies.clone();
         let take = move |body: Bytes| async move {
             let is_first = {
-                let mut kept = kept.lock().unwrap();
-                kept.push(body);
-                kept.len() == 1
+                let mut recorded = recorded.lock().unwrap();
+                recorded.push(body);
+                recorded.len() == 1
             };
             if is_first {
                 tokio::time::sleep(first_delay).await;
@@ -270,7 +270,7 @@ async fn simulate_reports_an_unreachable_url_in_one_line() {
 #[sqlx::test(migrations = false)]
 async fn simulate_counts_rejected_webhooks_and_exits_with_1(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
-    let url = format!("{}/webhooks/qontak/a-token-that-nobody-knows", service.url);
+    let url = format!("{}/webhooks/qontak/an-unknown-token", service.url);
     let output = simulate(&[&url, "--count", "5"]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("404      5 refused"), "{}", stdout(&output));

@@ -213,8 +213,8 @@ async fn event_that_cannot_be_written_does_not_block_the_spool(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let service = Service::start_on(db.clone(), Some(disk), &SHORT_TIMEOUTS).await;
-    // Two errors that are not plain data errors: an exception raised by a trigger, and a journal row
-    // that this version cannot decode.
+    // Two errors that are not plain data errors: an exception raised by a trigger, and a journal
+    // row that this version cannot decode.
     service
         .execute(
             "create function refuse() returns trigger language plpgsql as $$
@@ -230,7 +230,7 @@ async fn event_that_cannot_be_written_does_not_block_the_spool(db: PgPool) {
         service.post(json!({"data_event": "status_message", "id": id}).to_string()).await
     };
     assert_eq!(outcome(&post("from the future").await), "applied");
-    service.execute("update event set outcome = 'levitated'").await;
+    service.execute("update event set outcome = 'unknown_outcome'").await;
 
     let outage = Outage::start(&db).await;
     for id in ["poison", "from the future", "a", "b", "c"] {
@@ -263,7 +263,7 @@ async fn event_left_in_the_spool_never_blocks_later_events(db: PgPool) {
     spool.keep(message("unreadable")).await.unwrap();
     wait_for_events(&service, 1).await;
     wait_until(async || spool.depth().events == 0).await;
-    service.execute("update event set outcome = 'levitated'").await;
+    service.execute("update event set outcome = 'unknown_outcome'").await;
     spool.keep(message("unreadable")).await.unwrap();
     // Each of these is in the spool behind the event that cannot be written.
     for i in 2..12 {
@@ -300,7 +300,7 @@ async fn spool_batches_are_split_until_they_fit_the_statement_timeout(db: PgPool
 fn unreachable_database(db: &PgPool, folder: &std::path::Path) -> BTreeMap<String, String> {
     let mut settings = settings(&db.connect_options());
     settings.insert("RECEIVER__SPOOL__FOLDER".into(), folder.to_str().unwrap().into());
-    settings.insert("DATABASE_URL".into(), "postgres://127.0.0.1:1/nobody-listens".into());
+    settings.insert("DATABASE_URL".into(), "postgres://127.0.0.1:1/unreachable".into());
     settings
 }
 

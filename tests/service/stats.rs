@@ -117,7 +117,7 @@ async fn stats_days_follow_the_requested_time_zone(db: PgPool) {
 async fn first_response_time_ends_at_the_first_agent_message_after_the_customers(db: PgPool) {
     let service = Service::start(db).await;
     let rooms = [
-        // An agent writes first; after the customer a bot replies at once, the agent after 100 seconds.
+        // An agent writes first. After the customer a bot replies at once, the agent after 100 s.
         ("a", "agent 01:00:00,customer 02:00:00,bot 02:00:01,agent 02:01:40,agent 02:09:00"),
         ("b", "customer 02:00:00,customer 02:04:00,agent 02:05:00"),
         ("unanswered", "agent 01:00:00,customer 02:00:00,bot 02:00:01"),
@@ -176,7 +176,7 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
          select '{ORGANIZATION}', author || n, n, '2025-06-12T01:00:00Z'::timestamptz + after, author,
              gen_random_uuid()
          from generate_series(1, 20001) as n
-         cross join (values ('customer', interval '0'), ('agent', interval '7 s')) as said (author, after)"
+         cross join (values ('customer', interval '0'), ('agent', interval '7 s')) as offsets (author, after)"
     );
     service.execute(&messages).await;
     let stats = service.data(DAY).await;
