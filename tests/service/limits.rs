@@ -234,8 +234,8 @@ async fn stalled_http_2_stream_subscriber_is_disconnected(db: PgPool) {
     let mut reading = reading.send_request(subscribe()).await.unwrap().into_body();
     for text in ["retry:", ": heartbeat", ": heartbeat"] {
         let frame = tokio::time::timeout(DEADLINE, reading.frame()).await.unwrap();
-        let text = frame.expect("the response was aborted").unwrap().into_data().unwrap();
-        assert!(text.starts_with(text.as_bytes()), "{text:?}");
+        let data = frame.expect("the response was aborted").unwrap().into_data().unwrap();
+        assert!(data.starts_with(text.as_bytes()), "{data:?}");
     }
     let reconnected = async {
         while client.send_request(subscribe()).await.unwrap().status() != StatusCode::OK {
