@@ -50,6 +50,7 @@ const FAULTS: [Fault; 8] = [
     Fault::KillEverything,
 ];
 
+/// Two replicas and their PostgreSQL server.
 struct Deployment {
     cluster: Cluster,
     replicas: [Replica; 2],
@@ -57,6 +58,7 @@ struct Deployment {
 }
 
 impl Deployment {
+    /// Injects a fault and, after a pause, repairs it.
     async fn inject(&mut self, fault: Fault, pause: Duration) {
         match fault {
             Fault::KillReplica(i) => {
@@ -144,38 +146,42 @@ async fn acknowledged_events_survive_kills_exactly_once() {
     let report = clients.stop().await;
     deployment.wait_for_empty_spools().await;
 
-    let Comparison { lost, doubled, problems } = compare(&deployment.cluster.url, &report).await;
+    let Comparison { lost, duplicated, problems } = compare(&deployment.cluster.url, &report).await;
     let resident = deployment.replicas.iter_mut().map(|replica| replica.peak_resident_mib()).max();
     println!(
-        "spooled {}  refused {}  unanswered {}  slowest 2xx {} ms  slowest 503 {} ms  resident {} MiB",
+        "spooled {}  rejected {}  failed {}  slowest 2xx {} ms  slowest 503 {} ms  resident {} MiB",
         report.spooled,
-        report.refused,
-        report.unanswered,
+        report.rejected,
+        report.failed,
         report.slowest_acknowledgement.as_millis(),
-        report.slowest_refusal.as_millis(),
+        report.slowest_rejection.as_millis(),
         resident.unwrap(),
     );
     println!(
-        "rounds {rounds}  kills {}  acknowledged {}  lost {}  doubled {}",
+        "rounds {rounds}  kills {}  acknowledged {}  lost {}  duplicated {}",
         deployment.kills,
         report.acknowledged.len(),
         lost.len(),
-        doubled.len(),
+        duplicated.len(),
     );
     assert!(lost.is_empty(), "lost: {:?}", lost.iter().take(5).collect::<Vec<_>>());
-    assert!(doubled.is_empty(), "doubled: {:?}", doubled.iter().take(5).collect::<Vec<_>>());
+    assert!(
+        duplicated.is_empty(),
+        "duplicated: {:?}",
+        duplicated.iter().take(5).collect::<Vec<_>>()
+    );
     assert_eq!(problems, Vec::<String>::new());
     assert_eq!(report.problems, BTreeSet::new());
     assert!(report.spooled > 0 && report.acknowledged.len() > report.spooled, "{report:?}");
     assert!(resident.unwrap() <= MAX_RESIDENT_MIB);
     // The promised limit is 1.5 s; a machine busy with tests may take longer.
-    assert!(report.slowest_refusal < Duration::from_secs(10), "{:?}", report.slowest_refusal);
+    assert!(report.slowest_rejection < Duration::from_secs(10), "{:?}", report.slowest_rejection);
 }
 
 #[derive(Default)]
 struct Comparison {
     lost: Vec<String>,
-    doubled: Vec<String>,
+    duplicated: Vec<String>,
     problems: Vec<String>,
 }
 
@@ -191,7 +197,7 @@ async fn compare(url: &str, report: &Report) -> Comparison {
             .fetch_all(&mut db)
             .await
             .unwrap();
-    comparison.doubled.extend(journal.iter().filter(|row| row.1 > 1).map(|row| row.0.clone()));
+    comparison.duplicated.extend(journal.iter().filter(|row| row.1 > 1).map(|row| row.0.clone()));
     let journal: BTreeSet<String> = journal.into_iter().map(|row| row.0).collect();
     let is_lost = |id: &&String| !journal.contains(*id) || !messages.contains(*id);
     comparison.lost.extend(report.acknowledged.iter().filter(is_lost).cloned());

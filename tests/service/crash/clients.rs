@@ -24,11 +24,11 @@ pub struct Report {
     /// Number of 2xx responses with the outcome `spooled`.
     pub spooled: usize,
     /// Number of 503 responses.
-    pub refused: usize,
+    pub rejected: usize,
     /// Number of requests without a response.
-    pub unanswered: usize,
+    pub failed: usize,
     pub slowest_acknowledgement: Duration,
-    pub slowest_refusal: Duration,
+    pub slowest_rejection: Duration,
     /// Unexpected responses.
     pub problems: BTreeSet<String>,
 }
@@ -37,11 +37,11 @@ impl Report {
     fn add(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         self.spooled += other.spooled;
-        self.refused += other.refused;
-        self.unanswered += other.unanswered;
+        self.rejected += other.rejected;
+        self.failed += other.failed;
         self.slowest_acknowledgement =
             self.slowest_acknowledgement.max(other.slowest_acknowledgement);
-        self.slowest_refusal = self.slowest_refusal.max(other.slowest_refusal);
+        self.slowest_rejection = self.slowest_rejection.max(other.slowest_rejection);
         self.problems.extend(other.problems);
     }
 }
@@ -120,7 +120,7 @@ async fn record(
     began: Instant,
 ) {
     let Ok(response) = response else {
-        report.unanswered += 1;
+        report.failed += 1;
         sleep(Duration::from_millis(50)).await;
         return;
     };
@@ -133,8 +133,8 @@ async fn record(
         let response: Value = response.json().await.unwrap_or_default();
         report.spooled += usize::from(response["data"]["outcome"] == "spooled");
     } else if status == StatusCode::SERVICE_UNAVAILABLE && may_retry {
-        report.refused += 1;
-        report.slowest_refusal = report.slowest_refusal.max(took);
+        report.rejected += 1;
+        report.slowest_rejection = report.slowest_rejection.max(took);
         sleep(Duration::from_millis(50)).await;
     } else {
         report.problems.insert(format!("{status}, Retry-After: {may_retry}"));
