@@ -1,6 +1,6 @@
-//! Bodies that nobody should send: a corpus, and random edits of it.
+//! Unusual bodies: a corpus, large bodies and random mutations.
 //!
-//! Shared by the tests that only read bodies and by those that post them.
+//! Shared by the fuzz test of the parser and the integration tests.
 
 use std::collections::BTreeSet;
 use std::iter::once;
@@ -14,10 +14,10 @@ use qontak_receiver::event::{Kind, Webhook};
 use qontak_receiver::model::{EventId, Timestamp};
 use serde_json::{Value, json};
 
-/// What `http.max_body_bytes` is by default.
+/// Default of `http.max_body_bytes`.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// A webhook that was received, at an endpoint with an organisation.
+/// Webhook received at an endpoint with an organisation.
 pub fn received(body: impl Into<Bytes>, received_at: Timestamp) -> Webhook {
     Webhook {
         id: EventId::next(received_at),
@@ -29,15 +29,15 @@ pub fn received(body: impl Into<Bytes>, received_at: Timestamp) -> Webhook {
     }
 }
 
-/// A body, and what to call it when it does harm.
+/// Body with the name to show when a test fails.
 #[derive(Clone, Debug)]
 pub struct Body {
     pub name: String,
     pub bytes: Bytes,
 }
 
-/// The bodies in files: what Qontak sends, and what once did harm or well might.
-pub fn kept() -> Vec<Body> {
+/// Bodies of the fixtures and of `tests/fuzz/corpus`: what Qontak sends, and edge cases.
+pub fn corpus() -> Vec<Body> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let mut bodies = Vec::new();
     for folder in ["fixtures", "fuzz/corpus"] {
@@ -51,8 +51,8 @@ pub fn kept() -> Vec<Body> {
     bodies
 }
 
-/// Bodies near [`MAX_BODY_BYTES`], each with much of one thing.
-pub fn large() -> Vec<Body> {
+/// Bodies near [`MAX_BODY_BYTES`], each dominated by one kind of element.
+pub fn large_bodies() -> Vec<Body> {
     let max = MAX_BODY_BYTES;
     let message = |fields: &str| {
         format!(r#"{{"data_event":"status_message","id":"large","room_id":"large",{fields}}}"#)
@@ -60,7 +60,7 @@ pub fn large() -> Vec<Body> {
     let room = |fields: &str| {
         format!(r#"{{"data_event":"room_created","id":"large","channel":"wa",{fields}}}"#)
     };
-    // As many as there is space for, but for what is around them.
+    // As many copies as fit, minus the size of the surrounding JSON.
     let fill = |part: &str| part.repeat((max - 200) / part.len());
     let elements = |element: &str| {
         let elements = fill(&format!("{element},"));
@@ -95,8 +95,8 @@ pub fn large() -> Vec<Body> {
         ("100,000 tags", room(&format!(r#""tags":[{words}]"#))),
         ("100,000 agents", room(&format!(r#""agent_ids":[{words}]"#))),
         ("the same tag", room(&format!(r#""tags":{}"#, elements(r#""a""#)))),
-        ("tags that say nothing", room(&format!(r#""tags":{}"#, elements(r#""""#)))),
-        ("tags that are none", room(&format!(r#""tags":{}"#, elements("{}")))),
+        ("empty tags", room(&format!(r#""tags":{}"#, elements(r#""""#)))),
+        ("tags of the wrong type", room(&format!(r#""tags":{}"#, elements("{}")))),
         ("many buttons", message(&format!(r#""buttons":{}"#, elements("[]")))),
         ("many numbers", message(&format!(r#""reply":{}"#, elements("0")))),
         ("many short numbers", message(&format!(r#""reply":{}"#, elements("1e15")))),
@@ -116,38 +116,40 @@ pub fn large() -> Vec<Body> {
         .collect()
 }
 
-/// A kept body after a few edits.
-pub fn edited() -> impl Strategy<Value = Bytes> {
-    let corpus = Arc::new(kept());
+/// A corpus body after a few mutations.
+pub fn mutated_body() -> impl Strategy<Value = Bytes> {
+    let corpus = Arc::new(corpus());
     let bodies = corpus.clone();
-    (any::<Index>(), prop::collection::vec(edit(&corpus), 0..6)).prop_map(move |(body, edits)| {
-        let mut bytes = body.get(&bodies).bytes.to_vec();
-        for edit in edits {
-            edit.apply(&mut bytes, &bodies);
-        }
-        bytes.truncate(MAX_BODY_BYTES);
-        bytes.into()
-    })
+    (any::<Index>(), prop::collection::vec(mutation(&corpus), 0..6)).prop_map(
+        move |(body, mutations)| {
+            let mut bytes = body.get(&bodies).bytes.to_vec();
+            for mutation in mutations {
+                mutation.apply(&mut bytes, &bodies);
+            }
+            bytes.truncate(MAX_BODY_BYTES);
+            bytes.into()
+        },
+    )
 }
 
-/// One change of a body.
+/// Mutation of a body.
 #[derive(Clone, Debug)]
-enum Edit {
-    /// One bit is another.
+enum Mutation {
+    /// Flips one bit.
     Flip { at: Index, bit: u8 },
-    /// Other bytes, or none, in place of some, or none.
+    /// Replaces, inserts or deletes bytes.
     Replace { at: Index, len: usize, with: Vec<u8> },
-    /// Some bytes once more, several times.
+    /// Repeats bytes.
     Repeat { at: Index, len: usize, times: usize },
-    /// It goes on as another body does.
+    /// Continues with the rest of another body.
     Splice { at: Index, body: Index, from: Index },
-    /// Another value in place of one, anywhere in the JSON.
-    Value { place: Index, json: String },
-    /// A field, perhaps a second one of its name, in any object of the JSON.
-    Field { place: Index, key: String, json: String },
+    /// Replaces a value anywhere in the JSON.
+    Value { position: Index, json: String },
+    /// Adds a field to an object anywhere in the JSON, possibly with a duplicate name.
+    Field { position: Index, key: String, json: String },
 }
 
-fn edit(corpus: &[Body]) -> impl Strategy<Value = Edit> + use<> {
+fn mutation(corpus: &[Body]) -> impl Strategy<Value = Mutation> + use<> {
     let at = any::<Index>;
     let snippets: [&[u8]; 12] = [
         b"\0",
@@ -169,20 +171,20 @@ fn edit(corpus: &[Body]) -> impl Strategy<Value = Edit> + use<> {
         prop::collection::vec(any::<u8>(), 1..8),
     ];
     prop_oneof![
-        1 => (at(), 0..8_u8).prop_map(|(at, bit)| Edit::Flip { at, bit }),
-        1 => (at(), 0..12_usize, with).prop_map(|(at, len, with)| Edit::Replace { at, len, with }),
+        1 => (at(), 0..8_u8).prop_map(|(at, bit)| Mutation::Flip { at, bit }),
+        1 => (at(), 0..12_usize, with).prop_map(|(at, len, with)| Mutation::Replace { at, len, with }),
         1 => (at(), 1..200_usize, 1..50_usize)
-            .prop_map(|(at, len, times)| Edit::Repeat { at, len, times }),
-        1 => (at(), at(), at()).prop_map(|(at, body, from)| Edit::Splice { at, body, from }),
-        6 => (at(), value()).prop_map(|(place, json)| Edit::Value { place, json }),
+            .prop_map(|(at, len, times)| Mutation::Repeat { at, len, times }),
+        1 => (at(), at(), at()).prop_map(|(at, body, from)| Mutation::Splice { at, body, from }),
+        6 => (at(), value()).prop_map(|(position, json)| Mutation::Value { position, json }),
         4 => (at(), key(corpus), value())
-            .prop_map(|(place, key, json)| Edit::Field { place, key, json }),
+            .prop_map(|(position, key, json)| Mutation::Field { position, key, json }),
     ]
 }
 
-impl Edit {
+impl Mutation {
     fn apply(&self, bytes: &mut Vec<u8>, corpus: &[Body]) {
-        // A place may also be the end.
+        // A position may also be the end.
         let slice = |bytes: &[u8], at: &Index, len: usize| {
             let start = at.index(bytes.len() + 1);
             start..(start + len).min(bytes.len())
@@ -206,50 +208,50 @@ impl Edit {
                 bytes.truncate(at.index(bytes.len() + 1));
                 bytes.extend_from_slice(&other[from.index(other.len() + 1)..]);
             }
-            Self::Value { place, json } => {
-                edit_json(
+            Self::Value { position, json } => {
+                replace_in_json(
                     bytes,
-                    place,
-                    |value| *value = json!(MARK),
-                    &json!(MARK).to_string(),
+                    position,
+                    |value| *value = json!(PLACEHOLDER),
+                    &json!(PLACEHOLDER).to_string(),
                     json,
                 );
             }
-            Self::Field { place, key, json } => {
+            Self::Field { position, key, json } => {
                 let insert = |value: &mut Value| {
                     if let Value::Object(object) = value {
-                        object.insert(MARK.into(), Value::Null);
+                        object.insert(PLACEHOLDER.into(), Value::Null);
                     }
                 };
-                let mark = format!("{}:null", json!(MARK));
-                edit_json(bytes, place, insert, &mark, &format!("{key}:{json}"));
+                let placeholder = format!("{}:null", json!(PLACEHOLDER));
+                replace_in_json(bytes, position, insert, &placeholder, &format!("{key}:{json}"));
             }
         }
     }
 }
 
-/// Stands in the JSON where text is to be put that no [`Value`] can hold, such as `1e400`. Sorts
-/// after every other key, so that of two fields of one name its own counts.
-const MARK: &str = "~\u{10ffff}";
+/// Placeholder for text that no [`Value`] can hold, such as `1e400`. It sorts after every other
+/// key, so that of two fields with one name the inserted one is last.
+const PLACEHOLDER: &str = "~\u{10ffff}";
 
-/// Marks a place in the JSON, if the bytes are any, and puts text where the mark is.
-fn edit_json(
+/// If the bytes are JSON, inserts the placeholder at a position and replaces it with text.
+fn replace_in_json(
     bytes: &mut Vec<u8>,
-    place: &Index,
-    edit: impl FnOnce(&mut Value),
-    mark: &str,
+    position: &Index,
+    mutation: impl FnOnce(&mut Value),
+    placeholder: &str,
     with: &str,
 ) {
     let Ok(mut body) = serde_json::from_slice::<Value>(bytes) else {
         return;
     };
     let pointers = pointers(&body, String::new());
-    let pointer: &String = place.get(&pointers);
-    edit(body.pointer_mut(pointer).expect("it was found there"));
-    *bytes = body.to_string().replacen(mark, with, 1).into_bytes();
+    let pointer: &String = position.get(&pointers);
+    mutation(body.pointer_mut(pointer).expect("the pointer is from this body"));
+    *bytes = body.to_string().replacen(placeholder, with, 1).into_bytes();
 }
 
-/// The JSON pointers of a value and of all within.
+/// JSON pointers of a value and of everything in it.
 fn pointers(value: &Value, pointer: String) -> Vec<String> {
     let within: Vec<String> = match value {
         Value::Array(elements) => (0_usize..)
@@ -268,15 +270,17 @@ fn pointers(value: &Value, pointer: String) -> Vec<String> {
     once(pointer).chain(within).collect()
 }
 
-/// A key as JSON: of Qontak's, or a nasty one.
+/// Key as JSON: one of Qontak's, or an edge case.
 fn key(corpus: &[Body]) -> impl Strategy<Value = String> + use<> {
-    fn gather(value: &Value, keys: &mut BTreeSet<String>) {
+    fn collect_keys(value: &Value, keys: &mut BTreeSet<String>) {
         match value {
-            Value::Array(elements) => elements.iter().for_each(|element| gather(element, keys)),
+            Value::Array(elements) => {
+                elements.iter().for_each(|element| collect_keys(element, keys))
+            }
             Value::Object(object) => {
                 for (key, value) in object {
                     keys.insert(json!(key).to_string());
-                    gather(value, keys);
+                    collect_keys(value, keys);
                 }
             }
             _ => {}
@@ -285,23 +289,23 @@ fn key(corpus: &[Body]) -> impl Strategy<Value = String> + use<> {
     let mut keys = BTreeSet::new();
     for body in corpus {
         if let Ok(body) = serde_json::from_slice(&body.bytes) {
-            gather(&body, &mut keys);
+            collect_keys(&body, &mut keys);
         }
     }
-    let nasty = [r#""""#, r#""\u0000""#, r#""id\u0000""#, r#""\ud800""#, r#""data""#, r#"7"#];
+    let edge_cases = [r#""""#, r#""\u0000""#, r#""id\u0000""#, r#""\ud800""#, r#""data""#, r#"7"#];
     prop_oneof![
         8 => select(keys.into_iter().collect::<Vec<_>>()),
-        1 => select(nasty.map(str::to_owned).to_vec()),
+        1 => select(edge_cases.map(str::to_owned).to_vec()),
     ]
 }
 
-/// A value as JSON, or nearly so.
+/// Value as JSON, or as almost valid JSON.
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => select(&*SMALL_VALUES).prop_map(|text| text.to_owned()),
         2 => select(&*NAMES).prop_map(|name| json!(name).to_string()),
         1 => any::<i64>().prop_map(|number| number.to_string()),
-        // Any second or millisecond around the times that are believed.
+        // Any second or millisecond in and near the accepted range of times.
         2 => (1_400_000_000_000..1_800_000_000_000_i64, any::<bool>()).prop_map(
             |(millis, is_text)| {
                 let time = if is_text { millis } else { millis / 1000 };
@@ -310,7 +314,7 @@ fn value() -> impl Strategy<Value = String> {
         ),
         1 => any::<f64>().prop_map(|number| format!("{number:e}")),
         1 => any::<String>().prop_map(|text| json!(text).to_string()),
-        // Around the longest id, the longest row of an index, and beyond what a page holds.
+        // Lengths around the limits of ids, index rows and pages.
         1 => (select(vec!["x", "é", "1", r"\u0000", r"\u001f", r"\n"]), length())
             .prop_map(|(text, times)| format!("\"{}\"", text.repeat(times))),
         1 => (select(&*SMALL_VALUES), length())
@@ -324,7 +328,7 @@ fn length() -> impl Strategy<Value = usize> {
     select(vec![2, 127, 128, 511, 512, 513, 2_700, 10_000])
 }
 
-/// Words that decide how a body is read.
+/// Words that determine how a body is parsed.
 static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
     let words = [
         "created",
@@ -355,7 +359,7 @@ static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
 });
 
 static SMALL_VALUES: LazyLock<Vec<&str>> = LazyLock::new(|| {
-    // Each is JSON, but for the last line.
+    // All are JSON, except for the last line.
     let text = r#"
         null true false 0 -0 -1 1.5 -0.0 1e3 1E-400 1e308 5e-324
         9223372036854775807 9223372036854775808 -9223372036854775809 18446744073709551616

@@ -1,9 +1,9 @@
-//! Bytes → event: no body does harm, whatever is in it.
+//! Fuzz test of the parser: every body becomes an event within limits of time and memory.
 //!
-//! Bodies are edited at random by proptest. libFuzzer would look for new paths by itself, but
-//! needs a nightly compiler; here a corpus that takes most paths and edits that know JSON stand
-//! in for that. `cargo test` tries the same few bodies each time, so that what fails is due to
-//! what was changed; `make fuzz` goes on with new ones for as long as it is told.
+//! proptest mutates bodies at random. libFuzzer would search for new code paths, but needs a
+//! nightly compiler; a corpus that covers most paths and mutations that know JSON replace it.
+//! `cargo test` tries the same bodies each time, so that a failure is caused by a change of the
+//! code; `make fuzz` tries new ones for a given time.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -26,43 +26,44 @@ use qontak_receiver::ingest::normalize::{Normalized, normalize};
 use qontak_receiver::model::Timestamp;
 use serde_json::{Map, Value, json};
 
-use bodies::{MAX_BODY_BYTES, edited, kept, large, received};
+use bodies::{MAX_BODY_BYTES, corpus, large_bodies, mutated_body, received};
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// How much heap reading may take for each byte of a body. Objects are the dearest: serde_json's
-/// take 632 bytes however small they are, which makes 100 for each byte of `[{"":0},{"":0},…]`;
-/// anything else stays below 40. Only one body is read at a time by each thread.
-const PEAK: usize = 128;
-/// How much heap an event may hold for each byte of its body, for the queue is bounded by bodies.
-/// JSON that is kept is spelt out: `1e15` becomes `1000000000000000.0`.
-const HELD: usize = 4;
-/// What any body may take and hold besides.
+/// Limit of the peak heap while parsing, per byte of the body. Objects cost most: one of serde_json
+/// takes at least 632 bytes, about 100 per byte of `[{"":0},{"":0},…]`; everything else stays below
+/// 40. Each thread parses one body at a time.
+const PEAK_PER_BYTE: usize = 128;
+/// Limit of the heap held by an event, per byte of its body, because the queue is bounded by the
+/// size of bodies. Stored JSON may grow: `1e15` becomes `1000000000000000.0`.
+const HELD_PER_BYTE: usize = 4;
+/// Constant allowance of both limits.
 const OVERHEAD_BYTES: usize = 32 << 10;
-/// Generous: it is about what grows with the square of a body, on a busy machine, unoptimised.
-const LONGEST: Duration = Duration::from_secs(5);
-/// How many edited bodies `cargo test` tries.
+/// Time limit of parsing. It must catch quadratic time, and allow for a busy machine and an
+/// unoptimised build.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+/// Number of mutated bodies that `cargo test` tries.
 const CASES: u32 = 5000;
 
 #[test]
-fn no_body_of_the_corpus_does_harm() {
-    let _alone = alone();
-    for body in kept().into_iter().chain(large()) {
+fn corpus_bodies_are_parsed_within_time_and_memory_limits() {
+    let _exclusive = exclusive();
+    for body in corpus().into_iter().chain(large_bodies()) {
         assert!(body.bytes.len() <= MAX_BODY_BYTES, "{}", body.name);
-        if let Err(harm) = check(&body.bytes) {
-            panic!("{}: {harm}", body.name);
+        if let Err(failure) = check(&body.bytes) {
+            panic!("{}: {failure}", body.name);
         }
     }
 }
 
 #[test]
-fn no_edited_body_does_harm() {
-    let _alone = alone();
+fn mutated_bodies_are_parsed_within_time_and_memory_limits() {
+    let _exclusive = exclusive();
     #[expect(clippy::disallowed_methods, reason = "not a setting of the service")]
     let seconds = std::env::var("FUZZ_SECONDS").ok().map(|seconds| seconds.parse::<u64>().unwrap());
     let length = Duration::from_secs(seconds.unwrap_or_default());
-    let bodies = edited();
+    let bodies = mutated_body();
     let tried = Cell::new(0);
     let began = Instant::now();
     loop {
@@ -73,28 +74,29 @@ fn no_edited_body_does_harm() {
                 TestRunner::new_with_rng(config(), random)
             }
         };
-        let harm = try_some(&bodies, runner, &tried);
-        if harm.is_err() || began.elapsed() >= length {
+        let failure = run_cases(&bodies, runner, &tried);
+        if failure.is_err() || began.elapsed() >= length {
             println!("{} bodies in {} s", tried.get(), began.elapsed().as_secs());
-            return harm.unwrap_or_else(|harm| panic!("{harm}"));
+            return failure.unwrap_or_else(|failure| panic!("{failure}"));
         }
     }
 }
 
-/// Memory is counted for the whole process, so one test runs at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Memory is measured for the whole process, so only one test may run at a time.
+fn exclusive() -> MutexGuard<'static, ()> {
+    static EXCLUSIVE: Mutex<()> = Mutex::new(());
+    EXCLUSIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn config() -> Config {
-    // What takes long takes as long again at each step of making it smaller.
+    // Each shrinking step of a slow body is slow as well.
     let max_shrink_time = 60_000;
     Config { cases: CASES, failure_persistence: None, max_shrink_time, ..Config::default() }
 }
 
-/// Tries as many bodies as a runner is told to; tells of one that does harm, and of how to keep it.
-fn try_some(
+/// Runs the configured number of cases. The error contains the failing body and the command that
+/// adds it to the corpus.
+fn run_cases(
     bodies: &impl Strategy<Value = Bytes>,
     mut runner: TestRunner,
     tried: &Cell<usize>,
@@ -104,7 +106,7 @@ fn try_some(
         check(&body)
     };
     runner.run(bodies, check).map_err(|error| {
-        let TestError::Fail(harm, body) = error else {
+        let TestError::Fail(failure, body) = error else {
             return error.to_string();
         };
         let name = format!("{:.12}", BodyHash::of(&body).to_hex());
@@ -112,62 +114,70 @@ fn try_some(
         std::fs::write(&file, &body).unwrap();
         let (shown, file) = (body.escape_ascii(), file.display());
         format!(
-            "{harm}\n\nby the body\n\n{shown}\n\nTo have it tried from now on:\n\
-             cp {file} tests/fuzz/corpus/<what it is>.json"
+            "{failure}\n\nfor the body\n\n{shown}\n\nTo add it to the corpus:\n\
+             cp {file} tests/fuzz/corpus/<name>.json"
         )
     })
 }
 
-/// What must hold of any body.
+/// Checks the properties of any body.
 fn check(body: &Bytes) -> Result<(), TestCaseError> {
     let received_at = Timestamp::parse("2025-06-13T00:00:00Z").unwrap();
     let webhook = received(body.clone(), received_at);
     let before = HEAP.current_usage();
     HEAP.reset_peak_usage();
-    let normalized = read(webhook.clone())?;
-    // The runner of the tests may free something of its own meanwhile.
+    let normalized = parse(webhook.clone())?;
+    // The test runner may free memory meanwhile.
     let more = |bytes: usize| bytes.saturating_sub(before);
     let (peak, held) = (more(HEAP.peak_usage()), more(HEAP.current_usage()));
     let allowed = |per_byte: usize| per_byte * body.len() + OVERHEAD_BYTES;
-    prop_assert!(peak <= allowed(PEAK), "took {peak} bytes of heap for {}", body.len());
-    prop_assert!(held <= allowed(HELD), "holds {held} bytes of heap for {}", body.len());
+    prop_assert!(peak <= allowed(PEAK_PER_BYTE), "peak of {peak} bytes of heap for {}", body.len());
+    prop_assert!(held <= allowed(HELD_PER_BYTE), "{held} bytes of heap held for {}", body.len());
 
-    let again = read(webhook)?;
-    prop_assert_eq!(said(&normalized), said(&again));
+    let again = parse(webhook)?;
+    prop_assert_eq!(described(&normalized), described(&again));
     if let Normalized::Event(event) = normalized {
         check_event(&event, body)?;
     }
     Ok(())
 }
 
-/// Normalises, but waits no longer than [`LONGEST`] for it.
-fn read(webhook: Webhook) -> Result<Normalized, TestCaseError> {
-    let (reading, read) = mpsc::channel::<()>();
+/// Normalizes a body within [`TIME_LIMIT`].
+fn parse(webhook: Webhook) -> Result<Normalized, TestCaseError> {
+    let (sender, ended) = mpsc::channel::<()>();
     let thread = std::thread::spawn(move || {
-        // Dropped when it is over, however it ends.
-        let _reading = reading;
+        // Dropped when the thread ends, even by a panic.
+        let _sender = sender;
         normalize(webhook)
     });
-    if read.recv_timeout(LONGEST) == Err(RecvTimeoutError::Timeout) {
-        return Err(TestCaseError::fail(format!("takes more than {LONGEST:?}")));
+    if ended.recv_timeout(TIME_LIMIT) == Err(RecvTimeoutError::Timeout) {
+        return Err(TestCaseError::fail(format!("takes longer than {TIME_LIMIT:?}")));
     }
     thread.join().map_err(|_| TestCaseError::fail("panics"))
 }
 
+/// Checks the properties of an event.
 fn check_event(event: &Event, body: &Bytes) -> Result<(), TestCaseError> {
     prop_assert_eq!(&event.webhook.body, body);
 
     let is_applied = event.outcome == Outcome::Applied;
-    prop_assert_eq!(is_applied, !event.changes.is_empty(), "applied is what changes a table");
-    let is_read = matches!(event.outcome, Outcome::Applied | Outcome::Recorded);
-    prop_assert!(event.kind.is_some() || !is_read);
-    prop_assert!(is_read || !event.reasons.is_empty());
+    prop_assert_eq!(
+        is_applied,
+        !event.changes.is_empty(),
+        "an event is applied if and only if it changes a table"
+    );
+    let is_parsed = matches!(event.outcome, Outcome::Applied | Outcome::Recorded);
+    prop_assert!(event.kind.is_some() || !is_parsed);
+    prop_assert!(is_parsed || !event.reasons.is_empty());
     let reasons = ["missing_subject_id: ", "unclassifiable: ", "not_an_object: ", "unparsable: "];
-    let is_said = |word: &&str| event.reasons[0].starts_with(*word);
-    prop_assert_eq!(event.outcome == Outcome::Quarantined, !is_read && reasons.iter().any(is_said));
+    let is_known_reason = |word: &&str| event.reasons[0].starts_with(*word);
+    prop_assert_eq!(
+        event.outcome == Outcome::Quarantined,
+        !is_parsed && reasons.iter().any(is_known_reason)
+    );
     prop_assert!(event.reasons.len() < 200, "{} reasons", event.reasons.len());
     for reason in &event.reasons {
-        // Ours, in plain words: nothing of the body is quoted, and the journal splits them by lines.
+        // Reasons quote nothing of the body, and have no line breaks, at which the journal splits.
         prop_assert!(
             reason.len() < 600 && reason.chars().all(|c| (' '..='~').contains(&c)),
             "{reason}"
@@ -188,21 +198,21 @@ fn check_event(event: &Event, body: &Bytes) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Columns of a row that Postgres might refuse for their size or range.
+/// Checks columns that Postgres could reject for their size or range.
 fn check_row(row: &Map<String, Value>) -> Result<(), TestCaseError> {
     let statuses = row.get("statuses").and_then(Value::as_object);
     let statuses = statuses.into_iter().flatten().filter(|(name, _)| *name != "other");
     let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap();
-    let believed = at("2015-01-01T00:00:00Z")..=at("2025-06-14T00:00:00Z");
+    let plausible = at("2015-01-01T00:00:00Z")..=at("2025-06-14T00:00:00Z");
     let is_time = |name: &str| name.ends_with("_at") || name == "at" || name == "clock";
     let times = row.iter().filter(|(name, _)| is_time(name)).chain(statuses);
     for (name, time) in times {
         if let Some(text) = time.as_str() {
-            prop_assert!(believed.contains(&at(text)), "{name} is {text}");
+            prop_assert!(plausible.contains(&at(text)), "{name} is {text}");
         }
     }
     for (name, id) in row.iter().filter(|(name, _)| name.ends_with("_id") || *name == "mark") {
-        // Three of them must fit into a row of an index, which has 2,704 bytes.
+        // Three ids must fit into an index row, which has at most 2,704 bytes.
         prop_assert!(id.as_str().is_none_or(|id| id.len() <= 560), "{name} is too long");
     }
     Ok(())
@@ -219,12 +229,12 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Everything read.
-fn said(normalized: &Normalized) -> BTreeMap<&str, String> {
+/// The whole result of parsing, as text.
+fn described(normalized: &Normalized) -> BTreeMap<&str, String> {
     match normalized {
         Normalized::Handshake(handshake) => [("handshake", json!(handshake).to_string())].into(),
         Normalized::Event(event) => {
-            let said = [
+            let described = [
                 ("kind", format!("{:?}", event.kind)),
                 ("name", format!("{:?}", event.name)),
                 ("organization_id", event.organization_id.clone()),
@@ -234,7 +244,7 @@ fn said(normalized: &Normalized) -> BTreeMap<&str, String> {
                 ("dedup_key", format!("{:?}", event.dedup_key)),
                 ("changes", serde_json::to_string(&event.changes).unwrap()),
             ];
-            said.into()
+            described.into()
         }
     }
 }

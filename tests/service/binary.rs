@@ -1,4 +1,4 @@
-//! The real binary, as a process of its own.
+//! Starts the real binary as a child process.
 
 use std::collections::BTreeMap;
 use std::process::{Output, Stdio};
@@ -13,10 +13,10 @@ use super::harness::TOKEN;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_qontak-receiver");
 
-/// How long anything here may take on a busy machine.
+/// Timeout of every wait, generous enough for a busy machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running service, and what it has logged.
+/// Running service with its log.
 pub struct Process {
     child: Child,
     pub url: String,
@@ -31,6 +31,7 @@ fn command(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs a command to its end.
 pub async fn run(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Output {
     let output = command(settings, arguments).output();
     tokio::time::timeout(DEADLINE, output).await.unwrap().unwrap()
@@ -45,7 +46,11 @@ impl Process {
         let mut log = Vec::new();
         let ready = async {
             loop {
-                let line = lines.next_line().await.unwrap().expect("it ended before it was ready");
+                let line = lines
+                    .next_line()
+                    .await
+                    .unwrap()
+                    .expect("the process ended before it was ready");
                 log.push(line.clone());
                 let line: Value = serde_json::from_str(&line).unwrap();
                 if let Some(listen) = line["http.listen"].as_str() {
@@ -72,21 +77,22 @@ impl Process {
         assert!(status.unwrap().success());
     }
 
-    /// What it has had in memory at most, in MiB.
-    pub fn most_resident_mib(&self) -> u64 {
+    /// Peak resident memory, in MiB.
+    pub fn peak_resident_mib(&self) -> u64 {
         let status = format!("/proc/{}/status", self.child.id().unwrap());
         let status = std::fs::read_to_string(status).unwrap();
-        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        most.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
     }
 
-    /// Waits for the end: exit code and the whole log.
-    pub async fn ended(mut self) -> (Option<i32>, Vec<String>) {
+    /// Waits for the process to end; returns its exit code and the whole log.
+    pub async fn wait_for_exit(mut self) -> (Option<i32>, Vec<String>) {
         let status = tokio::time::timeout(DEADLINE, self.child.wait()).await.unwrap().unwrap();
         (status.code(), self.log.await.unwrap())
     }
 }
 
+/// Posts a webhook and returns the status.
 pub async fn post(
     client: &reqwest::Client,
     url: &str,

@@ -1,4 +1,4 @@
-//! Lists as a whole: other forms, many rows, slow readers.
+//! Exports of lists as CSV and NDJSON: formats, cursors, failures and memory.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::binary::Process;
-use super::fixtures::{ALL, SITI};
-use super::harness::{Answer, KEY_OF_ALL, KEY_OF_ORGANIZATION, ORGANIZATION, Service, settings};
+use super::fixtures::{ALL, SITI_ROOM};
+use super::harness::{KEY_OF_ALL, KEY_OF_ORGANIZATION, ORGANIZATION, Response, Service, settings};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -24,23 +24,23 @@ const LISTS: [&str; 6] = [
     "/v1/ledger",
 ];
 
-fn asked(path: &str, accept: &str) -> Request<Body> {
+fn export_request(path: &str, accept: &str) -> Request<Body> {
     let request = Request::get(path).header(ACCEPT, accept);
     let request = request.header(AUTHORIZATION, format!("Bearer {KEY_OF_ORGANIZATION}"));
     request.body(Body::empty()).unwrap()
 }
 
 impl Service {
-    async fn export(&self, path: &str) -> Answer {
-        self.send(asked(path, NDJSON)).await
+    async fn export(&self, path: &str) -> Response {
+        self.send(export_request(path, NDJSON)).await
     }
 
-    /// The rows of a page, as the API shows them to who may export them.
+    /// A page as JSON, read with a key that may also export.
     async fn page(&self, path: &str) -> Value {
         self.get_with(KEY_OF_ORGANIZATION, path).await.json()
     }
 
-    /// Makes so many hours of deliveries.
+    /// Inserts this many hours into the ledger.
     async fn fill_ledger(&self, hours: usize) {
         self.execute(&format!(
             "insert into ledger
@@ -52,15 +52,15 @@ impl Service {
     }
 }
 
-/// The rows of an export.
-fn rows(answer: &Answer) -> Vec<Value> {
-    assert_eq!(answer.status, StatusCode::OK);
-    let lines = answer.bytes.split_inclusive(|byte| *byte == b'\n');
+/// Rows of an NDJSON export.
+fn rows(response: &Response) -> Vec<Value> {
+    assert_eq!(response.status, StatusCode::OK);
+    let lines = response.bytes.split_inclusive(|byte| *byte == b'\n');
     lines.map(|line| serde_json::from_slice(line.strip_suffix(b"\n").unwrap()).unwrap()).collect()
 }
 
 #[sqlx::test]
-async fn rows_are_counted_only_if_that_is_asked_for_and_so_far(db: PgPool) {
+async fn total_is_counted_only_on_request_and_is_capped(db: PgPool) {
     let service = Service::start(db).await;
     service.fill_ledger(1234).await;
     let total = async |query: &str| {
@@ -81,7 +81,7 @@ async fn rows_are_counted_only_if_that_is_asked_for_and_so_far(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn every_list_can_be_exported_and_has_the_rows_of_its_pages(db: PgPool) {
+async fn ndjson_exports_contain_the_same_rows_as_json_pages(db: PgPool) {
     let service = Service::start(db).await;
     for fixture in &ALL {
         service.post(fixture.body()).await;
@@ -103,17 +103,17 @@ async fn every_list_can_be_exported_and_has_the_rows_of_its_pages(db: PgPool) {
     assert_eq!(export.bytes, service.export(&format!("{path}&format=ndjson")).await.bytes);
 }
 
-/// The lines of an export as CSV, by the names of their columns.
-fn cells(answer: &Answer) -> (Vec<String>, Vec<BTreeMap<String, String>>) {
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.headers["content-type"], "text/csv; charset=utf-8");
-    let mut reader = csv::Reader::from_reader(&answer.bytes[..]);
+/// Columns of a CSV export, and its lines as cells by column.
+fn cells(response: &Response) -> (Vec<String>, Vec<BTreeMap<String, String>>) {
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(response.headers["content-type"], "text/csv; charset=utf-8");
+    let mut reader = csv::Reader::from_reader(&response.bytes[..]);
     let columns = reader.headers().unwrap().iter().map(str::to_owned).collect();
     (columns, reader.deserialize().map(|line| line.unwrap()).collect())
 }
 
-/// Whether every field of a row stands in the cell of its column.
-fn assert_shown(value: &Value, path: &str, line: &BTreeMap<String, String>) {
+/// Checks that every field of a row is in the cell of its column.
+fn assert_field_in_cells(value: &Value, path: &str, line: &BTreeMap<String, String>) {
     match (line.get(path), value) {
         (Some(cell), Value::String(text)) => assert_eq!(cell, text, "{path}"),
         (Some(cell), Value::Null) => assert_eq!(cell, "", "{path}"),
@@ -121,7 +121,7 @@ fn assert_shown(value: &Value, path: &str, line: &BTreeMap<String, String>) {
         (None, Value::Object(fields)) => {
             for (name, field) in fields {
                 let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                assert_shown(field, &path, line);
+                assert_field_in_cells(field, &path, line);
             }
         }
         (None, Value::Null) => {
@@ -135,23 +135,23 @@ fn assert_shown(value: &Value, path: &str, line: &BTreeMap<String, String>) {
 }
 
 #[sqlx::test]
-async fn a_spreadsheet_has_a_column_for_every_field(db: PgPool) {
+async fn csv_exports_have_a_column_for_every_field(db: PgPool) {
     let service = Service::start(db).await;
     let mut empty = Vec::new();
     for path in LISTS.iter().filter(|path| path.matches('/').count() == 2) {
-        empty.push((path, cells(&service.send(asked(path, "text/csv")).await)));
+        empty.push((path, cells(&service.send(export_request(path, "text/csv")).await)));
     }
     for fixture in &ALL {
         service.post(fixture.body()).await;
     }
     for path in LISTS {
-        let (columns, lines) = cells(&service.send(asked(path, "text/csv")).await);
+        let (columns, lines) = cells(&service.send(export_request(path, "text/csv")).await);
         let page = service.page(path).await;
         let rows = page["data"].as_array().unwrap();
         assert!(!rows.is_empty() && lines.len() == rows.len(), "{path}");
         for (row, line) in rows.iter().zip(&lines) {
-            assert_eq!(line.len(), columns.len(), "{path}: a column has a name of its own");
-            assert_shown(row, "", line);
+            assert_eq!(line.len(), columns.len(), "{path}: duplicate column names");
+            assert_field_in_cells(row, "", line);
         }
         let export = service.export(&format!("{path}?format=csv&limit=1")).await;
         let file = export.headers["content-disposition"].to_str().unwrap();
@@ -159,13 +159,13 @@ async fn a_spreadsheet_has_a_column_for_every_field(db: PgPool) {
         let text = String::from_utf8(export.bytes).unwrap();
         assert!(text.starts_with(&format!("{}\r\n", columns.join(","))) && text.ends_with("\r\n"));
         if let Some((_, (names, lines))) = empty.iter().find(|(list, _)| **list == path) {
-            assert_eq!((names, lines.len()), (&columns, 0), "{path}: without rows");
+            assert_eq!((names, lines.len()), (&columns, 0), "{path}: empty list");
         }
     }
 }
 
 #[sqlx::test]
-async fn a_spreadsheet_runs_nothing_that_a_stranger_wrote(db: PgPool) {
+async fn csv_exports_escape_spreadsheet_formulas(db: PgPool) {
     let service = Service::start(db).await;
     let texts = [
         ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
@@ -179,12 +179,12 @@ async fn a_spreadsheet_runs_nothing_that_a_stranger_wrote(db: PgPool) {
         ("\n=1", "\n'=1"),
         (" =1", "' =1"),
         ("＝1", "'＝1"),
-        // Nor one that takes something else than a comma for what stands between cells.
+        // A spreadsheet may use another separator than a comma.
         ("a;=1+1", "a;'=1+1"),
         ("a; \"=1+1\";-b", "a;' \"=1+1\";'-b"),
         ("a\t@b\n=c\r\n+d;", "a\t'@b\n'=c\r\n'+d;"),
         ("a; +6281200010001; b=c", "a; +6281200010001; b=c"),
-        // A phone number is but a number.
+        // Plain phone numbers and negative numbers are not escaped.
         ("+6281200010001", "+6281200010001"),
         ("-5", "-5"),
         ("1+1=2", "1+1=2"),
@@ -195,21 +195,21 @@ async fn a_spreadsheet_runs_nothing_that_a_stranger_wrote(db: PgPool) {
             "organization_id": ORGANIZATION, "text": text, "status": "sent"});
         service.execute("truncate message, room").await;
         service.post(body.to_string()).await;
-        let (_, lines) = cells(&service.send(asked("/v1/messages", "text/csv")).await);
+        let (_, lines) = cells(&service.send(export_request("/v1/messages", "text/csv")).await);
         assert_eq!(lines.len(), 1, "{text:?}");
         assert_eq!(lines[0]["text"], expected);
     }
-    // Within lists as well, which stay JSON.
+    // Texts in lists are escaped too; the list stays valid JSON.
     let body = json!({"data_event": "status_message", "id": "m", "room_id": "r", "status": "sent",
         "organization_id": ORGANIZATION, "buttons": ["a;=1"]});
     service.execute("truncate message, room").await;
     service.post(body.to_string()).await;
-    let (_, lines) = cells(&service.send(asked("/v1/messages", "text/csv")).await);
+    let (_, lines) = cells(&service.send(export_request("/v1/messages", "text/csv")).await);
     assert_eq!(lines[0]["buttons"], r#"["a;'=1"]"#);
 }
 
 #[sqlx::test]
-async fn an_export_has_all_rows_in_order_from_its_cursor_on(db: PgPool) {
+async fn exports_contain_all_rows_in_order_starting_at_the_cursor(db: PgPool) {
     let service = Service::start(db).await;
     service.fill_ledger(1234).await;
     let hours = |rows: &[Value]| -> Vec<i64> {
@@ -225,7 +225,7 @@ async fn an_export_has_all_rows_in_order_from_its_cursor_on(db: PgPool) {
     let second = service.page(&format!("/v1/ledger?limit=6&cursor={next}")).await;
     let prev = second["meta"]["pagination"]["cursor"]["prev"].as_str().unwrap();
     let before = hours(&rows(&service.export(&format!("/v1/ledger?cursor={prev}")).await));
-    assert_eq!(before, (1201..=1234).collect::<Vec<_>>(), "towards the first row");
+    assert_eq!(before, (1201..=1234).collect::<Vec<_>>(), "rows before the cursor");
 
     for (limit, expected) in [(1, 1), (500, 500), (501, 501), (1000, 1000), (9999, 1234)] {
         let some = rows(&service.export(&format!("/v1/ledger?limit={limit}")).await);
@@ -234,19 +234,19 @@ async fn an_export_has_all_rows_in_order_from_its_cursor_on(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_export_wants_a_key_that_may(db: PgPool) {
+async fn exports_require_the_export_scope(db: PgPool) {
     let service = Service::start(db).await;
-    let answer = service.get_with(KEY_OF_ALL, "/v1/rooms?format=ndjson").await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN);
-    assert_eq!(answer.json()["error"]["messages"], json!(["this key lacks the scope `export`"]));
-    let answer = service.get_with(KEY_OF_ORGANIZATION, "/v1/rooms?format=xml&limit=0").await;
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-    let missing = format!("/v1/rooms/{SITI}/messages?format=ndjson");
+    let response = service.get_with(KEY_OF_ALL, "/v1/rooms?format=ndjson").await;
+    assert_eq!(response.status, StatusCode::FORBIDDEN);
+    assert_eq!(response.json()["error"]["messages"], json!(["this key lacks the scope `export`"]));
+    let response = service.get_with(KEY_OF_ORGANIZATION, "/v1/rooms?format=xml&limit=0").await;
+    assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let missing = format!("/v1/rooms/{SITI_ROOM}/messages?format=ndjson");
     assert_eq!(service.export(&missing).await.status, StatusCode::NOT_FOUND);
 }
 
 #[sqlx::test]
-async fn the_form_is_what_the_client_likes_best(db: PgPool) {
+async fn response_format_follows_the_accept_header_preference(db: PgPool) {
     let service = Service::start(db).await;
     service.fill_ledger(1).await;
     let cases = [
@@ -259,17 +259,17 @@ async fn the_form_is_what_the_client_likes_best(db: PgPool) {
         ("application/x-ndjson;q=much", "application/json"),
     ];
     for (accept, expected) in cases {
-        let answer = service.send(asked("/v1/ledger", accept)).await;
-        let media_type = answer.headers["content-type"].to_str().unwrap();
+        let response = service.send(export_request("/v1/ledger", accept)).await;
+        let media_type = response.headers["content-type"].to_str().unwrap();
         assert_eq!(media_type.split(';').next(), Some(expected), "{accept}");
     }
 }
 
 #[sqlx::test]
-async fn an_export_that_fails_on_its_way_is_cut_off(db: PgPool) {
+async fn export_failing_midway_aborts_the_response(db: PgPool) {
     let service = Service::start(db).await;
     service.fill_ledger(2000).await;
-    let response = service.respond(asked("/v1/ledger", NDJSON)).await;
+    let response = service.respond(export_request("/v1/ledger", NDJSON)).await;
     assert_eq!(response.status(), StatusCode::OK);
     let mut body = response.into_body();
     assert!(body.frame().await.unwrap().is_ok());
@@ -279,19 +279,19 @@ async fn an_export_that_fails_on_its_way_is_cut_off(db: PgPool) {
             return;
         }
     }
-    panic!("its reader would take it for whole");
+    panic!("the response ended without an error, so it looks complete");
 }
 
 #[sqlx::test]
-async fn an_export_that_fails_at_once_says_why(db: PgPool) {
+async fn export_failing_before_the_first_row_returns_503(db: PgPool) {
     let service = Service::start(db).await;
     service.execute("alter table ledger rename to gone").await;
-    let answer = service.export("/v1/ledger").await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.json()["error"]["code"], 503);
+    let response = service.export("/v1/ledger").await;
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.json()["error"]["code"], 503);
 }
 
-/// Fills a conversation: so many messages of 2 KB each.
+/// Inserts messages of 2 KB each into one room.
 async fn fill_messages(db: &PgPool, messages: usize) {
     let sql = format!(
         "insert into message (
@@ -307,40 +307,38 @@ async fn fill_messages(db: &PgPool, messages: usize) {
 }
 
 #[sqlx::test]
-async fn tens_of_thousands_of_rows_take_the_memory_of_a_page_however_slow_their_reader_is(
-    db: PgPool,
-) {
+async fn large_exports_to_slow_clients_use_bounded_memory(db: PgPool) {
     const ROWS: usize = 30_000;
     fill_messages(&db, ROWS).await;
     let mut settings = settings(&db.connect_options());
     settings.insert("RECEIVER__DATABASE__READ_CONNECTIONS".into(), "1".into());
     let service = Process::start(settings).await;
     let client = reqwest::Client::new();
-    let ask = |query: &str| {
+    let get = |query: &str| {
         let request = client.get(format!("{}/v1/messages?{query}", service.url));
         request.bearer_auth(KEY_OF_ORGANIZATION).send()
     };
-    // What serving takes anyway.
+    // Warm up, so that only the memory of the large exports is measured.
     for format in ["csv", "ndjson"] {
-        ask(&format!("format={format}&limit=2000")).await.unwrap().bytes().await.unwrap();
+        get(&format!("format={format}&limit=2000")).await.unwrap().bytes().await.unwrap();
     }
-    let before = service.most_resident_mib();
+    let before = service.peak_resident_mib();
     for format in ["csv", "ndjson"] {
-        let mut slow = ask(&format!("format={format}")).await.unwrap();
+        let mut slow = get(&format!("format={format}")).await.unwrap();
         let mut bytes = slow.chunk().await.unwrap().unwrap().len();
         let mut lines = 0;
-        // Its only connection to the database is free meanwhile.
+        // The only database connection is free while the export waits for its client.
         for _ in 0..3 {
-            assert_eq!(ask("limit=1").await.unwrap().status(), 200);
+            assert_eq!(get("limit=1").await.unwrap().status(), 200);
         }
         while let Some(chunk) = slow.chunk().await.unwrap() {
             bytes += chunk.len();
             lines += chunk.iter().filter(|byte| **byte == b'\n').count();
         }
         assert!(bytes > 60 << 20, "{bytes}");
-        // The first chunk was not counted.
+        // The lines of the first chunk are not counted.
         assert!((ROWS - 500..=ROWS + 1).contains(&lines), "{lines}");
     }
-    let more = service.most_resident_mib() - before;
+    let more = service.peak_resident_mib() - before;
     assert!(more < 24, "{more} MiB more");
 }

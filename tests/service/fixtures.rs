@@ -1,8 +1,8 @@
-//! The bodies of `tests/fixtures`, and what is to become of each.
+//! Bodies of `tests/fixtures` with the expected kind, subject and outcome of each.
 
 use std::path::Path;
 
-/// A body and its expected fate.
+/// File of a body, and the event expected from it.
 pub struct Fixture {
     pub file: &'static str,
     pub kind: Option<&'static str>,
@@ -18,15 +18,17 @@ impl Fixture {
     }
 }
 
-/// One fixture's body.
+/// Body of the fixture whose file name starts with `file`.
 pub fn body(file: &str) -> Vec<u8> {
     ALL.iter().find(|fixture| fixture.file.starts_with(file)).unwrap().body()
 }
 
-pub const SITI: &str = "24a60fba-3bc1-4694-9f51-66c4b74d1978";
-pub const WEB_CHAT: &str = "a0ffb23d-a2cb-4fc6-acfa-ddbbb76e918a";
+/// Room of the customer Siti Rahmawati.
+pub const SITI_ROOM: &str = "24a60fba-3bc1-4694-9f51-66c4b74d1978";
+pub const WEB_CHAT_ROOM: &str = "a0ffb23d-a2cb-4fc6-acfa-ddbbb76e918a";
 pub const READ_MESSAGE: &str = "bbad9ab7-b270-4339-a60f-aba6c2fac7a7";
-pub const TWIN: &str = "b585d888-404b-4208-911f-257b7cd27c2b";
+/// Message of a broadcast, which also has a broadcast log.
+pub const BROADCAST_MESSAGE: &str = "b585d888-404b-4208-911f-257b7cd27c2b";
 pub const BROADCAST: &str = "5ea8c3f9-65f3-494a-97f4-1ad64958d1dc";
 
 const fn fixture(
@@ -40,7 +42,7 @@ const fn fixture(
     Fixture { file, kind, subject_id, outcome }
 }
 
-/// In the order of the story.
+/// All fixtures, in chronological order.
 pub const ALL: [Fixture; 46] = [
     fixture(
         "01-message-customer-text.json",

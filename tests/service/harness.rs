@@ -1,4 +1,4 @@
-//! One service on one database, and what tests ask of it.
+//! Test harness: the service on a test database, with helpers to post, read and compare.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -6,7 +6,6 @@ use std::io::Write;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, Request, StatusCode};
-use axum::response::Response;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http_body_util::BodyExt;
@@ -20,21 +19,24 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-/// A live token of endpoint `qontak`, which has no organisation.
+/// Token of the endpoint `qontak`, which has no organisation.
 pub const TOKEN: &str = "test-token-of-the-endpoint-qontak";
-/// A live token of endpoint `bound`, which belongs to [`BOUND_ORGANIZATION`].
+/// Token of the endpoint `bound`, which belongs to [`BOUND_ORGANIZATION`].
 pub const BOUND_TOKEN: &str = "test-token-of-the-endpoint-bound";
 pub const BOUND_ORGANIZATION: &str = "b0000000-0000-4000-8000-000000000000";
 /// The organisation of the fixtures.
 pub const ORGANIZATION: &str = "7d3530db-085f-4a59-b83b-205d470ad746";
 
-/// Keys of the read API; the settings hold their hashes.
+/// API keys; [`settings`] contains their hashes. This one reads all organisations.
 pub const KEY_OF_ALL: &str = "hello";
+/// Reads and exports [`ORGANIZATION`].
 pub const KEY_OF_ORGANIZATION: &str = "organization";
+/// Reads `another-organization`.
 pub const KEY_OF_ANOTHER: &str = "another";
-pub const KEY_WITHOUT_SCOPE: &str = "replayer";
+/// Has the scope `replay` only, for all organisations.
+pub const KEY_REPLAY_ONLY: &str = "replayer";
 
-/// Settings of a service on this database, as the environment would give them.
+/// Environment variables of a service on this database.
 pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
     let sha256 = |key| match key {
         KEY_OF_ALL => "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
@@ -59,39 +61,39 @@ pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
         ("RECEIVER__KEY__ANOTHER__SHA256", sha256(KEY_OF_ANOTHER)),
         ("RECEIVER__KEY__ANOTHER__SCOPES", "read"),
         ("RECEIVER__KEY__ANOTHER__ORGANIZATIONS", "another-organization"),
-        ("RECEIVER__KEY__REPLAYER__SHA256", sha256(KEY_WITHOUT_SCOPE)),
+        ("RECEIVER__KEY__REPLAYER__SHA256", sha256(KEY_REPLAY_ONLY)),
         ("RECEIVER__KEY__REPLAYER__SCOPES", "replay"),
         ("RECEIVER__KEY__REPLAYER__ORGANIZATIONS", "*"),
     ];
     settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
-/// A connection to write to a test's database by.
-pub fn link_to(db: &PgPool) -> WriterConnection {
+/// Writer connection to a test database.
+pub fn writer_connection(db: &PgPool) -> WriterConnection {
     let config = Config::read(None, settings(&db.connect_options())).unwrap();
     WriterConnection::new(&config.database).unwrap()
 }
 
-/// Makes all tables empty.
-pub const CLEAR: &str =
+/// Empties the journal, the ledger and all projections.
+pub const TRUNCATE_ALL: &str =
     "truncate event, ledger, room, room_event, message, sender, broadcast, broadcast_log";
 
-/// The real router over a real database.
+/// The real router over a test database.
 pub struct Service {
     pub db: PgPool,
     pub app: App,
     _tasks: JoinSet<()>,
 }
 
-/// An answer, read to its end.
+/// HTTP response with its complete body.
 #[derive(Debug, PartialEq)]
-pub struct Answer {
+pub struct Response {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub bytes: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes)
             .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.bytes)))
@@ -103,12 +105,12 @@ impl Service {
         Self::start_with(db, &[]).await
     }
 
-    /// Starts with some settings changed.
+    /// Starts with these settings changed.
     pub async fn start_with(db: PgPool, changed: &[(&str, &str)]) -> Self {
         Self::start_on(db, None, changed).await
     }
 
-    /// Starts with a spool on this disk.
+    /// Starts with a spool on this disk and these settings changed.
     pub async fn start_on(db: PgPool, disk: Option<Disk>, changed: &[(&str, &str)]) -> Self {
         let mut settings = settings(&db.connect_options());
         for (name, value) in changed {
@@ -122,40 +124,42 @@ impl Service {
         Self { db, app, _tasks: tasks }
     }
 
-    /// An answer of which only the head was read.
-    pub async fn respond(&self, request: Request<Body>) -> Response {
+    /// Sends a request; the response body is not read yet.
+    pub async fn respond(&self, request: Request<Body>) -> axum::response::Response {
         self.app.router.clone().oneshot(request).await.unwrap()
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    /// Sends a request and reads the whole response.
+    pub async fn send(&self, request: Request<Body>) -> Response {
         let response = self.respond(request).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes().to_vec();
-        Answer { status: parts.status, headers: parts.headers, bytes }
+        Response { status: parts.status, headers: parts.headers, bytes }
     }
 
-    /// Posts a webhook as Qontak does.
-    pub async fn post(&self, body: impl Into<Body>) -> Answer {
+    /// Posts a webhook to the endpoint `qontak`.
+    pub async fn post(&self, body: impl Into<Body>) -> Response {
         self.send(webhook(TOKEN, body)).await
     }
 
-    /// Reads the API with the key that sees everything.
-    pub async fn get(&self, path: &str) -> Answer {
+    /// Reads the API with [`KEY_OF_ALL`].
+    pub async fn get(&self, path: &str) -> Response {
         self.get_with(KEY_OF_ALL, path).await
     }
 
-    pub async fn get_with(&self, key: &str, path: &str) -> Answer {
+    pub async fn get_with(&self, key: &str, path: &str) -> Response {
         let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {key}"));
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
-    /// What the API shows at a path, which must exist.
+    /// Returns `data` of a successful response.
     pub async fn data(&self, path: &str) -> Value {
-        let answer = self.get(path).await;
-        assert_eq!(answer.status, StatusCode::OK, "{path}: {:?}", answer.json());
-        answer.json()["data"].take()
+        let response = self.get(path).await;
+        assert_eq!(response.status, StatusCode::OK, "{path}: {:?}", response.json());
+        response.json()["data"].take()
     }
 
+    /// Counts the rows of a table.
     pub async fn count(&self, table: &str) -> i64 {
         let sql = format!("select count(*) from {table}");
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&self.db).await.unwrap()
@@ -165,8 +169,8 @@ impl Service {
         sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&self.db).await.unwrap();
     }
 
-    /// In how many places the messages are not as many as was counted.
-    async fn miscounted(&self) -> i64 {
+    /// Number of groups in which `message_count` differs from the rows of `message`.
+    async fn message_count_differences(&self) -> i64 {
         let sql = "
             with counted as (
                 select
@@ -185,7 +189,7 @@ impl Service {
         sqlx::query_scalar(sql).fetch_one(&self.db).await.unwrap()
     }
 
-    /// All projections without our own observations: what must not depend on order.
+    /// Rows of all projections, without the columns that depend on the order of arrival.
     pub async fn state(&self) -> BTreeMap<&'static str, Vec<Value>> {
         let mut state = BTreeMap::new();
         for table in ["room", "room_event", "message", "sender", "broadcast", "broadcast_log"] {
@@ -196,18 +200,19 @@ impl Service {
             rows.sort_by_key(Value::to_string);
             state.insert(table, rows);
         }
-        assert_eq!(self.miscounted().await, 0, "message_count is what message says");
+        assert_eq!(self.message_count_differences().await, 0, "message_count differs from message");
         state
     }
 }
 
-/// When we saw something is ours; that we saw it is not.
+/// Removes the columns that depend on the time of receipt; of `…_seen_at` it keeps whether it
+/// is set.
 fn without_observations(table: &str, row: &mut Value) {
     let row = row.as_object_mut().unwrap();
-    for ours in ["received_at", "event_id", "activity_at", "activity_slot"] {
-        row.remove(ours);
+    for column in ["received_at", "event_id", "activity_at", "activity_slot"] {
+        row.remove(column);
     }
-    // Elsewhere it is what lists are sorted by, and may be the time of receipt.
+    // In the other tables `at` is the sort key of lists and may be the time of receipt.
     if table != "room_event" {
         row.remove("at");
     }
@@ -218,7 +223,7 @@ fn without_observations(table: &str, row: &mut Value) {
     }
 }
 
-/// A webhook as Qontak posts it.
+/// Webhook request as Qontak sends it.
 pub fn webhook(token: &str, body: impl Into<Body>) -> Request<Body> {
     Request::post(format!("/webhooks/qontak/{token}"))
         .header(CONTENT_TYPE, "application/json")
@@ -226,7 +231,7 @@ pub fn webhook(token: &str, body: impl Into<Body>) -> Request<Body> {
         .unwrap()
 }
 
-/// Bytes as a sender compresses them.
+/// Compresses bytes with gzip.
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();

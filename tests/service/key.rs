@@ -1,4 +1,4 @@
-//! Keys of the read API: made, listed and taken back by a command; how often each may ask.
+//! API keys: the commands `key create`, `list` and `revoke`, and the rate limit per key.
 
 use std::collections::BTreeMap;
 
@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 use super::binary::{Process, run};
 use super::fixtures::ALL;
 use super::harness::{
-    Answer, KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service, settings,
+    KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Response, Service, settings,
 };
 use super::spool::{Outage, wait_until};
 
 type Settings = BTreeMap<String, String>;
 
-/// What `key …` prints and says.
+/// Runs `key …`: its stdout if it succeeds, else its stderr.
 async fn key(settings: &Settings, arguments: &[&str]) -> Result<String, String> {
     let output = run(settings, &[&["key"], arguments].concat()).await;
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -28,7 +28,7 @@ async fn key(settings: &Settings, arguments: &[&str]) -> Result<String, String> 
     }
 }
 
-/// A key for reading everything, unless the arguments say more.
+/// Creates a key that reads all organisations, with further arguments; returns the secret.
 pub async fn create(settings: &Settings, arguments: &[&str]) -> String {
     let usual = ["create", "--scope", "read", "--organization", "*"];
     let printed = key(settings, &[&usual, arguments].concat()).await.unwrap();
@@ -37,7 +37,7 @@ pub async fn create(settings: &Settings, arguments: &[&str]) -> String {
     secret.to_owned()
 }
 
-/// The line of `key list` about a key, without what stands between its columns.
+/// Columns of a key in `key list`.
 async fn listed(settings: &Settings, name: &str) -> Vec<String> {
     let table = key(settings, &["list"]).await.unwrap();
     let line = table.lines().find(|line| line.starts_with(&format!("{name} ")));
@@ -45,23 +45,23 @@ async fn listed(settings: &Settings, name: &str) -> Vec<String> {
     cells.map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
 }
 
-async fn rooms(service: &Service, key: &str) -> StatusCode {
+async fn status_of(service: &Service, key: &str) -> StatusCode {
     service.get_with(key, "/v1/rooms").await.status
 }
 
-fn message(answer: &Answer) -> String {
-    answer.json()["error"]["messages"][0].as_str().unwrap().to_owned()
+fn message(response: &Response) -> String {
+    response.json()["error"]["messages"][0].as_str().unwrap().to_owned()
 }
 
 #[sqlx::test]
-async fn a_key_that_was_made_reads_what_it_may_until_it_is_revoked(db: PgPool) {
+async fn created_key_has_its_scopes_and_organisations_until_revoked(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Service::start(db).await;
     for fixture in &ALL {
         service.post(fixture.body()).await;
     }
-    let made = ["create", "--name", "ours", "--scope", "read", "--organization", ORGANIZATION];
-    let ours = key(&settings, &made).await.unwrap().trim_end().to_owned();
+    let arguments = ["create", "--name", "ours", "--scope", "read", "--organization", ORGANIZATION];
+    let ours = key(&settings, &arguments).await.unwrap().trim_end().to_owned();
     let others = ["create", "--name=others", "--scope=read,replay", "--organization=a,b"];
     let others = key(&settings, &others).await.unwrap().trim_end().to_owned();
     let events = "/v1/events?limit=500";
@@ -74,55 +74,55 @@ async fn a_key_that_was_made_reads_what_it_may_until_it_is_revoked(db: PgPool) {
             .header(AUTHORIZATION, format!("Bearer {key}"));
         assert_eq!(service.send(request.body(Body::empty()).unwrap()).await.status, status);
     }
-    let kept: String =
+    let stored: String =
         sqlx::query_scalar("select string_agg(to_jsonb(api_key)::text, ' ') from api_key")
             .fetch_one(&service.db)
             .await
             .unwrap();
-    assert!(!kept.contains(&ours[3..20]), "{kept}");
+    assert!(!stored.contains(&ours[3..20]), "{stored}");
 
     assert_eq!(listed(&settings, "ours").await[1..3], ["read", ORGANIZATION]);
     assert_eq!(listed(&settings, "ours").await[4..7], ["never", "never", "live"]);
     assert_eq!(listed(&settings, "others").await[1..3], ["read,replay", "a,b"]);
     assert_eq!(listed(&settings, "all").await[6], "in the settings");
 
-    // By name, and by id. What was used a moment ago is remembered for some seconds.
+    // Revoked by name and by id. A key used a moment ago is cached for some seconds.
     let id = listed(&settings, "others").await[7].clone();
     for (name, key_of_it, named) in [("ours", &ours, "ours"), ("others", &others, id.as_str())] {
         key(&settings, &["revoke", named]).await.unwrap();
         assert_eq!(listed(&settings, name).await[6], "revoked");
-        wait_until(async || rooms(&service, key_of_it).await == StatusCode::UNAUTHORIZED).await;
+        wait_until(async || status_of(&service, key_of_it).await == StatusCode::UNAUTHORIZED).await;
     }
-    let answer = service.get_with(&ours, "/v1/rooms").await;
-    assert_eq!(message(&answer), "this key is unknown, expired or revoked");
-    assert_eq!(answer.headers["www-authenticate"], r#"Bearer error="invalid_token""#);
+    let response = service.get_with(&ours, "/v1/rooms").await;
+    assert_eq!(message(&response), "this key is unknown, expired or revoked");
+    assert_eq!(response.headers["www-authenticate"], r#"Bearer error="invalid_token""#);
 }
 
 #[sqlx::test]
-async fn a_key_ends_when_it_expires_and_leaves_its_name_to_another(db: PgPool) {
+async fn expired_key_is_rejected_and_its_name_can_be_reused(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Service::start(db).await;
     let first = create(&settings, &["--name", "dash board", "--expires", "90d"]).await;
     let sql = "update api_key set expires_at = now() - interval '1 s'";
     service.execute(sql).await;
-    assert_eq!(rooms(&service, &first).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status_of(&service, &first).await, StatusCode::UNAUTHORIZED);
     assert_eq!(listed(&settings, "dash board").await[6], "expired");
     let arguments = ["--name", "dash board", "--expires", "2999-01-31"];
     let second = create(&settings, &arguments).await;
-    assert_eq!(rooms(&service, &second).await, StatusCode::OK);
-    assert_eq!(rooms(&service, &first).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(status_of(&service, &second).await, StatusCode::OK);
+    assert_eq!(status_of(&service, &first).await, StatusCode::UNAUTHORIZED);
     assert_eq!(listed(&settings, "dash board").await[4], "2999-01-31T00:00Z");
-    // Both are still told of.
+    // The list shows both keys.
     let table = key(&settings, &["list"]).await.unwrap();
     assert_eq!(table.matches("dash board").count(), 2, "{table}");
     assert!(table.contains("  expired  "), "{table}");
 }
 
 #[sqlx::test]
-async fn a_command_about_keys_that_makes_no_sense_is_refused_with_what_is_allowed(db: PgPool) {
+async fn invalid_key_commands_fail_and_name_the_allowed_values(db: PgPool) {
     let settings = settings(&db.connect_options());
     create(&settings, &["--name", "taken"]).await;
-    let (long, year) = ("n".repeat(65), "99999y".to_owned());
+    let (long, far_year) = ("n".repeat(65), "99999y".to_owned());
     let usual = ["create", "--name", "n", "--scope", "read", "--organization", "*"];
     let change = |at: usize, value| {
         let mut arguments = usual.to_vec();
@@ -144,22 +144,22 @@ async fn a_command_about_keys_that_makes_no_sense_is_refused_with_what_is_allowe
         (expires("0d"), "it must not be in the past"),
         (expires("2027-02-30"), "expected 2027-01-31, 2027-01-31T17:00:00Z, or a time from now"),
         (expires("soon"), "expected 2027-01-31, 2027-01-31T17:00:00Z, or a time from now"),
-        (expires(&year), "it must be before the year 10000"),
+        (expires(&far_year), "it must be before the year 10000"),
         (usual[..5].to_vec(), "--organization <ID>"),
         (vec!["revoke", "unknown"], "unknown: no live key has this name or id; see `key list`"),
         (vec!["revoke", ORGANIZATION], "no live key has this name or id"),
         (vec!["revoke", "another"], "remove key.another there"),
     ];
-    for (arguments, told) in cases {
-        let said = key(&settings, &arguments).await.expect_err(&format!("{arguments:?}"));
-        assert!(said.contains(told), "{arguments:?}: {said}");
+    for (arguments, expected) in cases {
+        let error = key(&settings, &arguments).await.expect_err(&format!("{arguments:?}"));
+        assert!(error.contains(expected), "{arguments:?}: {error}");
     }
     let keys = "select count(*) from api_key where revoked_at is null";
     assert_eq!(sqlx::query_scalar::<_, i64>(keys).fetch_one(&db).await.unwrap(), 1);
 }
 
 #[sqlx::test]
-async fn of_two_who_want_one_name_at_once_one_gets_it(db: PgPool) {
+async fn concurrent_key_creation_with_one_name_succeeds_once(db: PgPool) {
     let settings = settings(&db.connect_options());
     let usual = ["create", "--name", "n", "--scope", "read", "--organization", "*"];
     let (one, other) = tokio::join!(key(&settings, &usual), key(&settings, &usual));
@@ -167,57 +167,57 @@ async fn of_two_who_want_one_name_at_once_one_gets_it(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn keys_want_the_schema_and_check_tells_if_there_are_none(db: PgPool) {
+async fn key_commands_require_the_schema_and_check_reports_the_number_of_keys(db: PgPool) {
     let mut settings = settings(&db.connect_options());
-    let said = key(&settings, &["list"]).await.unwrap_err();
-    assert!(said.contains("run `qontak-receiver migrate`"), "{said}");
+    let error = key(&settings, &["list"]).await.unwrap_err();
+    assert!(error.contains("run `qontak-receiver migrate`"), "{error}");
     assert!(run(&settings, &["migrate"]).await.status.success());
-    let checked = async |settings: &Settings| {
+    let check = async |settings: &Settings| {
         String::from_utf8(run(settings, &["check"]).await.stdout).unwrap()
     };
     create(&settings, &["--name", "n"]).await;
-    let told = checked(&settings).await;
-    assert!(told.contains("ok    keys       4 in the settings, 1 in the database"), "{told}");
+    let report = check(&settings).await;
+    assert!(report.contains("ok    keys       4 in the settings, 1 in the database"), "{report}");
     key(&settings, &["revoke", "n"]).await.unwrap();
     settings.retain(|name, _| !name.starts_with("RECEIVER__KEY__"));
-    let told = checked(&settings).await;
-    assert!(told.contains("ok    keys       none: nobody can read the API"), "{told}");
+    let report = check(&settings).await;
+    assert!(report.contains("ok    keys       none: nobody can read the API"), "{report}");
 }
 
 #[sqlx::test]
-async fn while_the_database_is_away_a_key_may_be_good_and_is_told_503(db: PgPool) {
+async fn database_keys_get_503_while_the_database_is_unavailable(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Service::start(db.clone()).await;
-    let made = create(&settings, &["--name", "n"]).await;
-    let outage = Outage::of(&db).await;
-    for key in [made.as_str(), "qr_unknown"] {
-        let answer = service.get_with(key, "/v1/rooms?limit=0").await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.headers["retry-after"], "2");
-        assert_eq!(message(&answer), "storage is away, try again later");
+    let secret = create(&settings, &["--name", "n"]).await;
+    let outage = Outage::start(&db).await;
+    for key in [secret.as_str(), "qr_unknown"] {
+        let response = service.get_with(key, "/v1/rooms?limit=0").await;
+        assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers["retry-after"], "2");
+        assert_eq!(message(&response), "storage is away, try again later");
     }
-    // Those of the settings need no database, and what cannot be in it is not looked for there.
-    let answer = service.get_with(KEY_OF_ALL, "/v1/rooms?limit=0").await;
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(rooms(&service, "unknown").await, StatusCode::UNAUTHORIZED);
+    // Keys in the settings need no database, and malformed keys are never looked up in it.
+    let response = service.get_with(KEY_OF_ALL, "/v1/rooms?limit=0").await;
+    assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(status_of(&service, "unknown").await, StatusCode::UNAUTHORIZED);
     outage.end().await;
-    wait_until(async || rooms(&service, &made).await == StatusCode::OK).await;
+    wait_until(async || status_of(&service, &secret).await == StatusCode::OK).await;
 }
 
 #[sqlx::test]
-async fn many_keys_that_nobody_has_are_looked_for_together(db: PgPool) {
+async fn concurrent_lookups_of_unknown_keys_are_batched(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = std::sync::Arc::new(Service::start(db).await);
-    let made = create(&settings, &["--name", "n"]).await;
-    let mut strangers = JoinSet::new();
+    let secret = create(&settings, &["--name", "n"]).await;
+    let mut requests = JoinSet::new();
     for i in 0..100 {
         let service = service.clone();
-        strangers.spawn(async move { rooms(&service, &format!("qr_{i}")).await });
+        requests.spawn(async move { status_of(&service, &format!("qr_{i}")).await });
     }
-    let told = strangers.join_all().await;
-    assert_eq!(told, [StatusCode::UNAUTHORIZED; 100]);
-    assert_eq!(rooms(&service, &made).await, StatusCode::OK);
-    // A session that ends tells how often it looked.
+    let statuses = requests.join_all().await;
+    assert_eq!(statuses, [StatusCode::UNAUTHORIZED; 100]);
+    assert_eq!(status_of(&service, &secret).await, StatusCode::OK);
+    // A session reports its statistics when it ends.
     let sessions = "from pg_stat_activity
         where datname = current_database() and application_name = 'qontak-receiver'";
     let sql = format!("select pg_terminate_backend(pid) {sessions}");
@@ -230,49 +230,49 @@ async fn many_keys_that_nobody_has_are_looked_for_together(db: PgPool) {
             .unwrap()
     };
     wait_until(async || sessions().await == 0).await;
-    let looks = "select seq_scan + coalesce(idx_scan, 0) from pg_stat_user_tables
+    let scans = "select seq_scan + coalesce(idx_scan, 0) from pg_stat_user_tables
         where relname = 'api_key'";
-    let looks: i64 = sqlx::query_scalar(looks).fetch_one(&service.db).await.unwrap();
-    assert!((1..20).contains(&looks), "{looks}");
+    let scans: i64 = sqlx::query_scalar(scans).fetch_one(&service.db).await.unwrap();
+    assert!((1..20).contains(&scans), "{scans}");
 }
 
 #[sqlx::test]
-async fn it_is_shown_when_a_key_was_last_used(db: PgPool) {
+async fn key_list_shows_when_each_key_was_last_used(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Process::start(settings.clone()).await;
-    let made = create(&settings, &["--name", "used"]).await;
+    let secret = create(&settings, &["--name", "used"]).await;
     create(&settings, &["--name", "unused"]).await;
     let client = reqwest::Client::new();
     let url = format!("{}/v1/rooms", service.url);
-    let answer = client.get(url).bearer_auth(made).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = client.get(url).bearer_auth(secret).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
     wait_until(async || listed(&settings, "used").await[5].starts_with("20")).await;
     assert_eq!(listed(&settings, "unused").await[5], "never");
 }
 
 #[sqlx::test]
-async fn a_key_that_asks_too_often_is_told_when_to_try_again(db: PgPool) {
+async fn requests_above_the_key_rate_limit_get_429_with_retry_after(db: PgPool) {
     let options = settings(&db.connect_options());
     let limit = [("RECEIVER__API__REQUESTS_PER_SECOND", "1"), ("RECEIVER__API__BURST", "3")];
     let service = Service::start_with(db, &limit).await;
-    let made = create(&options, &["--name", "n"]).await;
-    for key in [KEY_OF_ALL, made.as_str()] {
-        let mut good = 0;
-        let refused = loop {
-            let answer = service.get_with(key, "/v1/rooms").await;
-            if answer.status != StatusCode::OK {
-                break answer;
+    let secret = create(&options, &["--name", "n"]).await;
+    for key in [KEY_OF_ALL, secret.as_str()] {
+        let mut accepted = 0;
+        let rejected = loop {
+            let response = service.get_with(key, "/v1/rooms").await;
+            if response.status != StatusCode::OK {
+                break response;
             }
-            good += 1;
-            assert!(good < 500, "it may ask as often as it likes");
+            accepted += 1;
+            assert!(accepted < 500, "the rate limit was never applied");
         };
-        assert!(good >= 3, "{good}");
-        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(refused.headers["retry-after"], "1");
-        assert_eq!(refused.json()["error"]["code"], 429);
-        assert_eq!(message(&refused), "too many requests with this key, try again in 1 s");
+        assert!(accepted >= 3, "{accepted}");
+        assert_eq!(rejected.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(rejected.headers["retry-after"], "1");
+        assert_eq!(rejected.json()["error"]["code"], 429);
+        assert_eq!(message(&rejected), "too many requests with this key, try again in 1 s");
     }
-    // The others may still ask.
-    assert_eq!(rooms(&service, KEY_OF_ANOTHER).await, StatusCode::OK);
-    wait_until(async || rooms(&service, KEY_OF_ALL).await == StatusCode::OK).await;
+    // Other keys are not limited.
+    assert_eq!(status_of(&service, KEY_OF_ANOTHER).await, StatusCode::OK);
+    wait_until(async || status_of(&service, KEY_OF_ALL).await == StatusCode::OK).await;
 }

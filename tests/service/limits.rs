@@ -1,4 +1,4 @@
-//! Many clients, slow ones, and such as never end: what one connection may cost.
+//! Limits of connections, requests and responses: slow, idle, stalled and too many clients.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use super::binary::{DEADLINE, Process, post};
 use super::fixtures::body;
 use super::harness::{KEY_OF_ALL, TOKEN, settings, webhook};
 
-/// Starts the service with some settings changed.
+/// Starts the service with these settings changed.
 async fn start(db: &PgPool, changed: &[(&str, &str)]) -> Process {
     let mut settings: BTreeMap<String, String> = settings(&db.connect_options());
     settings.extend(changed.iter().map(|(name, value)| ((*name).into(), (*value).into())));
     Process::start(settings).await
 }
 
-/// A client that does what it likes.
+/// TCP client that sends arbitrary bytes.
 struct Client(TcpStream);
 
 impl Client {
@@ -39,75 +39,75 @@ impl Client {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// All that the service says until it closes the connection.
-    async fn hear(&mut self) -> std::io::Result<String> {
-        let mut said = String::new();
-        let heard = self.0.read_to_string(&mut said);
-        tokio::time::timeout(DEADLINE, heard).await.expect("it was never closed")?;
-        Ok(said)
+    /// Reads until the service closes the connection.
+    async fn read_to_end(&mut self) -> std::io::Result<String> {
+        let mut text = String::new();
+        let received = self.0.read_to_string(&mut text);
+        tokio::time::timeout(DEADLINE, received).await.expect("the connection was never closed")?;
+        Ok(text)
     }
 
-    /// Asks for what is not there, and stays connected.
-    async fn ask(&mut self) -> String {
+    /// Requests an unknown path, and stays connected.
+    async fn get_unknown_path(&mut self) -> String {
         self.send("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        let mut answer = [0; 4096];
-        let heard = tokio::time::timeout(DEADLINE, self.0.read(&mut answer)).await.unwrap();
-        String::from_utf8_lossy(&answer[..heard.unwrap()]).into_owned()
+        let mut response = [0; 4096];
+        let received = tokio::time::timeout(DEADLINE, self.0.read(&mut response)).await.unwrap();
+        String::from_utf8_lossy(&response[..received.unwrap()]).into_owned()
     }
 }
 
-/// A webhook as bytes, of which the last ones may be missing.
+/// Webhook as raw bytes; `body` may be shorter than the announced length.
 fn raw_webhook(body: &[u8], length: usize) -> Vec<u8> {
     let head =
         format!("POST /webhooks/qontak/{TOKEN} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}");
     [head.as_bytes(), b"\r\n\r\n", body].concat()
 }
 
-/// Waits until somebody new is served.
-async fn wait_for_room(service: &Process) {
+/// Waits until a new connection is served.
+async fn wait_for_free_connection(service: &Process) {
     let served = async {
         while post(&reqwest::Client::new(), &service.url, body("01")).await.unwrap() != 200 {}
     };
-    tokio::time::timeout(DEADLINE, served).await.expect("there is no room again");
+    tokio::time::timeout(DEADLINE, served).await.expect("no connection became free");
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_connection_without_a_whole_head_is_closed(db: PgPool) {
+async fn connection_with_incomplete_request_head_is_closed_after_timeout(db: PgPool) {
     let service = start(&db, &[("RECEIVER__HTTP__HEADER_TIMEOUT", "1s")]).await;
     let mut silent = Client::connect(&service).await;
     let mut slow = Client::connect(&service).await;
     slow.send("POST /webhooks/qo").await;
-    let mut kept = Client::connect(&service).await;
-    assert!(kept.ask().await.starts_with("HTTP/1.1 404"));
+    let mut active = Client::connect(&service).await;
+    assert!(active.get_unknown_path().await.starts_with("HTTP/1.1 404"));
 
-    assert_eq!(silent.hear().await.unwrap(), "");
-    assert_eq!(slow.hear().await.unwrap(), "");
-    // Between requests there is more time.
+    assert_eq!(silent.read_to_end().await.unwrap(), "");
+    assert_eq!(slow.read_to_end().await.unwrap(), "");
+    // The timeout between requests is longer.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(kept.ask().await.starts_with("HTTP/1.1 404"));
+    assert!(active.get_unknown_path().await.starts_with("HTTP/1.1 404"));
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_connection_that_is_idle_for_too_long_is_closed(db: PgPool) {
+async fn idle_connection_is_closed_after_timeout(db: PgPool) {
     let service = start(&db, &[("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")]).await;
     let mut idle = Client::connect(&service).await;
-    assert!(idle.ask().await.starts_with("HTTP/1.1 404"));
-    assert_eq!(idle.hear().await.unwrap(), "");
+    assert!(idle.get_unknown_path().await.starts_with("HTTP/1.1 404"));
+    assert_eq!(idle.read_to_end().await.unwrap(), "");
 }
 
 #[sqlx::test(migrations = false)]
-async fn one_connection_too_many_is_told_so_and_the_others_go_on(db: PgPool) {
+async fn connections_above_the_limit_get_503_and_others_are_unaffected(db: PgPool) {
     let service = start(&db, &[("RECEIVER__HTTP__MAX_CONNECTIONS", "2")]).await;
-    let mut inside = [Client::connect(&service).await, Client::connect(&service).await];
-    for client in &mut inside {
-        client.ask().await;
+    let mut clients = [Client::connect(&service).await, Client::connect(&service).await];
+    for client in &mut clients {
+        client.get_unknown_path().await;
     }
     let silent = Client::connect(&service).await;
     let mut busy = Client::connect(&service).await;
     busy.send(raw_webhook(&[b' '; 4096], 4096)).await;
-    for mut refused in [silent, busy] {
-        let said = refused.hear().await.unwrap();
-        let (head, body) = said.split_once("\r\n\r\n").unwrap();
+    for mut rejected in [silent, busy] {
+        let text = rejected.read_to_end().await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{head}");
         assert!(head.contains("\r\nretry-after: 2"), "{head}");
         assert!(head.contains(&format!("\r\ncontent-length: {}", body.len())), "{head}");
@@ -115,49 +115,49 @@ async fn one_connection_too_many_is_told_so_and_the_others_go_on(db: PgPool) {
         assert_eq!(body["error"]["code"], 503);
         assert_eq!(body["error"]["messages"][0], "too many connections, try again later");
     }
-    for client in &mut inside {
-        assert!(client.ask().await.starts_with("HTTP/1.1 404"));
+    for client in &mut clients {
+        assert!(client.get_unknown_path().await.starts_with("HTTP/1.1 404"));
     }
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
     assert!(metrics.contains("connections_refused_total 2"), "{metrics}");
 
-    drop(inside);
-    wait_for_room(&service).await;
+    drop(clients);
+    wait_for_free_connection(&service).await;
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_client_that_takes_no_answers_does_not_keep_its_place(db: PgPool) {
+async fn client_that_reads_no_responses_is_disconnected(db: PgPool) {
     let settings =
         [("RECEIVER__HTTP__MAX_CONNECTIONS", "1"), ("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")];
     let service = start(&db, &settings).await;
-    let mut deaf = Client::connect(&service).await;
+    let mut stalled = Client::connect(&service).await;
     let requests = "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
-    let shout = async { while deaf.0.write_all(requests.as_bytes()).await.is_ok() {} };
-    tokio::time::timeout(DEADLINE, shout).await.expect("it was never closed");
-    wait_for_room(&service).await;
+    let flood = async { while stalled.0.write_all(requests.as_bytes()).await.is_ok() {} };
+    tokio::time::timeout(DEADLINE, flood).await.expect("the connection was never closed");
+    wait_for_free_connection(&service).await;
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_head_that_is_too_large_is_refused(db: PgPool) {
+async fn oversized_request_head_is_rejected_with_431(db: PgPool) {
     let service = start(&db, &[]).await;
     let request = "GET /nowhere HTTP/1.1\r\nhost: x\r\n";
     let mut many = Client::connect(&service).await;
     many.send(format!("{request}{}\r\n", "a: b\r\n".repeat(101))).await;
-    assert!(many.hear().await.unwrap().starts_with("HTTP/1.1 431"));
+    assert!(many.read_to_end().await.unwrap().starts_with("HTTP/1.1 431"));
 
     let mut long = Client::connect(&service).await;
     long.send(format!("{request}a: {}\r\n\r\n", "b".repeat(60_000))).await;
-    // The answer is lost if it is closed before all of the head was read.
-    let said = long.hear().await.unwrap_or_default();
-    assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    // The response is lost if the connection closes before the whole head is read.
+    let text = long.read_to_end().await.unwrap_or_default();
+    assert!(text.is_empty() || text.starts_with("HTTP/1.1 431"), "{text}");
 
     let status = post(&reqwest::Client::new(), &service.url, body("01")).await.unwrap();
     assert_eq!(status, StatusCode::OK);
 }
 
 #[sqlx::test(migrations = false)]
-async fn slow_bodies_hold_so_much_and_no_more(db: PgPool) {
+async fn slow_uploads_use_bounded_memory(db: PgPool) {
     let settings = [
         ("RECEIVER__HTTP__MAX_BODY_BYTES", "10000"),
         ("RECEIVER__HTTP__MAX_READING_BYTES", "20000"),
@@ -165,7 +165,7 @@ async fn slow_bodies_hold_so_much_and_no_more(db: PgPool) {
     ];
     let service = start(&db, &settings).await;
     let client = reqwest::Client::new();
-    // What they promise costs nothing.
+    // An announced length alone reserves no memory.
     let mut slow = Vec::new();
     for _ in 0..10 {
         let mut sender = Client::connect(&service).await;
@@ -177,25 +177,25 @@ async fn slow_bodies_hold_so_much_and_no_more(db: PgPool) {
     for sender in &mut slow[..2] {
         sender.send([b' '; 9990]).await;
     }
-    let refused = async {
+    let rejected = async {
         loop {
             let request = client.post(format!("{}/webhooks/qontak/{TOKEN}", service.url));
-            let answer = request.body(body("01")).send().await.unwrap();
-            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
-                break answer;
+            let response = request.body(body("01")).send().await.unwrap();
+            if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+                break response;
             }
         }
     };
-    let refused = tokio::time::timeout(DEADLINE, refused).await.expect("nothing was refused");
-    assert_eq!(refused.headers()["retry-after"], "2");
-    let said: Value = refused.json().await.unwrap();
-    assert_eq!(said["error"]["messages"][0], "too many bodies, try again later");
+    let rejected = tokio::time::timeout(DEADLINE, rejected).await.expect("no upload was rejected");
+    assert_eq!(rejected.headers()["retry-after"], "2");
+    let text: Value = rejected.json().await.unwrap();
+    assert_eq!(text["error"]["messages"][0], "too many bodies, try again later");
 
     drop(slow);
-    wait_for_room(&service).await;
+    wait_for_free_connection(&service).await;
 }
 
-/// A client of HTTP/2 that takes so many bytes of each answer ahead of reading it.
+/// HTTP/2 client with this flow-control window for each response.
 async fn connect_by_http_2(service: &Process, window: u32) -> http2::SendRequest<Body> {
     let stream = TokioIo::new(Client::connect(service).await.0);
     let mut protocol = http2::Builder::new(TokioExecutor::new());
@@ -206,17 +206,17 @@ async fn connect_by_http_2(service: &Process, window: u32) -> http2::SendRequest
 }
 
 #[sqlx::test(migrations = false)]
-async fn webhooks_are_taken_over_http_2_as_well(db: PgPool) {
+async fn webhooks_are_accepted_over_http_2(db: PgPool) {
     let service = start(&db, &[]).await;
     let mut client = connect_by_http_2(&service, 1000).await;
     let mut request = webhook(TOKEN, body("01"));
     *request.uri_mut() = format!("{}{}", service.url, request.uri()).parse().unwrap();
-    let answer = client.send_request(request).await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
+    let response = client.send_request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_listener_who_takes_nothing_over_http_2_does_not_keep_its_place(db: PgPool) {
+async fn stalled_http_2_stream_subscriber_is_disconnected(db: PgPool) {
     let settings = [
         ("RECEIVER__HTTP__IDLE_TIMEOUT", "1s"),
         ("RECEIVER__STREAM__HEARTBEAT", "3s"),
@@ -224,56 +224,58 @@ async fn a_listener_who_takes_nothing_over_http_2_does_not_keep_its_place(db: Pg
     ];
     let service = start(&db, &settings).await;
     let url = format!("{}/v1/stream", service.url);
-    let listen = || {
+    let subscribe = || {
         let request = Request::get(&url).header(AUTHORIZATION, format!("Bearer {KEY_OF_ALL}"));
         request.body(Body::empty()).unwrap()
     };
     let mut client = connect_by_http_2(&service, 1).await;
-    let deaf = client.send_request(listen()).await.unwrap();
-    let mut attentive = connect_by_http_2(&service, 1000).await;
-    let mut attentive = attentive.send_request(listen()).await.unwrap().into_body();
-    for said in ["retry:", ": heartbeat", ": heartbeat"] {
-        let frame = tokio::time::timeout(DEADLINE, attentive.frame()).await.unwrap();
-        let text = frame.expect("it was cut").unwrap().into_data().unwrap();
-        assert!(text.starts_with(said.as_bytes()), "{text:?}");
+    let stalled = client.send_request(subscribe()).await.unwrap();
+    let mut reading = connect_by_http_2(&service, 1000).await;
+    let mut reading = reading.send_request(subscribe()).await.unwrap().into_body();
+    for text in ["retry:", ": heartbeat", ": heartbeat"] {
+        let frame = tokio::time::timeout(DEADLINE, reading.frame()).await.unwrap();
+        let data = frame.expect("the response was aborted").unwrap().into_data().unwrap();
+        assert!(data.starts_with(text.as_bytes()), "{data:?}");
     }
-    let place = async {
-        while client.send_request(listen()).await.unwrap().status() != StatusCode::OK {
+    let reconnected = async {
+        while client.send_request(subscribe()).await.unwrap().status() != StatusCode::OK {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    // On the same connection, which goes on.
-    tokio::time::timeout(DEADLINE, place).await.expect("it keeps its place");
-    assert!(deaf.into_body().collect().await.is_err());
+    // The connection itself stays open.
+    tokio::time::timeout(DEADLINE, reconnected)
+        .await
+        .expect("the stalled subscriber was not disconnected");
+    assert!(stalled.into_body().collect().await.is_err());
 }
 
 #[sqlx::test(migrations = false)]
-async fn an_answer_that_is_never_taken_over_http_2_is_given_up(db: PgPool) {
+async fn http_2_response_that_is_never_read_is_aborted(db: PgPool) {
     let service = start(&db, &[("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")]).await;
     let mut client = connect_by_http_2(&service, 1).await;
     let url = format!("{}/openapi.json", service.url);
     let request = Request::get(url).body(Body::empty()).unwrap();
-    let untaken = client.send_request(request).await.unwrap();
+    let unread = client.send_request(request).await.unwrap();
     tokio::time::sleep(Duration::from_secs(4)).await;
-    assert!(untaken.into_body().collect().await.is_err());
+    assert!(unread.into_body().collect().await.is_err());
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_slow_client_of_http_2_gets_all_of_its_export(db: PgPool) {
+async fn slow_http_2_client_receives_a_complete_export(db: PgPool) {
     let settings =
         [("RECEIVER__HTTP__IDLE_TIMEOUT", "2s"), ("RECEIVER__KEY__ALL__SCOPES", "read,export")];
     let service = start(&db, &settings).await;
-    // One more than are fetched at a time.
+    // One row more than one fetch reads.
     let messages = "insert into message (organization_id, message_id, received_at, text, text_rank)
         select '1', id, now(), repeat('x', 300), gen_random_uuid() from generate_series(1, 501) as id";
     sqlx::query(messages).execute(&db).await.unwrap();
     let mut client = connect_by_http_2(&service, 16 * 1024).await;
     let request = Request::get(format!("{}/v1/messages?format=ndjson", service.url));
     let request = request.header(AUTHORIZATION, format!("Bearer {KEY_OF_ALL}"));
-    let answer = client.send_request(request.body(Body::empty()).unwrap()).await.unwrap();
-    let (mut body, mut lines) = (answer.into_body(), 0);
+    let response = client.send_request(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (mut body, mut lines) = (response.into_body(), 0);
     while let Some(frame) = body.frame().await {
-        let part = frame.expect("it was cut").into_data().unwrap();
+        let part = frame.expect("the response was aborted").into_data().unwrap();
         lines += part.iter().filter(|byte| **byte == b'\n').count();
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

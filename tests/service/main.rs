@@ -1,4 +1,4 @@
-//! The service as its users see it: real router or real binary, real Postgres.
+//! Integration tests: the real router or the real binary over a real Postgres.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with it")]
@@ -8,40 +8,41 @@ mod binary;
 mod bodies;
 #[path = "../../benches/read/cases.rs"]
 mod cases;
+mod concurrency;
+mod connection_loss;
 mod crash;
-mod crowd;
 mod delivery;
-mod disk;
 #[path = "../../benches/read/explain.rs"]
 mod explain;
 mod export;
 mod fixtures;
-mod fold;
+mod funnel;
 mod harness;
 mod key;
+mod leniency;
 mod limits;
-mod link;
-mod manners;
 mod messages;
+mod middleware;
 mod normalize;
-mod open;
 mod openapi;
 mod order;
 mod plan;
 mod process;
 mod properties;
+mod qontak_api;
 mod read;
 mod readme;
 mod receive;
-mod refuse;
+mod rejection;
 mod replay;
 mod room;
+mod room_snapshots;
 mod schema;
 mod search;
 mod simulate;
 mod spool;
+mod spool_disk;
 mod stats;
-mod strange;
 mod stream;
 mod trace;
 mod writer;

@@ -1,13 +1,13 @@
-//! `GET /v1/messages`: messages across rooms.
+//! `GET /v1/messages`: messages of all rooms.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::harness::{KEY_OF_ANOTHER, ORGANIZATION, Service};
-use super::read::walk;
+use super::read::read_all_pages;
 
-/// A message, one minute younger than the one before.
+/// Message `n`, one minute newer than message `n - 1`.
 fn message(n: usize, more: &Value) -> Value {
     let mut body = json!({
         "data_event": "receive_message_from_customer", "id": format!("m{n:02}"), "type": "text",
@@ -19,12 +19,12 @@ fn message(n: usize, more: &Value) -> Value {
     body
 }
 
-/// A service that was told of these, the last one first.
-async fn told(db: PgPool, messages: &[Value]) -> Service {
+/// Service with these messages, posted in reverse order.
+async fn service_with_messages(db: PgPool, messages: &[Value]) -> Service {
     let service = Service::start(db).await;
     for (n, more) in messages.iter().enumerate().rev() {
-        let answer = service.post(message(n, more).to_string()).await;
-        assert_eq!(answer.json()["data"]["outcome"], "applied");
+        let response = service.post(message(n, more).to_string()).await;
+        assert_eq!(response.json()["data"]["outcome"], "applied");
     }
     service
 }
@@ -36,19 +36,21 @@ async fn ids(service: &Service, query: &str) -> Vec<String> {
 }
 
 #[sqlx::test]
-async fn messages_of_all_rooms_and_organisations_come_newest_first(db: PgPool) {
+async fn messages_of_all_rooms_and_organisations_are_listed_newest_first(db: PgPool) {
     let others = json!({"organization_id": "another-organization"});
-    let nobodys = json!({"organization_id": null});
-    let service = told(db, &[json!({}), others, json!({}), nobodys, json!({})]).await;
+    let without_organization = json!({"organization_id": null});
+    let service =
+        service_with_messages(db, &[json!({}), others, json!({}), without_organization, json!({})])
+            .await;
     assert_eq!(ids(&service, "").await, ["m04", "m03", "m02", "m01", "m00"]);
-    let answer = service.get_with(KEY_OF_ANOTHER, "/v1/messages").await.json();
-    assert_eq!(answer["data"].as_array().unwrap().len(), 1);
-    assert_eq!(answer["data"][0]["id"], "m01");
-    assert_eq!(answer["data"][0]["status_times"]["created"]["source"], "body");
+    let response = service.get_with(KEY_OF_ANOTHER, "/v1/messages").await.json();
+    assert_eq!(response["data"].as_array().unwrap().len(), 1);
+    assert_eq!(response["data"][0]["id"], "m01");
+    assert_eq!(response["data"][0]["status_times"]["created"]["source"], "body");
 }
 
 #[sqlx::test]
-async fn bursts_and_silence_in_several_organisations_are_walked_both_ways(db: PgPool) {
+async fn message_pages_across_bursts_and_gaps_are_complete_in_either_direction(db: PgPool) {
     let mut at = chrono::DateTime::parse_from_rfc3339("2025-06-12T02:00:00.000Z").unwrap();
     let mut messages = Vec::new();
     for n in 0..40 {
@@ -61,20 +63,20 @@ async fn bursts_and_silence_in_several_organisations_are_walked_both_ways(db: Pg
         };
         messages.push(json!({"organization_id": organization, "created_at": at.to_rfc3339()}));
     }
-    let service = told(db, &messages).await;
-    let whole: Vec<String> = (0..40).map(|n| format!("m{n:02}")).collect();
+    let service = service_with_messages(db, &messages).await;
+    let expected: Vec<String> = (0..40).map(|n| format!("m{n:02}")).collect();
     for limit in [1, 2, 7, 13, 40] {
         let path = format!("/v1/messages?limit={limit}");
-        let (there, back) = walk(&service, &path).await;
-        for rows in [there, back] {
+        let (forward, backward) = read_all_pages(&service, &path).await;
+        for rows in [forward, backward] {
             let walked: Vec<&str> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
-            assert_eq!(walked, whole, "{path}");
+            assert_eq!(walked, expected, "{path}");
         }
     }
 }
 
 #[sqlx::test]
-async fn a_message_that_leaves_a_list_meanwhile_does_not_end_it(db: PgPool) {
+async fn message_pages_stay_full_while_rows_leave_the_filter(db: PgPool) {
     let service = Service::start(db).await;
     let insert = "insert into message
             (organization_id, message_id, received_at, created_at, text_rank, sent_seen_at)
@@ -103,9 +105,10 @@ async fn a_message_that_leaves_a_list_meanwhile_does_not_end_it(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn messages_of_one_moment_are_told_apart_by_their_ids(db: PgPool) {
+async fn messages_with_equal_timestamps_are_ordered_by_id(db: PgPool) {
     let same = json!({"created_at": "2025-06-12T02:00:00.000Z"});
-    let service = told(db, &[same.clone(), same.clone(), same.clone(), same]).await;
+    let service =
+        service_with_messages(db, &[same.clone(), same.clone(), same.clone(), same]).await;
     let mut path = "/v1/messages?limit=1".to_owned();
     let mut seen = Vec::new();
     loop {
@@ -118,7 +121,7 @@ async fn messages_of_one_moment_are_told_apart_by_their_ids(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn filters_narrow_the_messages(db: PgPool) {
+async fn message_list_filters_select_matching_messages(db: PgPool) {
     let agents = json!({
         "data_event": "receive_message_from_agent", "participant_type": "agent", "type": "image",
         "sender_type": "Models::User", "external_id": "wamid.1", "status": "sent",
@@ -128,7 +131,7 @@ async fn filters_narrow_the_messages(db: PgPool) {
         "sender_type": "Models::SystemAccount", "status": "failed",
     });
     let yesterdays = json!({"created_at": "2025-06-11T23:59:59.999Z"});
-    let service = told(db, &[yesterdays, agents, bots, json!({})]).await;
+    let service = service_with_messages(db, &[yesterdays, agents, bots, json!({})]).await;
     let cases: [(&str, &[&str]); 15] = [
         ("type=image", &["m01"]),
         ("status=failed", &["m02"]),
@@ -152,8 +155,8 @@ async fn filters_narrow_the_messages(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_cannot_be_a_filter_is_named(db: PgPool) {
-    let service = told(db, &[]).await;
+async fn invalid_message_filters_return_422_naming_the_parameter(db: PgPool) {
+    let service = service_with_messages(db, &[]).await;
     let day = "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)";
     let cases = [
         ("direction=up", "direction: must be one of in, out, customer, agent, bot"),
@@ -168,8 +171,8 @@ async fn what_cannot_be_a_filter_is_named(db: PgPool) {
         ),
     ];
     for (query, message) in cases {
-        let answer = service.get(&format!("/v1/messages?{query}")).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
-        assert_eq!(answer.json()["error"]["messages"], json!([message]), "{query}");
+        let response = service.get(&format!("/v1/messages?{query}")).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(response.json()["error"]["messages"], json!([message]), "{query}");
     }
 }

@@ -1,4 +1,4 @@
-//! What every fixture says, word for word.
+//! Snapshots of the events that the fixtures are normalized to.
 
 use qontak_receiver::event::Event;
 use qontak_receiver::ingest::normalize::{Normalized, normalize};
@@ -8,6 +8,7 @@ use serde_json::json;
 use super::bodies::received;
 use super::fixtures::ALL;
 
+/// The event of a body; none for a handshake.
 fn event(body: Vec<u8>) -> Option<Event> {
     let received_at = Timestamp::parse("2025-06-13T00:00:00Z").unwrap();
     match normalize(received(body, received_at)) {
@@ -17,17 +18,17 @@ fn event(body: Vec<u8>) -> Option<Event> {
 }
 
 #[test]
-fn every_fixture_says_what_it_said_before() {
+fn every_fixture_normalizes_to_its_snapshot() {
     for fixture in &ALL {
         let Some(mut event) = event(fixture.body()) else {
             continue;
         };
-        for life in &mut event.changes.room_events {
-            // The only thing that is new each time.
-            life.event_id = EventId(uuid::Uuid::nil());
+        for room_event in &mut event.changes.room_events {
+            // The only value that differs between runs.
+            room_event.event_id = EventId(uuid::Uuid::nil());
         }
         let name = fixture.file.split('.').next().unwrap();
-        let said = json!({
+        let normalized = json!({
             "kind": event.kind.map(|kind| kind.as_str()),
             "name": event.name,
             "organization_id": event.organization_id,
@@ -36,12 +37,12 @@ fn every_fixture_says_what_it_said_before() {
             "reasons": event.reasons,
             "changes": event.changes,
         });
-        insta::assert_json_snapshot!(name, said);
+        insta::assert_json_snapshot!(name, normalized);
     }
 }
 
 #[test]
-fn no_prefix_of_any_fixture_and_no_flipped_byte_makes_it_panic() {
+fn truncated_or_corrupted_fixtures_do_not_panic() {
     for fixture in &ALL {
         let body = fixture.body();
         for end in (0..body.len()).step_by(7) {

@@ -1,4 +1,4 @@
-//! Whether the OpenAPI document says what the service does.
+//! The OpenAPI document matches the service: parameters, schemas, examples and errors.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +15,10 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::fixtures;
-use super::harness::{KEY_OF_ALL, KEY_WITHOUT_SCOPE, Service, TOKEN, webhook};
+use super::harness::{KEY_OF_ALL, KEY_REPLAY_ONLY, Service, TOKEN, webhook};
 
-/// Of each route a question, whose answer is its example in the document. A new route gets a line
-/// here, and `make openapi` does the rest.
+/// Request of each route; the response is its example in the document. For a new route add a line
+/// here and run `make openapi`.
 const EXAMPLES: [(&str, &str); 23] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
@@ -57,21 +57,22 @@ const EXAMPLES: [(&str, &str); 23] = [
     ("POST /webhooks/qontak/{token}", "/webhooks/qontak/{token}"),
 ];
 
-/// Where `{event}` is found: a message of a customer.
+/// List with the event used for `{event}`: a message of a customer.
 const EVENT: &str = "/v1/events?subject_id=1b6321cd-5091-4cd9-bd8b-91220cd20198&limit=1";
 
+/// The committed document.
 pub fn document() -> Value {
     serde_json::from_str(openapi::text()).unwrap()
 }
 
-/// The paths that take this method, each with what is said of it.
+/// Paths with this method, each with its operation.
 pub fn routes(method: &str) -> BTreeMap<String, Value> {
     let document = document();
     let paths = document["paths"].as_object().unwrap().iter();
     paths.filter_map(|(path, item)| Some((path.clone(), item.get(method)?.clone()))).collect()
 }
 
-/// A file of this repository: how it is and how it should be. Renews it where that is asked for.
+/// Compares a file of this repository with its expected content. With `RENEW` set, writes it first.
 fn compare(file: &str, wanted: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     if std::env::var("RENEW").is_ok() {
@@ -84,7 +85,7 @@ fn compare(file: &str, wanted: &str) {
     );
 }
 
-/// A service that got all fixtures.
+/// Service with all fixtures.
 async fn service(db: PgPool) -> Service {
     let service = Service::start(db).await;
     for fixture in &fixtures::ALL {
@@ -93,21 +94,22 @@ async fn service(db: PgPool) -> Service {
     service
 }
 
-async fn ask(service: &Service, route: &str, question: &str) -> Value {
+/// Sends the example request of a route; returns the response as JSON.
+async fn send_example(service: &Service, route: &str, uri: &str) -> Value {
     let (method, path) = route.split_once(' ').unwrap();
     let request = if path.starts_with("/webhooks") {
         webhook(TOKEN, [fixtures::body("12"), b"\n".to_vec()].concat())
     } else {
-        let key = if method == "GET" { KEY_OF_ALL } else { KEY_WITHOUT_SCOPE };
-        let request = Request::builder().method(method).uri(question);
+        let key = if method == "GET" { KEY_OF_ALL } else { KEY_REPLAY_ONLY };
+        let request = Request::builder().method(method).uri(uri);
         request.header(AUTHORIZATION, format!("Bearer {key}")).body(Body::empty()).unwrap()
     };
-    let answer = service.send(request).await;
-    assert!(answer.status.is_success(), "{question}: {:?}", answer.json());
-    answer.json()
+    let response = service.send(request).await;
+    assert!(response.status.is_success(), "{uri}: {:?}", response.json());
+    response.json()
 }
 
-/// What the document says that a route answers with this status.
+/// Documented content of a route's response with this status.
 fn content<'a>(document: &'a Value, route: &str, status: &str) -> &'a Value {
     let (method, path) = route.split_once(' ').unwrap();
     let response = &document["paths"][path][method.to_lowercase()]["responses"][status];
@@ -118,64 +120,64 @@ fn content<'a>(document: &'a Value, route: &str, status: &str) -> &'a Value {
     &response["content"]["application/json"]
 }
 
-/// Panics unless a value is what this schema says, with no field that is not named there.
+/// Panics unless a value matches a schema and has no undocumented field.
 pub fn assert_fits(document: &Value, schema: &Value, value: &Value, what: &str) {
-    assert!(schema.is_object(), "{what}: there is no schema");
+    assert!(schema.is_object(), "{what}: no schema");
     let mut root = json!({ "components": document["components"], "allOf": [schema] });
-    close(&mut root);
+    forbid_additional_properties(&mut root);
     let validator = jsonschema::options().should_validate_formats(true).build(&root).unwrap();
     let problems = validator.iter_errors(value);
     let problems: Vec<String> =
         problems.map(|problem| format!("{}: {problem}", problem.instance_path())).collect();
-    assert!(problems.is_empty(), "{what} is not what the document says: {problems:#?}\n{value:#}");
+    assert!(problems.is_empty(), "{what} does not match the document: {problems:#?}\n{value:#}");
 }
 
-/// Allows only the fields that are named.
-fn close(schema: &mut Value) {
+/// Forbids properties that a schema does not list.
+fn forbid_additional_properties(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
-            fields.values_mut().for_each(close);
+            fields.values_mut().for_each(forbid_additional_properties);
             if fields.get("type") == Some(&json!("object")) && fields.contains_key("properties") {
                 fields.insert("additionalProperties".to_owned(), false.into());
             }
         }
-        Value::Array(elements) => elements.iter_mut().for_each(close),
+        Value::Array(elements) => elements.iter_mut().for_each(forbid_additional_properties),
         _ => {}
     }
 }
 
-/// Replaces what is another one each time, so that an example stays as it is.
-fn settle(name: &str, value: &mut Value) {
+/// Replaces values that differ between runs, so that examples are stable.
+fn stabilize(name: &str, value: &mut Value) {
     match value {
-        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| settle(name, value)),
-        Value::Array(elements) => elements.iter_mut().for_each(|element| settle(name, element)),
+        Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| stabilize(name, value)),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| stabilize(name, element)),
         Value::String(text) => {
-            let is_now = DateTime::parse_from_rfc3339(text)
+            let is_today = DateTime::parse_from_rfc3339(text)
                 .is_ok_and(|time| (Utc::now() - time.to_utc()).num_days() == 0);
-            let is_ours = Uuid::parse_str(text).is_ok_and(|id| id.get_version_num() == 7);
-            let settled = match name {
+            let is_uuid_v7 = Uuid::parse_str(text).is_ok_and(|id| id.get_version_num() == 7);
+            let replacement = match name {
                 "request_id" => "3f1c9a7be2d04c58",
                 "next" | "prev" => "eyJxIjoiNWQ0MTQwMmFiYzRiIiwiYiI6ZmFsc2UsInAiOjF9",
-                _ if is_ours => "019761f5-8da3-7c2a-9d4e-2b8f3c5a7e10",
-                _ if is_now && text.ends_with(":00:00.000Z") => "2025-06-12T02:00:00.000Z",
-                _ if is_now => "2025-06-12T02:15:03.250Z",
+                _ if is_uuid_v7 => "019761f5-8da3-7c2a-9d4e-2b8f3c5a7e10",
+                _ if is_today && text.ends_with(":00:00.000Z") => "2025-06-12T02:00:00.000Z",
+                _ if is_today => "2025-06-12T02:15:03.250Z",
                 _ => return,
             };
-            settled.clone_into(text);
+            replacement.clone_into(text);
         }
         _ => {}
     }
 }
 
 #[sqlx::test]
-async fn what_is_committed_is_the_document_and_each_route_has_an_example(db: PgPool) {
+async fn committed_openapi_document_is_current_with_an_example_per_route(db: PgPool) {
     let service = service(db).await;
     let event = service.data(EVENT).await[0]["event_id"].as_str().unwrap().to_owned();
     let mut examples = BTreeMap::new();
-    for (route, question) in EXAMPLES {
-        let mut answer = ask(&service, route, &question.replace("{event}", &event)).await;
-        settle("", &mut answer);
-        examples.insert(route, answer);
+    for (route, uri) in EXAMPLES {
+        let mut response = send_example(&service, route, &uri.replace("{event}", &event)).await;
+        stabilize("", &mut response);
+        examples.insert(route, response);
     }
     let examples = format!("{}\n", serde_json::to_string_pretty(&examples).unwrap());
     compare("src/http/openapi/examples.json", &examples);
@@ -184,60 +186,60 @@ async fn what_is_committed_is_the_document_and_each_route_has_an_example(db: PgP
 
     let document: Value = serde_json::from_str(&text).unwrap();
     for method in ["get", "post"] {
-        // A stream has no end, and no JSON: see `stream.rs`.
+        // The stream has no end and is no JSON: see `stream.rs`.
         for path in routes(method).into_keys().filter(|path| path != "/v1/stream") {
             let route = format!("{} {path}", method.to_uppercase());
             let content = content(&document, &route, "200");
-            assert_ne!(content["example"], Value::Null, "EXAMPLES has no question to {route}");
+            assert_ne!(content["example"], Value::Null, "EXAMPLES has no request for {route}");
             assert_fits(&document, &content["schema"], &content["example"], &route);
         }
     }
 }
 
 #[sqlx::test]
-async fn every_row_that_a_list_shows_is_what_the_document_says(db: PgPool) {
+async fn listed_rows_match_the_openapi_schemas(db: PgPool) {
     let service = service(db).await;
     let document = document();
-    for (route, question) in EXAMPLES {
-        let path = question.split('?').next().unwrap();
-        if question.contains("limit=") {
-            let answer = ask(&service, route, &format!("{path}?limit=500")).await;
-            assert_fits(&document, &content(&document, route, "200")["schema"], &answer, route);
+    for (route, uri) in EXAMPLES {
+        let path = uri.split('?').next().unwrap();
+        if uri.contains("limit=") {
+            let response = send_example(&service, route, &format!("{path}?limit=500")).await;
+            assert_fits(&document, &content(&document, route, "200")["schema"], &response, route);
         }
     }
 }
 
 #[sqlx::test]
-async fn every_refusal_is_what_the_document_says(db: PgPool) {
+async fn error_responses_match_the_openapi_schemas(db: PgPool) {
     let service = Service::start(db).await;
     let document = document();
-    let refused = [
-        (StatusCode::UNAUTHORIZED, service.get_with("nobody's key", "/v1/rooms/x").await),
-        (StatusCode::FORBIDDEN, service.get_with(KEY_WITHOUT_SCOPE, "/v1/rooms/x").await),
+    let rejected = [
+        (StatusCode::UNAUTHORIZED, service.get_with("unknown key", "/v1/rooms/x").await),
+        (StatusCode::FORBIDDEN, service.get_with(KEY_REPLAY_ONLY, "/v1/rooms/x").await),
         (StatusCode::NOT_FOUND, service.get("/v1/rooms/x").await),
         (StatusCode::UNPROCESSABLE_ENTITY, service.get("/v1/rooms/x?a=b").await),
     ];
     service.execute("drop table room").await;
-    let away = (StatusCode::SERVICE_UNAVAILABLE, service.get("/v1/rooms/x").await);
-    for (status, answer) in refused.into_iter().chain([away]) {
-        assert_eq!(answer.status, status);
+    let failed = (StatusCode::SERVICE_UNAVAILABLE, service.get("/v1/rooms/x").await);
+    for (status, response) in rejected.into_iter().chain([failed]) {
+        assert_eq!(response.status, status);
         let content = content(&document, "GET /v1/rooms/{id}", status.as_str());
-        assert_fits(&document, &content["schema"], &answer.json(), status.as_str());
+        assert_fits(&document, &content["schema"], &response.json(), status.as_str());
         assert_fits(&document, &content["schema"], &content["example"], "the example");
-        assert_eq!(content["example"]["error"]["code"], answer.json()["error"]["code"]);
+        assert_eq!(content["example"]["error"]["code"], response.json()["error"]["code"]);
     }
 }
 
-/// What a route says of a query, which it must refuse.
-async fn refused(service: &Service, path: &str, query: &str) -> String {
+/// First error message of a query that must return 422.
+async fn rejected_message(service: &Service, path: &str, query: &str) -> String {
     let path = path.replace(['{', '}'], "");
-    let answer = service.get(&format!("{path}?{query}")).await;
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}?{query}");
-    answer.json()["error"]["messages"][0].as_str().unwrap().to_owned()
+    let response = service.get(&format!("{path}?{query}")).await;
+    assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}?{query}");
+    response.json()["error"]["messages"][0].as_str().unwrap().to_owned()
 }
 
 #[sqlx::test]
-async fn the_document_names_every_parameter_and_what_is_allowed(db: PgPool) {
+async fn openapi_document_lists_every_parameter_and_its_allowed_values(db: PgPool) {
     let service = Service::start(db).await;
     for (path, operation) in routes("get") {
         let parameters = operation["parameters"].as_array().unwrap();
@@ -256,22 +258,29 @@ async fn the_document_names_every_parameter_and_what_is_allowed(db: PgPool) {
             } else {
                 continue;
             };
-            assert_eq!(refused(&service, &path, &format!("{name}=~")).await, allowed, "{path}");
+            assert_eq!(
+                rejected_message(&service, &path, &format!("{name}=~")).await,
+                allowed,
+                "{path}"
+            );
         }
-        let said = refused(&service, &path, "no_such_parameter=1").await;
-        let (_, known) = said.split_once("unknown parameter; ").unwrap();
+        let message = rejected_message(&service, &path, "no_such_parameter=1").await;
+        let (_, known) = message.split_once("unknown parameter; ").unwrap();
         let mut known: Vec<&str> = match known.strip_prefix("known are ") {
             Some(known) => known.split(", ").collect(),
             None => Vec::new(),
         };
         known.sort_unstable();
         documented.sort_unstable();
-        assert_eq!(documented, known, "{path}: documented, and known to its handler");
+        assert_eq!(
+            documented, known,
+            "{path}: documented (left) and accepted by the handler (right)"
+        );
     }
 }
 
 #[sqlx::test]
-async fn a_text_is_taken_if_the_document_allows_it(db: PgPool) {
+async fn text_parameters_are_accepted_exactly_when_the_schema_allows_them(db: PgPool) {
     search::prepare(&db, true).await.unwrap();
     let service = Service::start(db).await;
     let long = "a".repeat(256);
@@ -307,9 +316,9 @@ async fn a_text_is_taken_if_the_document_allows_it(db: PgPool) {
             let (name, schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);
             let is_text = schema["type"] == "string" || schema["oneOf"].is_array();
             let is_list = schema["type"] == "array";
-            // No schema can say which texts are cursors, or places with a clock of their own.
-            let is_sayable = !["cursor", "time_zone"].contains(&name);
-            if parameter["in"] != "query" || !(is_text || is_list) || !is_sayable {
+            // A schema cannot express valid cursors or names of time zones.
+            let is_expressible = !["cursor", "time_zone"].contains(&name);
+            if parameter["in"] != "query" || !(is_text || is_list) || !is_expressible {
                 continue;
             }
             let schema = jsonschema::options().should_validate_formats(true).build(schema).unwrap();
@@ -318,67 +327,72 @@ async fn a_text_is_taken_if_the_document_allows_it(db: PgPool) {
                 let uri = format!("{}?{name}={query}", path.replace(['{', '}'], ""));
                 let request =
                     Request::get(&uri).header(AUTHORIZATION, format!("Bearer {KEY_OF_ALL}"));
-                let answer = service.respond(request.body(Body::empty()).unwrap()).await;
+                let response = service.respond(request.body(Body::empty()).unwrap()).await;
                 let is_allowed =
                     schema.is_valid(&if is_list { json!([text]) } else { json!(text) });
-                let is_taken = answer.status() != StatusCode::UNPROCESSABLE_ENTITY;
-                assert_eq!(is_taken, is_allowed, "{path}: {name}={text:?}: {}", answer.status());
+                let is_accepted = response.status() != StatusCode::UNPROCESSABLE_ENTITY;
+                assert_eq!(
+                    is_accepted,
+                    is_allowed,
+                    "{path}: {name}={text:?}: {}",
+                    response.status()
+                );
             }
         }
     }
 }
 
 #[sqlx::test]
-async fn the_document_is_served_to_anybody(db: PgPool) {
+async fn openapi_document_is_served_without_a_key(db: PgPool) {
     let service = Service::start(db).await;
     let request = Request::get("/openapi.json").body(Body::empty()).unwrap();
-    let answer = service.send(request).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.headers["content-type"], "application/json");
-    assert_eq!(String::from_utf8(answer.bytes).unwrap(), openapi::text());
+    let response = service.send(request).await;
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(response.headers["content-type"], "application/json");
+    assert_eq!(String::from_utf8(response.bytes).unwrap(), openapi::text());
 }
 
 #[sqlx::test]
-async fn the_page_that_shows_it_needs_nothing_from_elsewhere(db: PgPool) {
+async fn docs_page_loads_no_external_resources(db: PgPool) {
     let service = Service::start(db).await;
     for (path, media_type) in [
         ("/docs", "text/html; charset=utf-8"),
         ("/docs/page.css", "text/css"),
         ("/docs/page.js", "text/javascript"),
     ] {
-        let answer = service.send(Request::get(path).body(Body::empty()).unwrap()).await;
-        assert_eq!(answer.status, StatusCode::OK, "{path}");
-        assert_eq!(answer.headers["content-type"], media_type);
-        let policy = answer.headers["content-security-policy"].to_str().unwrap();
+        let response = service.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status, StatusCode::OK, "{path}");
+        assert_eq!(response.headers["content-type"], media_type);
+        let policy = response.headers["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
-        let text = String::from_utf8(answer.bytes).unwrap();
+        let text = String::from_utf8(response.bytes).unwrap();
         assert!(
             !text.contains("//cdn") && !text.contains("http"),
-            "{path} wants what is elsewhere"
+            "{path} refers to an external resource"
         );
     }
 }
 
 #[sqlx::test]
-async fn ten_kilobytes_of_any_parameter_are_refused(db: PgPool) {
+async fn parameters_of_ten_kilobytes_are_rejected_with_422(db: PgPool) {
     let service = Service::start(db).await;
     let document = document();
     let long = "9".repeat(10_000);
-    let mut asked = 0;
+    let mut tested = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
         for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap();
             if parameter["in"] == "query" {
                 let path = path.replace("{id}", "none");
-                let answer = service.get(&format!("{path}?{name}={long}")).await;
-                assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {name}");
-                let told = answer.json()["error"]["messages"][0].to_string();
+                let response = service.get(&format!("{path}?{name}={long}")).await;
+                assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {name}");
+                let message = response.json()["error"]["messages"][0].to_string();
                 let name = name.trim_end_matches("[]");
-                assert!(told.contains(&format!("{name}: ")), "{told}");
-                assert!(told.len() < 1000, "{told}");
-                asked += 1;
+                assert!(message.contains(&format!("{name}: ")), "{message}");
+                assert!(message.len() < 1000, "{message}");
+                tested += 1;
             }
         }
     }
-    assert!(asked > 90, "{asked}");
+    assert!(tested > 90, "{tested}");
 }

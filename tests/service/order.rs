@@ -1,4 +1,4 @@
-//! Any order, any repetition: one state.
+//! Fixtures in any order, with repeats or concurrently, end in the same state.
 
 use std::sync::Arc;
 
@@ -7,17 +7,18 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 
-use super::fixtures::{ALL, BROADCAST, READ_MESSAGE, SITI, TWIN, WEB_CHAT};
+use super::fixtures::{ALL, BROADCAST, BROADCAST_MESSAGE, READ_MESSAGE, SITI_ROOM, WEB_CHAT_ROOM};
 use super::harness::{BOUND_ORGANIZATION, BOUND_TOKEN, ORGANIZATION, Service, webhook};
 
-/// Posts fixtures in this order. The endpoint is bound, as the documented shape needs it.
-async fn tell(service: &Service, order: impl Iterator<Item = usize>) {
+/// Posts the fixtures with these indexes, in this order. The documented shape of `room_resolved`
+/// has no organisation, so the endpoint has one.
+async fn post_fixtures(service: &Service, order: impl Iterator<Item = usize>) {
     for i in order {
         service.send(webhook(BOUND_TOKEN, ALL[i].body())).await;
     }
 }
 
-/// A permutation that depends on the seed alone.
+/// Permutation of the fixtures, determined by the seed.
 fn shuffled(seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..ALL.len()).collect();
     let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -31,36 +32,36 @@ fn shuffled(seed: u64) -> Vec<usize> {
 }
 
 #[sqlx::test]
-async fn the_story_ends_in_the_same_state_in_any_order(db: PgPool) {
+async fn fixtures_in_any_order_with_repeats_end_in_the_same_state(db: PgPool) {
     let service = Service::start(db).await;
-    let clear =
+    let truncate =
         "truncate event, ledger, room, room_event, message, sender, broadcast, broadcast_log";
-    tell(&service, 0..ALL.len()).await;
+    post_fixtures(&service, 0..ALL.len()).await;
     let expected = service.state().await;
     assert_eq!(expected["room"].len(), 7);
 
-    service.execute(clear).await;
-    tell(&service, (0..ALL.len()).rev()).await;
-    assert_eq!(service.state().await, expected, "in reverse");
+    service.execute(truncate).await;
+    post_fixtures(&service, (0..ALL.len()).rev()).await;
+    assert_eq!(service.state().await, expected, "in reverse order");
 
     for seed in 1..=6 {
-        service.execute(clear).await;
+        service.execute(truncate).await;
         let order = shuffled(seed);
-        // Every event twice, and the second time in another order.
-        tell(&service, order.iter().copied().chain(shuffled(seed + 100))).await;
+        // Every event twice, the second time in a different order.
+        post_fixtures(&service, order.iter().copied().chain(shuffled(seed + 100))).await;
         assert_eq!(service.state().await, expected, "seed {seed}");
     }
 }
 
 #[sqlx::test]
-async fn the_story_ends_in_the_same_state_when_all_of_it_comes_at_once(db: PgPool) {
+async fn fixtures_posted_concurrently_to_two_replicas_end_in_the_same_state(db: PgPool) {
     let replicas = [Arc::new(Service::start(db.clone()).await), Arc::new(Service::start(db).await)];
-    tell(&replicas[0], 0..ALL.len()).await;
+    post_fixtures(&replicas[0], 0..ALL.len()).await;
     let expected = replicas[0].state().await;
     for seed in 1..=4 {
-        let clear =
+        let truncate =
             "truncate event, ledger, room, room_event, message, sender, broadcast, broadcast_log";
-        replicas[0].execute(clear).await;
+        replicas[0].execute(truncate).await;
         let mut posting = JoinSet::new();
         for i in shuffled(seed).into_iter().chain(shuffled(seed + 100)) {
             let replica = replicas[i % 2].clone();
@@ -72,15 +73,15 @@ async fn the_story_ends_in_the_same_state_when_all_of_it_comes_at_once(db: PgPoo
 }
 
 #[sqlx::test]
-async fn the_story_is_told_over_the_api(db: PgPool) {
+async fn shuffled_fixtures_have_the_expected_final_state_in_the_api(db: PgPool) {
     let service = Service::start(db).await;
-    tell(&service, shuffled(7).into_iter()).await;
+    post_fixtures(&service, shuffled(7).into_iter()).await;
 
     let messages = [
         ("e249ca3b-95f5-4108-a583-33acfc0f5dca", "sent", "created sent", "bot"),
         (READ_MESSAGE, "read", "created delivered read sent", "agent"),
         ("e674cac5-f2d7-4066-8a5d-615e55f52d29", "failed", "failed", "agent"),
-        (TWIN, "delivered", "delivered", "bot"),
+        (BROADCAST_MESSAGE, "delivered", "delivered", "bot"),
         ("26083386-f020-4dcc-b6ee-a756b540136a", "read", "read", "agent"),
     ];
     for (id, status, seen, participant_type) in messages {
@@ -97,20 +98,23 @@ async fn the_story_is_told_over_the_api(db: PgPool) {
     assert_eq!(read["status_times"]["created"]["source"], "body");
     assert_eq!(read["status_times"]["created"]["at"], "2025-06-12T02:18:22.517Z");
     assert_eq!(read["sender"]["name"], "Rizky Hidayat");
-    let twin = service.data(&format!("/v1/messages/{TWIN}")).await;
+    let message = service.data(&format!("/v1/messages/{BROADCAST_MESSAGE}")).await;
     let delivered = json!({"at": "2025-06-12T01:00:05.000Z", "source": "channel"});
-    assert_eq!(twin["status_times"]["delivered"], delivered, "its log lends it the true time");
+    assert_eq!(
+        message["status_times"]["delivered"], delivered,
+        "the time comes from the broadcast log"
+    );
 
     let maya = "deb8a35a-d051-4b10-aad8-079297722314";
-    let siti = service.data(&format!("/v1/rooms/{SITI}")).await;
-    assert_eq!(siti["status"], "resolved");
-    assert_eq!(siti["agent_ids"], json!([maya]));
-    assert_eq!(siti["unread_count"], 0);
-    assert_eq!(siti["tags"], json!(["vip"]));
-    assert_eq!(siti["resolved_at"], "2025-06-12T03:05:12.851Z");
-    assert_eq!(siti["resolved_by_id"], maya);
-    assert_eq!(siti["channel_uniq_id"], "+6281200099001");
-    let web_chat = service.data(&format!("/v1/rooms/{WEB_CHAT}")).await;
+    let room = service.data(&format!("/v1/rooms/{SITI_ROOM}")).await;
+    assert_eq!(room["status"], "resolved");
+    assert_eq!(room["agent_ids"], json!([maya]));
+    assert_eq!(room["unread_count"], 0);
+    assert_eq!(room["tags"], json!(["vip"]));
+    assert_eq!(room["resolved_at"], "2025-06-12T03:05:12.851Z");
+    assert_eq!(room["resolved_by_id"], maya);
+    assert_eq!(room["channel_uniq_id"], "+6281200099001");
+    let web_chat = service.data(&format!("/v1/rooms/{WEB_CHAT_ROOM}")).await;
     assert_eq!(web_chat["status"], "resolved");
     assert_eq!(web_chat["resolved_at"], "2025-06-12T03:41:20.010Z");
     let stub = service.data("/v1/rooms/room_tm0007").await;
@@ -130,8 +134,8 @@ async fn the_story_is_told_over_the_api(db: PgPool) {
         ("214af3d9-cc48-4b48-928d-f53813a901f9", "assigned"),
         ("e3d8d555-2ead-4daf-925b-4ab6f12d2092", "unassigned"),
         ("room_tm0007", "resolved"),
-        (WEB_CHAT, "resolved"),
-        (SITI, "resolved"),
+        (WEB_CHAT_ROOM, "resolved"),
+        (SITI_ROOM, "resolved"),
         ("8c4a5959-fed7-40a7-9e5f-e922f5e147d9", "campaign"),
         ("c3029c11-185d-4aea-8c87-9960ad5cd4cc", "assigned"),
     ];
@@ -139,36 +143,36 @@ async fn the_story_is_told_over_the_api(db: PgPool) {
     let last = &rooms[4]["last_message"]["id"];
     assert_eq!(*last, "e674cac5-f2d7-4066-8a5d-615e55f52d29");
 
-    let life: Vec<(String, String)> = sqlx::query_as(
+    let room_events: Vec<(String, String)> = sqlx::query_as(
         "select room_id, type from room_event order by room_id, coalesce(at, received_at)",
     )
     .fetch_all(&service.db)
     .await
     .unwrap();
     let expected = [
-        (SITI, "created"),
-        (SITI, "assigned"),
-        (SITI, "handed_over"),
-        (SITI, "unassigned"),
-        (SITI, "resolved"),
-        (WEB_CHAT, "resolved"),
+        (SITI_ROOM, "created"),
+        (SITI_ROOM, "assigned"),
+        (SITI_ROOM, "handed_over"),
+        (SITI_ROOM, "unassigned"),
+        (SITI_ROOM, "resolved"),
+        (WEB_CHAT_ROOM, "resolved"),
         ("room_tm0007", "resolved"),
     ];
     let expected = expected.map(|(room, r#type)| (room.to_owned(), r#type.to_owned()));
-    assert_eq!(life, expected);
+    assert_eq!(room_events, expected);
 }
 
 #[sqlx::test]
-async fn the_funnel_of_the_broadcast_counts_every_recipient_once(db: PgPool) {
+async fn broadcast_funnel_counts_every_recipient_once(db: PgPool) {
     let service = Service::start(db).await;
-    tell(&service, shuffled(8).into_iter()).await;
+    post_fixtures(&service, shuffled(8).into_iter()).await;
     let broadcast = service.data(&format!("/v1/broadcasts/{BROADCAST}")).await;
     assert_eq!(broadcast["name"], "Promo Gajian Juni");
     assert_eq!(broadcast["organization_id"], ORGANIZATION);
     let counts = ["total", "created", "pending", "sent", "delivered", "read", "failed", "other"]
         .map(|name| broadcast[name].as_i64().unwrap());
     assert_eq!(counts, [5, 0, 1, 0, 1, 1, 2, 0]);
-    // A list has them from another table, where they are counted as they change.
+    // The list reads the counts from `broadcast_count`, which is updated with every change.
     for merged in [false, true] {
         if merged {
             count::compact(&service.db).await.unwrap();
@@ -225,7 +229,7 @@ async fn the_funnel_of_the_broadcast_counts_every_recipient_once(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn of_each_status_the_first_observation_stays(db: PgPool) {
+async fn time_of_the_first_observation_of_a_status_is_kept(db: PgPool) {
     let service = Service::start(db).await;
     let message = |text: &str| json!({"data_event": "status_message", "id": "m", "status": "sent", "text": text});
     service.post(message("one").to_string()).await;
@@ -237,7 +241,7 @@ async fn of_each_status_the_first_observation_stays(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_title_never_stands_beside_another_error(db: PgPool) {
+async fn error_code_and_title_always_come_from_the_same_report(db: PgPool) {
     let service = Service::start(db).await;
     let log = |code: i64, title: &str| {
         json!({"data_event": "broadcast_log_status", "id": "l", "messages_broadcast_id": "b",
@@ -258,7 +262,7 @@ async fn a_title_never_stands_beside_another_error(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_status_never_goes_backwards(db: PgPool) {
+async fn message_status_never_goes_backwards(db: PgPool) {
     let service = Service::start(db).await;
     let cases = [
         ("sent created", "sent"),

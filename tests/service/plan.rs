@@ -1,4 +1,4 @@
-//! Whether every question of the read API is answered by an index, once tables are big.
+//! Query plans of every read route on large tables: rows read in proportion to the page size.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 use super::cases::{self, CASES, Case, IDS, Ids, Shape};
 use super::explain::{Plan, Plans, explained};
 use super::harness::Service;
-use super::stream::Listener;
+use super::stream::subscriber::Subscriber;
 
-/// What pages have: so few that each big table has ten times the rows that one may read.
+/// Page size, small enough that each big table has ten times the rows a page may read.
 const ROWS: usize = 10;
 
 const SIZES: [(&str, &str); 6] = [
@@ -24,7 +24,7 @@ const SIZES: [(&str, &str); 6] = [
     (":part", "0"),
 ];
 
-/// What `benches/fill/` fills a database with, in small.
+/// Fills the database with the scripts of `benches/fill/`, at a small size.
 async fn fill(db: &PgPool) {
     let steps = [
         include_str!("../../benches/fill/start.sql"),
@@ -44,9 +44,9 @@ async fn fill(db: &PgPool) {
 }
 
 async fn get(service: &Service, case: &Case, path: &str) -> Value {
-    let answer = service.get_with(case.key, path).await;
-    assert_eq!(answer.status, StatusCode::OK, "{path}");
-    serde_json::from_slice(&answer.bytes).unwrap()
+    let response = service.get_with(case.key, path).await;
+    assert_eq!(response.status, StatusCode::OK, "{path}");
+    serde_json::from_slice(&response.bytes).unwrap()
 }
 
 async fn find_ids(service: &Service) -> Ids {
@@ -61,13 +61,13 @@ async fn find_ids(service: &Service) -> Ids {
 }
 
 #[sqlx::test]
-async fn no_question_reads_a_big_table_beyond_what_its_page_needs(db: PgPool) {
+async fn no_query_reads_more_rows_than_its_page_needs(db: PgPool) {
     store::search::prepare(&db, true).await.unwrap();
     fill(&db).await;
     let settings = cases::settings(&explained(db.connect_options().to_url_lossy().as_str()));
     let settings: Vec<_> = settings.iter().map(|(name, value)| (&**name, &**value)).collect();
     let plans = Plans::default();
-    let _hearing = tracing::subscriber::set_default(plans.subscriber());
+    let _subscriber = tracing::subscriber::set_default(plans.subscriber());
     let service = Service::start_with(db, &settings).await;
     let ids = find_ids(&service).await;
 
@@ -82,8 +82,7 @@ async fn no_question_reads_a_big_table_beyond_what_its_page_needs(db: PgPool) {
         plans.take();
         let first = get(&service, case, path).await;
         assert_ne!(first["data"], Value::Array(Vec::new()), "{path}");
-        // The next page, and from there back; often enough for Postgres to think of a plan for
-        // any parameters.
+        // The next page and back, often enough for Postgres to use a generic plan.
         if let Some(next) = first["meta"]["pagination"]["cursor"]["next"].as_str() {
             for _ in 0..8 {
                 let second = get(&service, case, &with(path, "cursor", next)).await;
@@ -91,30 +90,30 @@ async fn no_question_reads_a_big_table_beyond_what_its_page_needs(db: PgPool) {
                 get(&service, case, &with(path, "cursor", prev)).await;
             }
         }
-        // Of a statement that is left after its first row, the plan comes behind the answer.
-        let mut told: Vec<Plan> = Vec::new();
+        // The plan of a statement that is left after its first row is logged after the response.
+        let mut logged: Vec<Plan> = Vec::new();
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !told.iter().any(|plan| plan.cost().0 > 0.0) {
-            assert!(Instant::now() < deadline, "{path}: no plan was told");
+        while !logged.iter().any(|plan| plan.cost().0 > 0.0) {
+            assert!(Instant::now() < deadline, "{path}: no plan was logged");
             tokio::time::sleep(Duration::from_millis(20)).await;
-            told.extend(plans.take());
+            logged.extend(plans.take());
         }
         let objections_to = |plan: &Plan| plan.objections(case.most_rows(ROWS));
-        let mut found: Vec<String> = told.iter().flat_map(objections_to).collect();
+        let mut found: Vec<String> = logged.iter().flat_map(objections_to).collect();
         found.sort();
         found.dedup();
         objections
             .extend(found.iter().map(|objection| format!("{} {path}: {objection}", case.key)));
     }
-    // It has no end, so it is no case: from far behind, as far as the first pages.
+    // The stream has no end, so it is not among the cases: resume far back, read the first pages.
     plans.take();
-    let mut listener = Listener::start_with(&service, CASES[0].key, "", Some("4.0")).await;
+    let mut subscriber = Subscriber::start_with(&service, CASES[0].key, "", Some("4.0")).await;
     for _ in 0..1200 {
-        listener.event().await;
+        subscriber.event().await;
     }
-    let told = plans.take();
-    assert!(told.iter().any(|plan| plan.cost().0 > 500.0), "no plan was told");
-    objections.extend(told.iter().flat_map(|plan| plan.objections(1000.0)));
+    let logged = plans.take();
+    assert!(logged.iter().any(|plan| plan.cost().0 > 500.0), "no plan was logged");
+    objections.extend(logged.iter().flat_map(|plan| plan.objections(1000.0)));
     assert!(objections.is_empty(), "{objections:#?}");
 }
 
@@ -124,14 +123,14 @@ fn with(path: &str, parameter: &str, value: &str) -> String {
 }
 
 #[test]
-fn every_route_that_reads_is_among_the_cases() {
+fn every_read_route_has_a_query_plan_case() {
     for route in super::openapi::routes("get").into_keys().filter(|route| route != "/v1/stream") {
-        let is_asked = CASES.iter().any(|case| {
+        let has_case = CASES.iter().any(|case| {
             let path = case.path.split('?').next().unwrap();
             let parts = || path.split('/').zip(route.split('/'));
             path.split('/').count() == route.split('/').count()
-                && parts().all(|(asked, part)| asked == part || part.starts_with('{'))
+                && parts().all(|(in_case, part)| in_case == part || part.starts_with('{'))
         });
-        assert!(is_asked, "benches/read/cases.rs asks nothing of {route}");
+        assert!(has_case, "benches/read/cases.rs has no case for {route}");
     }
 }

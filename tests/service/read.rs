@@ -1,4 +1,4 @@
-//! The way out: keys, envelope, pages.
+//! Read API: keys, envelope, parameters and pages.
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
@@ -7,9 +7,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::fixtures::{ALL, SITI};
+use super::fixtures::{ALL, SITI_ROOM};
 use super::harness::{
-    KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_WITHOUT_SCOPE, ORGANIZATION, Service,
+    KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, ORGANIZATION, Service,
 };
 
 const ROUTES: [&str; 17] = [
@@ -32,20 +32,21 @@ const ROUTES: [&str; 17] = [
     "/v1/stats",
 ];
 
-pub async fn told(db: PgPool) -> (Service, Vec<String>) {
+/// Service with all fixtures, and the paths of all read routes.
+pub async fn service_with_fixtures(db: PgPool) -> (Service, Vec<String>) {
     let service = Service::start(db).await;
     for fixture in &ALL {
         service.post(fixture.body()).await;
     }
-    let path = format!("/v1/events?subject_id={SITI}");
+    let path = format!("/v1/events?subject_id={SITI_ROOM}");
     let id = service.data(&path).await[0]["event_id"].as_str().unwrap().to_owned();
     let routes = ROUTES.iter().map(|route| route.replace("EVENT", &id)).collect();
     (service, routes)
 }
 
 #[sqlx::test]
-async fn every_route_wants_a_key_that_may_read(db: PgPool) {
-    let (service, routes) = told(db).await;
+async fn every_read_route_requires_a_key_with_the_read_scope(db: PgPool) {
+    let (service, routes) = service_with_fixtures(db).await;
     for route in &routes {
         let none = service.send(Request::get(route).body(Body::empty()).unwrap()).await;
         assert_eq!(none.status, StatusCode::UNAUTHORIZED, "{route}");
@@ -53,10 +54,10 @@ async fn every_route_wants_a_key_that_may_read(db: PgPool) {
         assert_eq!(none.json()["error"]["code"], 401);
         let wrong = service.get_with("wrong", route).await;
         assert_eq!(wrong.status, StatusCode::UNAUTHORIZED, "{route}");
-        let unscoped = service.get_with(KEY_WITHOUT_SCOPE, route).await;
+        let unscoped = service.get_with(KEY_REPLAY_ONLY, route).await;
         assert_eq!(unscoped.status, StatusCode::FORBIDDEN, "{route}");
-        let told = unscoped.json()["error"]["messages"].take();
-        assert_eq!(told, json!(["this key lacks the scope `read`"]), "{route}");
+        let messages = unscoped.json()["error"]["messages"].take();
+        assert_eq!(messages, json!(["this key lacks the scope `read`"]), "{route}");
         for key in [KEY_OF_ALL, KEY_OF_ORGANIZATION] {
             assert_eq!(service.get_with(key, route).await.status, StatusCode::OK, "{route}");
         }
@@ -64,27 +65,27 @@ async fn every_route_wants_a_key_that_may_read(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_key_sees_its_organisations_only(db: PgPool) {
-    let (service, routes) = told(db).await;
-    // Sums are there for everybody: `stats.rs` looks whose they are.
+async fn keys_see_only_their_organisations(db: PgPool) {
+    let (service, routes) = service_with_fixtures(db).await;
+    // Statistics return sums for any key; `stats.rs` tests their scope.
     for route in routes.iter().filter(|route| *route != "/v1/stats") {
-        let answer = service.get_with(KEY_OF_ANOTHER, route).await;
-        if answer.status == StatusCode::OK {
-            assert_eq!(answer.json()["data"], json!([]), "{route}");
+        let response = service.get_with(KEY_OF_ANOTHER, route).await;
+        if response.status == StatusCode::OK {
+            assert_eq!(response.json()["data"], json!([]), "{route}");
         } else {
-            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{route}");
-            assert_eq!(answer.json()["error"]["messages"], json!(["not found"]), "{route}");
+            assert_eq!(response.status, StatusCode::NOT_FOUND, "{route}");
+            assert_eq!(response.json()["error"]["messages"], json!(["not found"]), "{route}");
         }
     }
-    // Bodies that nobody could read belong to nobody: only a key for all sees them.
+    // Malformed bodies have no organisation; only a key for all organisations sees them.
     let malformed = "/v1/events?outcome=malformed";
     assert_eq!(service.data(malformed).await.as_array().unwrap().len(), 1);
-    let answer = service.get_with(KEY_OF_ORGANIZATION, malformed).await;
-    assert_eq!(answer.json()["data"], json!([]));
+    let response = service.get_with(KEY_OF_ORGANIZATION, malformed).await;
+    assert_eq!(response.json()["data"], json!([]));
 }
 
 #[sqlx::test]
-async fn what_is_not_there_is_a_404_in_qontaks_form(db: PgPool) {
+async fn unknown_paths_and_ids_return_404_in_the_qontak_envelope(db: PgPool) {
     let service = Service::start(db).await;
     for path in [
         "/v1/rooms/none",
@@ -101,17 +102,17 @@ async fn what_is_not_there_is_a_404_in_qontaks_form(db: PgPool) {
         "/v1/events/0197622d-0000-7000-8000-000000000000",
         "/v1/events/00000000-0000-4000-8000-000000000000/body",
     ] {
-        let answer = service.get(path).await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
-        let id = answer.headers["x-request-id"].to_str().unwrap();
+        let response = service.get(path).await;
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{path}");
+        let id = response.headers["x-request-id"].to_str().unwrap();
         let error = json!({"code": 404, "messages": ["not found"], "request_id": id});
-        assert_eq!(answer.json(), json!({"status": "error", "error": error}), "{path}");
+        assert_eq!(response.json(), json!({"status": "error", "error": error}), "{path}");
     }
 }
 
 #[sqlx::test]
-async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPool) {
-    let (service, _) = told(db).await;
+async fn invalid_parameters_return_422_with_the_allowed_values(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
     let foreign = service.get("/v1/events?limit=1").await.json();
     let foreign = foreign["meta"]["pagination"]["cursor"]["next"].as_str().unwrap().to_owned();
     let own = service.get("/v1/rooms?limit=1").await.json();
@@ -140,16 +141,16 @@ async fn a_parameter_that_cannot_be_used_is_named_with_what_is_allowed(db: PgPoo
         ),
     ];
     for (query, message) in cases {
-        let answer = service.get(&format!("/v1/rooms?{query}")).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
-        assert_eq!(answer.json()["error"]["messages"], json!([message]), "{query}");
+        let response = service.get(&format!("/v1/rooms?{query}")).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(response.json()["error"]["messages"], json!([message]), "{query}");
     }
-    let answer = service.get("/v1/events?outcome=lost&kind=x").await.json();
-    assert_eq!(answer["error"]["messages"].as_array().unwrap().len(), 2);
+    let response = service.get("/v1/events?outcome=lost&kind=x").await.json();
+    assert_eq!(response["error"]["messages"].as_array().unwrap().len(), 2);
 }
 
-/// The rows of a list: walked to its end by `next`, and back by `prev`.
-pub async fn walk(service: &Service, path: &str) -> (Vec<Value>, Vec<Value>) {
+/// Rows of a list, read forward by `next` to its end and then backward by `prev`.
+pub async fn read_all_pages(service: &Service, path: &str) -> (Vec<Value>, Vec<Value>) {
     let rows = |page: &Value| page["data"].as_array().unwrap().clone();
     let mut page = service.get(path).await.json();
     let mut pages = vec![rows(&page)];
@@ -157,25 +158,25 @@ pub async fn walk(service: &Service, path: &str) -> (Vec<Value>, Vec<Value>) {
     while let Some(next) = page["meta"]["pagination"]["cursor"]["next"].as_str() {
         page = service.get(&format!("{path}&cursor={next}")).await.json();
         pages.push(rows(&page));
-        assert!(pages.len() < 1000, "{path} has no end");
+        assert!(pages.len() < 1000, "{path}: `next` does not end");
     }
-    let there = pages.concat();
-    let mut back = vec![pages.pop().unwrap()];
+    let forward = pages.concat();
+    let mut backward = vec![pages.pop().unwrap()];
     while let Some(prev) = page["meta"]["pagination"]["cursor"]["prev"].as_str() {
         page = service.get(&format!("{path}&cursor={prev}")).await.json();
-        back.push(rows(&page));
-        assert!(back.len() < 1000, "{path} has no beginning");
+        backward.push(rows(&page));
+        assert!(backward.len() < 1000, "{path}: `prev` does not end");
     }
-    back.reverse();
-    (there, back.concat())
+    backward.reverse();
+    (forward, backward.concat())
 }
 
 #[sqlx::test]
-async fn every_list_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
-    let (service, _) = told(db).await;
+async fn list_pages_have_no_gaps_or_repeats_in_either_direction(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
     let lists = [
         ("/v1/rooms?limit=2", "id", 7),
-        (&format!("/v1/rooms/{SITI}/messages?limit=3"), "id", 9),
+        (&format!("/v1/rooms/{SITI_ROOM}/messages?limit=3"), "id", 9),
         ("/v1/messages?limit=4", "id", 16),
         ("/v1/messages?limit=2&direction=out", "id", 5),
         ("/v1/delivery-statuses?limit=3", "created_at", 10),
@@ -185,10 +186,10 @@ async fn every_list_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
         ("/v1/events?limit=5&outcome=applied", "event_id", 37),
     ];
     for (path, id, expected) in lists {
-        let (there, back) = walk(&service, path).await;
-        assert_eq!(there.len(), expected, "{path}");
-        assert_eq!(there, back, "{path}");
-        let mut distinct: Vec<String> = there.iter().map(|row| row[id].to_string()).collect();
+        let (forward, backward) = read_all_pages(&service, path).await;
+        assert_eq!(forward.len(), expected, "{path}");
+        assert_eq!(forward, backward, "{path}");
+        let mut distinct: Vec<String> = forward.iter().map(|row| row[id].to_string()).collect();
         distinct.sort();
         distinct.dedup();
         assert_eq!(distinct.len(), expected, "{path}");
@@ -196,8 +197,8 @@ async fn every_list_is_walked_both_ways_without_gaps_or_repeats(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn filters_narrow_the_rooms(db: PgPool) {
-    let (service, _) = told(db).await;
+async fn room_list_filters_select_matching_rooms(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
     let cases = [
         ("status=resolved", 3),
         ("channel=ig", 1),
@@ -214,17 +215,17 @@ async fn filters_narrow_the_rooms(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_room_without_an_organisation_does_not_hide_the_real_one(db: PgPool) {
-    let (service, _) = told(db).await;
-    let stray = json!({"event_type": "room_resolved", "data": {"room_id": SITI}});
+async fn room_without_organisation_does_not_hide_the_room_with_one(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
+    let stray = json!({"event_type": "room_resolved", "data": {"room_id": SITI_ROOM}});
     service.post(stray.to_string()).await;
-    assert_eq!(service.data(&format!("/v1/rooms/{SITI}")).await["name"], "Siti Rahmawati");
-    let messages = service.data(&format!("/v1/rooms/{SITI}/messages")).await;
+    assert_eq!(service.data(&format!("/v1/rooms/{SITI_ROOM}")).await["name"], "Siti Rahmawati");
+    let messages = service.data(&format!("/v1/rooms/{SITI_ROOM}/messages")).await;
     assert_eq!(messages.as_array().unwrap().len(), 9);
 }
 
 #[sqlx::test]
-async fn two_organisations_may_use_one_id(db: PgPool) {
+async fn two_organisations_can_use_the_same_id(db: PgPool) {
     let service = Service::start(db).await;
     for organization in [ORGANIZATION, "another-organization"] {
         let body = json!({"data_event": "status_message", "id": "m", "room_id": "r",
@@ -243,17 +244,17 @@ async fn two_organisations_may_use_one_id(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_can_only_be_read_says_so(db: PgPool) {
+async fn post_to_a_read_route_returns_405_with_allow(db: PgPool) {
     let service = Service::start(db).await;
-    let answer = service.send(Request::post("/v1/rooms").body(Body::empty()).unwrap()).await;
-    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(answer.headers["allow"], "GET, HEAD");
-    assert_eq!(answer.json()["error"]["code"], 405);
+    let response = service.send(Request::post("/v1/rooms").body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers["allow"], "GET, HEAD");
+    assert_eq!(response.json()["error"]["code"], 405);
 }
 
 #[sqlx::test]
-async fn a_page_is_stable_while_rows_arrive(db: PgPool) {
-    let (service, _) = told(db).await;
+async fn pages_are_stable_while_rows_are_inserted(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
     let first = service.get("/v1/events?limit=10").await.json();
     let next = first["meta"]["pagination"]["cursor"]["next"].as_str().unwrap();
     let before = service.get(&format!("/v1/events?limit=10&cursor={next}")).await.json();
@@ -265,16 +266,16 @@ async fn a_page_is_stable_while_rows_arrive(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_question_that_takes_too_long_is_503_and_says_so(db: PgPool) {
+async fn query_exceeding_the_statement_timeout_returns_503_without_retry_after(db: PgPool) {
     let service =
         Service::start_with(db, &[("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "200ms")]).await;
     let slow = "alter table ledger rename to fast;
         create view ledger as select fast.* from fast right join pg_sleep(30) on true";
     service.execute(slow).await;
-    let answer = service.get("/v1/ledger").await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    // It would take as long again.
-    assert!(!answer.headers.contains_key("retry-after"));
-    let told = answer.json()["error"]["messages"][0].as_str().unwrap().to_owned();
-    assert!(told.starts_with("this question took too long"), "{told}");
+    let response = service.get("/v1/ledger").await;
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+    // A retry would take as long.
+    assert!(!response.headers.contains_key("retry-after"));
+    let message = response.json()["error"]["messages"][0].as_str().unwrap().to_owned();
+    assert!(message.starts_with("this question took too long"), "{message}");
 }

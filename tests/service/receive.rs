@@ -1,4 +1,4 @@
-//! The way in: what is answered, what is kept.
+//! `POST /webhooks/qontak/{token}`: responses, outcomes and stored data.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -8,14 +8,14 @@ use super::fixtures::{self, ALL};
 use super::harness::{BOUND_ORGANIZATION, BOUND_TOKEN, ORGANIZATION, Service, webhook};
 
 #[sqlx::test]
-async fn every_fixture_is_what_its_readme_says(db: PgPool) {
+async fn every_fixture_has_its_expected_response_and_outcome(db: PgPool) {
     let service = Service::start(db).await;
     for fixture in &ALL {
         let file = fixture.file;
-        let answer = service.post(fixture.body()).await;
-        let json = answer.json();
+        let response = service.post(fixture.body()).await;
+        let json = response.json();
         if fixture.outcome == "handshake" {
-            assert_eq!(answer.status, StatusCode::OK, "{file}");
+            assert_eq!(response.status, StatusCode::OK, "{file}");
             assert_eq!(json, json!({"verify_info": "tm-verify-3f9c2a7b"}));
             continue;
         }
@@ -28,12 +28,12 @@ async fn every_fixture_is_what_its_readme_says(db: PgPool) {
             "malformed" => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
         };
-        assert_eq!(answer.status, status, "{file}: {json}");
+        assert_eq!(response.status, status, "{file}: {json}");
         assert_eq!(json["data"]["outcome"], outcome, "{file}");
         assert_eq!(json["data"]["duplicate"], false, "{file}");
         if let Some(reason) = reason {
-            let told = json["data"]["reasons"][0].as_str().unwrap();
-            assert!(told.starts_with(&format!("{reason}: ")), "{file}: {told}");
+            let first = json["data"]["reasons"][0].as_str().unwrap();
+            assert!(first.starts_with(&format!("{reason}: ")), "{file}: {first}");
         }
         let id = json["data"]["event_id"].as_str().unwrap();
         let event = service.data(&format!("/v1/events/{id}")).await;
@@ -47,7 +47,7 @@ async fn every_fixture_is_what_its_readme_says(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_organisation_of_the_endpoint_serves_bodies_without_one(db: PgPool) {
+async fn bodies_without_organisation_get_the_one_of_the_endpoint(db: PgPool) {
     let service = Service::start(db).await;
     for file in ["01", "53"] {
         service.send(webhook(BOUND_TOKEN, fixtures::body(file))).await;
@@ -62,13 +62,13 @@ async fn the_organisation_of_the_endpoint_serves_bodies_without_one(db: PgPool) 
 }
 
 #[sqlx::test]
-async fn a_repeated_delivery_is_acknowledged_and_stored_once(db: PgPool) {
+async fn repeated_delivery_is_acknowledged_and_stored_once(db: PgPool) {
     let service = Service::start(db).await;
     let first = service.post(fixtures::body("01")).await.json();
     for _ in 0..3 {
-        let answer = service.post(fixtures::body("01")).await;
-        assert_eq!(answer.status, StatusCode::OK);
-        let json = answer.json();
+        let response = service.post(fixtures::body("01")).await;
+        assert_eq!(response.status, StatusCode::OK);
+        let json = response.json();
         assert_eq!(json["data"]["event_id"], first["data"]["event_id"]);
         assert_eq!(json["data"]["duplicate"], true);
         assert_eq!(json["data"]["outcome"], "applied");
@@ -79,27 +79,28 @@ async fn a_repeated_delivery_is_acknowledged_and_stored_once(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn deliveries_racing_on_two_replicas_are_stored_once(db: PgPool) {
+async fn concurrent_deliveries_on_two_replicas_are_stored_once(db: PgPool) {
     let replicas = [Service::start(db.clone()).await, Service::start(db).await];
     let body = fixtures::body("07");
-    let racing = (0..40).map(|i| replicas[i % 2].post(body.clone()));
-    let answers = join_all(racing).await;
-    let firsts = answers.iter().filter(|json| json["data"]["duplicate"] == false).count();
-    assert_eq!(firsts, 1, "{answers:?}");
+    let requests = (0..40).map(|i| replicas[i % 2].post(body.clone()));
+    let responses = join_all(requests).await;
+    let firsts = responses.iter().filter(|json| json["data"]["duplicate"] == false).count();
+    assert_eq!(firsts, 1, "{responses:?}");
     assert_eq!(replicas[0].data("/v1/events").await[0]["deliveries"], 40);
     assert_eq!(replicas[0].count("message").await, 1);
 }
 
+/// Polls the calls concurrently; returns the JSON bodies.
 async fn join_all(
-    calls: impl Iterator<Item = impl Future<Output = super::harness::Answer>>,
+    calls: impl Iterator<Item = impl Future<Output = super::harness::Response>>,
 ) -> Vec<Value> {
     let mut calls: Vec<_> = calls.map(Box::pin).collect();
-    let mut answers = Vec::new();
-    // All are begun before the first is waited for.
+    let mut responses = Vec::new();
+    // All requests are started before the first one is awaited.
     std::future::poll_fn(|context| {
         calls.retain_mut(|call| match call.as_mut().poll(context) {
-            std::task::Poll::Ready(answer) => {
-                answers.push(answer.json());
+            std::task::Poll::Ready(response) => {
+                responses.push(response.json());
                 false
             }
             std::task::Poll::Pending => true,
@@ -107,46 +108,46 @@ async fn join_all(
         if calls.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
     })
     .await;
-    answers
+    responses
 }
 
 #[sqlx::test]
-async fn the_value_of_a_handshake_comes_back_unchanged(db: PgPool) {
+async fn handshake_response_echoes_verify_info_unchanged(db: PgPool) {
     let service = Service::start(db).await;
     for value in [r#""<b>""#, "123456789012345678901234567890", r#"{"b":1.50,"a":[null]}"#] {
         let body = format!("\u{feff}{{\"verify_info\":{value}}}");
-        let answer = service.post(body).await;
-        assert_eq!(answer.status, StatusCode::OK);
-        assert_eq!(answer.headers["content-type"], "application/json");
+        let response = service.post(body).await;
+        assert_eq!(response.status, StatusCode::OK);
+        assert_eq!(response.headers["content-type"], "application/json");
         let expected = format!("{{\"verify_info\":{value}}}");
-        assert_eq!(String::from_utf8(answer.bytes).unwrap(), expected);
+        assert_eq!(String::from_utf8(response.bytes).unwrap(), expected);
     }
     assert_eq!(service.count("event").await, 0);
 }
 
 #[sqlx::test]
-async fn an_event_with_a_verify_info_is_an_event(db: PgPool) {
+async fn event_containing_verify_info_is_not_a_handshake(db: PgPool) {
     let service = Service::start(db).await;
     let mut body: Value = serde_json::from_slice(&fixtures::body("01")).unwrap();
     body["verify_info"] = json!("x");
-    let answer = service.post(body.to_string()).await.json();
-    assert_eq!(answer["data"]["outcome"], "applied");
+    let response = service.post(body.to_string()).await.json();
+    assert_eq!(response["data"]["outcome"], "applied");
 }
 
 #[sqlx::test]
-async fn json_that_the_parser_cannot_hold_is_quarantined(db: PgPool) {
+async fn json_beyond_parser_limits_is_quarantined(db: PgPool) {
     let service = Service::start(db).await;
     let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
     for body in [deep.as_str(), r#"{"id":"\ud83d"}"#, r#"{"id":1e999}"#] {
-        let answer = service.post(body.to_owned()).await;
-        assert_eq!(answer.status, StatusCode::ACCEPTED, "{body}");
-        let reason = answer.json()["data"]["reasons"][0].as_str().unwrap().to_owned();
+        let response = service.post(body.to_owned()).await;
+        assert_eq!(response.status, StatusCode::ACCEPTED, "{body}");
+        let reason = response.json()["data"]["reasons"][0].as_str().unwrap().to_owned();
         assert!(reason.starts_with("unparsable: "), "{reason}");
     }
 }
 
 #[sqlx::test]
-async fn what_is_quarantined_is_told_the_path_and_what_was_expected_there(db: PgPool) {
+async fn quarantine_reasons_name_the_json_path_and_the_expected_value(db: PgPool) {
     let service = Service::start(db).await;
     let id = "id, text of 1 to 512 bytes or an integer, but";
     let message =
@@ -177,9 +178,9 @@ async fn what_is_quarantined_is_told_the_path_and_what_was_expected_there(db: Pg
         (json!("secret"), "not_an_object: expected a JSON object, but it is text".into()),
     ];
     for (body, expected) in cases {
-        let answer = service.post(body.to_string()).await;
-        assert_eq!(answer.status, StatusCode::ACCEPTED, "{body}");
-        let data = answer.json()["data"].take();
+        let response = service.post(body.to_string()).await;
+        assert_eq!(response.status, StatusCode::ACCEPTED, "{body}");
+        let data = response.json()["data"].take();
         assert_eq!(data["reasons"][0], expected);
         assert!(!data["reasons"].to_string().contains("secret"), "{data}");
         let id = data["event_id"].as_str().unwrap();
@@ -188,13 +189,13 @@ async fn what_is_quarantined_is_told_the_path_and_what_was_expected_there(db: Pg
     }
     let reasons = service.post(r#"{"id": "1"}"#).await.json()["data"]["reasons"].take();
     let reason = reasons[0].as_str().unwrap();
-    for telling in ["data_event", "a message (id; room_id", "a room (id, ", "a broadcast log ("] {
-        assert!(reason.contains(telling), "{reason}");
+    for expected in ["data_event", "a message (id; room_id", "a room (id, ", "a broadcast log ("] {
+        assert!(reason.contains(expected), "{reason}");
     }
 }
 
 #[sqlx::test]
-async fn what_is_not_json_is_refused_with_its_place_and_kept(db: PgPool) {
+async fn malformed_json_returns_400_with_its_position_and_is_stored(db: PgPool) {
     let service = Service::start(db).await;
     let cases: [(&[u8], &str); 4] = [
         (b"", "line 1 column 0"),
@@ -202,25 +203,25 @@ async fn what_is_not_json_is_refused_with_its_place_and_kept(db: PgPool) {
         (b"{\"id\": \"\xff\"}", "not UTF-8 from byte 9"),
         (b"{}{}", "line 1 column 3"),
     ];
-    for (body, place) in cases {
+    for (body, position) in cases {
         for duplicate in [false, true] {
-            let answer = service.post(body.to_vec()).await;
-            assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-            let json = answer.json();
+            let response = service.post(body.to_vec()).await;
+            assert_eq!(response.status, StatusCode::BAD_REQUEST);
+            let json = response.json();
             assert_eq!(json["status"], "error");
             assert_eq!(json["error"]["code"], 400);
             let message = json["error"]["messages"][0].as_str().unwrap();
-            assert!(message.contains(place), "{message}");
+            assert!(message.contains(position), "{message}");
             assert_eq!(json["data"]["duplicate"], duplicate);
         }
     }
-    let kept = service.data("/v1/events?outcome=malformed").await;
-    assert_eq!(kept.as_array().unwrap().len(), 4);
-    assert_eq!(kept[0]["deliveries"], 2);
+    let stored = service.data("/v1/events?outcome=malformed").await;
+    assert_eq!(stored.as_array().unwrap().len(), 4);
+    assert_eq!(stored[0]["deliveries"], 2);
 }
 
 #[sqlx::test]
-async fn text_keeps_all_but_the_nul(db: PgPool) {
+async fn nul_characters_are_removed_from_text_and_the_rest_is_kept(db: PgPool) {
     let service = Service::start(db).await;
     service.post(fixtures::body("72")).await;
     let message = service.data("/v1/messages/63c8ad84-9a1b-404e-bba1-d30038595139").await;
@@ -230,10 +231,10 @@ async fn text_keeps_all_but_the_nul(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_odd_field_costs_that_field_only_and_is_listed(db: PgPool) {
+async fn fields_of_the_wrong_type_are_dropped_alone_and_reported(db: PgPool) {
     let service = Service::start(db).await;
-    let answer = service.post(fixtures::body("74")).await.json();
-    let id = answer["data"]["event_id"].as_str().unwrap();
+    let response = service.post(fixtures::body("74")).await.json();
+    let id = response["data"]["event_id"].as_str().unwrap();
     let event = service.data(&format!("/v1/events/{id}")).await;
     let reasons: Vec<&str> = event["reasons"]
         .as_array()
@@ -271,7 +272,7 @@ async fn an_odd_field_costs_that_field_only_and_is_listed(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_edited_text_beats_an_unedited_one_that_comes_later(db: PgPool) {
+async fn edited_text_is_not_overwritten_by_a_later_unedited_one(db: PgPool) {
     let service = Service::start(db).await;
     let message = |text: &str, is_edited: bool, status: &str| {
         let body = json!({
@@ -294,7 +295,7 @@ async fn an_edited_text_beats_an_unedited_one_that_comes_later(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_message_without_its_room_still_opens_a_conversation(db: PgPool) {
+async fn message_without_room_snapshot_creates_the_room(db: PgPool) {
     let service = Service::start(db).await;
     let body = json!({
         "data_event": "receive_message_from_customer", "id": "m", "room_id": "r", "text": "halo",

@@ -1,4 +1,4 @@
-//! Reading the journal again.
+//! Replay: parsing journal events again and applying the result.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 use super::binary;
 use super::fixtures::{ALL, body};
 use super::harness::{
-    Answer, BOUND_TOKEN, KEY_OF_ALL, KEY_WITHOUT_SCOPE, Service, settings, webhook,
+    BOUND_TOKEN, KEY_OF_ALL, KEY_REPLAY_ONLY, Response, Service, settings, webhook,
 };
 
 const PROJECTIONS: &str = "room, room_event, message, sender, broadcast, broadcast_log";
 
-/// A service that has received all fixtures, some of them several times, by two doors.
+/// Service with all fixtures, some of them repeated, received by two endpoints.
 async fn with_history(db: PgPool) -> Service {
     let service = Service::start(db).await;
     for fixture in ALL.iter().chain(ALL.iter().rev().skip(7)) {
@@ -30,7 +30,7 @@ async fn with_history(db: PgPool) -> Service {
     service
 }
 
-/// Every row as it is, with our own observations.
+/// All rows of the projections, the journal and the ledger, with every column.
 async fn rows(service: &Service) -> BTreeMap<&'static str, Vec<String>> {
     const LEDGER: &str = "(select hour, organization_id, sum(received), sum(applied),
         sum(recorded), sum(quarantined), sum(malformed), sum(duplicate)
@@ -44,24 +44,24 @@ async fn rows(service: &Service) -> BTreeMap<&'static str, Vec<String>> {
     rows
 }
 
-/// Runs the command, and returns what it prints.
+/// Runs `replay …`; returns its stdout.
 async fn replay(service: &Service, arguments: &[&str]) -> String {
     let arguments: Vec<&str> = ["replay"].iter().chain(arguments).copied().collect();
     let output = binary::run(&settings(&service.db.connect_options()), &arguments).await;
     assert!(output.status.success(), "{output:?}");
     let printed = String::from_utf8(output.stdout).unwrap();
-    // Without what is logged: the tests' server keeps nothing, which is warned about.
+    // Without log lines: the test server runs without fsync, which is logged as a warning.
     printed.lines().filter(|line| !line.contains("WARN")).map(|line| format!("{line}\n")).collect()
 }
 
-async fn replay_one(service: &Service, key: &str, id: &str) -> Answer {
+async fn replay_one(service: &Service, key: &str, id: &str) -> Response {
     let request = Request::post(format!("/v1/events/{id}/replay"))
         .header(AUTHORIZATION, format!("Bearer {key}"));
     service.send(request.body(Body::empty()).unwrap()).await
 }
 
-/// As if an older version had not understood the events of a kind.
-async fn forget(service: &Service, kind: &str) -> i64 {
+/// Turns the events of a kind into quarantined ones, as an older parser would have stored them.
+async fn quarantine_kind(service: &Service, kind: &str) -> i64 {
     let sql = format!(
         "with forgotten as (
             update event
@@ -84,7 +84,7 @@ async fn forget(service: &Service, kind: &str) -> i64 {
 }
 
 #[sqlx::test]
-async fn replaying_everything_changes_no_row(db: PgPool) {
+async fn replay_of_all_events_changes_no_row(db: PgPool) {
     let service = with_history(db).await;
     let before = rows(&service).await;
     let printed = replay(&service, &["--all"]).await;
@@ -94,7 +94,7 @@ async fn replaying_everything_changes_no_row(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn replaying_everything_into_empty_tables_brings_every_row_back(db: PgPool) {
+async fn replay_into_empty_tables_restores_every_row(db: PgPool) {
     let service = with_history(db).await;
     let before = rows(&service).await;
     service.execute(&format!("truncate {PROJECTIONS}")).await;
@@ -103,12 +103,12 @@ async fn replaying_everything_into_empty_tables_brings_every_row_back(db: PgPool
 }
 
 #[sqlx::test]
-async fn what_a_newer_version_understands_leaves_the_quarantine(db: PgPool) {
+async fn replay_releases_quarantined_events_that_a_newer_parser_understands(db: PgPool) {
     let service = with_history(db).await;
     let before = rows(&service).await;
-    let forgotten = forget(&service, "status_template").await;
+    let forgotten = quarantine_kind(&service, "status_template").await;
     assert_eq!(forgotten, 1);
-    let forgotten = forgotten + forget(&service, "broadcast_log_status").await;
+    let forgotten = forgotten + quarantine_kind(&service, "broadcast_log_status").await;
     service.execute("delete from broadcast_log where organization_id like '7d35%'").await;
 
     let quarantined = service.data("/v1/events?outcome=quarantined&limit=500").await;
@@ -132,7 +132,7 @@ async fn what_a_newer_version_understands_leaves_the_quarantine(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_dry_run_tells_what_would_change_and_changes_nothing(db: PgPool) {
+async fn dry_run_replay_lists_changes_without_applying_them(db: PgPool) {
     let service = with_history(db).await;
     let printed = replay(&service, &["--all", "--dry-run"]).await;
     let events = service.count("event").await;
@@ -142,7 +142,7 @@ async fn a_dry_run_tells_what_would_change_and_changes_nothing(db: PgPool) {
     assert_eq!(printed, nothing);
 
     let id = "b7e04aae-9006-4cbe-af44-fad162f7ae03";
-    forget(&service, "broadcast_log_status").await;
+    quarantine_kind(&service, "broadcast_log_status").await;
     service.execute(&format!("delete from broadcast_log where log_id = '{id}'")).await;
     service
         .execute("update broadcast_log set error_code = null, error_title = null where error_code = 131049")
@@ -157,7 +157,7 @@ async fn a_dry_run_tells_what_would_change_and_changes_nothing(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_replay_takes_what_was_asked_for(db: PgPool) {
+async fn replay_options_select_events_by_time_kind_and_id(db: PgPool) {
     let service = with_history(db).await;
     let count = async |arguments: &[&str]| {
         let printed = replay(&service, arguments).await;
@@ -181,18 +181,18 @@ async fn a_replay_takes_what_was_asked_for(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn one_event_is_replayed_over_the_api(db: PgPool) {
+async fn single_event_is_replayed_over_the_api(db: PgPool) {
     let service = Service::start(db).await;
-    let answer = service.post(body("34")).await;
-    let id = answer.json()["data"]["event_id"].as_str().unwrap().to_owned();
-    forget(&service, "broadcast_log_status").await;
+    let response = service.post(body("34")).await;
+    let id = response.json()["data"]["event_id"].as_str().unwrap().to_owned();
+    quarantine_kind(&service, "broadcast_log_status").await;
     service.execute("truncate broadcast_log").await;
 
-    let answer = replay_one(&service, KEY_WITHOUT_SCOPE, &id).await;
+    let response = replay_one(&service, KEY_REPLAY_ONLY, &id).await;
     let expected = json!({
         "event_id": id, "outcome_before": "quarantined", "outcome": "applied", "reasons": [],
     });
-    assert_eq!((answer.status, answer.json()["data"].take()), (StatusCode::OK, expected));
+    assert_eq!((response.status, response.json()["data"].take()), (StatusCode::OK, expected));
     assert_eq!(service.count("broadcast_log").await, 1);
     let event = service.data(&format!("/v1/events/{id}")).await;
     assert_eq!((&event["outcome"], &event["deliveries"]), (&json!("applied"), &json!(1)));
@@ -201,19 +201,19 @@ async fn one_event_is_replayed_over_the_api(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn an_event_may_be_replayed_by_several_at_once(db: PgPool) {
+async fn concurrent_replays_of_one_event_are_counted_once(db: PgPool) {
     let service = Arc::new(Service::start(db).await);
-    let answer = service.post(body("34")).await;
-    let id = answer.json()["data"]["event_id"].as_str().unwrap().to_owned();
-    forget(&service, "broadcast_log_status").await;
+    let response = service.post(body("34")).await;
+    let id = response.json()["data"]["event_id"].as_str().unwrap().to_owned();
+    quarantine_kind(&service, "broadcast_log_status").await;
     let mut replaying = JoinSet::new();
     for _ in 0..20 {
         let (service, id) = (service.clone(), id.clone());
-        replaying.spawn(async move { replay_one(&service, KEY_WITHOUT_SCOPE, &id).await });
+        replaying.spawn(async move { replay_one(&service, KEY_REPLAY_ONLY, &id).await });
     }
-    for answer in replaying.join_all().await {
-        assert_eq!(answer.status, StatusCode::OK);
-        assert_eq!(answer.json()["data"]["outcome"], "applied");
+    for response in replaying.join_all().await {
+        assert_eq!(response.status, StatusCode::OK);
+        assert_eq!(response.json()["data"]["outcome"], "applied");
     }
     let hour = service.data("/v1/ledger").await[0].take();
     let counts = ["received", "applied", "quarantined"].map(|name| hour[name].as_i64().unwrap());
@@ -221,7 +221,7 @@ async fn an_event_may_be_replayed_by_several_at_once(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_replay_over_the_api_wants_its_scope_and_an_event_of_the_keys_organisations(db: PgPool) {
+async fn replay_route_requires_the_replay_scope_and_an_event_of_the_keys_organisations(db: PgPool) {
     let replayer = "af3a1bb312bf8430055d0f513e3a27c4c54c776603c80ffc73917abc0094e211";
     let changed = [
         ("RECEIVER__KEY__ORGANIZATION__SHA256", replayer),
@@ -229,18 +229,18 @@ async fn a_replay_over_the_api_wants_its_scope_and_an_event_of_the_keys_organisa
         ("RECEIVER__KEY__ORGANIZATION__ORGANIZATIONS", "another-organization"),
     ];
     let service = Service::start_with(db, &changed).await;
-    let answer = service.post(body("34")).await;
-    let id = answer.json()["data"]["event_id"].as_str().unwrap().to_owned();
+    let response = service.post(body("34")).await;
+    let id = response.json()["data"]["event_id"].as_str().unwrap().to_owned();
     for (key, id, status) in [
         (KEY_OF_ALL, &*id, StatusCode::FORBIDDEN),
         ("no key", &id, StatusCode::UNAUTHORIZED),
         ("organization", &id, StatusCode::NOT_FOUND),
-        (KEY_WITHOUT_SCOPE, "01900000-0000-7000-8000-000000000000", StatusCode::NOT_FOUND),
-        (KEY_WITHOUT_SCOPE, "nonsense", StatusCode::NOT_FOUND),
+        (KEY_REPLAY_ONLY, "01900000-0000-7000-8000-000000000000", StatusCode::NOT_FOUND),
+        (KEY_REPLAY_ONLY, "nonsense", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(replay_one(&service, key, id).await.status, status, "{key} {id}");
     }
-    let answer = service.get(&format!("/v1/events/{id}/replay")).await;
-    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(answer.headers[ALLOW], "POST");
+    let response = service.get(&format!("/v1/events/{id}/replay")).await;
+    assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers[ALLOW], "POST");
 }

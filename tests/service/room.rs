@@ -1,4 +1,4 @@
-//! What rooms are asked: filters, their lives, and who wrote in them.
+//! Rooms: filters, room events and senders.
 
 use axum::http::StatusCode;
 use chrono::{TimeDelta, Utc};
@@ -6,10 +6,10 @@ use qontak_receiver::model::Timestamp;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::fixtures::{ALL, SITI};
+use super::fixtures::{ALL, SITI_ROOM};
 use super::harness::{KEY_OF_ANOTHER, ORGANIZATION, Service};
 
-async fn told(db: PgPool) -> Service {
+async fn service_with_fixtures(db: PgPool) -> Service {
     let service = Service::start(db).await;
     for fixture in &ALL {
         service.post(fixture.body()).await;
@@ -17,16 +17,16 @@ async fn told(db: PgPool) -> Service {
     service
 }
 
-/// A snapshot of a room, which has these fields beside those that every room has.
+/// Posts a snapshot of a room with these fields in addition to the required ones.
 async fn post_room(service: &Service, id: &str, fields: Value) {
     let mut room = json!({"id": id, "type": "Models::CustomerServiceRoom", "channel": "wa_cloud",
         "organization_id": ORGANIZATION});
     room.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-    let answer = service.post(room.to_string()).await;
-    assert_eq!(answer.json()["data"]["outcome"], "applied", "{id}");
+    let response = service.post(room.to_string()).await;
+    assert_eq!(response.json()["data"]["outcome"], "applied", "{id}");
 }
 
-/// The ids of the rooms that a query finds, sorted.
+/// Sorted ids of the rooms matching a query.
 async fn found(service: &Service, query: &str) -> Vec<String> {
     let rooms = service.data(&format!("/v1/rooms?{query}")).await;
     let id = |room: &Value| room["id"].as_str().unwrap().to_owned();
@@ -35,18 +35,19 @@ async fn found(service: &Service, query: &str) -> Vec<String> {
     ids
 }
 
+/// Time this long ago.
 fn ago(hours: i64, minutes: i64) -> String {
     let ago = TimeDelta::hours(hours) + TimeDelta::minutes(minutes);
     Timestamp(Utc::now() - ago).to_string()
 }
 
 #[sqlx::test]
-async fn a_contact_is_found_by_its_number_in_any_form(db: PgPool) {
-    let service = told(db).await;
+async fn room_filter_matches_a_phone_number_in_any_format(db: PgPool) {
+    let service = service_with_fixtures(db).await;
     post_room(&service, "with-plus", json!({"account_uniq_id": "+6281200010001"})).await;
     post_room(&service, "national", json!({"account_uniq_id": "081200010001"})).await;
     post_room(&service, "another", json!({"account_uniq_id": "6281200010002"})).await;
-    let expected = [SITI, "national", "with-plus"];
+    let expected = [SITI_ROOM, "national", "with-plus"];
     for number in [
         "6281200010001",
         "%2B6281200010001",
@@ -63,7 +64,7 @@ async fn a_contact_is_found_by_its_number_in_any_form(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_session_lasts_a_day_from_the_last_message_of_the_customer(db: PgPool) {
+async fn session_expires_24_hours_after_the_last_customer_message(db: PgPool) {
     let service = Service::start(db).await;
     let rooms = [
         ("fresh", Some(ago(1, 0))),
@@ -74,7 +75,7 @@ async fn a_session_lasts_a_day_from_the_last_message_of_the_customer(db: PgPool)
         ("never", None),
     ];
     for (id, session_at) in rooms {
-        // An agent has written since; and what Qontak called it in 2021 does not count.
+        // An agent has written since; the field `session` of 2021 is ignored.
         let fields =
             json!({"session_at": session_at, "last_activity_at": ago(0, 30), "session": "open"});
         post_room(&service, id, fields).await;
@@ -86,14 +87,14 @@ async fn a_session_lasts_a_day_from_the_last_message_of_the_customer(db: PgPool)
 }
 
 #[sqlx::test]
-async fn a_room_is_unanswered_while_the_last_word_in_it_is_the_customers(db: PgPool) {
+async fn room_is_unanswered_while_its_last_message_is_from_the_customer(db: PgPool) {
     let service = Service::start(db).await;
     let (earlier, later) = ("2025-06-12T02:00:00Z", "2025-06-12T02:05:00Z");
     let unanswered = [
-        ("said", json!({"status": "assigned", "is_unresponded": true})),
-        // A bot has answered, but Qontak says that nobody has.
+        ("by-flag", json!({"status": "assigned", "is_unresponded": true})),
+        // A bot has replied, but Qontak reports the room as unresponded.
         (
-            "said-otherwise",
+            "by-flag-despite-bot",
             json!({"status": "unassigned", "is_unresponded": true,
                 "session_at": earlier, "last_message_at": later}),
         ),
@@ -101,9 +102,12 @@ async fn a_room_is_unanswered_while_the_last_word_in_it_is_the_customers(db: PgP
         ("by-count", json!({"status": "assigned", "unread_count": 2})),
     ];
     let answered = [
-        ("said-no", json!({"status": "assigned", "is_unresponded": false, "unread_count": 3})),
+        (
+            "flag-is-false",
+            json!({"status": "assigned", "is_unresponded": false, "unread_count": 3}),
+        ),
         ("resolved", json!({"status": "resolved", "is_unresponded": true})),
-        ("silent", json!({"status": "assigned"})),
+        ("without-messages", json!({"status": "assigned"})),
         (
             "written-since",
             json!({"status": "assigned", "session_at": earlier, "last_message_at": later}),
@@ -123,18 +127,18 @@ async fn a_room_is_unanswered_while_the_last_word_in_it_is_the_customers(db: PgP
 }
 
 #[sqlx::test]
-async fn rooms_are_found_by_when_they_were_active(db: PgPool) {
+async fn room_list_filters_by_date_of_last_activity(db: PgPool) {
     let service = Service::start(db).await;
     for at in ["11T23:59:59.999", "12T00:00:00.000", "12T12:00:00.000", "13T00:00:00.000"] {
         let fields = json!({"last_activity_at": format!("2025-06-{at}Z")});
         post_room(&service, at, fields).await;
     }
     let cases: [(&str, &[&str]); 8] = [
-        // Both days are whole ones.
+        // Dates include the whole day.
         ("start_date=2025-06-12&end_date=2025-06-12", &["12T00:00:00.000", "12T12:00:00.000"]),
         ("end_date=2025-06-11", &["11T23:59:59.999"]),
         ("start_date=2025-06-13", &["13T00:00:00.000"]),
-        // From a time on, and before a time.
+        // A start time is inclusive, an end time is exclusive.
         ("start_date=2025-06-12T12:00:00Z", &["12T12:00:00.000", "13T00:00:00.000"]),
         ("start_date=2025-06-12&end_date=2025-06-12T12:00:00Z", &["12T00:00:00.000"]),
         ("start_date=2025-06-12T19:00:00%2B07:00&end_date=2025-06-12", &["12T12:00:00.000"]),
@@ -147,8 +151,8 @@ async fn rooms_are_found_by_when_they_were_active(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn filters_work_together_and_on_every_page(db: PgPool) {
-    let service = told(db).await;
+async fn combined_room_filters_apply_on_every_page(db: PgPool) {
+    let service = service_with_fixtures(db).await;
     for i in 0..5 {
         let fields = json!({"status": "assigned", "is_unresponded": true, "session_at": ago(0, i),
             "last_activity_at": ago(0, i), "channel_integration_id": "integration"});
@@ -173,7 +177,7 @@ async fn filters_work_together_and_on_every_page(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_filter_that_cannot_be_used_is_named(db: PgPool) {
+async fn invalid_room_filters_return_422_naming_the_parameter(db: PgPool) {
     let service = Service::start(db).await;
     let time = "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)";
     let cases = [
@@ -188,9 +192,9 @@ async fn a_filter_that_cannot_be_used_is_named(db: PgPool) {
         ("start_date=", "start_date: must not be empty".to_owned()),
     ];
     for (query, message) in cases {
-        let answer = service.get(&format!("/v1/rooms?{query}")).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
-        assert_eq!(answer.json()["error"]["messages"], json!([message]), "{query}");
+        let response = service.get(&format!("/v1/rooms?{query}")).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(response.json()["error"]["messages"], json!([message]), "{query}");
     }
     let drop = "%27%3B%20drop%20table%20room%3B--";
     for name in ["channel_integration_id", "account_uniq_id", "tag", "agent", "status", "channel"] {
@@ -199,32 +203,32 @@ async fn a_filter_that_cannot_be_used_is_named(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn the_life_of_a_room_is_told_newest_first(db: PgPool) {
-    let service = told(db).await;
-    let path = format!("/v1/rooms/{SITI}/events");
-    let life = service.data(&path).await;
+async fn room_events_are_listed_newest_first_on_every_page(db: PgPool) {
+    let service = service_with_fixtures(db).await;
+    let path = format!("/v1/rooms/{SITI_ROOM}/events");
+    let events = service.data(&path).await;
     let types: Vec<&str> =
-        life.as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+        events.as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(types, ["resolved", "unassigned", "handed_over", "assigned", "created"]);
-    assert_eq!(life[0]["at"], "2025-06-12T03:05:12.851Z");
-    assert_eq!(life[0]["actor_id"], "deb8a35a-d051-4b10-aad8-079297722314");
-    let event = life[0]["event_id"].as_str().unwrap();
+    assert_eq!(events[0]["at"], "2025-06-12T03:05:12.851Z");
+    assert_eq!(events[0]["actor_id"], "deb8a35a-d051-4b10-aad8-079297722314");
+    let event = events[0]["event_id"].as_str().unwrap();
     let event = service.data(&format!("/v1/events/{event}")).await;
     assert_eq!(event["kind"], "room_resolved");
 
     let mut page = service.get(&format!("{path}?limit=2")).await.json();
-    let mut walked = page["data"].as_array().unwrap().clone();
+    let mut paged = page["data"].as_array().unwrap().clone();
     while let Some(next) = page["meta"]["pagination"]["cursor"]["next"].as_str() {
         page = service.get(&format!("{path}?limit=2&cursor={next}")).await.json();
-        walked.extend(page["data"].as_array().unwrap().clone());
+        paged.extend(page["data"].as_array().unwrap().clone());
     }
-    assert_eq!(Value::Array(walked), life);
+    assert_eq!(Value::Array(paged), events);
     let prev = page["meta"]["pagination"]["cursor"]["prev"].as_str().unwrap();
     let back = service.data(&format!("{path}?limit=2&cursor={prev}")).await;
-    assert_eq!(back, json!([life[2], life[3]]));
+    assert_eq!(back, json!([events[2], events[3]]));
 
-    // Without a time it stands where it was reported.
-    let assigned = json!({"data_event": "agent_assigned_to_room", "room": {"id": SITI},
+    // An event without a time is listed by its time of receipt.
+    let assigned = json!({"data_event": "agent_assigned_to_room", "room": {"id": SITI_ROOM},
         "agent": {"id": "maya", "full_name": "Maya"}, "organization_id": ORGANIZATION});
     service.post(assigned.to_string()).await;
     let newest = service.data(&path).await[0].take();
@@ -232,7 +236,7 @@ async fn the_life_of_a_room_is_told_newest_first(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_sender_is_shown_as_its_newest_message_showed_it(db: PgPool) {
+async fn sender_fields_come_from_the_newest_message_containing_them(db: PgPool) {
     let service = Service::start(db).await;
     let message = |id: &str, at: &str, sender: Value| {
         json!({"data_event": "receive_message_from_agent", "id": id, "room_id": "r",
@@ -248,7 +252,7 @@ async fn a_sender_is_shown_as_its_newest_message_showed_it(db: PgPool) {
     assert_eq!(service.data("/v1/senders/rizky").await, expected);
     let hidden = service.get_with(KEY_OF_ANOTHER, "/v1/senders/rizky").await;
     assert_eq!(hidden.status, StatusCode::NOT_FOUND);
-    assert_eq!(service.get("/v1/senders/nobody").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(service.get("/v1/senders/unknown").await.status, StatusCode::NOT_FOUND);
     let unknown = service.get("/v1/senders/rizky?name=x").await;
     assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
 }

@@ -1,10 +1,10 @@
-//! The schema is the data dictionary.
+//! Conventions of the schema: comments and collations.
 
 use sqlx::PgPool;
 
 #[sqlx::test]
-async fn every_table_and_column_says_what_it_holds(db: PgPool) {
-    let silent: Vec<String> = sqlx::query_scalar(
+async fn every_table_and_column_has_a_comment(db: PgPool) {
+    let without_comment: Vec<String> = sqlx::query_scalar(
         "select relname || coalesce('.' || attname, '')
          from pg_class
          left join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
@@ -18,12 +18,12 @@ async fn every_table_and_column_says_what_it_holds(db: PgPool) {
     .fetch_all(&db)
     .await
     .unwrap();
-    assert_eq!(silent, Vec::<String>::new());
+    assert_eq!(without_comment, Vec::<String>::new());
 }
 
-/// Merging compares texts: what wins must not depend on the locale of a database.
+/// Merging compares texts; the result must not depend on the locale of the database.
 #[sqlx::test]
-async fn every_text_of_a_projection_is_compared_by_its_bytes(db: PgPool) {
+async fn text_columns_of_projections_use_the_c_collation(db: PgPool) {
     let tables = ["room", "room_event", "message", "sender", "broadcast", "broadcast_log"];
     let by_locale: Vec<String> = sqlx::query_scalar(
         "select attrelid::regclass || '.' || attname

@@ -1,4 +1,4 @@
-//! The parameter `q`: messages by their words, rooms by names and numbers.
+//! Search with the parameter `q`: messages by words, rooms by names and numbers.
 
 use axum::http::StatusCode;
 use qontak_receiver::store::{self, search};
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
 use super::harness::{KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service};
-use super::read::walk;
+use super::read::read_all_pages;
 
-/// A service whose rooms have these names and numbers, each with a message of this text.
-async fn told(db: PgPool, rooms: &[(&str, &str, &str)]) -> Service {
+/// Service with rooms of these names and accounts, each with a message of this text.
+async fn service_with_rooms(db: PgPool, rooms: &[(&str, &str, &str)]) -> Service {
     search::prepare(&db, true).await.unwrap();
     let service = Service::start(db).await;
     for (n, (name, account, text)) in rooms.iter().enumerate() {
@@ -34,7 +34,7 @@ async fn ids(service: &Service, path: &str, q: &str) -> Vec<String> {
 }
 
 #[sqlx::test]
-async fn messages_are_found_by_their_words_newest_first(db: PgPool) {
+async fn message_search_finds_words_and_numbers_newest_first(db: PgPool) {
     let texts = [
         "Halo Kak, kemeja batik ukuran L masih ada?",
         "ok",
@@ -45,9 +45,9 @@ async fn messages_are_found_by_their_words_newest_first(db: PgPool) {
         "nomor saya +6281234567890",
     ];
     let rooms: Vec<_> = texts.iter().map(|text| ("Siti", "1", *text)).collect();
-    let service = told(db, &rooms).await;
+    let service = service_with_rooms(db, &rooms).await;
     let cases: [(&str, &[&str]); 13] = [
-        // A short word is a whole one, a longer one may go on, wherever it stands.
+        // A short word matches a whole word, a longer one a prefix, at any position.
         ("ok", &["m3", "m1"]),
         ("ya", &["m3"]),
         ("Terima kas", &["m2"]),
@@ -56,7 +56,7 @@ async fn messages_are_found_by_their_words_newest_first(db: PgPool) {
         ("atik", &[]),
         ("kak,", &["m0"]),
         ("café", &["m5"]),
-        // However the number is written.
+        // A phone number matches in any format.
         ("081234567890", &["m6", "m4"]),
         ("+62 812-3456-7890", &["m6", "m4"]),
         ("6281234", &["m6", "m4"]),
@@ -78,23 +78,23 @@ async fn messages_are_found_by_their_words_newest_first(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn words_within_a_room_are_walked_both_ways(db: PgPool) {
+async fn message_search_pages_within_a_room_are_complete_in_either_direction(db: PgPool) {
     let rooms: Vec<_> = (0..12).map(|n| ("Siti", "1", ["ok", "halo", "ya ok"][n % 3])).collect();
-    let service = told(db, &rooms).await;
+    let service = service_with_rooms(db, &rooms).await;
     service.execute("update message set room_id = 'r0' where message_id <> 'm11'").await;
     for limit in 1..=4 {
         let path = format!("/v1/messages?room_id=r0&q=ok&limit={limit}");
-        let (there, back) = walk(&service, &path).await;
-        let ids: Vec<_> = there.iter().map(|row| row["id"].as_str().unwrap()).collect();
+        let (forward, backward) = read_all_pages(&service, &path).await;
+        let ids: Vec<_> = forward.iter().map(|row| row["id"].as_str().unwrap()).collect();
         assert_eq!(ids, ["m9", "m8", "m6", "m5", "m3", "m2", "m0"]);
-        assert_eq!(back, there);
+        assert_eq!(backward, forward);
     }
 }
 
 #[sqlx::test]
-async fn a_long_text_is_found_whether_it_is_walked_past_or_not(db: PgPool) {
+async fn word_at_the_end_of_a_long_text_is_found(db: PgPool) {
     let long = "x ".repeat(1000) + "KANCING";
-    let service = told(db, &[("Siti", "1", &long)]).await;
+    let service = service_with_rooms(db, &[("Siti", "1", &long)]).await;
     for filter in ["", "room_id=r0&"] {
         let path = format!("/v1/messages?{filter}");
         assert_eq!(ids(&service, &path, "kancing").await, ["m0"], "{filter}");
@@ -102,9 +102,9 @@ async fn a_long_text_is_found_whether_it_is_walked_past_or_not(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_is_far_behind_is_found_by_the_index(db: PgPool) {
-    let service = told(db, &[]).await;
-    // A frequent word, a less frequent one, and a rare one, over two years.
+async fn old_messages_are_found_by_the_search_index(db: PgPool) {
+    let service = service_with_rooms(db, &[]).await;
+    // A frequent, a less frequent and a rare word, over two years.
     service
         .execute(
             "insert into message (organization_id, message_id, received_at, created_at, text, text_rank)
@@ -126,7 +126,7 @@ async fn what_is_far_behind_is_found_by_the_index(db: PgPool) {
         let mut seen: Vec<Value> = Vec::new();
         let path = format!("/v1/messages?limit=7&q={}", q.replace(' ', "+"));
         let mut page = service.get_with(key, &path).await.json();
-        let mut back: Vec<Value> = Vec::new();
+        let mut backward: Vec<Value> = Vec::new();
         loop {
             seen.extend(page["data"].as_array().unwrap().iter().cloned());
             let Some(next) = page["meta"]["pagination"]["cursor"]["next"].as_str() else { break };
@@ -134,12 +134,12 @@ async fn what_is_far_behind_is_found_by_the_index(db: PgPool) {
         }
         loop {
             let rows = page["data"].as_array().unwrap().iter().cloned();
-            back.splice(0..0, rows);
+            backward.splice(0..0, rows);
             let Some(prev) = page["meta"]["pagination"]["cursor"]["prev"].as_str() else { break };
             page = service.get_with(key, &format!("{path}&cursor={prev}")).await.json();
         }
         assert_eq!(seen.len(), expected, "{q}");
-        assert_eq!(seen, back, "{q}");
+        assert_eq!(seen, backward, "{q}");
         assert!(
             seen.is_sorted_by(|one, two| one["created_at"].as_str() > two["created_at"].as_str())
         );
@@ -147,9 +147,10 @@ async fn what_is_far_behind_is_found_by_the_index(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_many_of_the_nearest_have_is_walked_to_both_ways(db: PgPool) {
-    let service = told(db, &[]).await;
-    // A second apart, and in the middle five hours; each word is in many of some, in few of others.
+async fn search_pages_for_unevenly_distributed_words_are_complete_in_either_direction(db: PgPool) {
+    let service = service_with_rooms(db, &[]).await;
+    // One second apart, with a gap of five hours in the middle; the frequency of each word differs
+    // between the parts.
     service
         .execute(
             "insert into message (organization_id, message_id, received_at, created_at, text, text_rank)
@@ -169,18 +170,18 @@ async fn what_many_of_the_nearest_have_is_walked_to_both_ways(db: PgPool) {
         let expected = service.count(&has).await;
         for limit in [30, 60, 100] {
             let path = format!("/v1/messages?q={q}&limit={limit}");
-            let (there, back) = walk(&service, &path).await;
-            assert_eq!(there.len() as i64, expected, "{path}");
-            assert_eq!(there, back, "{path}");
+            let (forward, backward) = read_all_pages(&service, &path).await;
+            assert_eq!(forward.len() as i64, expected, "{path}");
+            assert_eq!(forward, backward, "{path}");
             let at = |row: &Value| row["created_at"].as_str().unwrap().to_owned();
-            assert!(there.is_sorted_by(|one, two| at(one) > at(two)), "{path}");
+            assert!(forward.is_sorted_by(|one, two| at(one) > at(two)), "{path}");
         }
     }
 }
 
 #[sqlx::test]
-async fn rooms_are_found_by_names_and_numbers_even_with_a_typing_mistake(db: PgPool) {
-    let service = told(
+async fn room_search_finds_names_with_typos_and_phone_numbers(db: PgPool) {
+    let service = service_with_rooms(
         db,
         &[
             ("Siti Rahmawati", "6281200010001", "a"),
@@ -210,7 +211,7 @@ async fn rooms_are_found_by_names_and_numbers_even_with_a_typing_mistake(db: PgP
 }
 
 #[sqlx::test]
-async fn whatever_the_locale_a_room_is_found_by_its_name_as_it_is_written(db: PgPool) {
+async fn room_search_does_not_depend_on_the_database_locale(db: PgPool) {
     let name = "qontak_receiver_test_locale";
     let create = format!(
         "create database {name} template template0 encoding 'UTF8' lc_collate 'C.UTF-8' lc_ctype 'C.UTF-8'"
@@ -220,12 +221,12 @@ async fn whatever_the_locale_a_room_is_found_by_its_name_as_it_is_written(db: Pg
         sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&db).await.unwrap();
     }
     let options = db.connect_options().as_ref().clone().database(name);
-    let of_another_locale = PgPool::connect_with(options).await.unwrap();
-    store::migrate(&of_another_locale).await.unwrap();
-    // Too short for it to be enough that they resemble each other.
+    let other_locale = PgPool::connect_with(options).await.unwrap();
+    store::migrate(&other_locale).await.unwrap();
+    // Too short for trigram similarity to find them.
     let rooms = [("ÉÈ", "1", "a"), ("Ii", "1", "a")];
-    for db in [db.clone(), of_another_locale] {
-        let service = told(db, &rooms).await;
+    for db in [db.clone(), other_locale] {
+        let service = service_with_rooms(db, &rooms).await;
         for (q, expected) in [("ÉÈ", "r0"), ("É", "r0"), ("II", "r1"), ("iI", "r1")] {
             assert_eq!(ids(&service, "/v1/rooms?", q).await, [expected], "{q}");
         }
@@ -234,14 +235,14 @@ async fn whatever_the_locale_a_room_is_found_by_its_name_as_it_is_written(db: Pg
 }
 
 #[sqlx::test]
-async fn whatever_is_typed_does_no_harm(db: PgPool) {
-    let service = told(db, &[("Siti", "1", "ok")]).await;
+async fn search_handles_special_characters_and_oversized_text(db: PgPool) {
+    let service = service_with_rooms(db, &[("Siti", "1", "ok")]).await;
     let allowed = "q: must have 1 to 8 words of letters or digits, and at most 256 characters";
     for path in ["/v1/messages", "/v1/rooms"] {
         for q in ["'", "%27%26%7C!:*", "%F0%9F%98%8A", &"a".repeat(257), "a+b+c+d+e+f+g+h+i"] {
-            let answer = service.get(&format!("{path}?q={q}")).await;
-            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{q}");
-            assert_eq!(answer.json()["error"]["messages"], json!([allowed]), "{q}");
+            let response = service.get(&format!("{path}?q={q}")).await;
+            assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{q}");
+            assert_eq!(response.json()["error"]["messages"], json!([allowed]), "{q}");
         }
         let nul = service.get(&format!("{path}?q=a%00")).await.json();
         assert_eq!(nul["error"]["messages"], json!(["q: must not contain NUL"]));
@@ -249,7 +250,7 @@ async fn whatever_is_typed_does_no_harm(db: PgPool) {
             assert_eq!(service.get(&format!("{path}?q={q}")).await.status, StatusCode::OK, "{q}");
         }
     }
-    // Nor does whatever is received: a word of 5 KB, and a text of 300 KB.
+    // Stored texts may be oversized too: a word of 5 KB, a text of 300 KB.
     for text in ["x".repeat(5000), "ya tidak ".repeat(33_000), "😊".repeat(600)] {
         let body = json!({"data_event": "status_message", "id": text.len().to_string(),
             "room_id": "r", "organization_id": ORGANIZATION, "text": text, "status": "sent"});
@@ -259,14 +260,14 @@ async fn whatever_is_typed_does_no_harm(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn search_can_be_switched_off_and_on_again(db: PgPool) {
+async fn search_can_be_disabled_and_enabled_again(db: PgPool) {
     let service = Service::start(db.clone()).await;
-    let answer = service.get("/v1/messages?q=ok").await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.headers["retry-after"], "2");
-    let said = json!(["the indexes of search are not made yet, try again later"]);
-    assert_eq!(answer.json()["error"]["messages"], said);
-    // By two replicas at once, and again.
+    let response = service.get("/v1/messages?q=ok").await;
+    assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers["retry-after"], "2");
+    let messages = json!(["the indexes of search are not made yet, try again later"]);
+    assert_eq!(response.json()["error"]["messages"], messages);
+    // Two replicas create the indexes concurrently, and once more.
     let (one, two) = tokio::join!(search::prepare(&db, true), search::prepare(&db, true));
     one.and(two).unwrap();
     search::prepare(&db, true).await.unwrap();
@@ -276,9 +277,9 @@ async fn search_can_be_switched_off_and_on_again(db: PgPool) {
     search::prepare(&db, false).await.unwrap();
     assert!(!search::is_ready(&db).await.unwrap());
     for path in ["/v1/messages", "/v1/rooms"] {
-        let answer = off.get(&format!("{path}?q=ok")).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
-        let said = json!(["q: search is switched off here, by the setting search.enabled"]);
-        assert_eq!(answer.json()["error"]["messages"], said);
+        let response = off.get(&format!("{path}?q=ok")).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY);
+        let messages = json!(["q: search is switched off here, by the setting search.enabled"]);
+        assert_eq!(response.json()["error"]["messages"], messages);
     }
 }

@@ -1,4 +1,4 @@
-//! `qontak-receiver simulate`: real-looking traffic, and an oracle that finds what is lost.
+//! `qontak-receiver simulate`: realistic traffic, and the verification of the final state.
 
 use std::collections::BTreeMap;
 use std::process::Output;
@@ -16,43 +16,43 @@ use tokio::task::JoinSet;
 use super::binary::{Process, run};
 use super::harness::{KEY_OF_ALL, TOKEN, settings};
 
-/// Runs it without any setting of the service.
+/// Runs the command without any setting of the service.
 async fn simulate(arguments: &[&str]) -> Output {
     run(&BTreeMap::new(), &[&["simulate"], arguments].concat()).await
 }
 
-/// Sends to a service, and verifies what it shows.
+/// Sends to a service, and verifies the rows it returns.
 async fn simulate_and_verify(service: &Process, arguments: &[&str]) -> Output {
     let url = format!("{}/webhooks/qontak/{TOKEN}", service.url);
     let fixed = [url.as_str(), "--seed", "7", "--verify", &service.url, "--key", KEY_OF_ALL];
     simulate(&[&fixed, arguments].concat()).await
 }
 
-fn said(output: &Output) -> String {
+fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-/// A webhook of somebody else's, which keeps what it is sent and is slow the first time.
-struct Elsewhere {
+/// Another webhook receiver, which records the bodies and delays its first response.
+struct RecordingReceiver {
     url: String,
     bodies: Arc<Mutex<Vec<Bytes>>>,
     _serving: JoinSet<()>,
 }
 
-impl Elsewhere {
-    async fn start(first_takes: Duration) -> Self {
+impl RecordingReceiver {
+    async fn start(first_delay: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/in", listener.local_addr().unwrap());
         let bodies = Arc::new(Mutex::new(Vec::new()));
-        let kept = bodies.clone();
+        let recorded = bodies.clone();
         let take = move |body: Bytes| async move {
             let is_first = {
-                let mut kept = kept.lock().unwrap();
-                kept.push(body);
-                kept.len() == 1
+                let mut recorded = recorded.lock().unwrap();
+                recorded.push(body);
+                recorded.len() == 1
             };
             if is_first {
-                tokio::time::sleep(first_takes).await;
+                tokio::time::sleep(first_delay).await;
             }
             Json(json!({}))
         };
@@ -68,7 +68,7 @@ impl Elsewhere {
 }
 
 #[sqlx::test(migrations = false)]
-async fn what_any_scenario_sends_is_found_in_its_final_state(db: PgPool) {
+async fn simulated_scenarios_end_in_the_expected_final_state(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let cases = [
         ("chat", "verified 219 messages, 40 rooms, 0 broadcast logs: 0 wrong"),
@@ -79,77 +79,77 @@ async fn what_any_scenario_sends_is_found_in_its_final_state(db: PgPool) {
     for (scenario, verdict) in cases {
         let arguments = ["--scenario", scenario, "--count", "600", "--recipients", "40"];
         let output = simulate_and_verify(&service, &arguments).await;
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(0), "{said}");
-        assert!(said.contains("sent     600 in "), "{said}");
-        assert!(said.ends_with(&format!("{verdict}\n")), "{said}");
+        let stdout = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{stdout}");
+        assert!(stdout.contains("sent     600 in "), "{stdout}");
+        assert!(stdout.ends_with(&format!("{verdict}\n")), "{stdout}");
         let outcomes: &[&str] = match scenario {
             "storm" => &["applied", "duplicate", "handshake", "recorded", "quarantined", "400  "],
             _ => &["600 applied"],
         };
         for outcome in outcomes {
-            assert!(said.contains(outcome), "{outcome} in {said}");
+            assert!(stdout.contains(outcome), "{outcome} in {stdout}");
         }
     }
 }
 
 #[sqlx::test(migrations = false)]
-async fn what_is_sent_twice_is_a_duplicate_and_json_tells_so(db: PgPool) {
+async fn simulate_twice_reports_duplicates_as_json(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let arguments = ["--twice", "--json", "--count", "600", "--connections", "1"];
     let output = simulate_and_verify(&service, &arguments).await;
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    // The first 301 come alone, then an old and a new one take turns.
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // The first 301 bodies are new, then new and repeated ones alternate.
     let answers = json!([
         { "status": 200, "what": "applied", "count": 450 },
         { "status": 200, "what": "duplicate", "count": 150 },
     ]);
-    assert_eq!(said["answers"], answers);
+    assert_eq!(report["answers"], answers);
     assert_eq!(
-        (&said["sent"], &said["failed"], &said["seed"]),
+        (&report["sent"], &report["failed"], &report["seed"]),
         (&json!(600), &json!(0), &json!(7))
     );
-    assert_eq!(said["verified"]["wrong"], json!([]));
+    assert_eq!(report["verified"]["wrong"], json!([]));
     let [seconds, per_second, p50, p99] = [
-        &said["seconds"],
-        &said["events_per_second"],
-        &said["latency_ms"]["p50"],
-        &said["latency_ms"]["p99"],
+        &report["seconds"],
+        &report["events_per_second"],
+        &report["latency_ms"]["p50"],
+        &report["latency_ms"]["p99"],
     ]
     .map(|number| number.as_f64().unwrap());
-    assert!((seconds * per_second - 600.0).abs() < 1.0 && 0.0 < p50 && p50 <= p99, "{said}");
+    assert!((seconds * per_second - 600.0).abs() < 1.0 && 0.0 < p50 && p50 <= p99, "{report}");
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_broadcast_is_sent_to_the_last_status_of_each_recipient(db: PgPool) {
+async fn simulated_broadcast_sends_every_status_of_each_recipient(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let arguments = ["--scenario", "broadcast", "--recipients", "50", "--broadcasts", "2"];
     for more in [&["--twice"][..], &["--rate", "2000"]] {
         let output = simulate_and_verify(&service, &[&arguments, more].concat()).await;
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", stdout(&output));
     }
     let counts = "select count(*), count(distinct broadcast_id) from broadcast_log";
     let counts: (i64, i64) = sqlx::query_as(counts).fetch_one(&db).await.unwrap();
     assert_eq!(counts, (100, 2));
     let counts = "select count(*), sum(deliveries)::bigint from event";
     let (events, deliveries): (i64, i64) = sqlx::query_as(counts).fetch_one(&db).await.unwrap();
-    // The same seed, so the third time it was the same again.
+    // The seed is the same, so the second run repeats the first: three deliveries each.
     assert_eq!(deliveries, 3 * events);
 
     let url = format!("{}/webhooks/qontak/{TOKEN}", service.url);
     let output = simulate(&[&url, "--broadcasts", "1"]).await;
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("--broadcasts: needs --scenario broadcast"), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("--broadcasts: needs --scenario broadcast"), "{stderr}");
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_service_that_loses_something_is_found_out(db: PgPool) {
+async fn simulate_verify_detects_missing_and_wrong_rows(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let arguments = ["--scenario", "storm", "--count", "400", "--recipients", "40"];
     let output = simulate_and_verify(&service, &arguments).await;
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     let cases = [
         (
             "delete from message where message_id =
@@ -179,52 +179,52 @@ async fn a_service_that_loses_something_is_found_out(db: PgPool) {
             "message {}: expected nothing, found sent",
         ),
     ];
-    for (harm, mistake) in cases {
-        let id: String = sqlx::query_scalar(harm).fetch_one(&db).await.unwrap();
-        // All of it is duplicates now, which mend nothing.
+    for (corruption, difference) in cases {
+        let id: String = sqlx::query_scalar(corruption).fetch_one(&db).await.unwrap();
+        // Every event is a duplicate now and repairs nothing.
         let output = simulate_and_verify(&service, &arguments).await;
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(&mistake.replace("{}", &id)), "{mistake}, {id}: {said}");
-        assert!(!said.contains(": 0 wrong"), "{said}");
+        let stdout = stdout(&output);
+        assert_eq!(output.status.code(), Some(1), "{stdout}");
+        assert!(stdout.contains(&difference.replace("{}", &id)), "{difference}, {id}: {stdout}");
+        assert!(!stdout.contains(": 0 wrong"), "{stdout}");
     }
 }
 
 #[tokio::test]
-async fn a_seed_always_sends_the_same_bytes_and_another_one_others() {
+async fn simulate_sends_the_same_bytes_for_the_same_seed_only() {
     for scenario in ["chat", "broadcast", "storm", "message"] {
         let send = async |seed| {
-            let elsewhere = Elsewhere::start(Duration::ZERO).await;
+            let receiver = RecordingReceiver::start(Duration::ZERO).await;
             let output = simulate(&[
-                &elsewhere.url,
+                &receiver.url,
                 "--scenario",
                 scenario,
                 "--seed",
                 seed,
                 "--count",
                 "500",
-                // More would race for the order in which it arrives.
+                // More connections would make the order of arrival random.
                 "--connections",
                 "1",
             ])
             .await;
-            let said = said(&output);
-            assert_eq!(output.status.code(), Some(0), "{said}");
-            assert!(said.contains("500 accepted"), "{said}");
-            elsewhere.bodies()
+            let stdout = stdout(&output);
+            assert_eq!(output.status.code(), Some(0), "{stdout}");
+            assert!(stdout.contains("500 accepted"), "{stdout}");
+            receiver.bodies()
         };
         let (one, again, another) = (send("1").await, send("1").await, send("2").await);
         assert!(one == again, "{scenario}");
-        assert!(one.iter().all(|body| !another.contains(body) || !is_whole(body)), "{scenario}");
+        assert!(one.iter().all(|body| !another.contains(body) || !is_json(body)), "{scenario}");
         if scenario == "storm" {
             continue;
         }
-        // Each is another one, and looks like what Qontak sends.
+        // All bodies differ, and have the size of Qontak's.
         let mut different = one.clone();
         different.sort();
         different.dedup();
         assert_eq!(different.len(), 500, "{scenario}");
-        assert!(one.iter().all(|body| is_whole(body)), "{scenario}");
+        assert!(one.iter().all(|body| is_json(body)), "{scenario}");
         let size = if scenario == "message" { 1600..1800 } else { 1600..4096 };
         assert!(one.iter().all(|body| size.contains(&body.len())), "{scenario}");
         if scenario == "message" {
@@ -239,25 +239,25 @@ fn parsed(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap()
 }
 
-fn is_whole(body: &[u8]) -> bool {
+fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<Value>(body).is_ok()
 }
 
 #[tokio::test]
-async fn latency_counts_from_when_an_event_was_due() {
-    let elsewhere = Elsewhere::start(Duration::from_secs(1)).await;
+async fn simulate_measures_latency_from_the_scheduled_time() {
+    let receiver = RecordingReceiver::start(Duration::from_secs(1)).await;
     let arguments = ["--rate", "100", "--count", "100", "--connections", "1"];
-    let output = simulate(&[&[elsewhere.url.as_str()], &arguments[..]].concat()).await;
-    let said = said(&output);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    // One answer took a second, and the 99 others waited for it, half a second on the average.
-    let (_, p50) = said.split_once("p50 ").unwrap();
+    let output = simulate(&[&[receiver.url.as_str()], &arguments[..]].concat()).await;
+    let stdout = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
+    // One response took a second; the 99 others were delayed by it, by half a second on average.
+    let (_, p50) = stdout.split_once("p50 ").unwrap();
     let p50: f64 = p50.split_once(" ms").unwrap().0.parse().unwrap();
-    assert!((300.0..900.0).contains(&p50), "{said}");
+    assert!((300.0..900.0).contains(&p50), "{stdout}");
 }
 
 #[tokio::test]
-async fn a_url_that_nobody_answers_is_said_in_one_line() {
+async fn simulate_reports_an_unreachable_url_in_one_line() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let output = simulate(&[&format!("http://{closed}/in"), "--count", "5"]).await;
     assert_eq!(output.status.code(), Some(1));
@@ -268,15 +268,15 @@ async fn a_url_that_nobody_answers_is_said_in_one_line() {
 }
 
 #[sqlx::test(migrations = false)]
-async fn what_is_refused_is_counted_and_fails(db: PgPool) {
+async fn simulate_counts_rejected_webhooks_and_exits_with_1(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
-    let url = format!("{}/webhooks/qontak/a-token-that-nobody-knows", service.url);
+    let url = format!("{}/webhooks/qontak/an-unknown-token", service.url);
     let output = simulate(&[&url, "--count", "5"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("404      5 refused"), "{}", said(&output));
-    // Nothing was acknowledged, so nothing has to be there.
+    assert!(stdout(&output).contains("404      5 refused"), "{}", stdout(&output));
+    // Nothing was acknowledged, so nothing is expected.
     let verify = ["--count", "5", "--verify", &service.url, "--key", KEY_OF_ALL];
     let output = simulate(&[&[url.as_str()], &verify[..]].concat()).await;
     let verdict = "verified 0 messages, 0 rooms, 0 broadcast logs: 0 wrong";
-    assert!(said(&output).contains(verdict), "{}", said(&output));
+    assert!(stdout(&output).contains(verdict), "{}", stdout(&output));
 }

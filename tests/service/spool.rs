@@ -1,4 +1,4 @@
-//! The spool: what is kept while the database is away, and what becomes of it.
+//! The spool: webhooks accepted while the database is unavailable, and their later commit.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,52 +18,54 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use super::binary::{Process, post, run};
 use super::bodies::received;
 use super::fixtures::{ALL, body};
-use super::harness::{Answer, Service, link_to, settings};
+use super::harness::{Response, Service, settings, writer_connection};
 
-/// Answers soon after the database went away, for tests that wait for it.
-pub const IMPATIENT: [(&str, &str); 2] =
+/// Short timeouts, so that a service notices an outage quickly.
+pub const SHORT_TIMEOUTS: [(&str, &str); 2] =
     [("RECEIVER__DATABASE__ACQUIRE_TIMEOUT", "300ms"), ("RECEIVER__WRITER__ANSWER_TIMEOUT", "1s")];
 
-/// One database of a server refuses everybody until this is over.
+/// Outage of one database: it refuses connections until [`Outage::end`].
 pub struct Outage {
     server: PgConnection,
     database: String,
 }
 
 impl Outage {
-    pub async fn of(db: &PgPool) -> Self {
+    pub async fn start(db: &PgPool) -> Self {
         let options: PgConnectOptions = (*db.connect_options()).clone();
         let database = options.get_database().unwrap().to_owned();
         let server = options.database("postgres").connect().await.unwrap();
         let mut outage = Self { server, database };
-        outage.let_in(false).await;
+        outage.allow_connections(false).await;
         let end = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
         sqlx::query(end).bind(&outage.database).execute(&mut outage.server).await.unwrap();
         outage
     }
 
-    async fn let_in(&mut self, may: bool) {
-        let sql = format!(r#"alter database "{}" allow_connections {may}"#, self.database);
+    async fn allow_connections(&mut self, is_allowed: bool) {
+        let sql = format!(r#"alter database "{}" allow_connections {is_allowed}"#, self.database);
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.server).await.unwrap();
     }
 
     pub async fn end(mut self) {
-        self.let_in(true).await;
+        self.allow_connections(true).await;
         self.server.close().await.unwrap();
     }
 }
 
+/// Webhook received at this time.
 pub fn webhook_at(time: &str, body: impl Into<Bytes>) -> Webhook {
     received(body, Timestamp::parse(time).unwrap())
 }
 
-pub fn outcome(answer: &Answer) -> Value {
-    answer.json()["data"]["outcome"].take()
+pub fn outcome(response: &Response) -> Value {
+    response.json()["data"]["outcome"].take()
 }
 
-pub async fn wait_until(is_so: impl AsyncFn() -> bool) {
+/// Polls until a condition holds.
+pub async fn wait_until(condition: impl AsyncFn() -> bool) {
     let wait = async {
-        while !is_so().await {
+        while !condition().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -74,35 +76,34 @@ pub async fn wait_for_events(service: &Service, events: i64) {
     wait_until(async || service.count("event").await >= events).await;
 }
 
-async fn counted(service: &Service) -> i64 {
+/// Number of deliveries in the ledger.
+async fn ledger_received(service: &Service) -> i64 {
     let sql = "select coalesce(sum(received), 0)::bigint from ledger";
     sqlx::query_scalar(sql).fetch_one(&service.db).await.unwrap()
 }
 
 #[sqlx::test]
-async fn what_comes_while_the_database_is_away_is_spooled_and_committed_when_it_is_back(
-    db: PgPool,
-) {
+async fn webhooks_are_spooled_during_an_outage_and_committed_after_it(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
-    let service = Service::start_on(db.clone(), Some(disk), &IMPATIENT).await;
+    let service = Service::start_on(db.clone(), Some(disk), &SHORT_TIMEOUTS).await;
     assert_eq!(outcome(&service.post(body("01")).await), "applied");
-    let outage = Outage::of(&db).await;
+    let outage = Outage::start(&db).await;
     for fixture in &ALL {
-        let answer = service.post(fixture.body()).await;
+        let response = service.post(fixture.body()).await;
         let (status, expected) = match fixture.outcome {
             "handshake" => (StatusCode::OK, json!(null)),
-            // A resend may be whole, so its sender has to know at once.
+            // The sender must learn this now: a resend may be complete.
             "malformed" => (StatusCode::BAD_REQUEST, json!("malformed")),
             _ => (StatusCode::OK, json!("spooled")),
         };
-        assert_eq!((answer.status, outcome(&answer)), (status, expected), "{}", fixture.file);
+        assert_eq!((response.status, outcome(&response)), (status, expected), "{}", fixture.file);
     }
     outage.end().await;
     wait_for_events(&service, 45).await;
     let spooled_state = service.state().await;
 
-    service.execute(super::harness::CLEAR).await;
+    service.execute(super::harness::TRUNCATE_ALL).await;
     for fixture in &ALL {
         service.post(fixture.body()).await;
     }
@@ -110,13 +111,13 @@ async fn what_comes_while_the_database_is_away_is_spooled_and_committed_when_it_
 }
 
 #[sqlx::test]
-async fn the_id_that_was_told_is_the_id_in_the_journal(db: PgPool) {
+async fn spooled_event_keeps_the_acknowledged_event_id(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
-    let service = Service::start_on(db.clone(), Some(disk), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
-    let answer = service.post(body("01")).await;
-    let id = answer.json()["data"]["event_id"].take();
+    let service = Service::start_on(db.clone(), Some(disk), &SHORT_TIMEOUTS).await;
+    let outage = Outage::start(&db).await;
+    let response = service.post(body("01")).await;
+    let id = response.json()["data"]["event_id"].take();
     outage.end().await;
     wait_for_events(&service, 1).await;
     let event = service.data(&format!("/v1/events/{}", id.as_str().unwrap())).await;
@@ -124,28 +125,28 @@ async fn the_id_that_was_told_is_the_id_in_the_journal(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_full_spool_is_503_and_takes_webhooks_again_once_it_is_empty(db: PgPool) {
+async fn full_spool_returns_503_until_it_is_drained(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
-    let mut settings = IMPATIENT.to_vec();
+    let mut settings = SHORT_TIMEOUTS.to_vec();
     settings.push(("RECEIVER__SPOOL__MAX_BYTES", "65536"));
     let service = Service::start_on(db.clone(), Some(disk), &settings).await;
-    let outage = Outage::of(&db).await;
+    let outage = Outage::start(&db).await;
     let message = |i| {
         let text = "x".repeat(8000);
         json!({"data_event": "status_message", "id": format!("m{i}"), "text": text}).to_string()
     };
-    let mut kept = 0;
-    let refusal = loop {
-        let answer = service.post(message(kept)).await;
-        if answer.status != StatusCode::OK {
-            break answer;
+    let mut accepted = 0;
+    let rejected = loop {
+        let response = service.post(message(accepted)).await;
+        if response.status != StatusCode::OK {
+            break response;
         }
-        kept += 1;
+        accepted += 1;
     };
-    assert_eq!(kept, 7, "each counts for 8 KB and 1 KiB more");
-    assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(refusal.headers[RETRY_AFTER], "2");
+    assert_eq!(accepted, 7, "each webhook counts as its 8 KB plus 1 KiB");
+    assert_eq!(rejected.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(rejected.headers[RETRY_AFTER], "2");
     outage.end().await;
     wait_for_events(&service, 7).await;
     assert_eq!(service.post(message(7)).await.status, StatusCode::OK);
@@ -153,13 +154,13 @@ async fn a_full_spool_is_503_and_takes_webhooks_again_once_it_is_empty(db: PgPoo
 }
 
 #[sqlx::test]
-async fn what_was_committed_but_not_removed_before_a_crash_has_no_second_effect(db: PgPool) {
+async fn spooled_webhooks_committed_before_a_crash_have_no_second_effect(db: PgPool) {
     let webhooks =
         ["01", "02", "31", "61"].map(|name| webhook_at("2025-06-12T02:15:03Z", body(name)));
     let day = "2025-06-12".parse().unwrap();
     store::partition::create(&mut db.acquire().await.unwrap(), std::iter::once(day)).await.unwrap();
     for crash in 0..3 {
-        // The same webhooks are on the disk again each time it starts.
+        // As after a crash, the committed webhooks are still in the spool.
         let folder = tempfile::tempdir().unwrap();
         let disk = Disk::in_folder(folder.path()).unwrap();
         assert_eq!(disk.append(&webhooks, 1 << 20).unwrap(), webhooks.len());
@@ -167,21 +168,21 @@ async fn what_was_committed_but_not_removed_before_a_crash_has_no_second_effect(
         let spool = service.app.ingest.spool.as_ref().unwrap();
         wait_until(async || spool.depth().events == 0).await;
         assert_eq!(service.count("event").await, 4, "crash {crash}");
-        assert_eq!(counted(&service).await, 4, "crash {crash}");
+        assert_eq!(ledger_received(&service).await, 4, "crash {crash}");
         let deliveries: i64 =
             sqlx::query_scalar("select sum(deliveries) from event").fetch_one(&db).await.unwrap();
         assert_eq!(deliveries, 4, "crash {crash}");
     }
 }
 
-/// Deliveries of the same bytes, each written any number of times, in any company.
+/// Deliveries of the same bytes, each written several times and in batches with others.
 #[sqlx::test]
-async fn a_delivery_that_is_written_several_times_counts_once(db: PgPool) {
+async fn delivery_written_several_times_is_counted_once(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let deliveries: Vec<Webhook> =
         (0..3).map(|_| webhook_at(&chrono::Utc::now().to_rfc3339(), body("01"))).collect();
     let limit = Duration::from_secs(5);
-    let mut link = link_to(&db);
+    let mut connection = writer_connection(&db);
     let mut write = async |batch: &[usize]| {
         let events: Vec<Event> = batch
             .iter()
@@ -190,11 +191,11 @@ async fn a_delivery_that_is_written_several_times_counts_once(db: PgPool) {
                 Normalized::Handshake(_) => panic!("a handshake"),
             })
             .collect();
-        let stored = link.write(limit, uuid::Uuid::nil(), &events).await.unwrap();
+        let stored = connection.write(limit, uuid::Uuid::nil(), &events).await.unwrap();
         stored.into_iter().map(|row| row.written).collect::<Vec<_>>()
     };
-    // The row is the first delivery's; the journal knows only its id, so another one that is
-    // written again counts again, in the ledger as well.
+    // The journal row stores only the id of the first delivery. Another delivery that is written
+    // again is therefore counted again, in the ledger as well.
     let written = write(&[0, 0]).await;
     assert!(matches!(written[..], [Written::First, Written::Already]), "{written:?}");
     for (batch, counts) in
@@ -202,18 +203,18 @@ async fn a_delivery_that_is_written_several_times_counts_once(db: PgPool) {
     {
         write(batch).await;
         let row = service.data(&format!("/v1/events/{}", deliveries[0].id.0)).await;
-        assert_eq!((&row["deliveries"], counted(&service).await), (&json!(counts), counts));
+        assert_eq!((&row["deliveries"], ledger_received(&service).await), (&json!(counts), counts));
     }
     assert_eq!(service.count("event").await, 1);
 }
 
 #[sqlx::test]
-async fn one_event_that_cannot_be_written_does_not_keep_the_others_in_the_spool(db: PgPool) {
+async fn event_that_cannot_be_written_does_not_block_the_spool(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
-    let service = Service::start_on(db.clone(), Some(disk), &IMPATIENT).await;
-    // Neither of the two is about the data alone: a trigger's own error, and a row of the journal
-    // that this version cannot read.
+    let service = Service::start_on(db.clone(), Some(disk), &SHORT_TIMEOUTS).await;
+    // Two errors that are not plain data errors: an exception raised by a trigger, and a journal
+    // row that this version cannot decode.
     service
         .execute(
             "create function refuse() returns trigger language plpgsql as $$
@@ -229,9 +230,9 @@ async fn one_event_that_cannot_be_written_does_not_keep_the_others_in_the_spool(
         service.post(json!({"data_event": "status_message", "id": id}).to_string()).await
     };
     assert_eq!(outcome(&post("from the future").await), "applied");
-    service.execute("update event set outcome = 'levitated'").await;
+    service.execute("update event set outcome = 'unknown_outcome'").await;
 
-    let outage = Outage::of(&db).await;
+    let outage = Outage::start(&db).await;
     for id in ["poison", "from the future", "a", "b", "c"] {
         assert_eq!(outcome(&post(id).await), "spooled");
     }
@@ -242,13 +243,13 @@ async fn one_event_that_cannot_be_written_does_not_keep_the_others_in_the_spool(
     }
     let quarantined = service.data("/v1/events?outcome=quarantined").await;
     assert_eq!(quarantined[0]["reasons"][0], "refused: by the database, code P0001");
-    // It stays in the spool and keeps nobody else from the database.
+    // One event stays in the spool and does not block the others.
     assert_eq!(service.app.ingest.spool.as_ref().unwrap().depth().events, 1);
     assert_eq!(outcome(&post("d").await), "applied");
 }
 
 #[sqlx::test]
-async fn what_stays_in_the_spool_never_keeps_others_there(db: PgPool) {
+async fn event_left_in_the_spool_never_blocks_later_events(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let service = Service::start_on(db.clone(), Some(disk), &[]).await;
@@ -256,15 +257,15 @@ async fn what_stays_in_the_spool_never_keeps_others_there(db: PgPool) {
         let body = json!({"data_event": "status_message", "id": id}).to_string();
         webhook_at(&chrono::Utc::now().to_rfc3339(), body)
     };
-    // A row that this version cannot read: its next delivery cannot be written.
+    // This version cannot decode the row, so its next delivery cannot be written.
     service.execute("alter table event drop constraint event_outcome_known").await;
     let spool = service.app.ingest.spool.as_ref().unwrap();
     spool.keep(message("unreadable")).await.unwrap();
     wait_for_events(&service, 1).await;
     wait_until(async || spool.depth().events == 0).await;
-    service.execute("update event set outcome = 'levitated'").await;
+    service.execute("update event set outcome = 'unknown_outcome'").await;
     spool.keep(message("unreadable")).await.unwrap();
-    // Each of them follows it, again and again.
+    // Each of these is in the spool behind the event that cannot be written.
     for i in 2..12 {
         spool.keep(message(&format!("m{i}"))).await.unwrap();
         wait_for_events(&service, i).await;
@@ -273,7 +274,7 @@ async fn what_stays_in_the_spool_never_keeps_others_there(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_database_too_slow_for_a_whole_batch_gets_smaller_ones(db: PgPool) {
+async fn spool_batches_are_split_until_they_fit_the_statement_timeout(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let message = |i| {
@@ -290,70 +291,70 @@ async fn a_database_too_slow_for_a_whole_batch_gets_smaller_ones(db: PgPool) {
     .execute(&db)
     .await
     .unwrap();
-    let patience = [("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "1s")];
-    let service = Service::start_on(db.clone(), Some(disk), &patience).await;
+    let timeout = [("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "1s")];
+    let service = Service::start_on(db.clone(), Some(disk), &timeout).await;
     wait_for_events(&service, 300).await;
 }
 
-/// Settings of a process that has a spool here, and no database yet.
-fn away(db: &PgPool, folder: &std::path::Path) -> BTreeMap<String, String> {
+/// Settings of a process with a spool in this folder and an unreachable database.
+fn unreachable_database(db: &PgPool, folder: &std::path::Path) -> BTreeMap<String, String> {
     let mut settings = settings(&db.connect_options());
     settings.insert("RECEIVER__SPOOL__FOLDER".into(), folder.to_str().unwrap().into());
-    settings.insert("DATABASE_URL".into(), "postgres://127.0.0.1:1/nobody-listens".into());
+    settings.insert("DATABASE_URL".into(), "postgres://127.0.0.1:1/unreachable".into());
     settings
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_service_with_a_spool_starts_while_the_database_is_away(db: PgPool) {
+async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
-    let mut settings = away(&db, folder.path());
+    let mut settings = unreachable_database(&db, folder.path());
     let client = reqwest::Client::new();
     let service = Process::start(settings.clone()).await;
     for name in ["01", "02"] {
         let status = post(&client, &service.url, body(name)).await.unwrap();
         assert_eq!(status, StatusCode::OK);
     }
-    let answer = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
-    // A balancer should go on sending: it is kept.
-    assert_eq!(answer.status(), StatusCode::OK);
-    let answer: Value = answer.json().await.unwrap();
-    assert_eq!(answer["problems"], json!(["database: cannot be reached"]));
-    assert_eq!(answer["spool"]["events"], 2);
-    assert!(answer["spool"]["oldest_seconds"].as_f64().unwrap() > 0.0, "{answer}");
+    let response = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
+    // A load balancer should keep sending: webhooks are spooled.
+    assert_eq!(response.status(), StatusCode::OK);
+    let response: Value = response.json().await.unwrap();
+    assert_eq!(response["problems"], json!(["database: cannot be reached"]));
+    assert_eq!(response["spool"]["events"], 2);
+    assert!(response["spool"]["oldest_seconds"].as_f64().unwrap() > 0.0, "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
     assert!(metrics.contains("\nspool_events 2\n"), "{metrics}");
     service.signal("TERM");
-    let (code, log) = service.ended().await;
+    let (code, log) = service.wait_for_exit().await;
     assert_eq!(code, Some(0), "{log:?}");
     assert!(log.last().unwrap().contains("the rest waits in the spool"), "{log:?}");
 
-    // Not even the schema was there; now it is.
+    // The database, until now without a schema, becomes reachable.
     settings.extend(super::harness::settings(&db.connect_options()));
     let service = Process::start(settings).await;
     let empty = async || {
-        let answer = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
-        answer.json::<Value>().await.unwrap()["spool"]["events"] == 0
+        let response = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
+        response.json::<Value>().await.unwrap()["spool"]["events"] == 0
     };
     wait_until(empty).await;
     let events: i64 =
         sqlx::query_scalar("select count(*) from event").fetch_one(&db).await.unwrap();
     assert_eq!(events, 2);
     service.signal("TERM");
-    assert_eq!(service.ended().await.0, Some(0));
+    assert_eq!(service.wait_for_exit().await.0, Some(0));
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_folder_that_another_process_uses_refuses_to_start(db: PgPool) {
+async fn start_fails_when_another_process_uses_the_spool_folder(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
-    let settings = away(&db, folder.path());
+    let settings = unreachable_database(&db, folder.path());
     let service = Process::start(settings.clone()).await;
     let output = run(&settings, &[]).await;
     assert!(!output.status.success());
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("qontak-receiver: spool.folder: "), "{said}");
-    assert!(said.contains("another process uses it"), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("qontak-receiver: spool.folder: "), "{stderr}");
+    assert!(stderr.contains("another process uses it"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     service.signal("TERM");
-    assert_eq!(service.ended().await.0, Some(0));
+    assert_eq!(service.wait_for_exit().await.0, Some(0));
 }

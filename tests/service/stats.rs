@@ -1,4 +1,4 @@
-//! Numbers for charts.
+//! `GET /v1/stats`: counts and response times for charts.
 
 use axum::http::StatusCode;
 use qontak_receiver::store::message::count;
@@ -6,22 +6,22 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::fixtures::ALL;
-use super::harness::{CLEAR, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service};
+use super::harness::{KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service, TRUNCATE_ALL};
 
 const DAY: &str = "/v1/stats?start_date=2025-06-12&end_date=2025-06-12";
 
-/// A message of this room by this kind of author.
+/// Posts a message of this room from this type of participant.
 async fn post(service: &Service, id: &str, room: &str, author: &str, at: &str, more: Value) {
     let mut body = json!({"data_event": "status_message", "id": id, "room_id": room, "status": "sent",
         "organization_id": ORGANIZATION, "participant_type": author, "created_at": at,
         "room": {"id": room, "channel": "wa_cloud", "status": "assigned", "last_activity_at": at}});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    let answer = service.post(body.to_string()).await;
-    assert_eq!(answer.json()["data"]["outcome"], "applied", "{id}");
+    let response = service.post(body.to_string()).await;
+    assert_eq!(response.json()["data"]["outcome"], "applied", "{id}");
 }
 
 #[sqlx::test]
-async fn messages_are_counted_by_day_channel_and_direction(db: PgPool) {
+async fn stats_count_messages_by_day_channel_and_direction(db: PgPool) {
     let service = Service::start(db).await;
     for _ in 0..2 {
         for fixture in &ALL {
@@ -50,7 +50,7 @@ async fn messages_are_counted_by_day_channel_and_direction(db: PgPool) {
     let counted = of("wa_cloud").swap_remove(0);
     assert_eq!((counted["in"].as_i64().unwrap(), counted["out"].as_i64().unwrap()), sums);
     assert!(sums.0 > 5 && sums.1 > 2, "{sums:?}");
-    // Merged, they are the same.
+    // Compaction does not change the counts.
     count::compact(&service.db).await.unwrap();
     assert_eq!(service.count("message_count where session <> 0").await, 0);
     assert_eq!(service.data(DAY).await, stats);
@@ -60,14 +60,14 @@ async fn messages_are_counted_by_day_channel_and_direction(db: PgPool) {
     assert_eq!(none["data"]["messages"], json!([]));
     assert_eq!(none["data"]["rooms"], json!({"open": 0, "unanswered": 0, "is_sample": false}));
     assert_eq!(none["data"]["first_response"]["rooms"], 0);
-    service.execute(CLEAR).await;
+    service.execute(TRUNCATE_ALL).await;
     assert_eq!(service.count("message_count").await, 0);
 }
 
 #[sqlx::test]
-async fn a_message_that_turns_out_to_be_another_is_counted_as_that(db: PgPool) {
+async fn stats_follow_later_changes_of_a_message(db: PgPool) {
     let service = Service::start(db).await;
-    // Without a channel, an author and a time at first.
+    // The first report has no channel, participant type or time.
     let body = json!({"data_event": "status_message", "id": "m", "room_id": "r", "status": "sent",
         "organization_id": ORGANIZATION});
     service.post(body.to_string()).await;
@@ -86,7 +86,7 @@ async fn a_message_that_turns_out_to_be_another_is_counted_as_that(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn days_are_those_of_the_time_zone(db: PgPool) {
+async fn stats_days_follow_the_requested_time_zone(db: PgPool) {
     let service = Service::start(db).await;
     for (id, at) in [
         ("a", "2025-06-11T16:59:59Z"),
@@ -114,16 +114,16 @@ async fn days_are_those_of_the_time_zone(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_response_is_the_first_word_of_an_agent_after_the_customers(db: PgPool) {
+async fn first_response_time_ends_at_the_first_agent_message_after_the_customers(db: PgPool) {
     let service = Service::start(db).await;
     let rooms = [
-        // An agent began, a bot answered at once, the agent after 100 seconds, and once more.
+        // An agent writes first. After the customer a bot replies at once, the agent after 100 s.
         ("a", "agent 01:00:00,customer 02:00:00,bot 02:00:01,agent 02:01:40,agent 02:09:00"),
         ("b", "customer 02:00:00,customer 02:04:00,agent 02:05:00"),
         ("unanswered", "agent 01:00:00,customer 02:00:00,bot 02:00:01"),
         ("unasked", "bot 02:00:00,agent 02:00:05"),
     ];
-    // The last one first: order does not matter.
+    // Newest first: the order of arrival must not matter.
     for (room, messages) in rooms {
         for (i, message) in messages.split(',').rev().enumerate() {
             let (author, at) = message.split_once(' ').unwrap();
@@ -141,7 +141,7 @@ async fn a_response_is_the_first_word_of_an_agent_after_the_customers(db: PgPool
 }
 
 #[sqlx::test]
-async fn open_and_unanswered_rooms_are_those_of_now(db: PgPool) {
+async fn stats_show_currently_open_and_unanswered_rooms(db: PgPool) {
     let service = Service::start(db).await;
     for (id, status, is_unresponded) in
         [("a", "unassigned", true), ("b", "assigned", false), ("c", "resolved", true)]
@@ -155,7 +155,7 @@ async fn open_and_unanswered_rooms_are_those_of_now(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_is_too_much_to_count_is_no_more_than_what_is_promised_and_is_marked(db: PgPool) {
+async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgPool) {
     let service = Service::start(db).await;
     let rooms = |numbers: &str| {
         format!(
@@ -176,7 +176,7 @@ async fn what_is_too_much_to_count_is_no_more_than_what_is_promised_and_is_marke
          select '{ORGANIZATION}', author || n, n, '2025-06-12T01:00:00Z'::timestamptz + after, author,
              gen_random_uuid()
          from generate_series(1, 20001) as n
-         cross join (values ('customer', interval '0'), ('agent', interval '7 s')) as said (author, after)"
+         cross join (values ('customer', interval '0'), ('agent', interval '7 s')) as offsets (author, after)"
     );
     service.execute(&messages).await;
     let stats = service.data(DAY).await;
@@ -188,7 +188,7 @@ async fn what_is_too_much_to_count_is_no_more_than_what_is_promised_and_is_marke
 }
 
 #[sqlx::test]
-async fn what_cannot_be_charted_is_a_422_that_says_so(db: PgPool) {
+async fn invalid_stats_parameters_return_422_with_the_reason(db: PgPool) {
     let service = Service::start(db).await;
     let long = "x".repeat(10_000);
     let zone = "time_zone: must be a name such as Asia/Jakarta or UTC";
@@ -216,9 +216,9 @@ async fn what_cannot_be_charted_is_a_422_that_says_so(db: PgPool) {
         ),
     ];
     for (query, message) in cases {
-        let answer = service.get(&format!("/v1/stats?{query}")).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
-        assert_eq!(answer.json()["error"]["messages"], json!([message]), "{query}");
+        let response = service.get(&format!("/v1/stats?{query}")).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(response.json()["error"]["messages"], json!([message]), "{query}");
     }
     for query in [
         "start_date=1970-01-01",
@@ -228,9 +228,9 @@ async fn what_cannot_be_charted_is_a_422_that_says_so(db: PgPool) {
         "interval=hour&start_date=2025-01-01&end_date=2025-01-31",
         "start_date=2024-01-01&end_date=2024-12-31&time_zone=America/Santiago",
     ] {
-        let answer = service.get(&format!("/v1/stats?{query}")).await;
-        let is_answered =
-            [StatusCode::OK, StatusCode::UNPROCESSABLE_ENTITY].contains(&answer.status);
-        assert!(is_answered, "{query}: {}", answer.status);
+        let response = service.get(&format!("/v1/stats?{query}")).await;
+        let is_expected =
+            [StatusCode::OK, StatusCode::UNPROCESSABLE_ENTITY].contains(&response.status);
+        assert!(is_expected, "{query}: {}", response.status);
     }
 }

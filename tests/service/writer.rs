@@ -1,4 +1,4 @@
-//! The writer: one bad event, its neighbours, and what the ledger says.
+//! The writer: rejected events, partitions, duplicates across days, and the ledger.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use sqlx::PgPool;
 
 use super::bodies::received;
 use super::fixtures::ALL;
-use super::harness::{ORGANIZATION, Service, link_to};
+use super::harness::{ORGANIZATION, Service, writer_connection};
 
 fn message(id: usize, text: &str) -> String {
     let body = json!({
@@ -23,10 +23,8 @@ fn message(id: usize, text: &str) -> String {
 }
 
 #[sqlx::test]
-async fn an_event_that_the_database_refuses_is_quarantined_and_costs_its_neighbours_nothing(
-    db: PgPool,
-) {
-    // One writer, held up by a lock, so that all events meet in one batch.
+async fn event_rejected_by_the_database_is_quarantined_without_affecting_its_batch(db: PgPool) {
+    // One writer, blocked by a lock, so that all events are in one batch.
     let service = Service::start_with(db.clone(), &[("RECEIVER__WRITER__TASKS", "1")]).await;
     service.execute("alter table message add constraint poison check (text <> 'poison')").await;
     let mut blocking = db.begin().await.unwrap();
@@ -47,14 +45,14 @@ async fn an_event_that_the_database_refuses_is_quarantined_and_costs_its_neighbo
             let service = service.clone();
             posting.spawn(async move { (i, service.post(body).await) });
         }
-        let answers: BTreeMap<usize, _> = posting.join_all().await.into_iter().collect();
-        (service, answers)
+        let responses: BTreeMap<usize, _> = posting.join_all().await.into_iter().collect();
+        (service, responses)
     };
-    let ((), (service, answers)) = tokio::join!(unblock, posting);
-    for (i, answer) in &answers {
-        let data = &answer.json()["data"];
+    let ((), (service, responses)) = tokio::join!(unblock, posting);
+    for (i, response) in &responses {
+        let data = &response.json()["data"];
         if *i == 37 {
-            assert_eq!(answer.status, StatusCode::ACCEPTED);
+            assert_eq!(response.status, StatusCode::ACCEPTED);
             assert_eq!(data["outcome"], "quarantined");
             assert_eq!(data["reasons"][0], "refused: by the database, code 23514");
         } else {
@@ -66,7 +64,7 @@ async fn an_event_that_the_database_refuses_is_quarantined_and_costs_its_neighbo
 }
 
 #[sqlx::test]
-async fn a_missing_partition_is_made_when_an_event_needs_it(db: PgPool) {
+async fn missing_journal_partition_is_created_on_demand(db: PgPool) {
     let service = Service::start(db).await;
     let today = sqlx::query_scalar::<_, String>(
         "select to_char(clock_timestamp() at time zone 'UTC', '\"event_\"YYYYMMDD')",
@@ -78,7 +76,7 @@ async fn a_missing_partition_is_made_when_an_event_needs_it(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
+async fn only_journal_partitions_before_the_cutoff_are_dropped(db: PgPool) {
     let service = Service::start(db).await;
     service.post(message(1, "halo")).await;
     let day = |text: &str| text.parse::<chrono::NaiveDate>().unwrap();
@@ -93,28 +91,28 @@ async fn old_days_of_the_journal_are_dropped_and_no_others(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_repeat_soon_after_midnight_is_a_duplicate_of_the_day_before(db: PgPool) {
+async fn repeat_shortly_after_midnight_is_a_duplicate_of_the_previous_day(db: PgPool) {
     let days = ["2025-06-12", "2025-06-13"].map(|day| day.parse().unwrap());
     partition::create(&mut db.acquire().await.unwrap(), days.into_iter()).await.unwrap();
-    let mut link = link_to(&db);
+    let mut connection = writer_connection(&db);
     let mut deliver = async |at: &str| {
         let webhook = received(message(1, "halo"), Timestamp::parse(at).unwrap());
         let Normalized::Event(event) = normalize(webhook) else { panic!("a handshake") };
         let limit = std::time::Duration::from_secs(5);
-        link.write(limit, uuid::Uuid::nil(), &[*event]).await.unwrap().remove(0)
+        connection.write(limit, uuid::Uuid::nil(), &[*event]).await.unwrap().remove(0)
     };
     let first = deliver("2025-06-12T23:59:59Z").await;
     assert!(matches!(first.written, Written::First));
     let repeat = deliver("2025-06-13T00:30:00Z").await;
     assert!(matches!(repeat.written, Written::Repeat));
     assert_eq!(repeat.event_id, first.event_id);
-    // Later on the day before is not asked any more; the event is stored again.
+    // Later the previous day is not checked any more; the event is stored again.
     let late = deliver("2025-06-13T01:30:00Z").await;
     assert!(matches!(late.written, Written::First));
 }
 
 #[sqlx::test]
-async fn lines_of_hours_long_over_are_merged_and_still_add_up(db: PgPool) {
+async fn ledger_compaction_merges_past_hours_without_changing_sums(db: PgPool) {
     let service = Service::start(db).await;
     for fixture in &ALL {
         service.post(fixture.body()).await;
@@ -125,28 +123,28 @@ async fn lines_of_hours_long_over_are_merged_and_still_add_up(db: PgPool) {
         ledger::compact(&service.db).await.unwrap();
         assert_eq!(service.data("/v1/ledger").await, before);
     }
-    assert!(service.count("ledger").await <= 2, "one line for each organisation");
+    assert!(service.count("ledger").await <= 2, "one row per organisation");
 }
 
 #[sqlx::test]
-async fn the_same_bytes_on_another_day_are_stored_again_and_change_nothing(db: PgPool) {
+async fn same_bytes_on_another_day_are_stored_again_and_change_no_projection(db: PgPool) {
     let service = Service::start(db).await;
-    let tell = async || {
+    let post_fixtures = async || {
         for fixture in &ALL {
             service.post(fixture.body()).await;
         }
     };
-    tell().await;
+    post_fixtures().await;
     let expected = service.state().await;
-    // As if all of it had come the day before.
+    // As if all events were from the previous day.
     service.execute("update event set dedup_key = sha256(dedup_key)").await;
-    tell().await;
+    post_fixtures().await;
     assert_eq!(service.count("event").await, 90);
     assert_eq!(service.state().await, expected);
 }
 
 #[sqlx::test]
-async fn the_ledger_adds_up_and_agrees_with_the_journal(db: PgPool) {
+async fn ledger_adds_up_and_matches_the_journal(db: PgPool) {
     let service = Service::start(db).await;
     for round in 0..3 {
         for fixture in ALL.iter().skip(round) {
@@ -181,12 +179,12 @@ async fn the_ledger_adds_up_and_agrees_with_the_journal(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_body_without_a_clock_may_come_again_later(db: PgPool) {
+async fn body_without_timestamp_can_be_stored_again_later(db: PgPool) {
     let service = Service::start(db).await;
     let post = async || service.post(super::fixtures::body("61")).await.json()["data"].take();
     let first = post().await;
     assert_eq!(post().await["duplicate"], true);
-    // As if the first had come the window before.
+    // As if the first delivery were in the previous deduplication window.
     service.execute("update event set dedup_key = sha256(dedup_key)").await;
     let second: Value = post().await;
     assert_eq!(second["duplicate"], false);

@@ -1,4 +1,4 @@
-"""A headless Chromium that looks at pages, and a service that can be told what is new."""
+"""Base class of the browser tests: headless Chromium, and webhooks posted to the service."""
 
 import json
 import os
@@ -17,12 +17,12 @@ FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 
 def post(fixture, **fields):
-    """Has the service told what the fixture tells, but for these fields."""
+    """Posts a fixture with some fields replaced."""
     body = json.loads(next(FIXTURES.glob(f"{fixture}-*")).read_text()) | fields
     headers = {"content-type": "application/json"}
     request = urllib.request.Request(f"{ADDRESS}/webhooks/qontak/{TOKEN}", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request) as answer:
-        assert json.load(answer)["data"]["outcome"] == "applied"
+    with urllib.request.urlopen(request) as response:
+        assert json.load(response)["data"]["outcome"] == "applied"
 
 
 class Browser(unittest.TestCase):
@@ -30,28 +30,28 @@ class Browser(unittest.TestCase):
     def setUpClass(cls):
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium")
-        # Its sandbox wants more than root in a container has.
+        # The sandbox does not work for root in a container.
         for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,900", "lang=en"):
             options.add_argument(f"--{argument}")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         cls.browser = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
         cls.addClassCleanup(cls.browser.quit)
 
-    def assert_no_problems(self, but):
-        """Of none but these does the browser complain."""
+    def assert_no_errors(self, allowed):
+        """Asserts that the browser log has no errors but those that match."""
         problems = [line["message"] for line in self.browser.get_log("browser") if line["level"] == "SEVERE"]
-        self.assertEqual([], [problem for problem in problems if not re.search(but, problem)])
+        self.assertEqual([], [problem for problem in problems if not re.search(allowed, problem)])
 
     def find(self, selector):
         return self.browser.find_element(By.CSS_SELECTOR, selector)
 
     def texts(self, selector):
-        """What is shown of all of these, in one look, so that a page that changes does no harm."""
+        """Texts of all matching elements, read in one script, so that the page cannot change meanwhile."""
         script = "return [...document.querySelectorAll(arguments[0])].map((one) => one.innerText)"
         return self.browser.execute_script(script, selector)
 
     def wait(self, selector, text=""):
-        """Until there is one with that text; answers the texts of all of them."""
+        """Waits for a matching element with that text; returns the texts of all matching elements."""
         def found(_):
             texts = self.texts(selector)
             return texts if any(text in one for one in texts) else None

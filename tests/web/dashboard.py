@@ -1,5 +1,5 @@
-"""Opens examples/dashboard in Chromium and looks at what it shows. scripts/test-web.sh starts what
-it needs: the page at PAGES, the service at ADDRESS with the fixtures, a TOKEN and a KEY."""
+"""Tests examples/dashboard in Chromium. scripts/test-web.sh provides the page at PAGES, the service
+with the fixtures at ADDRESS, a TOKEN and a KEY."""
 
 import json
 import re
@@ -14,14 +14,15 @@ from tests.web.browser import ADDRESS, FIXTURES, KEY, PAGES, Browser, post
 
 ROOM = "24a60fba-3bc1-4694-9f51-66c4b74d1978"
 BROADCAST = "5ea8c3f9-65f3-494a-97f4-1ad64958d1dc"
-# Chromium's "offline" does not cut what is being read already: `cut()` does.
-CUT = """
-const [ask, cuts] = [window.fetch, new Set()];
-window.cut = () => cuts.forEach((one) => one.abort());
+# Chromium's "offline" does not abort responses that are being read; `abortAll()` does.
+ABORTABLE_FETCH = """
+const [originalFetch, controllers] = [window.fetch, new Set()];
+window.abortAll = () => controllers.forEach((controller) => controller.abort());
 window.fetch = (url, request) => {
-  const one = new AbortController();
-  cuts.add(one);
-  return ask(url, { ...request, signal: AbortSignal.any([one.signal, request?.signal].filter(Boolean)) });
+  const controller = new AbortController();
+  controllers.add(controller);
+  const signal = AbortSignal.any([controller.signal, request?.signal].filter(Boolean));
+  return originalFetch(url, { ...request, signal });
 };
 """
 HOSTILE = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
@@ -31,17 +32,17 @@ class Dashboard(Browser):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": CUT})
+        cls.browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": ABORTABLE_FETCH})
 
     def setUp(self):
-        """A new tab's memory, and the rooms."""
+        """Opens the rooms with an empty session storage."""
         self.browser.get(PAGES)
         self.browser.execute_script("sessionStorage.clear()")
         self.go("#/rooms")
         self.browser.refresh()
 
     def tearDown(self):
-        self.assert_no_problems(but=" 401 |ERR_INTERNET_DISCONNECTED")
+        self.assert_no_errors(allowed=" 401 |ERR_INTERNET_DISCONNECTED")
 
     def go(self, place):
         self.browser.get(f"{PAGES}/{place}")
@@ -58,7 +59,7 @@ class Dashboard(Browser):
         self.wait("#live.on")
         self.go(place)
 
-    def test_rooms_are_listed_filtered_and_searched(self):
+    def test_room_list_can_be_filtered_and_searched(self):
         self.open("#/rooms")
         self.assertGreater(len(self.wait("ul.rooms li", "Siti Rahmawati")), 3)
 
@@ -70,7 +71,7 @@ class Dashboard(Browser):
         WebDriverWait(self.browser, 20).until(lambda _: len(self.texts("ul.rooms li")) == 1)
         self.wait("ul.rooms li", "Siti Rahmawati")
 
-    def test_pages_follow_each_other(self):
+    def test_room_list_pages_forward_and_back(self):
         self.open("#/rooms?limit=2")
         self.wait("ul.rooms li", "")
         WebDriverWait(self.browser, 20).until(lambda _: len(self.texts("ul.rooms li")) == 2)
@@ -82,21 +83,21 @@ class Dashboard(Browser):
         self.find("nav.pages a").click()
         WebDriverWait(self.browser, 20).until(lambda _: self.texts("ul.rooms li") == first)
 
-    def test_a_room_shows_its_messages_with_senders_and_statuses(self):
+    def test_room_shows_messages_with_senders_and_statuses(self):
         self.open(f"#/rooms/{ROOM}")
-        asked, = self.wait(".messages [data-id='1b6321cd-5091-4cd9-bd8b-91220cd20198']")
-        self.assertIn("Siti Rahmawati", asked)
-        self.assertIn("Halo Kak, kemeja batik ukuran L masih ada?", asked)
+        question, = self.wait(".messages [data-id='1b6321cd-5091-4cd9-bd8b-91220cd20198']")
+        self.assertIn("Siti Rahmawati", question)
+        self.assertIn("Halo Kak, kemeja batik ukuran L masih ada?", question)
 
-        answered, = self.texts(".messages [data-id='bbad9ab7-b270-4339-a60f-aba6c2fac7a7']")
-        self.assertIn("Rizky Hidayat", answered)
-        self.assertRegex(answered, r"✓✓\s+read by ")
+        reply, = self.texts(".messages [data-id='bbad9ab7-b270-4339-a60f-aba6c2fac7a7']")
+        self.assertIn("Rizky Hidayat", reply)
+        self.assertRegex(reply, r"✓✓\s+read by ")
         failed, = self.texts(".messages [data-id='e674cac5-f2d7-4066-8a5d-615e55f52d29'] .progress")
         self.assertRegex(failed, r"!\s+failed")
         self.assertEqual(1, len(self.texts(".messages [data-id='1ebd2a3d-6f16-4730-8fc5-ae6cbd29293d'] q")))
         self.wait(".messages .file", "Rumah Siti")
 
-    def test_what_comes_is_shown_without_a_reload(self):
+    def test_new_messages_and_statuses_appear_without_reload(self):
         self.open(f"#/rooms/{ROOM}")
         self.wait(".messages li", "Halo Kak")
         self.browser.execute_script("window.isTheSame = true")
@@ -112,14 +113,14 @@ class Dashboard(Browser):
         self.wait(f"[data-id='{message}'] .progress", "read")
         self.assertTrue(self.browser.execute_script("return window.isTheSame"))
 
-    def test_what_came_while_the_connection_was_cut_is_shown_after_it(self):
+    def test_messages_missed_while_offline_appear_after_reconnect(self):
         self.open(f"#/rooms/{ROOM}")
         self.wait(".messages li", "Halo Kak")
         self.network(offline=True)
         self.addCleanup(self.network, offline=False)
-        self.browser.execute_script("cut()")
+        self.browser.execute_script("abortAll()")
         self.wait("#live:not(.on)", "connecting")
-        text = f"Meanwhile {uuid.uuid4()}"
+        text = f"Missed {uuid.uuid4()}"
         post("07", id=str(uuid.uuid4()), text=text)
         self.network(offline=False)
         self.wait("#live.on")
@@ -128,7 +129,7 @@ class Dashboard(Browser):
     def network(self, offline):
         self.browser.set_network_conditions(offline=offline, latency=0, throughput=-1)
 
-    def test_a_hostile_text_is_a_text(self):
+    def test_html_in_texts_is_escaped(self):
         room = json.loads(next(FIXTURES.glob("01-*")).read_text())["room"] | {"id": str(uuid.uuid4()), "name": HOSTILE, "tags": [HOSTILE]}
         post("01", id=str(uuid.uuid4()), room_id=room["id"], room=room, text=HOSTILE, sender={"name": HOSTILE})
         self.open(f"#/rooms/{room['id']}")
@@ -138,7 +139,7 @@ class Dashboard(Browser):
         self.assertEqual([], self.texts("img, main script"))
         self.assertEqual("Dashboard", self.browser.title)
 
-    def test_a_broadcast_shows_its_funnel_and_why_some_failed(self):
+    def test_broadcast_shows_funnel_and_error_codes(self):
         self.open("#/broadcasts")
         self.wait("td a", "Promo Gajian Juni")
         self.go(f"#/broadcasts/{BROADCAST}")
@@ -148,7 +149,7 @@ class Dashboard(Browser):
         self.wait(".failures tr", "131026")
         self.wait(".failures tr", "Check the number, use another channel.")
 
-    def test_statistics_are_drawn(self):
+    def test_statistics_are_drawn_as_charts(self):
         self.open("#/stats?start_date=2025-06-11&end_date=2025-06-13&time_zone=Asia/Jakarta")
         self.wait(".tiles div", "Open rooms")
         titles = self.browser.execute_script("return [...document.querySelectorAll('rect title')].map((one) => one.textContent)")
@@ -157,29 +158,29 @@ class Dashboard(Browser):
         self.assertGreater(messages["in"], 5)
         self.assertGreater(messages["out"], 2)
 
-    def test_a_wrong_key_is_told_so(self):
+    def test_wrong_key_shows_an_error_and_is_not_stored(self):
         self.enter(key="wrong")
         self.wait("#problem", "This key is not accepted.")
         self.assertTrue(self.find("#enter").is_displayed())
         self.assertEqual(0, self.browser.execute_script("return Object.keys(sessionStorage).filter((one) => one === 'key').length"))
 
-    def test_it_asks_only_what_the_document_tells_and_the_key_is_in_no_url(self):
+    def test_only_documented_routes_are_requested_and_no_url_contains_the_key(self):
         for place in ("#/rooms", f"#/rooms/{ROOM}", "#/broadcasts", f"#/broadcasts/{BROADCAST}", "#/stats"):
             if place == "#/rooms":
                 self.open(place)
             self.go(place)
             self.wait("main *", "")
-        with urllib.request.urlopen(f"{ADDRESS}/openapi.json") as answer:
-            paths = json.load(answer)["paths"]
-        WebDriverWait(self.browser, 20).until(lambda _: any("/v1/stats" in url for url in self.asked()))
-        for url in self.asked():
-            asked = urllib.parse.urlsplit(url)
-            path = next(path for path in paths if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), asked.path))
+        with urllib.request.urlopen(f"{ADDRESS}/openapi.json") as response:
+            paths = json.load(response)["paths"]
+        WebDriverWait(self.browser, 20).until(lambda _: any("/v1/stats" in url for url in self.requested_urls()))
+        for url in self.requested_urls():
+            requested = urllib.parse.urlsplit(url)
+            path = next(path for path in paths if re.fullmatch(re.sub(r"{\w+}", "[^/]+", path), requested.path))
             known = {parameter["name"] for parameter in paths[path]["get"]["parameters"]}
-            self.assertLessEqual(urllib.parse.parse_qs(asked.query).keys(), known, path)
+            self.assertLessEqual(urllib.parse.parse_qs(requested.query).keys(), known, path)
             self.assertNotIn(KEY, url)
         self.assertNotIn(KEY, self.browser.current_url)
 
-    def asked(self):
+    def requested_urls(self):
         script = "return performance.getEntriesByType('resource').map((one) => one.name)"
         return [url for url in self.browser.execute_script(script) if url.startswith(ADDRESS)]

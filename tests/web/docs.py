@@ -1,4 +1,4 @@
-"""Opens /docs in Chromium, reads what it shows and asks routes with it."""
+"""Tests the page /docs in Chromium: listed routes, requests and the stream."""
 
 import json
 import urllib.request
@@ -15,10 +15,10 @@ class Docs(Browser):
         self.wait("#routes summary", "GET /v1/rooms")
 
     def tearDown(self):
-        self.assert_no_problems(but=" 401 | 422 |favicon")
+        self.assert_no_errors(allowed=" 401 | 422 |favicon")
 
-    def ask(self, route, **values):
-        """Fills in the form of a route and sends it; answers where its answer is shown."""
+    def send(self, route, **values):
+        """Fills in and sends the form of a route; returns the selector of its response."""
         self.browser.execute_script("document.getElementById(arguments[0]).open = true", route)
         for name, value in values.items():
             field = self.find(f"#{route} [name='{name}']")
@@ -27,31 +27,31 @@ class Docs(Browser):
         self.find(f"#{route} form button").click()
         return f"#{route} form pre"
 
-    def test_every_route_is_shown(self):
-        with urllib.request.urlopen(f"{ADDRESS}/openapi.json") as answer:
-            paths = json.load(answer)["paths"]
+    def test_every_route_of_the_document_is_listed(self):
+        with urllib.request.urlopen(f"{ADDRESS}/openapi.json") as response:
+            paths = json.load(response)["paths"]
         routes = [f"{method.upper()} {path}" for path, item in paths.items() for method in item]
         self.assertCountEqual(routes, self.texts("#routes summary b"))
 
-    def test_a_route_is_asked_with_the_key(self):
-        self.wait(self.ask("rooms_list", limit="1"), "a key is needed")
+    def test_request_is_sent_with_the_key_and_does_not_show_it(self):
+        self.wait(self.send("rooms_list", limit="1"), "a key is needed")
         self.find("#key").send_keys(KEY)
-        answer, = self.wait(self.ask("rooms_list", limit="1"), '"status": "success"')
-        self.assertIn(f"{ADDRESS}/v1/rooms?limit=1", answer)
-        self.assertNotIn(KEY, answer)
+        response, = self.wait(self.send("rooms_list", limit="1"), '"status": "success"')
+        self.assertIn(f"{ADDRESS}/v1/rooms?limit=1", response)
+        self.assertNotIn(KEY, response)
 
-    def test_a_stream_is_shown_as_it_comes_and_can_be_stopped(self):
+    def test_stream_is_shown_live_can_be_stopped_and_resumes(self):
         self.find("#key").send_keys(KEY)
-        answer = self.ask("stream_listen")
-        self.wait(answer, "retry: 2000")
+        response = self.send("stream_listen")
+        self.wait(response, "retry: 2000")
         message = str(uuid.uuid4())
         post("07", id=message)
-        told, = self.wait(answer, message)
-        last = told.split("id: ")[1].split()[0]
+        text, = self.wait(response, message)
+        last = text.split("id: ")[1].split()[0]
         self.find("#stream_listen form button[type=button]").click()
-        self.wait(answer, "stopped")
+        self.wait(response, "stopped")
 
-        # It goes on from where it was, by a header.
-        told, = self.wait(self.ask("stream_listen", **{"Last-Event-ID": last}), message)
-        self.assertIn(f"-H 'Last-Event-ID: {last}'", told)
-        self.assertNotIn("?", told.splitlines()[0])
+        # It resumes with the header Last-Event-ID.
+        text, = self.wait(self.send("stream_listen", **{"Last-Event-ID": last}), message)
+        self.assertIn(f"-H 'Last-Event-ID: {last}'", text)
+        self.assertNotIn("?", text.splitlines()[0])

@@ -1,4 +1,4 @@
-//! Clients that post without pause, and remember what they were told.
+//! Clients that post continuously and record the responses.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,73 +16,78 @@ use crate::harness::ORGANIZATION;
 
 const CLIENTS: usize = 16;
 
-/// What clients were told.
+/// Responses received by clients.
 #[derive(Debug, Default)]
-pub struct Told {
-    /// Ids of what was answered 2xx.
+pub struct Report {
+    /// Ids of the messages acknowledged with 2xx.
     pub acknowledged: BTreeSet<String>,
-    /// How many of these answers said that it is in a spool.
+    /// Number of 2xx responses with the outcome `spooled`.
     pub spooled: usize,
-    /// How many answers were 503.
-    pub refused: usize,
-    /// How often there was no answer.
-    pub unanswered: usize,
+    /// Number of 503 responses.
+    pub rejected: usize,
+    /// Number of requests without a response.
+    pub failed: usize,
     pub slowest_acknowledgement: Duration,
-    pub slowest_refusal: Duration,
-    /// Answers that should not be.
-    pub complaints: BTreeSet<String>,
+    pub slowest_rejection: Duration,
+    /// Unexpected responses.
+    pub problems: BTreeSet<String>,
 }
 
-impl Told {
+impl Report {
     fn add(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         self.spooled += other.spooled;
-        self.refused += other.refused;
-        self.unanswered += other.unanswered;
+        self.rejected += other.rejected;
+        self.failed += other.failed;
         self.slowest_acknowledgement =
             self.slowest_acknowledgement.max(other.slowest_acknowledgement);
-        self.slowest_refusal = self.slowest_refusal.max(other.slowest_refusal);
-        self.complaints.extend(other.complaints);
+        self.slowest_rejection = self.slowest_rejection.max(other.slowest_rejection);
+        self.problems.extend(other.problems);
     }
 }
 
 pub struct Clients {
-    is_over: Arc<AtomicBool>,
-    clients: JoinSet<Told>,
+    is_stopping: Arc<AtomicBool>,
+    clients: JoinSet<Report>,
 }
 
 impl Clients {
-    /// Starts clients that post to any of these URLs.
+    /// Starts clients that post to these URLs at random.
     pub fn start(urls: &[String; 2]) -> Self {
-        let (is_over, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (is_stopping, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
-            let client = One { urls: urls.clone(), next: next.clone(), is_over: is_over.clone() };
+            let client = PostingClient {
+                urls: urls.clone(),
+                next: next.clone(),
+                is_stopping: is_stopping.clone(),
+            };
             clients.spawn(client.post());
         }
-        Self { is_over, clients }
+        Self { is_stopping, clients }
     }
 
-    /// Lets them end, and returns what all of them were told.
-    pub async fn stop(self) -> Told {
-        self.is_over.store(true, Ordering::Relaxed);
-        let mut told = Told::default();
-        self.clients.join_all().await.into_iter().for_each(|one| told.add(one));
-        told
+    /// Stops the clients; returns the sum of their reports.
+    pub async fn stop(self) -> Report {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        let mut report = Report::default();
+        self.clients.join_all().await.into_iter().for_each(|one| report.add(one));
+        report
     }
 }
 
-struct One {
+/// Client that posts until it is stopped.
+struct PostingClient {
     urls: [String; 2],
     next: Arc<AtomicUsize>,
-    is_over: Arc<AtomicBool>,
+    is_stopping: Arc<AtomicBool>,
 }
 
-impl One {
-    async fn post(self) -> Told {
+impl PostingClient {
+    async fn post(self) -> Report {
         let http = Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        let mut told = Told::default();
-        while !self.is_over.load(Ordering::Relaxed) {
+        let mut report = Report::default();
+        while !self.is_stopping.load(Ordering::Relaxed) {
             let i = self.next.fetch_add(1, Ordering::Relaxed);
             let id = format!("m{i:08}");
             let body = json!({
@@ -92,46 +97,46 @@ impl One {
                 "sender_id": format!("s{}", i % 100), "room": {"unread_count": i,
                 "last_activity_at": 1_749_694_503 + i},
             });
-            // Some are sent twice though they were acknowledged, to any replica; and who was not
-            // told anything may try again, or not.
+            // Some messages are sent three times to random replicas, whatever the responses are.
             let times = if rand::rng().random_ratio(1, 10) { 3 } else { 1 };
             for _ in 0..times {
                 let url = &self.urls[rand::rng().random_range(0..2)];
                 let began = Instant::now();
                 let request = http.post(url).header(CONTENT_TYPE, "application/json");
-                let answer = request.body(body.to_string()).send().await;
-                note(&mut told, &id, answer, began).await;
+                let response = request.body(body.to_string()).send().await;
+                record(&mut report, &id, response, began).await;
             }
             sleep(Duration::from_millis(10)).await;
         }
-        told
+        report
     }
 }
 
-async fn note(
-    told: &mut Told,
+/// Adds a response to a report.
+async fn record(
+    report: &mut Report,
     id: &str,
-    answer: reqwest::Result<reqwest::Response>,
+    response: reqwest::Result<reqwest::Response>,
     began: Instant,
 ) {
-    let Ok(answer) = answer else {
-        told.unanswered += 1;
+    let Ok(response) = response else {
+        report.failed += 1;
         sleep(Duration::from_millis(50)).await;
         return;
     };
-    let (status, took) = (answer.status(), began.elapsed());
-    let may_retry = answer.headers().contains_key(RETRY_AFTER);
+    let (status, took) = (response.status(), began.elapsed());
+    let may_retry = response.headers().contains_key(RETRY_AFTER);
     if status.is_success() {
-        told.acknowledged.insert(id.to_owned());
-        told.slowest_acknowledgement = told.slowest_acknowledgement.max(took);
-        // It may be killed in the middle of the answer.
-        let answer: Value = answer.json().await.unwrap_or_default();
-        told.spooled += usize::from(answer["data"]["outcome"] == "spooled");
+        report.acknowledged.insert(id.to_owned());
+        report.slowest_acknowledgement = report.slowest_acknowledgement.max(took);
+        // The replica may be killed while it sends the response.
+        let response: Value = response.json().await.unwrap_or_default();
+        report.spooled += usize::from(response["data"]["outcome"] == "spooled");
     } else if status == StatusCode::SERVICE_UNAVAILABLE && may_retry {
-        told.refused += 1;
-        told.slowest_refusal = told.slowest_refusal.max(took);
+        report.rejected += 1;
+        report.slowest_rejection = report.slowest_rejection.max(took);
         sleep(Duration::from_millis(50)).await;
     } else {
-        told.complaints.insert(format!("{status}, Retry-After: {may_retry}"));
+        report.problems.insert(format!("{status}, Retry-After: {may_retry}"));
     }
 }

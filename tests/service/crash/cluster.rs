@@ -1,4 +1,4 @@
-//! A PostgreSQL server that can be killed, stopped and frozen.
+//! PostgreSQL server that can be killed, stopped and frozen.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use sqlx::{Connection, PgConnection};
 
-/// A server of this test alone; gone when it is dropped.
+/// Server of this test; removed when dropped.
 pub struct Cluster {
     pub url: String,
     folder: PathBuf,
@@ -14,7 +14,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes and starts one, with an empty database.
+    /// Creates and starts a server with an empty database.
     pub async fn make() -> Self {
         let folder = std::env::var("CRASH_FOLDER").map_or_else(
             |_| std::env::temp_dir().join(format!("qontak-receiver-crash-{}", std::process::id())),
@@ -40,28 +40,29 @@ impl Cluster {
         assert!(started.unwrap().success(), "the server should start");
     }
 
-    /// Stops it as an administrator would: connections are cut, everything is written down.
+    /// Fast shutdown: connections are closed, all data is flushed.
     pub async fn stop(&self) {
         let mut command = self.script("stop");
         let stopped = tokio::task::spawn_blocking(move || command.status()).await.unwrap();
         assert!(stopped.unwrap().success(), "the server should stop");
     }
 
-    /// Kills it without a warning.
+    /// Kills the server with SIGKILL.
     pub fn kill(&self) {
         signal("KILL", &self.processes()[..1]);
     }
 
-    /// Makes it do nothing, while its connections stay open.
+    /// Suspends all server processes; connections stay open.
     pub fn freeze(&self) {
         signal("STOP", &self.processes());
     }
 
+    /// Resumes all server processes.
     pub fn thaw(&self) {
         signal("CONT", &self.processes());
     }
 
-    /// The server, and then its children.
+    /// Process ids of the server and its children, the server first.
     fn processes(&self) -> Vec<u32> {
         let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid"));
         let Some(server) = file.ok().and_then(|file| file.lines().next()?.parse::<u32>().ok())
@@ -94,16 +95,16 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.thaw();
         _ = self.script("stop").arg("--wipe").status();
-        _ = std::fs::remove_dir(self.folder.parent().expect("it is in a folder of ours"));
+        _ = std::fs::remove_dir(self.folder.parent().expect("the folder has a parent"));
     }
 }
 
-/// A port of this machine that nobody listens on.
+/// Unused TCP port.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Sends a signal to processes that may be gone already.
+/// Sends a signal to processes, which may have ended already.
 pub fn signal(name: &str, processes: &[u32]) {
     if !processes.is_empty() {
         let processes = processes.iter().map(u32::to_string);

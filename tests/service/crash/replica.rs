@@ -1,4 +1,4 @@
-//! One process of the service, which is started again and again.
+//! Replica of the service that is restarted many times.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -15,13 +15,13 @@ use super::DEADLINE;
 use super::cluster::{free_port, signal};
 use crate::harness::{TOKEN, settings};
 
-/// A replica with a spool of its own, at the same addresses each time.
+/// Replica with its own spool and fixed addresses.
 pub struct Replica {
     pub webhook: String,
     readyz: String,
     settings: BTreeMap<String, String>,
     process: Option<Child>,
-    most_resident_mib: u64,
+    peak_resident_mib: u64,
     http: Client,
     _spool: TempDir,
 }
@@ -46,7 +46,7 @@ impl Replica {
             readyz: format!("http://127.0.0.1:{ops}/readyz?verbose"),
             settings,
             process: None,
-            most_resident_mib: 0,
+            peak_resident_mib: 0,
             http: Client::builder().timeout(Duration::from_secs(10)).build().unwrap(),
             _spool: spool,
         }
@@ -60,43 +60,43 @@ impl Replica {
 
     pub async fn wait_until_ready(&self) {
         let ready = async {
-            while self.waiting().await.is_none() {
+            while self.spooled_events().await.is_none() {
                 sleep(Duration::from_millis(50)).await;
             }
         };
         timeout(DEADLINE, ready).await.unwrap();
     }
 
-    /// How many webhooks wait in its spool; `None` while it is not ready.
-    pub async fn waiting(&self) -> Option<u64> {
-        let answer = self.http.get(&self.readyz).send().await.ok()?;
-        let answer: Value = answer.error_for_status().ok()?.json().await.ok()?;
-        answer["spool"]["events"].as_u64()
+    /// Number of webhooks in the spool; `None` while the replica is not ready.
+    pub async fn spooled_events(&self) -> Option<u64> {
+        let response = self.http.get(&self.readyz).send().await.ok()?;
+        let response: Value = response.error_for_status().ok()?.json().await.ok()?;
+        response["spool"]["events"].as_u64()
     }
 
     pub async fn kill(&mut self) {
         self.end("KILL").await;
     }
 
-    /// Stops it as a container is stopped.
+    /// Stops the replica with SIGTERM, as a container runtime does.
     pub async fn stop(&mut self) {
         self.end("TERM").await;
     }
 
     async fn end(&mut self, name: &str) {
-        self.most_resident_mib();
+        self.peak_resident_mib();
         let mut process = self.process.take().unwrap();
-        signal(name, &[process.id().expect("a replica should not end by itself")]);
+        signal(name, &[process.id().expect("the replica ended by itself")]);
         timeout(DEADLINE, process.wait()).await.unwrap().unwrap();
     }
 
-    /// The most memory that any of its processes has had.
-    pub fn most_resident_mib(&mut self) -> u64 {
+    /// Peak resident memory of all its processes, in MiB.
+    pub fn peak_resident_mib(&mut self) -> u64 {
         let id = self.process.as_ref().and_then(Child::id).unwrap_or(0);
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = most.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
-        self.most_resident_mib = self.most_resident_mib.max(kib.unwrap_or(0) / 1024);
-        self.most_resident_mib
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+        self.peak_resident_mib = self.peak_resident_mib.max(kib.unwrap_or(0) / 1024);
+        self.peak_resident_mib
     }
 }

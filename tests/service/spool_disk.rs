@@ -1,4 +1,4 @@
-//! The spool's disk: power cuts, failures, and who may use it.
+//! Disk of the spool: order, locking, power cuts and write failures.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,10 @@ use sqlx::PgPool;
 
 use super::fixtures::body;
 use super::harness::Service;
-use super::spool::{IMPATIENT, Outage, outcome, wait_for_events, wait_until, webhook_at};
+use super::spool::{Outage, SHORT_TIMEOUTS, outcome, wait_for_events, wait_until, webhook_at};
 
 #[test]
-fn what_is_on_the_disk_stays_in_the_order_of_arrival_and_is_whole() {
+fn spool_returns_complete_webhooks_in_arrival_order_after_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let open = || Disk::in_folder(folder.path()).unwrap();
     let mut webhooks = vec![webhook_at("2025-06-12T02:15:03.123456Z", "first")];
@@ -42,41 +42,42 @@ fn what_is_on_the_disk_stays_in_the_order_of_arrival_and_is_whole() {
 }
 
 #[test]
-fn a_folder_belongs_to_one_process() {
+fn spool_folder_is_locked_by_one_process() {
     let folder = tempfile::tempdir().unwrap();
     let _disk = Disk::in_folder(folder.path()).unwrap();
     assert!(matches!(Disk::in_folder(folder.path()).err(), Some(redb::Error::DatabaseAlreadyOpen)));
 }
 
-/// A disk that forgets at a power cut what it was not asked to write for good, and that may fail.
+/// Simulated disk: a power cut discards everything written since the last sync, and writes can be
+/// made to fail.
 #[derive(Clone, Debug, Default)]
-struct Platter(Arc<Mutex<Sectors>>);
+struct SimulatedDisk(Arc<Mutex<Sectors>>);
 
 #[derive(Debug, Default)]
 struct Sectors {
     written: Vec<u8>,
-    safe: Vec<u8>,
+    synced: Vec<u8>,
     is_broken: bool,
 }
 
-impl Platter {
+impl SimulatedDisk {
     fn disk(&self) -> Disk {
-        let platter = self.clone();
-        Disk::on(move || Ok::<_, DatabaseError>(platter.clone())).unwrap()
+        let device = self.clone();
+        Disk::on(move || Ok::<_, DatabaseError>(device.clone())).unwrap()
     }
 
-    /// What is left of it after a power cut.
+    /// Copy of the disk after a power cut: only synced data.
     fn after_power_cut(&self) -> Self {
-        let safe = self.0.lock().unwrap().safe.clone();
-        Self(Arc::new(Mutex::new(Sectors { written: safe.clone(), safe, is_broken: false })))
+        let synced = self.0.lock().unwrap().synced.clone();
+        Self(Arc::new(Mutex::new(Sectors { written: synced.clone(), synced, is_broken: false })))
     }
 
-    fn break_down(&self, is_broken: bool) {
+    fn set_broken(&self, is_broken: bool) {
         self.0.lock().unwrap().is_broken = is_broken;
     }
 }
 
-impl StorageBackend for Platter {
+impl StorageBackend for SimulatedDisk {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.lock().unwrap().written.len() as u64)
     }
@@ -94,7 +95,7 @@ impl StorageBackend for Platter {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut sectors = self.0.lock().unwrap();
-        sectors.safe = sectors.written.clone();
+        sectors.synced = sectors.written.clone();
         Ok(())
     }
 
@@ -110,14 +111,14 @@ impl StorageBackend for Platter {
 }
 
 #[sqlx::test]
-async fn a_spooled_webhook_survives_a_power_cut(db: PgPool) {
-    let platter = Platter::default();
-    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
+async fn spooled_webhooks_survive_a_power_cut(db: PgPool) {
+    let device = SimulatedDisk::default();
+    let service = Service::start_on(db.clone(), Some(device.disk()), &SHORT_TIMEOUTS).await;
+    let outage = Outage::start(&db).await;
     for spooled in 1..=3 {
         let body = json!({"data_event": "status_message", "id": format!("m{spooled}")});
         assert_eq!(outcome(&service.post(body.to_string()).await), "spooled");
-        let disk = platter.after_power_cut().disk();
+        let disk = device.after_power_cut().disk();
         assert_eq!(disk.depth().events, spooled);
         let last = disk.first(10, 1 << 20).unwrap().pop().unwrap().1;
         assert_eq!(last.body, body.to_string());
@@ -126,21 +127,21 @@ async fn a_spooled_webhook_survives_a_power_cut(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_disk_that_fails_is_503_until_it_works_again_and_loses_nothing(db: PgPool) {
-    let platter = Platter::default();
-    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
+async fn spool_disk_failure_returns_503_until_repaired_and_loses_nothing(db: PgPool) {
+    let device = SimulatedDisk::default();
+    let service = Service::start_on(db.clone(), Some(device.disk()), &SHORT_TIMEOUTS).await;
+    let outage = Outage::start(&db).await;
     let post = async |id: &str| {
         service.post(json!({"data_event": "status_message", "id": id}).to_string()).await
     };
     assert_eq!(outcome(&post("before").await), "spooled");
-    platter.break_down(true);
+    device.set_broken(true);
     for _ in 0..3 {
-        let answer = post("meanwhile").await;
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(answer.headers[RETRY_AFTER], "2");
+        let response = post("meanwhile").await;
+        assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers[RETRY_AFTER], "2");
     }
-    platter.break_down(false);
+    device.set_broken(false);
     assert_eq!(outcome(&post("after").await), "spooled");
     outage.end().await;
     wait_for_events(&service, 2).await;
@@ -150,18 +151,18 @@ async fn a_disk_that_fails_is_503_until_it_works_again_and_loses_nothing(db: PgP
 }
 
 #[sqlx::test]
-async fn a_database_that_is_back_is_found_although_the_spool_cannot_be_used(db: PgPool) {
-    let platter = Platter::default();
-    let service = Service::start_on(db.clone(), Some(platter.disk()), &IMPATIENT).await;
-    let outage = Outage::of(&db).await;
-    platter.break_down(true);
+async fn database_recovery_is_detected_while_the_spool_is_unusable(db: PgPool) {
+    let device = SimulatedDisk::default();
+    let service = Service::start_on(db.clone(), Some(device.disk()), &SHORT_TIMEOUTS).await;
+    let outage = Outage::start(&db).await;
+    device.set_broken(true);
     let post = async || service.post(body("01")).await.status;
     for _ in 0..3 {
         assert_eq!(post().await, StatusCode::SERVICE_UNAVAILABLE);
     }
     assert!(
         !service.app.ingest.spool.as_ref().unwrap().has_room(),
-        "nothing sent now would be kept"
+        "the spool should report that it accepts nothing"
     );
     outage.end().await;
     wait_until(async || post().await == StatusCode::OK).await;

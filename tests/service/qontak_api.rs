@@ -1,4 +1,4 @@
-//! Qontak's own routes, as a client of Qontak's own API uses them.
+//! Routes compatible with Qontak's API (`/api/open/v1`), used as a client of that API would.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +7,25 @@ use qontak_receiver::store::search;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::fixtures::{BROADCAST, SITI, body};
-use super::harness::{Answer, KEY_OF_ANOTHER, Service};
-use super::read::told;
+use super::fixtures::{BROADCAST, SITI_ROOM, body};
+use super::harness::{KEY_OF_ANOTHER, Response, Service};
+use super::read::service_with_fixtures;
 
 const LOG: &str = "/api/open/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/whatsapp/log";
 
 impl Service {
-    /// The ids of the rows at this path.
+    /// Ids of the rows at this path.
     async fn ids(&self, path: &str) -> BTreeSet<String> {
         let rows = self.data(path).await;
         rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Rooms active at these seconds after a time, named by their place.
-    async fn make_rooms(&self, seconds: &[i64]) {
-        for (place, second) in seconds.iter().enumerate() {
+    /// Posts rooms last active at these seconds; the index is part of the id.
+    async fn post_rooms(&self, seconds: &[i64]) {
+        for (index, second) in seconds.iter().enumerate() {
             let at = format!("2026-03-01T10:00:{second:02}.118Z");
             let room = json!({
-                "id": format!("room-{place}"), "organization_id": "o", "data_event": "room_created",
+                "id": format!("room-{index}"), "organization_id": "o", "data_event": "room_created",
                 "type": "Models::CustomerServiceRoom", "channel": "wa_cloud", "status": "assigned",
                 "channel_integration_id": "i", "created_at": at, "updated_at": at,
                 "last_activity_at": at,
@@ -35,19 +35,19 @@ impl Service {
     }
 }
 
-/// The keys of an object, but those that are ours alone.
+/// Keys of an object.
 fn keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-fn messages(answer: &Answer) -> Value {
-    answer.json()["error"]["messages"].take()
+fn messages(response: &Response) -> Value {
+    response.json()["error"]["messages"].take()
 }
 
 #[sqlx::test]
-async fn a_room_has_all_that_qontak_has(db: PgPool) {
-    let (service, _) = told(db).await;
-    let room = service.data(&format!("/api/open/v1/rooms/{SITI}")).await;
+async fn qontak_room_route_returns_every_field_of_the_webhook(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
+    let room = service.data(&format!("/api/open/v1/rooms/{SITI_ROOM}")).await;
     let flat: Value = serde_json::from_slice(&body("02")).unwrap();
     let discriminators = BTreeSet::from(["data_event", "webhook_event"]);
     let expected = &keys(&flat) - &discriminators;
@@ -57,15 +57,16 @@ async fn a_room_has_all_that_qontak_has(db: PgPool) {
     assert_eq!(&expected - &keys(&room["last_message"]), BTreeSet::new());
 
     let listed = service.data("/api/open/v1/rooms?limit=500").await;
-    let listed = listed.as_array().unwrap().iter().find(|listed| listed["id"] == SITI);
+    let listed = listed.as_array().unwrap().iter().find(|listed| listed["id"] == SITI_ROOM);
     assert_eq!(listed, Some(&room));
-    let said = service.data(&format!("/api/open/v1/rooms/{SITI}/messages?limit=1")).await;
-    assert_eq!(said[0], room["last_message"]);
+    let listed_messages =
+        service.data(&format!("/api/open/v1/rooms/{SITI_ROOM}/messages?limit=1")).await;
+    assert_eq!(listed_messages[0], room["last_message"]);
 }
 
 #[sqlx::test]
-async fn a_recipient_has_what_whatsapp_told_in_its_own_form(db: PgPool) {
-    let (service, _) = told(db).await;
+async fn qontak_log_route_returns_whatsapp_statuses_in_original_form(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
     let logs = service.data(LOG).await;
     let log = |file| {
         let sent: Value = serde_json::from_slice(&body(file)).unwrap();
@@ -90,7 +91,7 @@ async fn a_recipient_has_what_whatsapp_told_in_its_own_form(db: PgPool) {
     }
     assert_eq!(read["messages"][0]["id"], sent["messages"][0]["id"]);
 
-    // Never accepted, so there is no id and nothing was told later.
+    // Not accepted by WhatsApp: no message id and no later statuses.
     let (sent, failed) = log("34");
     assert_eq!(
         (&failed["whatsapp_message_id"], &failed["status"]),
@@ -99,11 +100,11 @@ async fn a_recipient_has_what_whatsapp_told_in_its_own_form(db: PgPool) {
     assert_eq!(failed["whatsapp_error_message"], sent["whatsapp_error_message"]);
     assert_eq!(failed["messages_response"]["errors"][0]["code"], 131026);
     assert_eq!(failed["messages_response"].get("sent"), None);
-    // Accepted, and failed later.
+    // Accepted by WhatsApp, failed later.
     let (_, failed) = log("37");
-    let told = &failed["messages_response"]["failed"]["statuses"][0];
+    let reported = &failed["messages_response"]["failed"]["statuses"][0];
     assert_eq!(
-        (&told["errors"][0]["code"], &told["timestamp"]),
+        (&reported["errors"][0]["code"], &reported["timestamp"]),
         (&json!(131049), &json!("1749690009"))
     );
     let (_, held) = log("35");
@@ -112,12 +113,12 @@ async fn a_recipient_has_what_whatsapp_told_in_its_own_form(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn pages_are_walked_by_number_and_by_cursor_and_lose_no_row(db: PgPool) {
+async fn qontak_pages_by_offset_and_by_cursor_contain_every_row(db: PgPool) {
     let service = Service::start(db).await;
-    // Several of one millisecond: Qontak's own cursors could not tell them apart.
-    service.make_rooms(&[1, 2, 2, 2, 2, 3, 4, 5, 5, 5, 6]).await;
+    // Several rooms share a millisecond, which Qontak's own cursors cannot distinguish.
+    service.post_rooms(&[1, 2, 2, 2, 2, 3, 4, 5, 5, 5, 6]).await;
     let all: Vec<String> = ["10", "9", "8", "7", "6", "5", "4", "3", "2", "1", "0"]
-        .map(|place| format!("room-{place}"))
+        .map(|index| format!("room-{index}"))
         .into();
 
     let mut by_number = Vec::new();
@@ -133,7 +134,7 @@ async fn pages_are_walked_by_number_and_by_cursor_and_lose_no_row(db: PgPool) {
     let first = service.get("/api/open/v1/rooms?limit=3").await.json();
     assert_eq!(service.get("/api/open/v1/rooms?limit=3&offset=0").await.json(), first);
 
-    // Towards the past the oldest row leads on, which is `prev`; towards the present `next`.
+    // `before` (older rows) continues with the cursor `prev`, `after` (newer rows) with `next`.
     for (direction, cursor_name) in [("before", "prev"), ("after", "next")] {
         let mut page = if direction == "before" {
             first.clone()
@@ -154,7 +155,7 @@ async fn pages_are_walked_by_number_and_by_cursor_and_lose_no_row(db: PgPool) {
         assert_eq!(page["meta"]["pagination"]["cursor"], json!({"next": null, "prev": null}));
     }
 
-    // A time that a client made itself, in either of Qontak's forms: 10:00:02.118.
+    // Cursors built by a client from a time, in each format of Qontak: 10:00:02.118.
     for cursor in ["1772359202118", "MTc3MjM1OTIwMi4xMTg=", "MTc3MjM1OTIwMi4xMTg"] {
         let path = format!("/api/open/v1/rooms?cursor={cursor}&cursor_direction=before");
         assert_eq!(service.ids(&path).await.len(), 5, "{cursor}");
@@ -167,14 +168,14 @@ async fn pages_are_walked_by_number_and_by_cursor_and_lose_no_row(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn filters_are_spelled_as_clients_of_qontak_spell_them(db: PgPool) {
+async fn qontak_routes_accept_every_spelling_of_list_parameters(db: PgPool) {
     search::prepare(&db, true).await.unwrap();
-    let (service, _) = told(db).await;
+    let (service, _) = service_with_fixtures(db).await;
     let rooms =
         async |query: &str| service.ids(&format!("/api/open/v1/rooms?limit=500&{query}")).await;
     let all = rooms("").await;
     let (vip, none) = (rooms("tags=vip").await, BTreeSet::new());
-    assert!(vip.contains(SITI) && vip.len() < all.len());
+    assert!(vip.contains(SITI_ROOM) && vip.len() < all.len());
     for tags in
         ["tags[]=vip&tags[]=none", "tags%5B%5D=vip", "tags[0]=none&tags[1]=vip", "tags=vip&tags=x"]
     {
@@ -188,17 +189,21 @@ async fn filters_are_spelled_as_clients_of_qontak_spell_them(db: PgPool) {
     assert_eq!(rooms("response_status[]=unresponded&response_status[]=responded").await, all);
     let unresponded = rooms("response_status[]=unresponded").await;
     assert_eq!(&unresponded | &rooms("response_status=responded").await, all);
-    assert!(rooms("type[]=Models::CustomerServiceRoom&type=x").await.contains(SITI));
+    assert!(rooms("type[]=Models::CustomerServiceRoom&type=x").await.contains(SITI_ROOM));
     assert_eq!(rooms("type=Models::ReviewServiceRoom").await, none);
-    assert!(rooms("status=resolved").await.contains(SITI));
-    assert!(rooms("sessions=expired").await.contains(SITI));
-    assert_eq!(rooms("query=rahma").await, BTreeSet::from([SITI.to_owned()]));
-    // She was last heard of at 03:10 UTC or so: in Jakarta that is the 12th as well, and so is 23:59.
-    assert!(rooms("start_date=2025-06-12&end_date=2025-06-12").await.contains(SITI));
-    assert!(rooms("start_date=2025-06-12&end_date=2025-06-12&time_offset=7").await.contains(SITI));
-    assert!(!rooms("end_date=2025-06-11").await.contains(SITI));
+    assert!(rooms("status=resolved").await.contains(SITI_ROOM));
+    assert!(rooms("sessions=expired").await.contains(SITI_ROOM));
+    assert_eq!(rooms("query=rahma").await, BTreeSet::from([SITI_ROOM.to_owned()]));
+    // The last activity is at about 03:10 UTC, which is the 12th in Jakarta as well.
+    assert!(rooms("start_date=2025-06-12&end_date=2025-06-12").await.contains(SITI_ROOM));
     assert!(
-        !rooms("end_date=2025-06-12&time_offset=14&start_date=2025-06-13").await.contains(SITI)
+        rooms("start_date=2025-06-12&end_date=2025-06-12&time_offset=7").await.contains(SITI_ROOM)
+    );
+    assert!(!rooms("end_date=2025-06-11").await.contains(SITI_ROOM));
+    assert!(
+        !rooms("end_date=2025-06-12&time_offset=14&start_date=2025-06-13")
+            .await
+            .contains(SITI_ROOM)
     );
 
     let failed = service.ids(&format!("{LOG}?status=failed")).await;
@@ -210,8 +215,8 @@ async fn filters_are_spelled_as_clients_of_qontak_spell_them(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn what_cannot_be_used_is_refused_by_name(db: PgPool) {
-    let (service, _) = told(db).await;
+async fn invalid_qontak_parameters_return_422_naming_the_parameter(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
     for (query, expected) in [
         ("limit=0", "limit: must be between 1 and 500"),
         ("offset=-1", "offset: must be between 0 and 10000"),
@@ -232,17 +237,17 @@ async fn what_cannot_be_used_is_refused_by_name(db: PgPool) {
         ),
         ("status=a&status=b", "status: must be given once"),
     ] {
-        let answer = service.get(&format!("/api/open/v1/rooms?{query}")).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
-        assert_eq!(messages(&answer), json!([expected]), "{query}");
+        let response = service.get(&format!("/api/open/v1/rooms?{query}")).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        assert_eq!(messages(&response), json!([expected]), "{query}");
     }
     for query in ["tags[x]=a", "limit[]=1", "page=2"] {
-        let answer = service.get(&format!("/api/open/v1/rooms?{query}")).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
+        let response = service.get(&format!("/api/open/v1/rooms?{query}")).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
     }
     let log = format!("/api/open/v1/broadcasts/{BROADCAST}/whatsapp/log");
-    for path in [LOG, &log, &format!("/api/open/v1/rooms/{SITI}"), "/api/open/v1/rooms/none"] {
-        let answer = service.get_with(KEY_OF_ANOTHER, path).await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    for path in [LOG, &log, &format!("/api/open/v1/rooms/{SITI_ROOM}"), "/api/open/v1/rooms/none"] {
+        let response = service.get_with(KEY_OF_ANOTHER, path).await;
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{path}");
     }
 }

@@ -1,4 +1,5 @@
-//! What HTTP offers to who reads: ETags, compression, other origins, HEAD, links, request ids.
+//! HTTP middleware of the read API: conditional requests (ETag/304), compression, CORS, HEAD,
+//! 405, `Link` headers and request ids.
 
 use std::io::Read;
 
@@ -13,11 +14,11 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tower::ServiceExt;
 
-use super::harness::{Answer, KEY_OF_ORGANIZATION, Service, TOKEN, webhook};
-use super::read::told;
+use super::harness::{KEY_OF_ORGANIZATION, Response, Service, TOKEN, webhook};
+use super::read::service_with_fixtures;
 
-/// Asks with some headers, with a key that may read and export.
-async fn ask(service: &Service, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+/// Sends a request with these headers and a key with the scopes read and export.
+async fn send(service: &Service, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = Request::builder().method(method).uri(path);
     request = request.header(AUTHORIZATION, format!("Bearer {KEY_OF_ORGANIZATION}"));
     for (name, value) in headers {
@@ -26,15 +27,15 @@ async fn ask(service: &Service, method: Method, path: &str, headers: &[(&str, &s
     service.send(request.body(Body::empty()).unwrap()).await
 }
 
-fn values<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
-    answer.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+fn values<'a>(response: &'a Response, name: &str) -> Vec<&'a str> {
+    response.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
 }
 
 #[sqlx::test]
-async fn what_is_known_already_is_not_sent_again(db: PgPool) {
-    let (service, routes) = told(db).await;
+async fn matching_if_none_match_returns_304_without_a_body(db: PgPool) {
+    let (service, routes) = service_with_fixtures(db).await;
     for route in &routes {
-        let first = ask(&service, Method::GET, route, &[]).await;
+        let first = send(&service, Method::GET, route, &[]).await;
         assert_eq!(first.status, StatusCode::OK, "{route}");
         assert_eq!(values(&first, "cache-control"), ["private, no-cache"], "{route}");
         let tag = first.headers["etag"].to_str().unwrap();
@@ -42,7 +43,7 @@ async fn what_is_known_already_is_not_sent_again(db: PgPool) {
         let strong = tag.strip_prefix("W/").unwrap();
         for known in [tag, strong, "*", &format!("\"other\", {tag}")] {
             for method in [Method::GET, Method::HEAD] {
-                let again = ask(&service, method, route, &[("if-none-match", known)]).await;
+                let again = send(&service, method, route, &[("if-none-match", known)]).await;
                 assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{route} {known}");
                 assert!(again.bytes.is_empty(), "{route}");
                 for name in ["etag", "cache-control", "vary", "link"] {
@@ -53,167 +54,167 @@ async fn what_is_known_already_is_not_sent_again(db: PgPool) {
                 }
             }
         }
-        let other = ask(&service, Method::GET, route, &[("if-none-match", "\"other\"")]).await;
+        let other = send(&service, Method::GET, route, &[("if-none-match", "\"other\"")]).await;
         assert_eq!((other.status, &other.bytes), (StatusCode::OK, &first.bytes), "{route}");
     }
     let list = "/v1/events?limit=1";
-    let before = ask(&service, Method::GET, list, &[]).await;
+    let before = send(&service, Method::GET, list, &[]).await;
     let tag = before.headers["etag"].to_str().unwrap();
     service.execute("update event set deliveries = deliveries + 1").await;
-    let after = ask(&service, Method::GET, list, &[("if-none-match", tag)]).await;
+    let after = send(&service, Method::GET, list, &[("if-none-match", tag)]).await;
     assert_eq!(after.status, StatusCode::OK);
 
     for (path, status) in [("/v1/rooms/none", 404), ("/v1/rooms?limit=0", 422)] {
-        let refused = ask(&service, Method::GET, path, &[("if-none-match", "*")]).await;
+        let refused = send(&service, Method::GET, path, &[("if-none-match", "*")]).await;
         assert_eq!(refused.status, status);
         assert_eq!(refused.headers.get("etag"), None);
     }
-    let export = ask(&service, Method::GET, "/v1/rooms?format=ndjson", &[]).await;
+    let export = send(&service, Method::GET, "/v1/rooms?format=ndjson", &[]).await;
     assert_eq!(export.headers.get("etag"), None);
 }
 
 #[sqlx::test]
-async fn answers_are_compressed_for_who_asks_for_it(db: PgPool) {
-    let (service, _) = told(db).await;
+async fn responses_are_compressed_according_to_accept_encoding(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
     for path in ["/v1/events", "/v1/events?format=ndjson"] {
-        let plain = ask(&service, Method::GET, path, &[]).await;
+        let plain = send(&service, Method::GET, path, &[]).await;
         assert_eq!(plain.headers.get("content-encoding"), None);
         for coding in ["gzip", "zstd"] {
             let accept = [("accept-encoding", coding)];
-            let answer = ask(&service, Method::GET, path, &accept).await;
-            assert_eq!(values(&answer, "content-encoding"), [coding], "{path}");
-            assert!(values(&answer, "vary").contains(&"accept-encoding"), "{path}");
-            assert!(answer.bytes.len() < plain.bytes.len() / 2, "{path}");
+            let response = send(&service, Method::GET, path, &accept).await;
+            assert_eq!(values(&response, "content-encoding"), [coding], "{path}");
+            assert!(values(&response, "vary").contains(&"accept-encoding"), "{path}");
+            assert!(response.bytes.len() < plain.bytes.len() / 2, "{path}");
             let mut inflated = Vec::new();
             match coding {
-                "gzip" => GzDecoder::new(&answer.bytes[..]).read_to_end(&mut inflated).unwrap(),
-                _ => zstd::Decoder::new(&answer.bytes[..])
+                "gzip" => GzDecoder::new(&response.bytes[..]).read_to_end(&mut inflated).unwrap(),
+                _ => zstd::Decoder::new(&response.bytes[..])
                     .unwrap()
                     .read_to_end(&mut inflated)
                     .unwrap(),
             };
             assert_eq!(inflated, plain.bytes, "{path}");
-            assert_eq!(values(&answer, "etag"), values(&plain, "etag"), "{path}");
-            if let Some(tag) = answer.headers.get("etag") {
+            assert_eq!(values(&response, "etag"), values(&plain, "etag"), "{path}");
+            if let Some(tag) = response.headers.get("etag") {
                 let known = [accept[0], ("if-none-match", tag.to_str().unwrap())];
-                let again = ask(&service, Method::GET, path, &known).await;
+                let again = send(&service, Method::GET, path, &known).await;
                 assert_eq!(again.status, StatusCode::NOT_MODIFIED);
                 assert_eq!(again.headers.get("content-encoding"), None);
             }
         }
     }
     let accept = [("accept-encoding", "gzip")];
-    let refused = ask(&service, Method::GET, "/v1/rooms?colour=red", &accept).await;
+    let refused = send(&service, Method::GET, "/v1/rooms?colour=red", &accept).await;
     assert_eq!(refused.headers.get("content-encoding"), None);
     let mut posted = webhook(TOKEN, "{}");
     posted.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
     assert_eq!(service.send(posted).await.headers.get("content-encoding"), None);
 }
 
-const PAGE: &str = "https://dashboard.example.com";
+const ORIGIN: &str = "https://dashboard.example.com";
 
 #[sqlx::test]
-async fn pages_of_the_origins_in_the_settings_may_ask(db: PgPool) {
-    let origins = format!("http://localhost:5173,{PAGE}");
+async fn configured_origins_get_cors_headers_on_every_response(db: PgPool) {
+    let origins = format!("http://localhost:5173,{ORIGIN}");
     let service = Service::start_with(db, &[("RECEIVER__API__CORS_ORIGINS", &origins)]).await;
-    let question = [
-        ("origin", PAGE),
+    let preflight = [
+        ("origin", ORIGIN),
         ("access-control-request-method", "GET"),
         ("access-control-request-headers", "authorization"),
     ];
-    // A browser asks without a key.
+    // A browser sends the preflight request without a key.
     let mut request = Request::options("/v1/rooms");
-    for (name, value) in question {
+    for (name, value) in preflight {
         request = request.header(name, value);
     }
     let allowed = service.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(allowed.status, StatusCode::OK);
-    assert_eq!(values(&allowed, "access-control-allow-origin"), [PAGE]);
+    assert_eq!(values(&allowed, "access-control-allow-origin"), [ORIGIN]);
     let headers = values(&allowed, "access-control-allow-headers").join(",");
     assert!(headers.contains("authorization") && headers.contains("if-none-match"), "{headers}");
     assert_eq!(values(&allowed, "access-control-allow-methods"), ["GET,HEAD,POST"]);
 
-    // Whatever the answer is, the page may read it.
+    // Error responses have the CORS headers too.
     for (path, status) in [("/v1/rooms", 200), ("/v1/rooms?limit=0", 422), ("/v1/rooms/x", 404)] {
-        let answer = ask(&service, Method::GET, path, &[("origin", PAGE)]).await;
-        assert_eq!(answer.status, status);
-        assert_eq!(values(&answer, "access-control-allow-origin"), [PAGE]);
-        let exposed = values(&answer, "access-control-expose-headers").join(",");
+        let response = send(&service, Method::GET, path, &[("origin", ORIGIN)]).await;
+        assert_eq!(response.status, status);
+        assert_eq!(values(&response, "access-control-allow-origin"), [ORIGIN]);
+        let exposed = values(&response, "access-control-expose-headers").join(",");
         assert_eq!(exposed, "content-disposition,etag,link,retry-after,x-request-id");
-        assert!(values(&answer, "vary").join(",").contains("origin"));
-        assert_eq!(answer.headers.get("access-control-allow-credentials"), None);
+        assert!(values(&response, "vary").join(",").contains("origin"));
+        assert_eq!(response.headers.get("access-control-allow-credentials"), None);
     }
     let foreign = [("origin", "https://elsewhere.example.com")];
-    let answer = ask(&service, Method::GET, "/v1/rooms", &foreign).await;
-    assert_eq!(answer.headers.get("access-control-allow-origin"), None);
+    let response = send(&service, Method::GET, "/v1/rooms", &foreign).await;
+    assert_eq!(response.headers.get("access-control-allow-origin"), None);
 }
 
 #[sqlx::test]
-async fn without_origins_in_the_settings_no_page_may_ask(db: PgPool) {
+async fn without_configured_origins_there_are_no_cors_headers(db: PgPool) {
     let service = Service::start(db).await;
-    let origin = [("origin", PAGE), ("access-control-request-method", "GET")];
-    let question = ask(&service, Method::OPTIONS, "/v1/rooms", &origin).await;
-    assert_eq!(question.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(values(&question, "allow"), ["GET, HEAD"]);
-    let answer = ask(&service, Method::GET, "/v1/rooms", &origin).await;
-    assert_eq!(answer.status, StatusCode::OK);
-    assert_eq!(answer.headers.get("access-control-allow-origin"), None);
+    let origin = [("origin", ORIGIN), ("access-control-request-method", "GET")];
+    let preflight = send(&service, Method::OPTIONS, "/v1/rooms", &origin).await;
+    assert_eq!(preflight.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(values(&preflight, "allow"), ["GET, HEAD"]);
+    let response = send(&service, Method::GET, "/v1/rooms", &origin).await;
+    assert_eq!(response.status, StatusCode::OK);
+    assert_eq!(response.headers.get("access-control-allow-origin"), None);
 }
 
 #[sqlx::test]
-async fn head_tells_what_get_would(db: PgPool) {
-    let (service, mut routes) = told(db).await;
+async fn head_requests_return_the_status_and_headers_of_get(db: PgPool) {
+    let (service, mut routes) = service_with_fixtures(db).await;
     routes.push("/v1/rooms?format=ndjson".into());
     routes.push("/v1/rooms?limit=0".into());
     for route in &routes {
-        let mut get = ask(&service, Method::GET, route, &[]).await;
-        let mut head = ask(&service, Method::HEAD, route, &[]).await;
+        let mut get = send(&service, Method::GET, route, &[]).await;
+        let mut head = send(&service, Method::HEAD, route, &[]).await;
         assert_eq!(head.status, get.status, "{route}");
         assert!(head.bytes.is_empty(), "{route}");
         if !route.contains("ndjson") {
             let length = get.bytes.len().to_string();
             assert_eq!(values(&head, "content-length"), [length], "{route}");
         }
-        for answer in [&mut get, &mut head] {
-            answer.headers.remove("x-request-id");
+        for response in [&mut get, &mut head] {
+            response.headers.remove("x-request-id");
         }
         assert_eq!(head.headers, get.headers, "{route}");
     }
 }
 
 #[sqlx::test]
-async fn a_method_that_is_not_there_is_told_which_are(db: PgPool) {
-    let (service, routes) = told(db).await;
+async fn unsupported_method_returns_405_with_allow(db: PgPool) {
+    let (service, routes) = service_with_fixtures(db).await;
     for route in &routes {
         for method in [Method::POST, Method::DELETE, Method::OPTIONS] {
-            let answer = ask(&service, method, route, &[]).await;
-            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{route}");
-            assert_eq!(values(&answer, "allow"), ["GET, HEAD"], "{route}");
-            assert_eq!(answer.json()["error"]["code"], 405);
+            let response = send(&service, method, route, &[]).await;
+            assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED, "{route}");
+            assert_eq!(values(&response, "allow"), ["GET, HEAD"], "{route}");
+            assert_eq!(response.json()["error"]["code"], 405);
         }
     }
-    let answer = ask(&service, Method::GET, "/v1/events/x/replay", &[]).await;
-    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(values(&answer, "allow"), ["POST"]);
+    let response = send(&service, Method::GET, "/v1/events/x/replay", &[]).await;
+    assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(values(&response, "allow"), ["POST"]);
 }
 
-/// Where a header `Link` points to.
-fn link(answer: &Answer, rel: &str) -> Option<String> {
-    let links = values(answer, "link").join(", ");
+/// Target of the `Link` header with this relation.
+fn link(response: &Response, rel: &str) -> Option<String> {
+    let links = values(response, "link").join(", ");
     let mut links = links.split(", ").filter(|link| link.ends_with(&format!("; rel=\"{rel}\"")));
     let (path, _) = links.next()?.strip_prefix('<')?.split_once('>')?;
     Some(path.to_owned())
 }
 
 #[sqlx::test]
-async fn pages_link_to_the_pages_around_them(db: PgPool) {
-    let (service, _) = told(db).await;
+async fn list_pages_have_link_headers_to_next_and_previous(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
     service.execute("update room set tags = array['50% & <b>; é'], fields = fields").await;
     let query = "tag=50%25+%26+%3Cb%3E%3B+%C3%A9&limit=1";
     let mut path = format!("/v1/rooms?{query}");
-    let mut pages: Vec<Answer> = Vec::new();
+    let mut pages: Vec<Response> = Vec::new();
     loop {
-        let page = ask(&service, Method::GET, &path, &[]).await;
+        let page = send(&service, Method::GET, &path, &[]).await;
         let cursors = &page.json()["meta"]["pagination"]["cursor"];
         for rel in ["next", "prev"] {
             let link = link(&page, rel);
@@ -224,7 +225,7 @@ async fn pages_link_to_the_pages_around_them(db: PgPool) {
             );
         }
         if let Some(prev) = link(&page, "prev") {
-            let back = ask(&service, Method::GET, &prev, &[]).await;
+            let back = send(&service, Method::GET, &prev, &[]).await;
             assert_eq!(back.json()["data"], pages.last().unwrap().json()["data"]);
         }
         let next = link(&page, "next");
@@ -235,16 +236,16 @@ async fn pages_link_to_the_pages_around_them(db: PgPool) {
         }
     }
     assert!(pages.len() > 3, "{}", pages.len());
-    let one = ask(&service, Method::GET, "/v1/ledger", &[]).await;
+    let one = send(&service, Method::GET, "/v1/ledger", &[]).await;
     assert_eq!(one.headers.get("link"), None);
 }
 
-fn request_id(answer: &Answer) -> &str {
-    answer.headers["x-request-id"].to_str().unwrap()
+fn request_id(response: &Response) -> &str {
+    response.headers["x-request-id"].to_str().unwrap()
 }
 
 #[sqlx::test]
-async fn every_refusal_says_which_request_it_refused(db: PgPool) {
+async fn every_error_response_contains_the_request_id(db: PgPool) {
     let service = Service::start(db).await;
     let cases = [
         (Method::GET, "/v1/rooms?limit=0", 422),
@@ -253,40 +254,40 @@ async fn every_refusal_says_which_request_it_refused(db: PgPool) {
         (Method::GET, "/", 404),
         (Method::PUT, "/v1/rooms", 405),
         (Method::POST, "/v1/events/none/replay", 403),
-        (Method::POST, "/webhooks/qontak/of-nobody", 404),
+        (Method::POST, "/webhooks/qontak/unknown-token", 404),
     ];
     for (method, path, status) in cases {
         for own in [None, Some("mine")] {
             let headers: Vec<_> = own.map(|id| ("x-request-id", id)).into_iter().collect();
-            let answer = ask(&service, method.clone(), path, &headers).await;
-            assert_eq!(answer.status, status, "{path}");
-            assert_eq!(answer.json()["error"]["request_id"], request_id(&answer), "{path}");
-            assert!(own.is_none_or(|own| own == request_id(&answer)), "{path}");
+            let response = send(&service, method.clone(), path, &headers).await;
+            assert_eq!(response.status, status, "{path}");
+            assert_eq!(response.json()["error"]["request_id"], request_id(&response), "{path}");
+            assert!(own.is_none_or(|own| own == request_id(&response)), "{path}");
         }
     }
-    let stranger = service.send(Request::get("/v1/rooms").body(Body::empty()).unwrap()).await;
-    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(stranger.json()["error"]["request_id"], request_id(&stranger));
+    let unauthorized = service.send(Request::get("/v1/rooms").body(Body::empty()).unwrap()).await;
+    assert_eq!(unauthorized.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(unauthorized.json()["error"]["request_id"], request_id(&unauthorized));
     let malformed = service.post("{").await;
     assert_eq!(malformed.status, StatusCode::BAD_REQUEST);
     assert_eq!(malformed.json()["error"]["request_id"], request_id(&malformed));
     service.execute("alter table room rename to gone").await;
-    let away = ask(&service, Method::GET, "/v1/rooms", &[]).await;
-    assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(away.json()["error"]["request_id"], request_id(&away));
+    let failed = send(&service, Method::GET, "/v1/rooms", &[]).await;
+    assert_eq!(failed.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(failed.json()["error"]["request_id"], request_id(&failed));
 }
 
 #[sqlx::test]
-async fn a_panic_says_which_request_it_met(_db: PgPool) {
+async fn panic_in_a_handler_returns_500_with_the_request_id(db: PgPool) {
     async fn panicking() -> String {
-        panic!("of a secret")
+        panic!("with a secret")
     }
     let router = serving(Router::new().route("/", get(panicking)));
     let request = Request::get("/").header("x-request-id", "mine").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    let answer: Value = serde_json::from_slice(&bytes).unwrap();
+    let body: Value = serde_json::from_slice(&bytes).unwrap();
     let error = json!({"code": 500, "messages": ["internal error"], "request_id": "mine"});
-    assert_eq!(answer["error"], error);
+    assert_eq!(body["error"], error);
 }

@@ -1,4 +1,5 @@
-//! The link to the database: it may die without a word, and then nobody is told.
+//! Loss of the database connection without a TCP reset: requests fail in time and the connection
+//! is replaced.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -17,24 +18,24 @@ use super::binary::{DEADLINE, Process};
 use super::fixtures::body;
 use super::harness::{KEY_OF_ALL, Service, TOKEN, settings};
 
-/// Stands between a service and Postgres. What is frozen stays open, and nothing passes.
-struct Link {
+/// TCP proxy between a service and Postgres. A frozen connection stays open and forwards nothing.
+struct Proxy {
     url: String,
     state: Arc<watch::Sender<State>>,
-    _carrying: JoinSet<()>,
+    _forwarding: JoinSet<()>,
 }
 
 #[derive(Clone, Copy, Default)]
 struct State {
-    /// How many connections there have been.
+    /// Number of connections accepted so far.
     accepted: usize,
-    /// Those before this one are frozen.
+    /// Connections with a smaller number are frozen.
     frozen: usize,
-    /// Freeze all when somebody wants to send this.
+    /// Freezes all connections when a client sends this text.
     freeze_at: Option<&'static str>,
 }
 
-impl Link {
+impl Proxy {
     async fn to(database: &PgConnectOptions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut url = database.to_url_lossy();
@@ -42,38 +43,38 @@ impl Link {
         url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
         url.set_query(Some("sslmode=disable"));
         let state = Arc::new(watch::Sender::new(State::default()));
-        let mut carrying = JoinSet::new();
-        carrying.spawn(carry_all(listener, database.clone(), state.clone()));
-        Self { url: url.into(), state, _carrying: carrying }
+        let mut forwarding = JoinSet::new();
+        forwarding.spawn(forward_all(listener, database.clone(), state.clone()));
+        Self { url: url.into(), state, _forwarding: forwarding }
     }
 
     fn freeze(&self) {
         self.state.send_modify(|state| state.frozen = usize::MAX);
     }
 
-    /// Freezes when somebody wants to send this text, which then does not arrive.
+    /// Freezes all connections when a client sends this text; the text is not forwarded.
     fn freeze_at(&self, text: &'static str) {
         self.state.send_modify(|state| state.freeze_at = Some(text));
     }
 
     fn assert_frozen(&self) {
-        assert_eq!(self.state.borrow().frozen, usize::MAX, "nobody sent it");
+        assert_eq!(self.state.borrow().frozen, usize::MAX, "the text was never sent");
     }
 
-    /// New connections work. Those that are there stay frozen for ever.
-    fn serve_new_ones(&self) {
+    /// Forwards new connections; existing ones stay frozen.
+    fn forward_new_connections(&self) {
         self.state.send_modify(|state| {
             (state.frozen, state.freeze_at) = (state.accepted, None);
         });
     }
 }
 
-async fn carry_all(
+async fn forward_all(
     listener: TcpListener,
     database: PgConnectOptions,
     state: Arc<watch::Sender<State>>,
 ) {
-    let mut links = JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.unwrap();
         let mut number = 0;
@@ -85,15 +86,15 @@ async fn carry_all(
         if let Some(socket) = database.get_socket() {
             let socket = socket.join(format!(".s.PGSQL.{port}"));
             let server = UnixStream::connect(socket).await.unwrap();
-            links.spawn(carry(number, client, server, state.clone()));
+            connections.spawn(forward(number, client, server, state.clone()));
         } else {
             let server = TcpStream::connect((database.get_host(), port)).await.unwrap();
-            links.spawn(carry(number, client, server, state.clone()));
+            connections.spawn(forward(number, client, server, state.clone()));
         }
     }
 }
 
-async fn carry(
+async fn forward(
     number: usize,
     client: TcpStream,
     server: impl AsyncRead + AsyncWrite,
@@ -102,7 +103,7 @@ async fn carry(
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = tokio::io::split(server);
     let mut watched = state.subscribe();
-    let there = async {
+    let to_database = async {
         let mut bytes = [0; 1 << 16];
         loop {
             let length = from_client.read(&mut bytes).await.unwrap_or_default();
@@ -117,13 +118,13 @@ async fn carry(
             }
         }
     };
-    let back = async { _ = tokio::io::copy(&mut from_server, &mut to_client).await };
+    let to_service = async { _ = tokio::io::copy(&mut from_server, &mut to_client).await };
     let frozen = async { _ = watched.wait_for(|state| number < state.frozen).await };
     tokio::select! {
         biased;
         () = frozen => pending().await,
-        () = there => {}
-        () = back => {}
+        () = to_database => {}
+        () = to_service => {}
     }
 }
 
@@ -131,13 +132,13 @@ fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|part| part == text.as_bytes())
 }
 
-/// A service that reaches its database over a link.
-async fn start(db: &PgPool, changed: &[(&str, &str)]) -> (Process, Link) {
-    let link = Link::to(&db.connect_options()).await;
+/// Service whose database connections go through a proxy.
+async fn start(db: &PgPool, changed: &[(&str, &str)]) -> (Process, Proxy) {
+    let proxy = Proxy::to(&db.connect_options()).await;
     let mut settings = settings(&db.connect_options());
-    settings.insert("DATABASE_URL".into(), link.url.clone());
+    settings.insert("DATABASE_URL".into(), proxy.url.clone());
     settings.extend(changed.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-    (Process::start(settings).await, link)
+    (Process::start(settings).await, proxy)
 }
 
 fn rooms(service: &Process) -> RequestBuilder {
@@ -150,93 +151,96 @@ fn webhook(service: &Process) -> RequestBuilder {
     client.post(format!("{}/webhooks/qontak/{TOKEN}", service.url)).body(body("01"))
 }
 
-/// The answer, which must come.
-async fn answer(request: RequestBuilder) -> Response {
-    tokio::time::timeout(DEADLINE, request.send()).await.expect("no answer").unwrap()
+/// Sends a request; panics if there is no response before the deadline.
+async fn send(request: RequestBuilder) -> Response {
+    tokio::time::timeout(DEADLINE, request.send())
+        .await
+        .expect("no response before the deadline")
+        .unwrap()
 }
 
-async fn assert_try_again(request: RequestBuilder) {
-    let answer = answer(request).await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.headers()["retry-after"], "2");
-    assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], 503);
+async fn assert_503_with_retry_after(request: RequestBuilder) {
+    let response = send(request).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["retry-after"], "2");
+    assert_eq!(response.json::<Value>().await.unwrap()["error"]["code"], 503);
 }
 
-async fn wait_until_works(request: impl Fn() -> RequestBuilder) {
-    let works = async { while answer(request()).await.status() != StatusCode::OK {} };
-    tokio::time::timeout(DEADLINE, works).await.expect("it does not work again");
+async fn wait_until_ok(request: impl Fn() -> RequestBuilder) {
+    let works = async { while send(request()).await.status() != StatusCode::OK {} };
+    tokio::time::timeout(DEADLINE, works).await.expect("the service did not recover");
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_link_that_dies_in_the_middle_of_a_question_is_replaced(db: PgPool) {
+async fn connection_lost_during_a_query_is_replaced(db: PgPool) {
     let settings = [("RECEIVER__DATABASE__READ_CONNECTIONS", "1")];
-    let (service, link) = start(&db, &settings).await;
-    link.freeze_at("from room");
-    assert_try_again(rooms(&service)).await;
-    link.assert_frozen();
-    assert_try_again(rooms(&service)).await;
-    assert_try_again(webhook(&service)).await;
-    link.serve_new_ones();
-    wait_until_works(|| rooms(&service)).await;
-    wait_until_works(|| webhook(&service)).await;
+    let (service, proxy) = start(&db, &settings).await;
+    proxy.freeze_at("from room");
+    assert_503_with_retry_after(rooms(&service)).await;
+    proxy.assert_frozen();
+    assert_503_with_retry_after(rooms(&service)).await;
+    assert_503_with_retry_after(webhook(&service)).await;
+    proxy.forward_new_connections();
+    wait_until_ok(|| rooms(&service)).await;
+    wait_until_ok(|| webhook(&service)).await;
 }
 
 #[sqlx::test(migrations = false)]
-async fn a_link_that_dies_in_the_middle_of_a_commit_is_replaced(db: PgPool) {
+async fn connection_lost_during_commit_is_replaced(db: PgPool) {
     let settings = [
         ("RECEIVER__WRITER__TASKS", "1"),
         ("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "1s"),
         ("RECEIVER__WRITER__COMMIT_TIMEOUT", "2s"),
     ];
-    let (service, link) = start(&db, &settings).await;
-    link.freeze_at("insert into event (");
-    assert_try_again(webhook(&service)).await;
-    link.assert_frozen();
-    link.serve_new_ones();
-    wait_until_works(|| webhook(&service)).await;
+    let (service, proxy) = start(&db, &settings).await;
+    proxy.freeze_at("insert into event (");
+    assert_503_with_retry_after(webhook(&service)).await;
+    proxy.assert_frozen();
+    proxy.forward_new_connections();
+    wait_until_ok(|| webhook(&service)).await;
 }
 
 #[sqlx::test(migrations = false)]
-async fn an_idle_link_that_died_costs_no_request(db: PgPool) {
+async fn idle_connection_loss_fails_no_request(db: PgPool) {
     let settings = [
         ("RECEIVER__WRITER__TASKS", "1"),
         ("RECEIVER__WRITER__ANSWER_TIMEOUT", "30s"),
         ("RECEIVER__DATABASE__READ_CONNECTIONS", "1"),
         ("RECEIVER__DATABASE__ACQUIRE_TIMEOUT", "6s"),
     ];
-    let (service, link) = start(&db, &settings).await;
+    let (service, proxy) = start(&db, &settings).await;
     for request in [rooms(&service), webhook(&service)] {
-        assert_eq!(answer(request).await.status(), StatusCode::OK);
+        assert_eq!(send(request).await.status(), StatusCode::OK);
     }
-    // A request is answered a little before its connection is given back.
+    // The connection returns to the pool shortly after the response.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    link.freeze();
-    link.serve_new_ones();
+    proxy.freeze();
+    proxy.forward_new_connections();
     for request in [rooms(&service), webhook(&service)] {
-        assert_eq!(answer(request).await.status(), StatusCode::OK);
+        assert_eq!(send(request).await.status(), StatusCode::OK);
     }
 }
 
 #[sqlx::test(migrations = false)]
-async fn readiness_is_told_although_the_database_says_nothing(db: PgPool) {
-    let (service, link) = start(&db, &[]).await;
-    // On new connections it has to send the text of its questions.
+async fn readyz_returns_503_while_the_database_does_not_respond(db: PgPool) {
+    let (service, proxy) = start(&db, &[]).await;
+    // On new connections the statements are prepared again, so their text is sent.
     let end = "select pg_terminate_backend(pid) from pg_stat_activity
         where datname = current_database() and application_name = 'qontak-receiver'";
     sqlx::raw_sql(end).execute(&db).await.unwrap();
-    link.freeze_at("_sqlx_migrations");
+    proxy.freeze_at("_sqlx_migrations");
     let ready = reqwest::Client::new().get(format!("{}/readyz", service.ops));
-    let told = answer(ready).await;
-    link.assert_frozen();
-    assert_eq!(told.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let told = told.text().await.unwrap();
-    assert!(told.contains("database: does not answer"), "{told}");
+    let response = send(ready).await;
+    proxy.assert_frozen();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body = response.text().await.unwrap();
+    assert!(body.contains("database: does not answer"), "{body}");
 }
 
 #[sqlx::test]
-async fn a_session_that_may_not_write_any_more_is_replaced(db: PgPool) {
+async fn database_session_that_became_read_only_is_replaced(db: PgPool) {
     let service = Service::start_with(db, &[("RECEIVER__WRITER__TASKS", "1")]).await;
-    // As after a failover: the session lives, and its server is a standby now.
+    // As after a failover: the session is open, but its server has become a standby.
     let demote = "create function demote() returns trigger language plpgsql as $$ begin
             perform set_config('default_transaction_read_only', 'on', false);
             return new;

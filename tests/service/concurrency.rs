@@ -1,4 +1,4 @@
-//! Many clients at once.
+//! Concurrent clients: nothing is lost or counted twice, and commits come before responses.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::harness::{ORGANIZATION, Service};
 
 #[sqlx::test]
-async fn two_hundred_clients_post_twenty_thousand_messages_and_it_adds_up(db: PgPool) {
+async fn twenty_thousand_messages_from_two_hundred_clients_are_all_counted(db: PgPool) {
     const CLIENTS: usize = 200;
     const MESSAGES: usize = 20_000;
     let service = Arc::new(Service::start(db).await);
@@ -37,8 +37,8 @@ async fn two_hundred_clients_post_twenty_thousand_messages_and_it_adds_up(db: Pg
                 });
                 let body = body.to_string();
                 for _ in 0..if i.is_multiple_of(10) { 2 } else { 1 } {
-                    let answer = service.post(body.clone()).await;
-                    assert!(answer.status.is_success(), "{:?}", answer.json());
+                    let response = service.post(body.clone()).await;
+                    assert!(response.status.is_success(), "{:?}", response.json());
                 }
             }
         });
@@ -59,7 +59,7 @@ async fn two_hundred_clients_post_twenty_thousand_messages_and_it_adds_up(db: Pg
 }
 
 #[sqlx::test]
-async fn duplicates_that_race_on_two_replicas_have_one_effect(db: PgPool) {
+async fn concurrent_duplicates_on_two_replicas_have_one_effect(db: PgPool) {
     const BODIES: usize = 40;
     const DELIVERIES: usize = 8;
     let replicas =
@@ -70,19 +70,23 @@ async fn duplicates_that_race_on_two_replicas_have_one_effect(db: PgPool) {
             let service = replicas[delivery % 2].clone();
             let body = json!({"data_event": "status_message", "id": format!("m{i}")}).to_string();
             senders.spawn(async move {
-                let answer = service.post(body).await;
-                assert!(answer.status.is_success(), "{:?}", answer.json());
-                let data = answer.json()["data"].take();
+                let response = service.post(body).await;
+                assert!(response.status.is_success(), "{:?}", response.json());
+                let data = response.json()["data"].take();
                 (i, data["event_id"].to_string(), data["duplicate"] == false)
             });
         }
     }
-    let answers = senders.join_all().await;
+    let responses = senders.join_all().await;
     for body in 0..BODIES {
-        let answers = || answers.iter().filter(|(i, ..)| *i == body);
-        assert_eq!(answers().filter(|(.., is_first)| *is_first).count(), 1, "one is the first");
-        let ids: BTreeSet<&String> = answers().map(|(_, id, _)| id).collect();
-        assert_eq!(ids.len(), 1, "all are told of the same event");
+        let of_body = || responses.iter().filter(|(i, ..)| *i == body);
+        assert_eq!(
+            of_body().filter(|(.., is_first)| *is_first).count(),
+            1,
+            "exactly one delivery is the first"
+        );
+        let ids: BTreeSet<&String> = of_body().map(|(_, id, _)| id).collect();
+        assert_eq!(ids.len(), 1, "all responses have the same event id");
     }
     let counts: (i64, i64, i64) = sqlx::query_as(
         "select count(*), min(deliveries)::bigint, max(deliveries)::bigint from event",
@@ -100,7 +104,7 @@ async fn duplicates_that_race_on_two_replicas_have_one_effect(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn nothing_is_acknowledged_before_its_commit(db: PgPool) {
+async fn events_are_not_acknowledged_before_their_commit(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let mut blocking = db.begin().await.unwrap();
     let lock = "lock table event in access exclusive mode";
@@ -108,7 +112,7 @@ async fn nothing_is_acknowledged_before_its_commit(db: PgPool) {
     let body = json!({"data_event": "status_message", "id": "m"}).to_string();
     let mut posting = std::pin::pin!(service.post(body));
     let early = tokio::time::timeout(Duration::from_millis(600), &mut posting).await;
-    assert!(early.is_err(), "answered before it could be committed: {early:?}");
+    assert!(early.is_err(), "response before the commit: {early:?}");
     blocking.rollback().await.unwrap();
     assert_eq!(posting.await.status, StatusCode::OK);
 }

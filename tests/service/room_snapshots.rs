@@ -1,13 +1,13 @@
-//! A room is the fold of its snapshots, field by field.
+//! Merging room snapshots field by field: the newest snapshot that contains a field sets it.
 
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::harness::{ORGANIZATION, Service};
 
-/// Snapshots that lack each other's fields: the newest that has a field says it, always.
+/// Each snapshot lacks some fields of the others.
 #[sqlx::test]
-async fn each_field_of_a_room_is_what_the_newest_snapshot_that_has_it_says(db: PgPool) {
+async fn each_room_field_comes_from_the_newest_snapshot_containing_it(db: PgPool) {
     let service = Service::start(db).await;
     let snapshot = |second: u8, fields: Value| {
         let mut body = json!({
@@ -38,9 +38,10 @@ async fn each_field_of_a_room_is_what_the_newest_snapshot_that_has_it_says(db: P
     }
 }
 
-/// One that says nothing is between the others by its hash, but must not come between them.
+/// The hash of an empty snapshot may sort between those of two others; the order of the two must
+/// not change.
 #[sqlx::test]
-async fn a_snapshot_that_says_nothing_changes_nothing(db: PgPool) {
+async fn snapshot_without_fields_does_not_change_the_room(db: PgPool) {
     let service = Service::start(db).await;
     let event = |n: u8, name: Option<&str>| {
         let mut room = json!({ "id": "r", "organization_id": ORGANIZATION });
@@ -65,7 +66,7 @@ async fn a_snapshot_that_says_nothing_changes_nothing(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn every_field_of_a_room_follows_the_clock_of_its_own_snapshot(db: PgPool) {
+async fn room_field_missing_in_the_newer_snapshot_keeps_the_older_value(db: PgPool) {
     const TEXTS: [&str; 12] = [
         "name",
         "description",
@@ -129,7 +130,7 @@ async fn every_field_of_a_room_follows_the_clock_of_its_own_snapshot(db: PgPool)
 }
 
 #[sqlx::test]
-async fn a_resolution_without_any_clock_of_its_room_still_resolves_it(db: PgPool) {
+async fn resolution_event_without_room_timestamps_resolves_the_room(db: PgPool) {
     let service = Service::start(db).await;
     let resolutions = [
         json!({"service_name": "room", "event_name": "resolved", "organization_id": ORGANIZATION,
@@ -150,7 +151,7 @@ async fn a_resolution_without_any_clock_of_its_room_still_resolves_it(db: PgPool
         for order in [
             [&earlier, &resolution],
             [&resolution, &earlier],
-            // The greater status wins where the clocks are equal.
+            // With equal timestamps the greater status wins.
             [&at_once, &resolution],
             [&resolution, &at_once],
         ] {

@@ -1,4 +1,4 @@
-//! It says no clearly and early, in one shape.
+//! Rejected webhooks: status, error envelope, `Retry-After` and limits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,19 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 
 use super::fixtures;
-use super::harness::{Answer, Service, TOKEN, gzip, webhook};
+use super::harness::{Response, Service, TOKEN, gzip, webhook};
 
-fn assert_refusal(answer: &Answer, status: StatusCode, message: &str) {
-    let json = answer.json();
-    assert_eq!(answer.status, status, "{json}");
+/// Checks the status, and that the first message contains this text.
+fn assert_error(response: &Response, status: StatusCode, message: &str) {
+    let json = response.json();
+    assert_eq!(response.status, status, "{json}");
     assert_eq!(json["status"], "error");
     assert_eq!(json["error"]["code"], status.as_u16());
-    let said = json["error"]["messages"][0].as_str().unwrap();
-    assert!(said.contains(message), "{said}");
+    let first = json["error"]["messages"][0].as_str().unwrap();
+    assert!(first.contains(message), "{first}");
 }
 
-/// A body of one part after the other, each after a pause, of a length that nobody knows.
+/// Body of unknown length, sent in parts with a pause before each.
 fn chunked(parts: usize, part: Vec<u8>, pause: Duration) -> Body {
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
     tokio::task::spawn(async move {
@@ -50,9 +51,9 @@ impl axum::body::HttpBody for ChannelBody {
 }
 
 #[sqlx::test]
-async fn a_wrong_token_is_answered_exactly_as_an_unknown_path(db: PgPool) {
+async fn wrong_token_gets_the_same_response_as_an_unknown_path(db: PgPool) {
     let service = Service::start(db).await;
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     for path in ["/nowhere", "/webhooks/qontak/wrong", "/webhooks/qontak/%ff", "/webhooks/qontak/"]
     {
         for method in [Method::POST, Method::GET, Method::PUT, Method::OPTIONS] {
@@ -63,53 +64,53 @@ async fn a_wrong_token_is_answered_exactly_as_an_unknown_path(db: PgPool) {
                 .header("content-encoding", "br")
                 .header("x-request-id", "one")
                 .body(Body::from(vec![b'x'; 2 << 20]));
-            answers.push(service.send(request.unwrap()).await);
+            responses.push(service.send(request.unwrap()).await);
         }
     }
-    assert_refusal(&answers[0], StatusCode::NOT_FOUND, "not found");
-    for answer in &answers {
-        assert_eq!(answer, &answers[0]);
+    assert_error(&responses[0], StatusCode::NOT_FOUND, "not found");
+    for response in &responses {
+        assert_eq!(response, &responses[0]);
     }
     assert_eq!(service.count("event").await, 0);
 }
 
 #[sqlx::test]
-async fn who_knows_a_token_learns_that_it_must_be_post(db: PgPool) {
+async fn other_methods_with_a_valid_token_return_405_with_allow_post(db: PgPool) {
     let service = Service::start(db).await;
     for method in [Method::GET, Method::HEAD, Method::PUT] {
         let request = Request::builder().method(method).uri(format!("/webhooks/qontak/{TOKEN}"));
-        let answer = service.send(request.body(Body::empty()).unwrap()).await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(answer.headers["allow"], "POST");
+        let response = service.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(response.headers["allow"], "POST");
     }
 }
 
 #[sqlx::test]
-async fn a_body_over_the_limit_is_refused_however_it_comes(db: PgPool) {
+async fn body_above_the_size_limit_is_rejected_plain_chunked_or_compressed(db: PgPool) {
     let limit = [("RECEIVER__HTTP__MAX_BODY_BYTES", "4000")];
     let service = Service::start_with(db, &limit).await;
     let message = "larger than 4000 bytes";
 
     let plain = service.post(vec![b' '; 4001]).await;
-    assert_refusal(&plain, StatusCode::PAYLOAD_TOO_LARGE, message);
+    assert_error(&plain, StatusCode::PAYLOAD_TOO_LARGE, message);
 
     let unknown_length = chunked(5, vec![b' '; 1000], Duration::ZERO);
-    let answer = service.send(webhook(TOKEN, unknown_length)).await;
-    assert_refusal(&answer, StatusCode::PAYLOAD_TOO_LARGE, message);
+    let response = service.send(webhook(TOKEN, unknown_length)).await;
+    assert_error(&response, StatusCode::PAYLOAD_TOO_LARGE, message);
 
     let bomb = gzip(&vec![b' '; 10 << 20]);
     assert!(bomb.len() < 12_000);
     for bytes in [bomb, gzip(&vec![b' '; 4001])] {
         let mut request = webhook(TOKEN, bytes);
         request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
-        let answer = service.send(request).await;
-        assert_refusal(&answer, StatusCode::PAYLOAD_TOO_LARGE, message);
+        let response = service.send(request).await;
+        assert_error(&response, StatusCode::PAYLOAD_TOO_LARGE, message);
     }
     assert_eq!(service.count("event").await, 0);
 }
 
 #[sqlx::test]
-async fn a_compressed_body_is_the_same_event_as_a_plain_one(db: PgPool) {
+async fn gzip_body_is_the_same_event_as_the_plain_body(db: PgPool) {
     let service = Service::start(db).await;
     let mut request = webhook(TOKEN, gzip(&fixtures::body("01")));
     request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
@@ -118,32 +119,32 @@ async fn a_compressed_body_is_the_same_event_as_a_plain_one(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn a_body_that_only_claims_to_be_compressed_is_malformed(db: PgPool) {
+async fn truncated_gzip_body_is_stored_as_malformed(db: PgPool) {
     let service = Service::start(db).await;
     let mut request = webhook(TOKEN, gzip(&fixtures::body("01"))[..200].to_vec());
     request.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
-    let answer = service.send(request).await;
-    assert_refusal(&answer, StatusCode::BAD_REQUEST, "not UTF-8");
+    let response = service.send(request).await;
+    assert_error(&response, StatusCode::BAD_REQUEST, "not UTF-8");
     assert_eq!(service.count("event").await, 1);
 }
 
 #[sqlx::test]
-async fn a_slow_body_is_refused_in_time(db: PgPool) {
+async fn body_slower_than_the_timeout_is_rejected_with_408(db: PgPool) {
     let limit = [("RECEIVER__HTTP__BODY_TIMEOUT", "1s")];
     let service = Service::start_with(db, &limit).await;
     let slow = chunked(50, b" ".to_vec(), Duration::from_millis(200));
-    let answer = service.send(webhook(TOKEN, slow)).await;
-    assert_refusal(&answer, StatusCode::REQUEST_TIMEOUT, "not complete after 1 s");
+    let response = service.send(webhook(TOKEN, slow)).await;
+    assert_error(&response, StatusCode::REQUEST_TIMEOUT, "not complete after 1 s");
 }
 
 #[sqlx::test]
-async fn only_what_is_clearly_not_json_is_refused_for_its_type(db: PgPool) {
+async fn only_content_types_that_cannot_be_json_are_rejected_with_415(db: PgPool) {
     let service = Service::start(db).await;
     for content_type in ["image/png", "multipart/form-data; boundary=x", "text/xml", "text/html"] {
         let mut request = webhook(TOKEN, "{}");
         request.headers_mut().insert("content-type", content_type.parse().unwrap());
-        let answer = service.send(request).await;
-        assert_refusal(&answer, StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json");
+        let response = service.send(request).await;
+        assert_error(&response, StatusCode::UNSUPPORTED_MEDIA_TYPE, "application/json");
     }
     for content_type in
         ["text/plain", "application/x-www-form-urlencoded", "", "application/json; charset=utf-8"]
@@ -154,24 +155,24 @@ async fn only_what_is_clearly_not_json_is_refused_for_its_type(db: PgPool) {
     }
     let mut request = webhook(TOKEN, "{}");
     request.headers_mut().insert("content-encoding", "br".parse().unwrap());
-    let answer = service.send(request).await;
-    assert_refusal(&answer, StatusCode::UNSUPPORTED_MEDIA_TYPE, "gzip");
+    let response = service.send(request).await;
+    assert_error(&response, StatusCode::UNSUPPORTED_MEDIA_TYPE, "gzip");
 }
 
 #[sqlx::test]
-async fn a_database_that_is_away_is_a_503_with_a_time_to_come_back(db: PgPool) {
-    let elsewhere = [("DATABASE_URL", "postgres://localhost:1/nowhere?sslmode=disable")];
-    let service = Service::start_with(db, &elsewhere).await;
-    let answer = service.post(fixtures::body("01")).await;
-    assert_refusal(&answer, StatusCode::SERVICE_UNAVAILABLE, "try again later");
-    assert!(answer.headers.contains_key("retry-after"));
-    let answer = service.get("/v1/rooms").await;
-    assert_refusal(&answer, StatusCode::SERVICE_UNAVAILABLE, "try again later");
-    assert!(answer.headers.contains_key("retry-after"));
+async fn unavailable_database_returns_503_with_retry_after(db: PgPool) {
+    let unreachable = [("DATABASE_URL", "postgres://localhost:1/nowhere?sslmode=disable")];
+    let service = Service::start_with(db, &unreachable).await;
+    let response = service.post(fixtures::body("01")).await;
+    assert_error(&response, StatusCode::SERVICE_UNAVAILABLE, "try again later");
+    assert!(response.headers.contains_key("retry-after"));
+    let response = service.get("/v1/rooms").await;
+    assert_error(&response, StatusCode::SERVICE_UNAVAILABLE, "try again later");
+    assert!(response.headers.contains_key("retry-after"));
 }
 
 #[sqlx::test]
-async fn a_full_queue_is_a_503_at_once_and_a_slow_commit_soon_after(db: PgPool) {
+async fn full_write_queue_returns_503_immediately_and_slow_commit_after_timeout(db: PgPool) {
     let settings = [
         ("RECEIVER__WRITER__MAX_QUEUE_BYTES", "5000"),
         ("RECEIVER__WRITER__ANSWER_TIMEOUT", "100ms"),
@@ -181,17 +182,17 @@ async fn a_full_queue_is_a_503_at_once_and_a_slow_commit_soon_after(db: PgPool) 
     let lock = "lock table event in access exclusive mode";
     sqlx::raw_sql(lock).execute(&mut *blocking).await.unwrap();
 
-    let waiting = async {
-        let answer = service.post(fixtures::body("01")).await;
-        assert_refusal(&answer, StatusCode::SERVICE_UNAVAILABLE, "took too long");
+    let timed_out = async {
+        let response = service.post(fixtures::body("01")).await;
+        assert_error(&response, StatusCode::SERVICE_UNAVAILABLE, "took too long");
     };
-    let refused = async {
+    let rejected = async {
         tokio::task::yield_now().await;
-        let answer = service.post(fixtures::body("07")).await;
-        assert_refusal(&answer, StatusCode::SERVICE_UNAVAILABLE, "too many");
-        assert!(answer.headers.contains_key("retry-after"));
+        let response = service.post(fixtures::body("07")).await;
+        assert_error(&response, StatusCode::SERVICE_UNAVAILABLE, "too many");
+        assert!(response.headers.contains_key("retry-after"));
     };
-    tokio::join!(waiting, refused);
+    tokio::join!(timed_out, rejected);
     blocking.rollback().await.unwrap();
 
     while service.post(fixtures::body("01")).await.status != StatusCode::OK {
@@ -201,7 +202,7 @@ async fn a_full_queue_is_a_503_at_once_and_a_slow_commit_soon_after(db: PgPool) 
 }
 
 #[sqlx::test]
-async fn a_row_that_somebody_has_locked_holds_up_only_its_own_events(db: PgPool) {
+async fn locked_row_delays_only_events_that_write_it(db: PgPool) {
     let settings = [("RECEIVER__WRITER__TASKS", "1"), ("RECEIVER__WRITER__ANSWER_TIMEOUT", "5s")];
     let service = Arc::new(Service::start_with(db.clone(), &settings).await);
     let message = |id: usize, room: &str| {
@@ -220,14 +221,14 @@ async fn a_row_that_somebody_has_locked_holds_up_only_its_own_events(db: PgPool)
         let body = message(i, room);
         posting.spawn(async move { (i, service.post(body).await.status) });
     }
-    let mut refused: Vec<usize> = posting
+    let mut rejected: Vec<usize> = posting
         .join_all()
         .await
         .into_iter()
         .filter_map(|(i, status)| (status != StatusCode::OK).then_some(i))
         .collect();
-    refused.sort_unstable();
-    assert_eq!(refused, [7]);
+    rejected.sort_unstable();
+    assert_eq!(rejected, [7]);
     blocking.rollback().await.unwrap();
     while service.post(message(7, "locked")).await.status != StatusCode::OK {
         tokio::time::sleep(Duration::from_millis(10)).await;

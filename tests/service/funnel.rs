@@ -1,0 +1,147 @@
+//! Delivery of broadcasts: funnel counts, implied and conflicting statuses, and delivery errors.
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::fixtures::{ALL, BROADCAST};
+use super::harness::{ORGANIZATION, Service};
+
+/// Log of the broadcast `b` that reached these statuses at these seconds.
+pub fn log(id: &str, status: &str, reached: &[(&str, u64)]) -> Value {
+    let part = |at: u64| json!({"statuses": [{"timestamp": 1_749_690_000 + at}]});
+    let response: serde_json::Map<String, Value> =
+        reached.iter().map(|(status, at)| ((*status).to_owned(), part(*at))).collect();
+    json!({"data_event": "broadcast_log_status", "id": id, "messages_broadcast_id": "b",
+        "organization_id": ORGANIZATION, "status": status, "messages_response": response,
+        "whatsapp_message_id": format!("wamid.{id}"), "created_at": "2025-06-12T01:00:00Z"})
+}
+
+/// Posts bodies, all of which must be applied.
+pub async fn post_all(service: &Service, bodies: impl IntoIterator<Item = Value>) {
+    for body in bodies {
+        let response = service.post(body.to_string()).await;
+        assert_eq!(response.json()["data"]["outcome"], "applied", "{body}");
+    }
+}
+
+/// Posts all fixtures.
+pub async fn post_fixtures(service: &Service) {
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+}
+
+#[sqlx::test]
+async fn funnel_counts_the_furthest_status_reached_by_each_recipient(db: PgPool) {
+    let service = Service::start(db).await;
+    let logs = [
+        log("read", "read", &[("sent", 0), ("delivered", 2), ("read", 5412)]),
+        log("read-alone", "read", &[("read", 30)]),
+        log("played", "played", &[]),
+        log("delivered-alone", "delivered", &[]),
+        log("sent", "sent", &[("sent", 0)]),
+        log("refused", "failed", &[]),
+        log("failed-later", "failed", &[("sent", 0), ("failed", 3)]),
+        log("failed-and-delivered", "failed", &[("sent", 0), ("delivered", 9), ("failed", 3)]),
+        log("failed-and-read", "failed", &[("read", 9)]),
+        log("pending", "pending", &[]),
+    ];
+    post_all(&service, logs).await;
+    let funnel = service.data("/v1/broadcasts/b").await;
+    let counts = ["total", "created", "pending", "sent", "delivered", "read", "failed", "other"]
+        .map(|name| funnel[name].as_i64().unwrap());
+    assert_eq!(counts, [10, 0, 1, 1, 2, 4, 2, 0]);
+    assert_eq!(funnel["reached"], json!({"sent": 8, "delivered": 6, "read": 4}));
+    assert_eq!(funnel["implied"], json!({"sent": 4, "delivered": 3}));
+    assert_eq!(funnel["conflicts"], json!({"failed_and_delivered": 1, "failed_and_read": 1}));
+    assert_eq!(funnel["seconds_to_delivery"], json!({"p50": 2.0, "p95": 9.0}));
+    assert_eq!(funnel["seconds_to_read"], json!({"p50": 5400.0, "p95": 5400.0}));
+}
+
+#[sqlx::test]
+async fn implied_and_conflicting_statuses_are_marked_without_timestamps(db: PgPool) {
+    let service = Service::start(db).await;
+    let logs = [
+        log("read-alone", "read", &[("read", 30)]),
+        log("failed-and-delivered", "delivered", &[("sent", 0), ("failed", 3)]),
+        log("sent", "sent", &[]),
+    ];
+    post_all(&service, logs).await;
+    let logs = service.data("/v1/broadcasts/b/logs").await;
+    let of = |id: &str| logs.as_array().unwrap().iter().find(|log| log["id"] == id).unwrap();
+    let log = of("read-alone");
+    assert_eq!((&log["implied"], &log["conflicts"]), (&json!(["sent", "delivered"]), &json!([])));
+    assert_eq!(
+        log["status_times"],
+        json!({"read": {"at": "2025-06-12T01:00:30.000Z", "source": "channel"}})
+    );
+    let log = of("failed-and-delivered");
+    assert_eq!(log["status"], "delivered");
+    assert_eq!(log["implied"], json!([]));
+    assert_eq!(log["conflicts"], json!(["failed_and_delivered"]));
+    assert_eq!(log["status_times"]["failed"]["at"], "2025-06-12T01:00:03.000Z");
+    let log = of("sent");
+    assert_eq!((&log["implied"], &log["conflicts"]), (&json!([]), &json!([])));
+
+    // The status of a customer's message implies nothing.
+    for sender in ["Models::Contact", "Models::User"] {
+        let message = json!({"data_event": "status_message", "id": sender, "status": "read",
+            "sender_type": sender});
+        post_all(&service, [message]).await;
+    }
+    assert_eq!(service.data("/v1/messages/Models::Contact").await["implied"], json!([]));
+    let implied = &service.data("/v1/messages/Models::User").await["implied"];
+    assert_eq!(*implied, json!(["sent", "delivered"]));
+}
+
+#[sqlx::test]
+async fn delivery_errors_have_meaning_and_advice_in_english_and_indonesian(db: PgPool) {
+    let service = Service::start(db).await;
+    post_fixtures(&service).await;
+    let meaning = json!({
+        "en": "Withheld by Meta's marketing limit per person.",
+        "id": "Ditahan Meta karena batas pesan promosi per orang.",
+    });
+    let advice = json!({
+        "en": "Do not resend soon; wait a day or more.",
+        "id": "Jangan langsung kirim ulang, tunggu minimal sehari.",
+    });
+    let funnel = service.data(&format!("/v1/broadcasts/{BROADCAST}")).await;
+    let failures = &funnel["failed_by_code"][1];
+    assert_eq!((&failures["error_code"], &failures["count"]), (&json!(131_049), &json!(1)));
+    assert_eq!((&failures["error_meaning"], &failures["error_advice"]), (&meaning, &advice));
+    let log = &service.data(&format!("/v1/broadcasts/{BROADCAST}/logs?status=failed")).await[0];
+    assert_eq!((&log["error_meaning"], &log["error_advice"]), (&meaning, &advice));
+
+    // The message reports no error of its own; the error comes from the log.
+    let wamid = &log["whatsapp_message_id"];
+    for is_campaign in [Some(true), Some(false), None] {
+        let message = json!({"data_event": "status_message", "id": "joined", "status": "failed",
+            "organization_id": ORGANIZATION, "is_campaign": is_campaign, "external_id": wamid});
+        service.execute("delete from message where message_id = 'joined'").await;
+        post_all(&service, [message]).await;
+        let message = service.data("/v1/messages/joined").await;
+        assert_eq!(message["error_code"], 131_049);
+        assert_eq!(message["error_title"], log["error_title"]);
+        assert_eq!((&message["error_meaning"], &message["error_advice"]), (&meaning, &advice));
+    }
+}
+
+#[sqlx::test]
+async fn unknown_delivery_errors_keep_the_title_reported_by_meta(db: PgPool) {
+    let service = Service::start(db).await;
+    let mut failed = log("1", "failed", &[]);
+    failed["messages_response"] = json!({"errors": [{"code": 999_999, "title": "Something new"}]});
+    let mut old = log("2", "failed", &[]);
+    old["messages_response"] = json!({"errors": [{"code": "470", "title": "Re-engagement"}]});
+    post_all(&service, [failed, old, log("3", "failed", &[])]).await;
+    let failures = service.data("/v1/broadcasts/b").await["failed_by_code"].take();
+    let of = |code: Value| {
+        let mut failures = failures.as_array().unwrap().iter();
+        failures.find(|failure| failure["error_code"] == code).unwrap()
+    };
+    assert_eq!(of(json!(999_999))["error_title"], "Something new");
+    assert_eq!(of(json!(999_999))["error_meaning"], Value::Null);
+    assert_eq!(of(json!(470))["error_advice"]["en"], "Send an approved template.");
+    assert_eq!(of(Value::Null)["error_advice"], Value::Null);
+}
