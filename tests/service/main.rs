@@ -19,6 +19,7 @@ mod fixtures;
 mod fold;
 mod harness;
 mod key;
+mod layout;
 mod limits;
 mod link;
 mod manners;
