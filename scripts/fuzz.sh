@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export SQLX_OFFLINE=true FUZZ_SECONDS=$1
-exec cargo test --locked --test fuzz edited -- --nocapture
+exec cargo test --locked --test fuzz -- --nocapture
