@@ -37,7 +37,7 @@ as_server() {
     user=$(server_user)
     if [[ $EUID -ne 0 ]]; then
         "$@"
-    # Busybox's setpriv cannot change the user.
+    # Some builds of setpriv cannot change the user.
     elif setpriv --reuid "$user" true 2>/dev/null; then
         setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups "$@"
     elif command -v runuser >/dev/null; then
