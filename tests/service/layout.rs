@@ -56,10 +56,11 @@ fn paths(words: &Names, mut i: usize, prefix: &Names, found: &mut Vec<(String, N
         }
         i += 1;
         if (word(i), word(i + 1)) != (":", ":") {
-            i += if word(i) == "as" { 2 } else { 0 };
-            let name = if word(i - 2) == "as" { word(i - 1) } else { &path[path.len() - 1] };
+            // `use a::b as c`, but not `<T as a::b>`.
+            let is_renamed = word(i) == "as" && word(i + 2) != ":";
+            let name = if is_renamed { word(i + 1) } else { &path[path.len() - 1] };
             found.push((name.into(), path));
-            return i;
+            return if is_renamed { i + 2 } else { i };
         }
         i += 2;
     }
