@@ -3,10 +3,10 @@ ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
-# Queries are checked against .sqlx/, so no database is needed.
+# Queries are checked against .sqlx/, so the build needs no database.
 ENV SQLX_OFFLINE=true
 
-# A layer with the dependencies alone: it is built again only when they change.
+# A layer with the dependencies only. It is cached until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
     && cargo build --release --locked
@@ -16,16 +16,16 @@ COPY .sqlx .sqlx
 COPY config config
 COPY migrations migrations
 COPY src src
-# Cargo compares ages, and the files above are older than what was built in their place.
+# Cargo compares modification times, and these files are older than the build of the placeholders.
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked && mkdir /spool
 
 FROM ${RUNTIME_IMAGE}
 COPY --from=build /build/target/release/qontak-receiver /usr/local/bin/qontak-receiver
-# Where webhooks wait while the database is away. Nothing else is written, so it works with a
-# read-only root.
+# Webhooks are stored here while the database is unavailable. The service writes no other files, so
+# the root file system can be read-only.
 COPY --from=build --chown=65532:65532 /spool /var/lib/qontak-receiver/spool
 VOLUME /var/lib/qontak-receiver/spool
-# A number, because Kubernetes cannot tell from a name that it is not root.
+# A numeric id: runAsNonRoot of Kubernetes cannot verify a user name.
 USER 65532:65532
 ENV RECEIVER__HTTP__LISTEN=0.0.0.0:8080 \
     RECEIVER__OPS__LISTEN=0.0.0.0:9090 \

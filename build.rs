@@ -1,4 +1,5 @@
-//! The migrations are part of the program, but cargo cannot see that in the code.
+//! Rebuilds the program when a migration changes: they are compiled in by a macro, which cargo does not
+//! track.
 
 fn main() {
     println!("cargo:rerun-if-changed=migrations");

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What must hold beside the tests, the quickest first. Stops at the first that does not.
+# Runs all checks except the tests, the fastest first, and stops at the first failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ step scripts/prepare.sh --check -- --all-targets
 if cargo deny fetch db >/dev/null 2>&1; then
     step cargo deny check
 else
-    printf '\n== the advisories cannot be fetched, so they are not looked at\n'
+    printf '\n== advisory database unreachable: checking dependencies without advisories\n'
     step cargo deny check bans licenses sources
 fi
 

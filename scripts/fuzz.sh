@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Reads random bodies for some seconds: `scripts/fuzz.sh 600`. Not optimised, so that it is the
-# build of the tests, and an overflow is a panic.
+# Parses mutated bodies for a number of seconds: `scripts/fuzz.sh 600`. A debug build, so that it is
+# the build of the tests and an integer overflow panics.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export SQLX_OFFLINE=true FUZZ_SECONDS=$1
-exec cargo test --locked --test fuzz edited -- --nocapture
+exec cargo test --locked --test fuzz -- --nocapture

@@ -1,17 +1,18 @@
-# Sourced by the tests of a live service: a program from PyPI, packages of the machine, and a
-# service of our own that holds what the fixtures tell.
+# Sourced by test-api.sh and test-web.sh: installs packages, and starts a service that contains the
+# fixtures.
 # shellcheck shell=bash
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$@"; exit 1; }
 as_root() { if [[ $EUID -eq 0 ]]; then "$@"; else sudo -n "$@"; fi; }
 
-# Installs what apt ($1), dnf ($2) and apk ($3) call it.
+# Installs packages: $1 for apt, $2 for dnf, $3 for apk.
 install_packages() {
     local how apt dnf apk
     read -ra apt <<<"$1"; read -ra dnf <<<"$2"; read -ra apk <<<"$3"
     for how in apt-get dnf apk ''; do ! command -v "$how" >/dev/null || break; done
-    say "installs $1 with ${how:-nothing}"
+    [[ -n $how ]] || { say "no package manager found"; return 1; }
+    say "installing $1 with $how"
     case $how in
         apt-get)
             as_root apt-get -q update
@@ -20,32 +21,31 @@ install_packages() {
             ;;
         dnf) as_root dnf install -y "${dnf[@]}" ;;
         apk) as_root apk add "${apk[@]}" ;;
-        *) return 1 ;;
     esac >/dev/null
 }
 
-# Makes target/$1 hold $1 from PyPI, in version $2, in a Python of its own.
+# Installs the Python package $1 in version $2 into the virtual environment target/$1.
 install_python_package() {
     local venv=target/$1
     [[ $("$venv/bin/pip" show "$1" 2>/dev/null) != *$'\n'"Version: $2"$'\n'* ]] || return 0
     rm -rf "$venv"
     python3 -m venv "$venv" >/dev/null 2>&1 \
         || { rm -rf "$venv" && install_packages python3-venv python3 python3 && python3 -m venv "$venv"; } \
-        || die "needs Python 3 with venv: please install it"
+        || die "Python 3 with venv not found; install it"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "$1==$2"
 }
 
 folder=$(mktemp -d)
-trap 'end' EXIT
-end() {
+trap 'finish' EXIT
+finish() {
     local pids
     pids=$(jobs -p)
-    # shellcheck disable=SC2086 # One word each.
+    # shellcheck disable=SC2086 # One word for each process.
     [[ -z $pids ]] || { kill $pids 2>/dev/null; wait || true; }
     rm -rf "$folder"
 }
 
-# Waits for the first line of the file $2 that the sed expression $1 makes something of; prints that.
+# Prints the first output of the sed expression $1 on the file $2; waits up to 30 s for it.
 wait_for() {
     local tenths found
     for ((tenths = 0; tenths < 300; tenths++)); do
@@ -53,13 +53,13 @@ wait_for() {
         [[ -z $found ]] || { echo "$found"; return; }
         sleep 0.1
     done
-    die "did not start: $(tail -n 5 "$2")"
+    die "not started after 30 s: $(tail -n 5 "$2")"
 }
 
-# Starts the service on the database DATABASE_URL, tells it the fixtures, and sets ADDRESS, TOKEN
-# and KEY, which may do everything.
+# Starts the service on the database DATABASE_URL, posts the fixtures, and sets ADDRESS, TOKEN and
+# KEY. The key has all scopes for all organisations.
 start_service() {
-    export TOKEN=test-posts-with-this-token KEY=test-asks-with-this-key ADDRESS
+    export TOKEN=webhook-token-of-the-test KEY=api-key-of-the-test ADDRESS
     export RECEIVER__HTTP__LISTEN=127.0.0.1:0 RECEIVER__OPS__LISTEN=127.0.0.1:0
     export RECEIVER__LOG__FORMAT=json
     export RECEIVER__ENDPOINT__QONTAK__TOKENS=$TOKEN
@@ -74,7 +74,7 @@ for path in sys.argv[2:]:
     body = urllib.request.Request(sys.argv[1], open(path, "rb").read(), {"content-type": "application/json"})
     try:
         urllib.request.urlopen(body)
-    except urllib.error.HTTPError as refused:
-        assert refused.code == 400, refused
+    except urllib.error.HTTPError as error:
+        assert error.code == 400, error
 END
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the service from this checkout, with a PostgreSQL of its own in .data/, until
-# Ctrl-C. What it needs to be told is taken from the environment where it is set there
-# (RECEIVER__…, API_KEY), else made up once and kept in .data/.
+# Builds and runs the service with a private PostgreSQL in .data/, until Ctrl-C. Settings are taken
+# from the environment (RECEIVER__…, API_KEY). A webhook token and an API key that are not set are
+# generated once and stored in .data/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,9 +12,10 @@ stopping=
 say() { printf 'run.sh: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
-# --- its processes --------------------------------------------------------------
+# --- processes ------------------------------------------------------------------
 
-# A process group of its own keeps Ctrl-C from it: we end things one after the other.
+# Starts it in its own process group, so that Ctrl-C does not reach it: `finish` stops the service
+# before the database.
 start() {
     set -m
     "$@" </dev/null &
@@ -22,12 +23,12 @@ start() {
     set +m
 }
 
-# shellcheck disable=SC2317 # The trap calls it.
+# shellcheck disable=SC2317 # Called by the trap.
 finish() {
     local code=$? ended=0
     trap '' INT TERM HUP
     if [[ -n $child ]] && kill -TERM -- "-$child" 2>/dev/null; then
-        # It ends by itself, unless something is wrong with it.
+        # The graceful shutdown takes up to http.stop_timeout.
         for ((tenths = 0; tenths < 300; tenths++)); do
             kill -0 "$child" 2>/dev/null || break
             sleep 0.1
@@ -36,14 +37,14 @@ finish() {
         wait "$child" || ended=$?
         [[ -z $stopping ]] || code=$ended
     fi
-    # Only now: the service has to write down what it has taken.
+    # After the service, which commits its queue when it stops.
     scripts/postgres.sh stop "$postgres" || code=1
     exit "$code"
 }
 
-# --- its addresses --------------------------------------------------------------
+# --- addresses ------------------------------------------------------------------
 
-# Where a program on this machine reaches what listens on $1.
+# Prints an address at which this machine reaches a service that listens on $1.
 reachable() {
     local address=${1/#0.0.0.0:/127.0.0.1:}
     echo "${address/#\[::\]:/[::1]:}"
@@ -68,8 +69,8 @@ ready() {
     ) 2>/dev/null
 }
 
-# What to listen on: as it was given, or a usual port of this machine. A free port
-# stands in for port 0 and for a usual port that is taken. $3 is not free.
+# Prints the address to listen on: $1 if it is set, otherwise 127.0.0.1 with the default port $2. A
+# free port replaces port 0 and a default port that is in use. $3 is reserved.
 choose() {
     local host=127.0.0.1 port=$2
     if [[ -n $1 ]]; then
@@ -77,16 +78,16 @@ choose() {
         [[ $port == 0 ]] || { echo "$1"; return; }
     fi
     while [[ $port == 0 || $host:$port == "$3" ]] || taken "$host:$port"; do
-        # Below those that systems use for outgoing connections.
+        # Below the ephemeral port range.
         port=$((20000 + RANDOM % 10000))
     done
     echo "$host:$port"
 }
 
-# --- its secrets ----------------------------------------------------------------
+# --- secrets --------------------------------------------------------------------
 
-# Prints what the file $1 holds, after filling it at random if there is none.
-kept() {
+# Prints the secret in the file $1; creates it at random if missing.
+stored_secret() {
     [[ -s $1 ]] || (umask 077 && head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n' >"$1")
     cat "$1"
 }
@@ -95,13 +96,13 @@ sha256() {
     if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi | cut -c 1-64
 }
 
-# --- all of it ------------------------------------------------------------------
+# --- main -----------------------------------------------------------------------
 
 mkdir -p .data
 if command -v flock >/dev/null; then
-    # The service holds it too, so one that outlived this script is noticed.
+    # The service inherits the lock, so a service that outlives this script keeps it.
     exec 8>>.data/lock
-    flock -n 8 || die "it runs already in this checkout: end that first (process $(cat .data/lock))"
+    flock -n 8 || die "already running in this checkout, stop it first: process $(cat .data/lock)"
 fi
 echo $$ >.data/lock
 trap finish EXIT
@@ -112,23 +113,23 @@ start env SQLX_OFFLINE=true cargo build --release --locked
 wait "$child"
 child=
 
-tokens=${RECEIVER__ENDPOINT__QONTAK__TOKENS:-$(kept .data/webhook-token)}
+tokens=${RECEIVER__ENDPOINT__QONTAK__TOKENS:-$(stored_secret .data/webhook-token)}
 if [[ -z ${API_KEY:-} && -n ${RECEIVER__KEY__LOCAL__SHA256:-} ]]; then
-    key='(the one whose SHA-256 is in RECEIVER__KEY__LOCAL__SHA256)'
+    key='(the key of RECEIVER__KEY__LOCAL__SHA256)'
     bearer=\$API_KEY
 else
-    key=${API_KEY:-$(kept .data/api-key)}
+    key=${API_KEY:-$(stored_secret .data/api-key)}
     bearer=$key
     RECEIVER__KEY__LOCAL__SHA256=$(printf %s "$key" | sha256)
 fi
 
-# Two that start at once must not choose the same port. /tmp is there for everyone.
+# A lock that all checkouts share: two that start at once must not choose the same port.
 exec 9</tmp
 ! command -v flock >/dev/null || flock -w 30 9 || true
 http=$(choose "${RECEIVER__HTTP__LISTEN:-}" 8080 '')
 ops=$(choose "${RECEIVER__OPS__LISTEN:-}" 9090 "$http")
 
-# No other database is touched, whatever the environment says.
+# Use only the private database, whatever the environment contains.
 unset DATABASE_URL_FILE "${!RECEIVER__DATABASE__URL@}"
 export DATABASE_URL
 DATABASE_URL=$(scripts/postgres.sh url "$postgres" receiver)
@@ -148,7 +149,7 @@ until ready "$ops"; do
         code=0
         wait "$child" || code=$?
         child=
-        die "the service ended with code $code before it was ready; its last lines are above"
+        die "service exited with code $code before it was ready; its output is above"
     fi
     sleep 0.1
 done
@@ -171,5 +172,5 @@ LINES
 code=0
 wait "$child" || code=$?
 child=
-say "the service ended by itself, with code $code"
+say "service exited with code $code"
 exit $((code > 0 ? code : 1))

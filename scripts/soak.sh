@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Kills, stops and freezes services and their PostgreSQL at random, for DURATION seconds, and
-# looks whether everything that was acknowledged is there once. Ends with one line that says so.
+# Kills, stops and freezes services and their PostgreSQL at random for DURATION seconds, then checks
+# that every acknowledged event is stored exactly once. The last line of output is the result.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,8 +8,8 @@ export DURATION=${DURATION:-600} SQLX_OFFLINE=true
 CRASH_FOLDER=$(mktemp -d)
 export CRASH_FOLDER
 log=$CRASH_FOLDER.log
-# The test tidies up itself, unless it is interrupted.
-# shellcheck disable=SC2317 # The trap calls it.
+# The test cleans up by itself unless it is interrupted.
+# shellcheck disable=SC2317 # Called by the trap.
 finish() {
     local code=$?
     [[ ! -d $CRASH_FOLDER ]] || scripts/postgres.sh stop "$CRASH_FOLDER/postgres" --wipe 2>/dev/null || true
@@ -23,5 +23,5 @@ code=0
 cargo test --locked --test service crash:: -- --nocapture 2>&1 | tee "$log" || code=$?
 echo
 grep '^spooled' "$log" || true
-grep '^rounds' "$log" || { echo "it came to no end; why is above"; code=1; }
+grep '^rounds' "$log" || { echo "no result; the error is above"; code=1; }
 exit "$code"

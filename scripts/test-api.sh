@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Asks the service thousands of questions that its OpenAPI document allows, and some that it
-# does not, by schemathesis. Fails if one is answered 5xx, or not as the document says.
+# Sends thousands of valid and invalid requests generated from the OpenAPI document (schemathesis).
+# Fails on a 5xx response and on a response that does not match the document.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/live.sh

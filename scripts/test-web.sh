@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Opens examples/dashboard in a headless Chromium, beside a live service on another origin, and
-# the service's own /docs, and looks at what they show.
+# Tests examples/dashboard, served from another origin than the service, and the service's /docs in a
+# headless Chromium.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/live.sh
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 if [[ ${1:-} != --with-postgres ]]; then
     command -v chromium >/dev/null && command -v chromedriver >/dev/null \
         || install_packages 'chromium chromium-driver' 'chromium chromedriver' 'chromium chromium-chromedriver' \
-        || die 'needs chromium and chromedriver: please install them'
+        || die 'chromium and chromedriver not found; install them'
     install_python_package selenium 4.51.0
     SQLX_OFFLINE=true cargo build --locked
     scripts/postgres.sh with "$0" --with-postgres

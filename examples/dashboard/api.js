@@ -1,4 +1,4 @@
-// Asks the API, and listens to it. The key is in a header, never in a URL.
+// API client: requests and the event stream. The key is sent in a header, never in a URL.
 
 const keeper = sessionStorage;
 
@@ -11,8 +11,8 @@ export function remember(address, key) {
   keeper.setItem("key", key);
 }
 
-// What the API refused. `status` is 0 where there was no answer.
-export class Refusal extends Error {
+// An error response. `status` is 0 if there was no response.
+export class ApiError extends Error {
   constructor(status, messages) {
     super(messages.join("; "));
     this.status = status;
@@ -21,18 +21,18 @@ export class Refusal extends Error {
 
 async function get(path, headers = {}, signal = undefined) {
   const request = { headers: { authorization: `Bearer ${keeper.getItem("key")}`, ...headers }, signal };
-  const answer = await fetch(address() + path, request).catch((problem) => {
-    if (signal?.aborted) throw problem;
-    const hint = address() === location.origin ? "" : `, and does its setting api.cors_origins name ${location.origin}`;
-    throw new Refusal(0, [`${address()} does not answer: is the address right, does it run${hint}?`]);
+  const answer = await fetch(address() + path, request).catch((error) => {
+    if (signal?.aborted) throw error;
+    const hint = address() === location.origin ? "" : `, and that its setting api.cors_origins contains ${location.origin}`;
+    throw new ApiError(0, [`no response from ${address()}: check the address and that the service is running${hint}`]);
   });
   if (answer.ok) return answer;
-  const refusal = await answer.json().catch(() => undefined);
-  throw new Refusal(answer.status, refusal?.error?.messages ?? [`${answer.status} ${answer.statusText}`]);
+  const body = await answer.json().catch(() => undefined);
+  throw new ApiError(answer.status, body?.error?.messages ?? [`${answer.status} ${answer.statusText}`]);
 }
 
-// The answer of a route: `data`, and of a list `meta`. Each `{}` in the path is the next id;
-// parameters without a value are left out.
+// Returns the response body: `data`, and `meta` for a list. Each `{}` in the path is replaced by the
+// next id. Parameters without a value are omitted.
 export async function ask(path, ids = [], parameters = {}) {
   const parts = ids.map(encodeURIComponent);
   const query = new URLSearchParams(Object.entries(parameters).filter(([, value]) => value));
@@ -40,9 +40,9 @@ export async function ask(path, ids = [], parameters = {}) {
   return answer.json();
 }
 
-// Tells of what is applied until `signal` aborts: calls `on.event` with each event, `on.reset` if
-// some were missed, `on.state` with whether it is connected, and `on.refused` if it never will be.
-// After a cut it goes on from where it was.
+// Subscribes to applied events until `signal` aborts. Calls `on.event` with each event, `on.reset` if
+// events were missed, `on.state` with whether it is connected, and `on.refused` if the key is rejected.
+// Resumes after a disconnect.
 export async function listen(on, signal) {
   const last = { id: "", retry: 2000 };
   while (!signal.aborted) {
@@ -50,9 +50,9 @@ export async function listen(on, signal) {
       const answer = await get("/v1/stream", last.id ? { "last-event-id": last.id } : {}, signal);
       on.state(true);
       await read(answer.body.pipeThrough(new TextDecoderStream()).getReader(), last, on);
-    } catch (problem) {
+    } catch (error) {
       if (signal.aborted) return;
-      if (problem.status === 401 || problem.status === 403) return on.refused(problem);
+      if (error.status === 401 || error.status === 403) return on.refused(error);
     }
     on.state(false);
     await pause(last.retry);
@@ -61,10 +61,10 @@ export async function listen(on, signal) {
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-// Server-sent events: blocks of lines, each block with an empty line behind it.
+// Parses server-sent events: blocks of lines, separated by empty lines.
 async function read(reader, last, on) {
   for (let text = ""; ; ) {
-    // The service says something every 15 s: who hears nothing for long is cut off.
+    // The service sends a heartbeat every 15 s. Without one the connection is dead.
     const { done, value } = (await Promise.race([reader.read(), pause(45_000)])) ?? { done: true };
     if (done) return reader.cancel();
     const blocks = (text + value).split("\n\n");

@@ -1,7 +1,7 @@
-// Broadcasts: the list, and of one of them the funnel, why it failed for some, and its recipients.
+// Broadcasts: the list; for one broadcast the funnel, the errors and the recipients.
 
 import { ask } from "./api.js";
-import { draw, duration, fill, filters, latest, make, pages, place, refill, said, table, tick, time } from "./page.js";
+import { draw, duration, fill, filters, latest, make, pages, place, refill, localized, table, tick, time } from "./page.js";
 
 const steps = ["", "created", "pending", "sent", "delivered", "read", "failed"];
 
@@ -26,7 +26,7 @@ export function broadcasts(main) {
       now = { id, query };
       await load();
     },
-    async told(events) {
+    async update(events) {
       const isOurs = ({ broadcast_id: of }) => of !== null && (now.id === null || of === now.id);
       if (events.some(isOurs)) await load();
     },
@@ -61,7 +61,7 @@ async function one(id, query) {
   return [top, [recipients(logs), pages("broadcasts", id, query, meta)]];
 }
 
-// Each bar is of those who came at least so far.
+// A bar counts the recipients who reached at least this step.
 function funnel({ total, reached, failed, seconds_to_delivery: delivery, seconds_to_read: read }) {
   const took = ({ p50, p95 }) => (p50 === null ? "" : `half within ${duration(p50)}, 95 of 100 within ${duration(p95)}`);
   const bars = [
@@ -87,8 +87,8 @@ function reasons({ failed_by_code: failures }) {
   const rows = failures.map((failure) => [
     failure.count.toLocaleString(),
     `${failure.error_code ?? "none"}`,
-    said(failure.error_meaning) ?? failure.error_title,
-    said(failure.error_advice),
+    localized(failure.error_meaning) ?? failure.error_title,
+    localized(failure.error_advice),
   ]);
   const list = table(["Recipients", "Code", "What happened", "What to do"], rows);
   list.classList.add("failures");
@@ -101,7 +101,7 @@ function recipients(logs) {
     log.contact_phone_number,
     make("span", {}, tick(log.status), ` ${log.status ?? ""}`),
     time(log.status_times[log.status]?.at),
-    said(log.error_meaning) ?? log.error_title,
+    localized(log.error_meaning) ?? log.error_title,
   ];
   if (!logs.length) return make("p.nothing", {}, "No recipients.");
   return table(["Name", "Number", "Status", "Since", "Error"], logs.map(row));

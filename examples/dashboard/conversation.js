@@ -1,16 +1,16 @@
-// One conversation: its messages with senders, ticks and times, and what happened to it.
+// One conversation: messages with sender, delivery status and time, and room events.
 
 import { ask } from "./api.js";
-import { brief, date, hour, latest, make, place, refill, said, tick, time } from "./page.js";
+import { brief, date, hour, latest, make, place, refill, localized, tick, time } from "./page.js";
 
 const when = (message) => message.created_at ?? message.received_at;
 const earlierFirst = (a, b) => when(a).localeCompare(when(b)) || a.id.localeCompare(b.id);
 
-// Shows one room in this element after the other.
+// Shows rooms in this element, one at a time.
 export function conversation(element) {
   let id = null;
   let messages = new Map();
-  let earlier = null; // The cursor of the page before the earliest message that is shown.
+  let earlier = null; // Cursor of the page before the earliest message shown.
 
   const head = make("div");
   const life = make("ul");
@@ -63,7 +63,7 @@ export function conversation(element) {
     refill(list, lines);
   }
 
-  // What changed is asked for by itself, so that pages that were opened stay.
+  // Changed messages are fetched one by one, so that loaded pages stay.
   async function refresh(happened) {
     const of = id;
     const changed = new Set(happened.filter((event) => /message/.test(event.kind)).map((event) => event.subject_id));
@@ -92,7 +92,7 @@ export function conversation(element) {
       more.hidden = true;
       if (id !== null) await load();
     },
-    async told(events) {
+    async update(events) {
       const ours = events.filter((event) => event.room_id === id);
       if (ours.length) await refresh(ours);
     },
@@ -120,21 +120,21 @@ function bubble(message) {
     message.status === "failed" ? failure(message) : null);
 }
 
-// WhatsApp's clock says when; others only by when it was known.
+// WhatsApp reports the exact time; other sources only when it was first seen.
 function progress(message) {
   const reached = message.status_times[message.status];
   const since = reached && ` ${reached.source === "channel" ? "at" : "by"} ${brief(reached.at, when(message))}`;
   const all = Object.entries(message.status_times).sort(([, a], [, b]) => a.at.localeCompare(b.at));
-  const told = all.map(([status, { at, source }]) => `${status}: ${new Date(at).toLocaleString()} (${source})`);
-  return make("span.progress", { title: told.join("\n") }, tick(message.status), ` ${message.status ?? ""}`, since);
+  const lines = all.map(([status, { at, source }]) => `${status}: ${new Date(at).toLocaleString()} (${source})`);
+  return make("span.progress", { title: lines.join("\n") }, tick(message.status), ` ${message.status ?? ""}`, since);
 }
 
 function failure(message) {
-  const parts = [said(message.error_meaning) ?? message.error_title, said(message.error_advice)];
-  return make("p.failure", {}, parts.filter(Boolean).join(" ") || "It failed; Qontak did not say why.");
+  const parts = [localized(message.error_meaning) ?? message.error_title, localized(message.error_advice)];
+  return make("p.failure", {}, parts.filter(Boolean).join(" ") || "Failed; Qontak reported no reason.");
 }
 
-// A link to what is attached, if it is one that a browser may follow.
+// A link to the attachment if its URL is http or https.
 function attachment({ type, file, raw_message }) {
   const name = file?.filename ?? type;
   if (/^https?:\/\//i.test(file?.url ?? "")) {

@@ -1,4 +1,4 @@
-// The frame: the key, the views by their hash, and what happens while they are open.
+// Entry point: the key, routing by URL fragment, and live updates.
 
 import { address, ask, forget, hasKey, listen, remember } from "./api.js";
 import { here, place } from "./page.js";
@@ -6,8 +6,8 @@ import { broadcasts } from "./broadcasts.js";
 import { rooms } from "./rooms.js";
 import { stats } from "./stats.js";
 
-// Each makes its frame in an element and returns `show(id, query)`, which may be called again, and
-// `told(events)`, which is called with what was applied since.
+// Each view creates its elements in a parent and returns `show(id, query)`, which may be called
+// repeatedly, and `update(events)`, which is called with newly applied events.
 const views = { rooms, broadcasts, stats };
 
 const header = document.querySelector("header");
@@ -16,14 +16,14 @@ const enter = document.getElementById("enter");
 const live = document.getElementById("live");
 const problem = document.getElementById("problem");
 
-let open; // The view that is shown, by name and in parts.
+let open; // The current view: its name and functions.
 let listening = new AbortController();
 
-function tell(refusal) {
-  if (!(refusal instanceof Error) || refusal.name === "AbortError") return;
-  problem.textContent = refusal.message;
+function showError(error) {
+  if (!(error instanceof Error) || error.name === "AbortError") return;
+  problem.textContent = error.message;
   problem.hidden = false;
-  if (refusal.status === 401) close(`This key is not accepted. ${refusal.message}`);
+  if (error.status === 401) close(`This key is not accepted. ${error.message}`);
 }
 
 async function show() {
@@ -38,31 +38,31 @@ async function show() {
   for (const link of header.querySelectorAll("nav a")) {
     link.toggleAttribute("aria-current", link.hash === place(view));
   }
-  await told(open.show(id, query));
+  await reportErrors(open.show(id, query));
 }
 
-async function told(work) {
+async function reportErrors(work) {
   problem.hidden = true;
-  await work.catch(tell);
+  await work.catch(showError);
 }
 
-function showAnew() {
+function reload() {
   open = undefined;
   return show();
 }
 
-// What comes at once is told at once, so that a storm of events is a few questions.
+// Events are batched, so that a burst causes few requests.
 let waiting = [];
 function gather(event) {
   if (waiting.push(event) > 1) return;
   setTimeout(() => {
     const events = waiting;
     waiting = [];
-    if (open) told(open.told(events));
+    if (open) reportErrors(open.update(events));
   }, 300);
 }
 
-// Listens first and loads afterwards, so that nothing falls between the two.
+// Subscribe before loading, so that no event is missed in between.
 function start() {
   header.hidden = main.hidden = false;
   enter.hidden = problem.hidden = true;
@@ -70,8 +70,8 @@ function start() {
   let isLoaded = false;
   listen({
     event: gather,
-    reset: showAnew,
-    refused: tell,
+    reset: reload,
+    refused: showError,
     state(isLive) {
       live.textContent = isLive ? "live" : "connecting …";
       live.classList.toggle("on", isLive);
@@ -102,10 +102,10 @@ enter.addEventListener("submit", async (event) => {
   try {
     await ask("/v1/rooms", [], { limit: 1 });
     start();
-  } catch (refusal) {
+  } catch (error) {
     const typed = key.value;
-    tell(refusal);
-    if (refusal.status !== 401) key.value = typed;
+    showError(error);
+    if (error.status !== 401) key.value = typed;
   }
 });
 document.getElementById("leave").addEventListener("click", () => close());

@@ -1,7 +1,7 @@
-// What all views are made of. Whatever comes from the API becomes text, never HTML.
+// Elements shared by all views. API data is inserted as text, never as HTML.
 
-// An element with these attributes and children. An attribute that is a function listens to the
-// event of that name; one that is false or null is left out.
+// Creates an element with attributes and children. A function is added as a listener of the event of
+// that name. Attributes that are false or null are omitted.
 export function make(name, attributes = {}, ...children) {
   const [tag, ...classes] = name.split(".");
   const element = document.createElement(tag);
@@ -22,7 +22,7 @@ function dress(element, attributes, children) {
   return element;
 }
 
-// Where a hash leads: `#/rooms/<id>?status=assigned`.
+// Parses a URL fragment: `#/rooms/<id>?status=assigned`.
 export function place(view, id = null, query = {}) {
   const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value));
   return `#/${view}${id === null ? "" : `/${encodeURIComponent(id)}`}${parameters.size ? `?${parameters}` : ""}`;
@@ -34,8 +34,8 @@ export function here() {
   return { view, id: id ? decodeURIComponent(id) : null, query: Object.fromEntries(new URLSearchParams(query)) };
 }
 
-// A form of filters. What is chosen becomes the query of the place, from its first page on.
-// `fields` are labels with the name of a parameter, and its words or the type of its input.
+// A filter form. A change sets the query in the fragment and returns to the first page. `fields` are
+// [label, parameter, options or input type].
 export function filters(label, fields) {
   const inputs = fields.map(([label, name, kind]) => make("label", {}, label, input(name, kind)));
   const choose = (event) => {
@@ -52,7 +52,7 @@ function input(name, kind) {
   return make("select", { name }, kind.map((word) => make("option", { value: word }, word || "any")));
 }
 
-// Has the form show what the query says, which may have come from a link.
+// Fills the form from the query, which may come from a link.
 export function fill(form, query) {
   for (const field of form.elements) {
     const otherwise = field.options?.[0].value ?? "";
@@ -60,14 +60,14 @@ export function fill(form, query) {
   }
 }
 
-// Replaces what an element holds; who was at a link in it still is.
+// Replaces the children of an element and keeps the focus on the same link.
 export function refill(element, ...children) {
   const focused = element.contains(document.activeElement) && document.activeElement.getAttribute("href");
   element.replaceChildren(...children.flat(Infinity));
   if (focused) element.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
 }
 
-// Links to the pages around this one.
+// Links to the previous and the next page.
 export function pages(view, id, query, meta) {
   const { prev, next } = meta.pagination.cursor;
   const link = (text, cursor) => cursor && make("a", { href: place(view, id, { ...query, cursor }) }, text);
@@ -84,33 +84,33 @@ const day = new Intl.DateTimeFormat([], { day: "numeric", month: "short", year: 
 export const hour = (at) => clock.format(new Date(at));
 export const date = (at) => day.format(new Date(at));
 
-// The time of a day that is known, else with its date.
+// The time, with its date unless it is on the given day.
 export const brief = (at, known = new Date()) =>
   date(at) === date(known) ? hour(at) : `${date(at)}, ${hour(at)}`;
 
-// A time as text, short, and in full when it is pointed at.
+// A short time, with the full time as tooltip.
 export function time(at, text = at && brief(at)) {
   return at ? make("time", { datetime: at, title: new Date(at).toLocaleString() }, text) : "";
 }
 
-// Seconds as one says them.
+// Formats seconds, e.g. as minutes or hours.
 export function duration(seconds) {
   if (seconds === null) return "–";
   const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([size]) => seconds >= size) ?? [1, "s"];
   return `${Number((seconds / size).toFixed(1))} ${unit}`;
 }
 
-// Of two languages that of the reader.
-export const said = (text) => text && (navigator.language.startsWith("id") ? text.id : text.en);
+// Selects the text in the language of the browser.
+export const localized = (text) => text && (navigator.language.startsWith("id") ? text.id : text.en);
 
 const ticks = { created: "○", pending: "◔", sent: "✓", delivered: "✓✓", read: "✓✓", failed: "!" };
 
-// How far it came, as a sign; `played` and other words have none.
+// The delivery status as ticks; `played` and other values have none.
 export const tick = (status) =>
   make(`span.tick.${status in ticks ? status : "other"}`, { role: "img", "aria-label": status ?? "no status" }, ticks[status] ?? "·");
 
-// Of what is asked again before it is answered, only the last answer is shown: `work` asks, and
-// returns what shows it.
+// Shows only the response to the newest request. `work` sends a request and returns the function that
+// shows the response.
 export function latest(work) {
   let turn = 0;
   return async (...about) => {

@@ -1,4 +1,4 @@
-// Conversations: the list with its filters, and beside it the one that is open.
+// Conversations: the list with filters, and the selected conversation.
 
 import { ask } from "./api.js";
 import { fill, filters, latest, make, pages, place, refill, tick, time } from "./page.js";
@@ -42,9 +42,9 @@ export function rooms(main) {
       hint.hidden = id !== null;
       await Promise.all([load(), opened.show(id)]);
     },
-    async told(events) {
+    async update(events) {
       const changed = events.filter((event) => event.room_id !== null);
-      if (changed.length) await Promise.all([load(), opened.told(changed)]);
+      if (changed.length) await Promise.all([load(), opened.update(changed)]);
     },
   };
 }

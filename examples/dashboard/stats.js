@@ -1,4 +1,4 @@
-// Statistics: messages in and out over time, how fast we answer, and what is open now.
+// Statistics: messages over time, first response times, open rooms.
 
 import { ask } from "./api.js";
 import { draw, duration, fill, filters, latest, make, table } from "./page.js";
@@ -26,7 +26,7 @@ export function stats(main) {
       fill(form, { time_zone: own, ...query });
       await load();
     },
-    told: load,
+    update: load,
   };
 }
 
@@ -37,12 +37,12 @@ function tiles({ rooms, first_response: first }) {
   return make("dl.tiles", {},
     make("div", {}, tile("Open rooms", rooms.open.toLocaleString(), more(rooms.is_sample))),
     make("div", {}, tile("Unanswered", rooms.unanswered.toLocaleString(), more(rooms.is_sample))),
-    make("div", {}, tile("First response, half within", duration(first.p50_seconds), sample(first.is_sample))),
-    make("div", {}, tile("First response, 95 of 100 within", duration(first.p95_seconds), sample(first.is_sample))));
+    make("div", {}, tile("First response, median", duration(first.p50_seconds), sample(first.is_sample))),
+    make("div", {}, tile("First response, 95th percentile", duration(first.p95_seconds), sample(first.is_sample))));
 }
 
-// Every hour or day between the two, also those without a message, which the answer leaves out.
-// The clocks of the zone are taken as they are written: `2025-06-12T09:00:00+07:00` is hour 9.
+// All hours or days between the two, including those without messages, which the response omits.
+// Local times are used as written: `2025-06-12T09:00:00+07:00` is hour 9.
 function moments({ interval, start, end }) {
   const [length, step] = interval === "hour" ? [13, 3600e3] : [10, 86400e3];
   const wall = (at) => Date.parse(`${at.slice(0, 19)}Z`);
@@ -80,7 +80,7 @@ function chart(stats) {
   return [
     make("p.legend", {}, make("span.in", {}, `${total("in")} in`), make("span.out", {}, `${total("out")} out`),
       `${stats.time_zone}; the highest bar is ${most}`),
-    draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Messages over time; the table below says the same" }, ...parts),
+    draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Messages over time; the table below contains the same data" }, ...parts),
     make("details", {}, make("summary", {}, "As a table"), table(["When", "Channel", "In", "Out"], rows)),
   ];
 }

@@ -19,6 +19,7 @@ mod fixtures;
 mod funnel;
 mod harness;
 mod key;
+mod layout;
 mod leniency;
 mod limits;
 mod messages;

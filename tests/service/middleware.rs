@@ -278,7 +278,7 @@ async fn every_error_response_contains_the_request_id(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn panic_in_a_handler_returns_500_with_the_request_id(db: PgPool) {
+async fn panic_in_a_handler_returns_500_with_the_request_id(_db: PgPool) {
     async fn panicking() -> String {
         panic!("with a secret")
     }
