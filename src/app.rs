@@ -66,14 +66,14 @@ pub async fn serve(
         Err(cause) => return Err(cause),
     };
 
-    let listener = TcpListener::bind(config.http.listen)
+    let subscriber = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
     let ops_listener = TcpListener::bind(config.ops.listen)
         .await
         .with_context(|| format!("ops.listen: cannot listen on {}", config.ops.listen))?;
     info!(
-        http.listen = %listener.local_addr()?, ops.listen = %ops_listener.local_addr()?,
+        http.listen = %subscriber.local_addr()?, ops.listen = %ops_listener.local_addr()?,
         "ready for webhooks",
     );
     let (stopping, mut is_stopping) = watch::channel(false);
@@ -92,10 +92,10 @@ pub async fn serve(
         error!(result = ?served, "ops port closed");
     });
 
-    let feed = read.feed.clone();
+    let event_tail = read.event_tail.clone();
     // The router has its own clone; queued events are committed once all requests have ended.
     drop(read);
-    let serving = http::server::serve(listener, router, &config.http, async move {
+    let serving = http::server::serve(subscriber, router, &config.http, async move {
         _ = is_stopping.wait_for(|stopping| *stopping).await
     });
     let mut serving = std::pin::pin!(serving);
@@ -109,7 +109,7 @@ pub async fn serve(
     }
 
     stopping.send_replace(true);
-    feed.close();
+    event_tail.close();
     serving.await;
     // The other half went to the requests.
     let limit = config.http.stop_timeout / 2;

@@ -62,7 +62,7 @@ pub struct Http {
 #[expect(missing_docs, reason = "config/default.toml says it")]
 pub struct Api {
     #[serde(deserialize_with = "source::list")]
-    pub cors_origins: Vec<Origin>,
+    pub cors_origins: Vec<EventContext>,
     pub requests_per_second: u32,
     pub burst: u32,
 }
@@ -70,9 +70,9 @@ pub struct Api {
 /// Where a browser's page comes from: `https://host`, with a port where it is not the usual one.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Origin(pub HeaderValue);
+pub struct EventContext(pub HeaderValue);
 
-impl TryFrom<String> for Origin {
+impl TryFrom<String> for EventContext {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {

@@ -199,7 +199,7 @@ impl Kind {
 pub enum Outcome {
     /// At least one table besides the journal tells of it.
     Applied,
-    /// Kept under its name; no table tells of it.
+    /// CompressedBody under its name; no table tells of it.
     Recorded,
     /// JSON that could not be identified; kept, and can be read again by a later version.
     Quarantined,

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use self::spool::Spool;
 use self::spool::disk::Disk;
-use self::writer::{Receipt, Unwritten, Writer};
+use self::writer::{Receipt, WriteError, Writer};
 use crate::config::Config;
 use crate::event::Event;
 
@@ -50,11 +50,11 @@ impl Ingest {
         };
         let (max_bytes, max_queue_bytes) = (config.spool.max_bytes, config.writer.max_queue_bytes);
         let spool = Spool::start(disk, max_bytes, max_queue_bytes, tasks);
-        let hand_over = spool.clone().hand_over(writer.clone().waiting(HAND_OVER_TIMEOUT));
+        let hand_over = spool.clone().hand_over(writer.clone().with_timeout(HAND_OVER_TIMEOUT));
         let hand_over = tasks.spawn(hand_over);
         // The sum of both waits must stay within the time a sender is given.
-        let answer_timeout = config.writer.answer_timeout.saturating_sub(spool::PATIENCE);
-        let writer = writer.waiting(answer_timeout);
+        let answer_timeout = config.writer.answer_timeout.saturating_sub(spool::SPOOL_TIMEOUT);
+        let writer = writer.with_timeout(answer_timeout);
         Ok(Self { writer, spool: Some(spool), hand_over: Some(hand_over) })
     }
 
@@ -62,14 +62,14 @@ impl Ingest {
     ///
     /// Events go to the writer. If the write fails, or the database is known to be down, the
     /// webhook is appended to the spool.
-    pub async fn accept(&self, event: Event) -> Result<Receipt, Unwritten> {
+    pub async fn accept(&self, event: Event) -> Result<Receipt, WriteError> {
         let Some(spool) = &self.spool else {
             return self.writer.write(event).await;
         };
         let webhook = event.webhook.clone();
         let receipt = Receipt::spooled(&event);
-        if self.writer.is_away() {
-            match spool.keep(webhook).await {
+        if self.writer.is_unavailable() {
+            match spool.append(webhook).await {
                 Ok(()) => Ok(receipt),
                 // With an unreadable spool the hand-over cannot probe the database, so this write
                 // does.
@@ -79,7 +79,7 @@ impl Ingest {
         } else if let Ok(receipt) = self.writer.write(event).await {
             Ok(receipt)
         } else {
-            spool.keep(webhook).await.map(|()| receipt)
+            spool.append(webhook).await.map(|()| receipt)
         }
     }
 
@@ -95,7 +95,7 @@ impl Ingest {
         };
         // What the writer did not commit in time is appended to the spool by its caller, who waits
         // no longer than this.
-        _ = timeout(spool::PATIENCE, spool.drain()).await;
+        _ = timeout(spool::SPOOL_TIMEOUT, spool.drain()).await;
         Ok(())
     }
 }

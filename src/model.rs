@@ -8,19 +8,19 @@
 //! full of it would not be bounded by what its bodies weigh.
 
 mod event_id;
-pub mod failure;
-mod list;
 mod message;
+mod packed_list;
 pub mod phone;
 mod status;
 mod time;
+pub mod whatsapp_error;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use self::event_id::EventId;
-pub use self::list::List;
 pub use self::message::{Message, TextRank};
+pub use self::packed_list::PackedList;
 pub use self::status::{Status, Statuses};
 pub use self::time::{FoldKey, Timestamp};
 
@@ -37,7 +37,7 @@ pub struct Room {
     pub description: Option<String>,
     pub status: Option<String>,
     pub r#type: Option<String>,
-    pub tags: Option<List>,
+    pub tags: Option<PackedList>,
     pub channel: Option<String>,
     pub channel_account: Option<String>,
     pub channel_uniq_id: Option<String>,
@@ -56,7 +56,7 @@ pub struct Room {
     pub resolved_by_type: Option<String>,
     pub external_id: Option<String>,
     pub division_id: Option<String>,
-    pub agent_ids: Option<List>,
+    pub agent_ids: Option<PackedList>,
     pub note: Option<Box<RawValue>>,
     pub extra: Option<Box<RawValue>>,
     pub email_cc: Option<Box<RawValue>>,
@@ -144,7 +144,7 @@ pub struct RoomEvent {
     pub organization_id: String,
     pub room_id: String,
     pub r#type: &'static str,
-    pub mark: String,
+    pub discriminator: String,
     pub at: Option<Timestamp>,
     pub actor_id: Option<String>,
     pub actor_name: Option<String>,

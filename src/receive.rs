@@ -21,7 +21,7 @@ use self::auth::Authentic;
 use self::state::ReceiveState;
 use crate::event::Outcome;
 use crate::http::Error;
-use crate::http::error::{self, Refusal};
+use crate::http::error::{ErrorBody, ErrorResponse};
 use crate::ingest::normalize::{Normalized, normalize};
 use crate::ingest::payload::Handshake;
 use crate::ingest::writer::Receipt;
@@ -41,15 +41,15 @@ pub fn routes() -> OpenApiRouter<Arc<ReceiveState>> {
     params(("token" = String, Path, description = "A live token of an endpoint.")),
     request_body(content = Value, description = "Any event of Qontak's, or its handshake."),
     responses(
-        (status = OK, description = "It is safe.", body = Told),
-        (status = ACCEPTED, description = "It is safe, but cannot be identified.", body = Told),
+        (status = OK, description = "It is safe.", body = WebhookResponse),
+        (status = ACCEPTED, description = "It is safe, but cannot be identified.", body = WebhookResponse),
         (status = BAD_REQUEST, description = "Not JSON. The bytes are kept; a resend may be whole.", body = Answer),
-        (status = NOT_FOUND, description = "No such token, or no such path.", body = Refusal),
-        (status = METHOD_NOT_ALLOWED, description = "Not a POST.", body = Refusal),
-        (status = REQUEST_TIMEOUT, description = "The body took too long.", body = Refusal),
-        (status = PAYLOAD_TOO_LARGE, description = "The body is too large.", body = Refusal),
-        (status = UNSUPPORTED_MEDIA_TYPE, description = "Clearly not JSON.", body = Refusal),
-        (status = SERVICE_UNAVAILABLE, description = "It cannot be kept now: send it again.", body = Refusal),
+        (status = NOT_FOUND, description = "No such token, or no such path.", body = ErrorResponse),
+        (status = METHOD_NOT_ALLOWED, description = "Not a POST.", body = ErrorResponse),
+        (status = REQUEST_TIMEOUT, description = "The body took too long.", body = ErrorResponse),
+        (status = PAYLOAD_TOO_LARGE, description = "The body is too large.", body = ErrorResponse),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "Clearly not JSON.", body = ErrorResponse),
+        (status = SERVICE_UNAVAILABLE, description = "It cannot be kept now: send it again.", body = ErrorResponse),
     )
 )]
 async fn receive(
@@ -65,13 +65,13 @@ async fn receive(
 /// The answer to a handshake.
 pub fn echo(handshake: &Handshake) -> Response {
     counter!("handshakes_total").increment(1);
-    Json(Told::Handshake(handshake)).into_response()
+    Json(WebhookResponse::Handshake(handshake)).into_response()
 }
 
 /// What a caller is told: what became of its event, or its handshake.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-enum Told<'a> {
+enum WebhookResponse<'a> {
     Event(Answer<'a>),
     Handshake(&'a Handshake),
 }
@@ -83,7 +83,7 @@ struct Answer<'a> {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    error: Option<error::Body>,
+    error: Option<ErrorBody>,
     data: &'a Receipt,
 }
 
@@ -98,10 +98,10 @@ pub fn answer(receipt: Receipt) -> Response {
     let answer = if status.is_success() {
         Answer { status: "success", error: None, data: &receipt }
     } else {
-        let error = error::Body::new(status, receipt.reasons.clone());
+        let error = ErrorBody::new(status, receipt.reasons.clone());
         Answer { status: "error", error: Some(error), data: &receipt }
     };
-    let mut response = (status, Json(Told::Event(answer))).into_response();
+    let mut response = (status, Json(WebhookResponse::Event(answer))).into_response();
     response.extensions_mut().insert(receipt);
     response
 }

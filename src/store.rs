@@ -27,7 +27,7 @@ pub mod walk;
 mod writer_connection;
 
 pub use self::connect::{UNREACHABLE, connect, connect_to_read, reach, snapshot, within};
-pub use self::event::{Before, Stored, Written};
+pub use self::event::{PreviousOutcome, Stored, Written};
 pub use self::failure::{Failure, is_outage};
 pub use self::schema::{clock, durability, migrate, pending_migrations};
 pub use self::writer_connection::WriterConnection;

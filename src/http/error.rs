@@ -13,7 +13,7 @@ use tracing::{error, warn};
 use utoipa::ToSchema;
 
 use super::trace;
-use crate::ingest::writer::Unwritten;
+use crate::ingest::writer::WriteError;
 use crate::store::Failure;
 
 /// Why a request is refused. `Display` is what the caller is told; causes are for the log alone.
@@ -37,7 +37,7 @@ pub enum Error {
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
     #[error(transparent)]
-    Unwritten(#[from] Unwritten),
+    WriteError(#[from] WriteError),
     #[error("too many {0}, try again later")]
     Overloaded(&'static str),
     #[error("{0}")]
@@ -46,7 +46,7 @@ pub enum Error {
         "this question took too long: ask for less, such as a shorter time from start_date to \
          end_date"
     )]
-    TooDear,
+    QueryTimeout,
     #[error("a key is needed: Authorization: Bearer <key>")]
     Unauthorized,
     #[error("this key is unknown, expired or revoked")]
@@ -82,10 +82,10 @@ impl Error {
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unwritten(_)
+            Self::WriteError(_)
             | Self::Overloaded(_)
             | Self::NotReady(_)
-            | Self::TooDear
+            | Self::QueryTimeout
             | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -102,7 +102,7 @@ impl Error {
             }
             Self::TooManyRequests(seconds) => Some((RETRY_AFTER, HeaderValue::from(*seconds))),
             // Seconds. Soon, because a queue empties fast and a sender may give up.
-            Self::Unwritten(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
+            Self::WriteError(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
                 Some((RETRY_AFTER, HeaderValue::from_static("2")))
             }
             _ => None,
@@ -118,14 +118,14 @@ impl IntoResponse for Error {
             let code = cause.as_database_error().and_then(|cause| cause.code());
             if code.as_deref() == Some("57014") {
                 warn!("database: the statement timeout ended a question");
-                return Self::TooDear.into_response();
+                return Self::QueryTimeout.into_response();
             }
             error!("database: {}", Failure::from(cause));
-            return Self::Unwritten(Unwritten::StorageAway).into_response();
+            return Self::WriteError(WriteError::StorageUnavailable).into_response();
         }
         let status = self.status();
         counter!("refused_total", "status" => status.as_u16().to_string()).increment(1);
-        let mut response = (status, Json(Refusal::from(&self))).into_response();
+        let mut response = (status, Json(ErrorResponse::from(&self))).into_response();
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
         }
@@ -135,26 +135,26 @@ impl IntoResponse for Error {
 
 /// Qontak's envelope around a refusal.
 #[derive(Serialize, ToSchema)]
-pub struct Refusal {
+pub struct ErrorResponse {
     /// Always `error`.
     status: &'static str,
-    error: Body,
+    error: ErrorBody,
 }
 
-impl From<&Error> for Refusal {
+impl From<&Error> for ErrorResponse {
     fn from(error: &Error) -> Self {
         let messages = match error {
             Error::Unprocessable(messages) => messages.clone(),
             other => vec![other.to_string()],
         };
-        Self { status: "error", error: Body::new(error.status(), messages) }
+        Self { status: "error", error: ErrorBody::new(error.status(), messages) }
     }
 }
 
 /// What is refused, and why.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Reasons)]
-pub struct Body {
+pub struct ErrorBody {
     /// The status of the answer.
     code: u16,
     /// Each thing that is wrong, in English; for a parameter its name and what is allowed.
@@ -165,7 +165,7 @@ pub struct Body {
     request_id: Option<String>,
 }
 
-impl Body {
+impl ErrorBody {
     /// A refusal with this status, for these reasons.
     pub fn new(status: StatusCode, messages: Vec<String>) -> Self {
         Self { code: status.as_u16(), messages, request_id: trace::current_request_id() }

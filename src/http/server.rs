@@ -92,7 +92,7 @@ pub async fn serve(
 
 /// What a connection may cost.
 fn protocol(settings: &config::Http) -> Builder<Streams> {
-    let mut protocol = Builder::new(Streams { patience: settings.idle_timeout });
+    let mut protocol = Builder::new(Streams { timeout: settings.idle_timeout });
     protocol
         .http1()
         .timer(TokioTimer::new())

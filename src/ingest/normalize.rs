@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::payload::{self, Class, Fields, Handshake, Notes, Origin};
+use super::payload::{self, Class, EventContext, Fields, Handshake, ParseIssues};
 use crate::event::{BodyHash, Changes, DedupKey, Event, Outcome, Webhook};
 
 /// What a body turned out to be.
@@ -50,14 +50,14 @@ pub fn normalize(webhook: Webhook) -> Normalized {
 
 /// Reads a body that is an object and no handshake.
 fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
-    let notes = Notes::new(webhook.received_at);
-    let body = Fields::of_body(object, &notes);
+    let issues = ParseIssues::new(webhook.received_at);
+    let body = Fields::of_body(object, &issues);
     let Class { kind, name } = payload::classify(&body);
     let organization_id = payload::organization_id(&body)
         .or_else(|| webhook.organization_id.as_deref().map(str::to_owned))
         .unwrap_or_default();
     let hash = BodyHash::of(&webhook.body);
-    let origin = Origin {
+    let context = EventContext {
         event_id: webhook.id,
         received_at: webhook.received_at,
         organization_id: &organization_id,
@@ -65,11 +65,11 @@ fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
     };
     let read = match kind {
         None => Err(format!("unclassifiable: {}", payload::TELLING)),
-        Some(kind) => payload::changes(&body, kind, &origin).ok_or_else(|| {
+        Some(kind) => payload::changes(&body, kind, &context).ok_or_else(|| {
             format!("missing_subject_id: {}", payload::missing_subject(&body, kind))
         }),
     };
-    let mut reasons = notes.into_reasons();
+    let mut reasons = issues.into_reasons();
     let (outcome, subject_id, changes) = read.unwrap_or_else(|reason| {
         reasons.insert(0, reason);
         (Outcome::Quarantined, None, Changes::default())

@@ -17,12 +17,12 @@ use utoipa::ToSchema;
 
 pub use self::changes::changes;
 pub use self::classify::{Class, TELLING, classify};
-pub use self::fields::{Fields, Notes, found};
+pub use self::fields::{Fields, ParseIssues, found};
 use crate::event::{BodyHash, Kind};
 use crate::model::{EventId, Timestamp};
 
 /// What everything read from one body has in common.
-pub struct Origin<'a> {
+pub struct EventContext<'a> {
     /// The event that the body becomes.
     pub event_id: EventId,
     /// When it was received.

@@ -36,7 +36,7 @@ impl<A> Caller<A> {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unanswered {
+pub enum QueueError {
     /// More waits than may.
     Full,
     /// It took too long. It may still be done.
@@ -67,20 +67,20 @@ impl<T, A> Sender<T, A> {
     /// Asks for something to be done that holds a body of `bytes`, and returns the answer.
     ///
     /// Whether the caller waits for that does not matter: what was taken is done.
-    pub async fn ask(&self, task: T, bytes: usize, patience: Duration) -> Result<A, Unanswered> {
+    pub async fn submit(&self, task: T, bytes: usize, timeout: Duration) -> Result<A, QueueError> {
         let bytes = (bytes + OVERHEAD_BYTES).min(self.max_bytes);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let space = self.space.clone().try_acquire_many_owned(bytes);
-        let space = space.map_err(|_| Unanswered::Full)?;
+        let space = space.map_err(|_| QueueError::Full)?;
         gauge!(self.name).increment(f64::from(bytes));
         let (answer, answered) = oneshot::channel();
         let caller = Caller { answer, space, name: self.name };
-        self.jobs.send(Job { task, caller }).map_err(|_| Unanswered::Closed)?;
-        match tokio::time::timeout(patience, answered).await {
+        self.jobs.send(Job { task, caller }).map_err(|_| QueueError::Closed)?;
+        match tokio::time::timeout(timeout, answered).await {
             Ok(Ok(answer)) => Ok(answer),
             // The task ended without an answer: it panicked, which ends the process.
-            Ok(Err(_)) => Err(Unanswered::Closed),
-            Err(_) => Err(Unanswered::TooSlow),
+            Ok(Err(_)) => Err(QueueError::Closed),
+            Err(_) => Err(QueueError::TooSlow),
         }
     }
 

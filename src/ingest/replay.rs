@@ -145,7 +145,7 @@ pub async fn rehearse(
                     events[0].quarantine(&code);
                     parts.push_front(events);
                 }
-                Err(Failure::Data(_) | Failure::Blocked(_)) if events.len() > 1 => {
+                Err(Failure::Data(_) | Failure::LockTimeout(_)) if events.len() > 1 => {
                     let second = events.split_off(events.len() / 2);
                     parts.push_front(second);
                     parts.push_front(events);

@@ -19,12 +19,12 @@ use tracing::{error, info, warn};
 use self::disk::{Depth, Disk};
 use super::normalize::{Normalized, normalize};
 use super::queue::{self, Caller, Receiver, Sender};
-use super::writer::{Unwritten, Writer};
+use super::writer::{WriteError, Writer};
 use crate::event::Webhook;
 use crate::model::Timestamp;
 
 /// How long a caller waits for the disk before it is told 503.
-pub const PATIENCE: Duration = Duration::from_millis(400);
+pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// The most webhooks that one transaction of the disk adds or removes.
 const MAX_BATCH: usize = 500;
@@ -33,9 +33,9 @@ const MAX_BATCH: usize = 500;
 const MAX_BATCH_BYTES: u64 = 8 << 20;
 
 /// How long the database is left alone after it was found away: at first, and at most.
-const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+const RETRY_INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 
-type Answer = Result<(), Unwritten>;
+type Answer = Result<(), WriteError>;
 
 /// Takes webhooks from any number of callers.
 #[derive(Clone)]
@@ -64,9 +64,9 @@ impl Spool {
     }
 
     /// Returns once the webhook is on the disk.
-    pub async fn keep(&self, webhook: Webhook) -> Answer {
+    pub async fn append(&self, webhook: Webhook) -> Answer {
         let bytes = webhook.body.len();
-        self.queue.ask(webhook, bytes, PATIENCE).await?
+        self.queue.submit(webhook, bytes, SPOOL_TIMEOUT).await?
     }
 
     /// What waits.
@@ -74,7 +74,7 @@ impl Spool {
         *self.depth.borrow()
     }
 
-    /// Whether one more webhook of the usual size would be kept.
+    /// Whether one more webhook of the usual size would be appended.
     pub fn has_room(&self) -> bool {
         let depth = self.depth();
         !depth.has_failed && depth.bytes + (16 << 10) <= self.max_bytes
@@ -106,13 +106,18 @@ impl Spool {
             let (webhooks, callers): (Vec<Webhook>, Vec<Caller<Answer>>) =
                 taken.drain(..).map(|job| (job.task, job.caller)).unzip();
             let max_bytes = self.max_bytes;
-            let kept = self.ask(move |disk| disk.append(&webhooks, max_bytes)).await.unwrap_or(0);
-            if kept < callers.len() {
-                warn!(refused = callers.len() - kept, "the spool takes no more");
+            let appended =
+                self.use_disk(move |disk| disk.append(&webhooks, max_bytes)).await.unwrap_or(0);
+            if appended < callers.len() {
+                warn!(refused = callers.len() - appended, "the spool takes no more");
             }
-            counter!("events_total", "outcome" => "spooled").increment(kept as u64);
+            counter!("events_total", "outcome" => "spooled").increment(appended as u64);
             for (i, caller) in callers.into_iter().enumerate() {
-                caller.answer(if i < kept { Ok(()) } else { Err(Unwritten::StorageAway) });
+                caller.answer(if i < appended {
+                    Ok(())
+                } else {
+                    Err(WriteError::StorageUnavailable)
+                });
             }
         }
     }
@@ -120,26 +125,26 @@ impl Spool {
     /// Hands what waits to the writer, for ever.
     pub async fn hand_over(self, writer: Writer) {
         let mut depth = self.depth.clone();
-        let (mut limit, mut pause) = (MAX_BATCH, PAUSES[0]);
+        let (mut limit, mut interval) = (MAX_BATCH, RETRY_INTERVALS[0]);
         loop {
             if depth.wait_for(|depth| depth.events > 0).await.is_err() {
                 return;
             }
-            let waiting = self.ask(move |disk| disk.first(limit, MAX_BATCH_BYTES)).await;
+            let waiting = self.use_disk(move |disk| disk.first(limit, MAX_BATCH_BYTES)).await;
             let waiting = waiting.unwrap_or_default();
             let size = waiting.len();
             let committed = commit(&writer, waiting).await;
             let moved = committed.len();
-            if moved > 0 && self.ask(move |disk| disk.remove(&committed)).await.is_some() {
+            if moved > 0 && self.use_disk(move |disk| disk.remove(&committed)).await.is_some() {
                 info!(
                     batch.size = moved,
                     spool.events = self.depth().events,
                     "moved from the spool"
                 );
-                pause = PAUSES[0];
+                interval = RETRY_INTERVALS[0];
             } else {
-                sleep(pause).await;
-                pause = (pause * 2).min(PAUSES[1]);
+                sleep(interval).await;
+                interval = (interval * 2).min(RETRY_INTERVALS[1]);
             }
             // A database that is too slow for all of them in its time may do with fewer. If it
             // takes not even one, that one is to blame, and others may follow it.
@@ -153,7 +158,7 @@ impl Spool {
     }
 
     /// Asks the disk without keeping other tasks waiting. `None` if it fails, which is logged.
-    async fn ask<T: Send + 'static>(
+    async fn use_disk<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Disk) -> Result<T, redb::Error> + Send + 'static,
     ) -> Option<T> {

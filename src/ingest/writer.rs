@@ -20,11 +20,11 @@ use tracing::{debug, error, info, warn};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::queue::{self, Caller, Receiver, Sender, Unanswered};
+use super::queue::{self, Caller, QueueError, Receiver, Sender};
 use crate::config;
 use crate::event::{Event, Kind, Outcome};
 use crate::model::EventId;
-use crate::store::{Before, Failure, Stored, WriterConnection, Written};
+use crate::store::{Failure, PreviousOutcome, Stored, WriterConnection, Written};
 
 /// How often a batch is tried again that lost a race against another one.
 const MAX_RETRIES: u32 = 10;
@@ -32,7 +32,7 @@ const MAX_RETRIES: u32 = 10;
 /// How long a task waits for the one that is in a transaction. Two at once would wait for each
 /// other's rooms, and share what is one batch; but one that waits for somebody's lock or for a slow
 /// disk must not hold up the others.
-const TURN: Duration = Duration::from_millis(50);
+const COMMIT_LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// What became of an event; serialised, what the caller is told.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -58,12 +58,12 @@ pub struct Receipt {
     pub batch_size: usize,
     /// What a replayed event's row said before.
     #[serde(skip)]
-    pub before: Option<Before>,
+    pub before: Option<PreviousOutcome>,
 }
 
 impl Receipt {
     fn new(event: &Event, row: Stored, batch_size: usize) -> Self {
-        let duplicate = matches!(row.written, Written::Repeat);
+        let duplicate = matches!(row.written, Written::Duplicate);
         let before = match row.written {
             Written::Replay(before) => Some(before),
             _ => None,
@@ -115,7 +115,7 @@ fn outcome_or_spooled<S: Serializer>(
 
 /// An event that is not safe, or not known to be: the sender should send it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unwritten {
+pub enum WriteError {
     /// More waits for a commit than there may.
     #[error("too many events are waiting, try again later")]
     QueueFull,
@@ -124,28 +124,28 @@ pub enum Unwritten {
     TooSlow,
     /// The database could not be written.
     #[error("storage is away, try again later")]
-    StorageAway,
+    StorageUnavailable,
 }
 
-impl From<Unanswered> for Unwritten {
-    fn from(unanswered: Unanswered) -> Self {
+impl From<QueueError> for WriteError {
+    fn from(unanswered: QueueError) -> Self {
         match unanswered {
-            Unanswered::Full => Self::QueueFull,
-            Unanswered::TooSlow => Self::TooSlow,
-            Unanswered::Closed => Self::StorageAway,
+            QueueError::Full => Self::QueueFull,
+            QueueError::TooSlow => Self::TooSlow,
+            QueueError::Closed => Self::StorageUnavailable,
         }
     }
 }
 
 /// What became of an event.
-type Answer = Result<Receipt, Unwritten>;
+type Answer = Result<Receipt, WriteError>;
 
 /// Takes events from any number of callers.
 #[derive(Clone)]
 pub struct Writer {
     queue: Sender<Event, Answer>,
     answer_timeout: Duration,
-    is_away: Arc<AtomicBool>,
+    is_unavailable: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -157,23 +157,23 @@ impl Writer {
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
         let (queue, jobs) = queue::queue("queue_bytes", settings.max_queue_bytes);
-        let is_away = Arc::new(AtomicBool::new(false));
-        let turn = Arc::new(Mutex::new(()));
+        let is_unavailable = Arc::new(AtomicBool::new(false));
+        let commit_lock = Arc::new(Mutex::new(()));
         for _ in 0..settings.tasks {
             let committer = Committer {
-                turn: turn.clone(),
+                commit_lock: commit_lock.clone(),
                 link: WriterConnection::new(database)?,
                 writer_id: Uuid::now_v7(),
                 settings: settings.clone(),
-                is_away: is_away.clone(),
+                is_unavailable: is_unavailable.clone(),
             };
             tasks.spawn(committer.run(jobs.clone()));
         }
-        Ok(Self { queue, answer_timeout: settings.answer_timeout, is_away })
+        Ok(Self { queue, answer_timeout: settings.answer_timeout, is_unavailable })
     }
 
     /// The same, for those who can wait longer or less long for an answer.
-    pub fn waiting(self, answer_timeout: Duration) -> Self {
+    pub fn with_timeout(self, answer_timeout: Duration) -> Self {
         Self { answer_timeout, ..self }
     }
 
@@ -183,13 +183,13 @@ impl Writer {
     /// unless the database fails.
     pub async fn write(&self, event: Event) -> Answer {
         let bytes = event.webhook.body.len();
-        self.queue.ask(event, bytes, self.answer_timeout).await?
+        self.queue.submit(event, bytes, self.answer_timeout).await?
     }
 
     /// Whether the last transaction failed because the database is away. Only another try can
     /// tell that it is back.
-    pub fn is_away(&self) -> bool {
-        self.is_away.load(Ordering::Relaxed)
+    pub fn is_unavailable(&self) -> bool {
+        self.is_unavailable.load(Ordering::Relaxed)
     }
 
     /// Takes nothing more, and returns once all that was taken is answered.
@@ -222,17 +222,17 @@ struct Committer {
     link: WriterConnection,
     writer_id: Uuid,
     settings: config::Writer,
-    is_away: Arc<AtomicBool>,
-    turn: Arc<Mutex<()>>,
+    is_unavailable: Arc<AtomicBool>,
+    commit_lock: Arc<Mutex<()>>,
 }
 
 impl Committer {
     async fn run(mut self, queue: Receiver<Event, Answer>) {
-        let all_turns = self.turn.clone();
+        let lock = self.commit_lock.clone();
         let max_batch = self.settings.max_batch;
         let mut jobs = Vec::with_capacity(max_batch);
-        let turn = || tokio::time::timeout(TURN, all_turns.lock());
-        while let Some(_turn) = queue.take(&mut jobs, max_batch, turn()).await {
+        let commit_lock = || tokio::time::timeout(COMMIT_LOCK_TIMEOUT, lock.lock());
+        while let Some(_guard) = queue.take(&mut jobs, max_batch, commit_lock()).await {
             let (events, callers) = jobs.drain(..).map(|job| (job.task, job.caller)).unzip();
             self.commit(Batch { events, callers }).await;
         }
@@ -250,7 +250,7 @@ impl Committer {
         while let Some(mut part) = parts.pop_front() {
             let size = part.events.len();
             let written = self.write(&part.events).await;
-            self.note_whether_away(written.as_ref().err());
+            self.log_availability(written.as_ref().err());
             match written {
                 Ok(receipts) => part.answer(receipts.into_iter().map(Ok)),
                 Err(failure) if size > 1 && Self::is_worth_splitting(&failure, deadline) => {
@@ -266,23 +266,23 @@ impl Committer {
                     parts.push_front(part);
                 }
                 // The lock may go while the caller still waits.
-                Err(Failure::Blocked(_)) if Instant::now() < deadline => parts.push_back(part),
+                Err(Failure::LockTimeout(_)) if Instant::now() < deadline => parts.push_back(part),
                 Err(failure) => {
                     // That the database is away is told once.
-                    if !matches!(failure, Failure::Away(_)) {
+                    if !matches!(failure, Failure::Unavailable(_)) {
                         warn!(batch.size = size, "not stored: {failure}");
                     }
                     counter!("events_unwritten_total").increment(size as u64);
-                    part.answer(repeat_n(Err(Unwritten::StorageAway), size));
+                    part.answer(repeat_n(Err(WriteError::StorageUnavailable), size));
                 }
             }
         }
     }
 
     /// Tells once that the database is away, and once that it is back: it is tried again and again.
-    fn note_whether_away(&self, failure: Option<&Failure>) {
-        let cause = failure.filter(|failure| matches!(failure, Failure::Away(_)));
-        match (self.is_away.swap(cause.is_some(), Ordering::Relaxed), cause) {
+    fn log_availability(&self, failure: Option<&Failure>) {
+        let cause = failure.filter(|failure| matches!(failure, Failure::Unavailable(_)));
+        match (self.is_unavailable.swap(cause.is_some(), Ordering::Relaxed), cause) {
             (false, Some(cause)) => error!("the database is away: {cause}"),
             (true, None) => info!("the database is back"),
             _ => {}
@@ -293,7 +293,7 @@ impl Committer {
     fn is_worth_splitting(failure: &Failure, deadline: Instant) -> bool {
         match failure {
             Failure::Data(_) => true,
-            Failure::Blocked(_) => Instant::now() < deadline,
+            Failure::LockTimeout(_) => Instant::now() < deadline,
             _ => false,
         }
     }

@@ -142,11 +142,19 @@ pub async fn events(
     parameters.finish()?;
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let from = from.as_ref().map(|(at, r#type, mark)| Place { at: at.0, r#type, mark });
+        let from = from.as_ref().map(|(at, r#type, discriminator)| Place {
+            at: at.0,
+            r#type,
+            discriminator,
+        });
         room_event::list(&db, &key, from, backward, rows).await
     };
     page.answer(fetch, |event| {
-        (Micros(event.at.unwrap_or(event.received_at)), event.r#type.clone(), event.mark.clone())
+        (
+            Micros(event.at.unwrap_or(event.received_at)),
+            event.r#type.clone(),
+            event.discriminator.clone(),
+        )
     })
     .await
 }

@@ -9,7 +9,7 @@ use axum::http::HeaderValue;
 use sqlx::PgPool;
 
 use super::key::Keys;
-use super::stream::feed::Feed;
+use super::stream::event_tail::EventTail;
 use crate::config::Config;
 use crate::ingest::Ingest;
 
@@ -26,7 +26,7 @@ pub struct Parts {
     /// API keys.
     pub keys: Keys,
     /// Recently applied events, for the stream.
-    pub feed: Arc<Feed>,
+    pub event_tail: Arc<EventTail>,
     /// Whether `search.enabled` is set.
     pub search_enabled: bool,
     /// Timeout of a request.
@@ -57,7 +57,7 @@ impl ReadState {
         let cors_origins = config.api.cors_origins.iter().map(|origin| origin.0.clone());
         Self(Arc::new(Parts {
             keys: Keys::new(&config.key, &config.api, db.clone()),
-            feed: Arc::new(Feed::new(db.clone(), read_timeout, config.stream)),
+            event_tail: Arc::new(EventTail::new(db.clone(), read_timeout, config.stream)),
             db,
             ingest,
             search_enabled: config.search.enabled,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::model::failure::{self, Text};
+use crate::model::whatsapp_error::{self, Text};
 use crate::model::{Status, Timestamp};
 
 /// All that is told of the statuses of one message or recipient.
@@ -100,7 +100,7 @@ pub struct Explained {
 impl Explained {
     /// What is known of this WhatsApp error code.
     pub fn of(error_code: Option<i64>) -> Self {
-        let reason = error_code.and_then(failure::reason);
+        let reason = error_code.and_then(whatsapp_error::reason);
         Self {
             error_meaning: reason.map(|reason| reason.meaning),
             error_advice: reason.map(|reason| reason.advice),

@@ -1,7 +1,7 @@
 //! `GET /v1/stream`: what is applied, as it commits, as server-sent events.
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>)
 
-pub mod feed;
+pub mod event_tail;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,12 +18,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use utoipa::{IntoParams, ToSchema};
 
-use self::feed::{Feed, News};
+use self::event_tail::{Batch, EventTail};
 use super::key::Keys;
 use super::reader::Reader;
 use crate::event::Kind;
 use crate::http::Error;
-use crate::http::error::Refusal;
+use crate::http::error::ErrorResponse;
 use crate::http::extract::Parameters;
 use crate::read::state::ReadState;
 use crate::store::batch::{AppliedRow, Position};
@@ -51,7 +51,7 @@ const RETRY: Duration = Duration::from_secs(2);
             content_type = "text/event-stream",
             body = Heard
         ),
-        (status = NOT_FOUND, description = "The key may not see this organisation.", body = Refusal)
+        (status = NOT_FOUND, description = "The key may not see this organisation.", body = ErrorResponse)
     )
 )]
 // The time for an answer is limited until it begins, as with every route; then it lasts.
@@ -71,18 +71,18 @@ pub async fn listen(
         return Err(Error::NotFound);
     }
 
-    let feed = app.feed.clone();
-    let (seat, now) = feed.join().await?;
+    let event_tail = app.event_tail.clone();
+    let (permit, now) = event_tail.subscribe().await?;
     let (position, hello) = match last {
-        Some(last) if !feed.reaches(last).await? => {
+        Some(last) if !event_tail.reaches(last).await? => {
             (now, Event::default().event("reset").json_data(RESET).expect("it is a text"))
         }
         last => (last.unwrap_or(now), Event::default()),
     };
     let hello = hello.retry(RETRY).id(position.to_string());
-    let listener = Listener {
-        next_heartbeat: Instant::now() + feed.settings.heartbeat,
-        next_look: Instant::now() + feed.settings.heartbeat,
+    let subscriber = Subscriber {
+        next_heartbeat: Instant::now() + event_tail.settings.heartbeat,
+        next_look: Instant::now() + event_tail.settings.heartbeat,
         keys: app.keys.clone(),
         waiting: VecDeque::new(),
         hello: Some(hello),
@@ -90,15 +90,15 @@ pub async fn listen(
         is_cut: false,
         position,
         filter,
-        feed,
-        _seat: seat,
+        event_tail,
+        _permit: permit,
     };
-    let closed = listener.feed.closed();
-    let events = unfold((listener, Box::pin(closed)), async |(mut listener, mut closed)| {
+    let closed = subscriber.event_tail.closed();
+    let events = unfold((subscriber, Box::pin(closed)), async |(mut subscriber, mut closed)| {
         tokio::select! {
             biased;
             () = &mut closed => None,
-            event = listener.next() => Some((Ok::<_, Infallible>(event?), (listener, closed))),
+            event = subscriber.next() => Some((Ok::<_, Infallible>(event?), (subscriber, closed))),
         }
     });
     // nginx would gather answers.
@@ -126,7 +126,7 @@ const RESET: Reset = Reset {
              load again what you show",
 };
 
-/// What a listener may ask for. (Its handler reads it by itself; this is for the document.)
+/// What a subscriber may ask for. (Its handler reads it by itself; this is for the document.)
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "the document alone reads it")]
@@ -155,7 +155,7 @@ fn last_event_id(parameters: &mut Parameters, headers: &HeaderMap) -> Option<Pos
     given.parse().ok().or_else(|| parameters.refuse("last_event_id", ALLOWED))
 }
 
-/// Which events a listener is told of.
+/// Which events a subscriber is told of.
 struct Filter {
     reader: Reader,
     organization_id: Option<String>,
@@ -179,9 +179,9 @@ impl Filter {
 }
 
 /// One who listens, and how far it is.
-struct Listener {
-    feed: Arc<Feed>,
-    _seat: OwnedSemaphorePermit,
+struct Subscriber {
+    event_tail: Arc<EventTail>,
+    _permit: OwnedSemaphorePermit,
     filter: Filter,
     hello: Option<Event>,
     /// What was read and not told yet.
@@ -197,7 +197,7 @@ struct Listener {
     keys: Keys,
 }
 
-impl Listener {
+impl Subscriber {
     /// The next event for it; `None` after it was told that it is too slow, or if its key ended.
     async fn next(&mut self) -> Option<Event> {
         if self.is_cut {
@@ -210,17 +210,17 @@ impl Listener {
             if !self.keys.know(self.filter.reader.key()).await {
                 return None;
             }
-            self.next_look = Instant::now() + self.feed.settings.heartbeat;
+            self.next_look = Instant::now() + self.event_tail.settings.heartbeat;
         }
         loop {
             while let Some(row) = self.waiting.pop_front() {
                 if self.filter.lets_through(&row) {
-                    self.next_heartbeat = Instant::now() + self.feed.settings.heartbeat;
+                    self.next_heartbeat = Instant::now() + self.event_tail.settings.heartbeat;
                     return Some(event(&row));
                 }
             }
             if Instant::now() >= self.next_heartbeat {
-                self.next_heartbeat = Instant::now() + self.feed.settings.heartbeat;
+                self.next_heartbeat = Instant::now() + self.event_tail.settings.heartbeat;
                 // Where the stream is, for who comes back after long with nothing for it.
                 return Some(Event::default().comment("heartbeat").id(self.position.to_string()));
             }
@@ -236,14 +236,14 @@ impl Listener {
     }
 
     /// What comes next; `None` if it is too slow.
-    async fn read(&mut self) -> Option<News> {
-        match self.feed.after(self.position).await {
+    async fn read(&mut self) -> Option<Batch> {
+        match self.event_tail.after(self.position).await {
             Some(news) => {
                 self.is_live = true;
                 Some(news)
             }
             None if self.is_live => None,
-            None => Some(self.feed.page(self.position).await),
+            None => Some(self.event_tail.page(self.position).await),
         }
     }
 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
-use self::timeline::Moment;
+use self::timeline::TimelineEntry;
 use super::broadcast::{self, Log};
 use super::envelope::{One, one};
 use super::message::{self, Message};
@@ -45,7 +45,7 @@ struct Trace {
     room_events: Vec<RoomEventRow>,
     events: Vec<EventRow>,
     /// What happened to all of these, in the order of time.
-    timeline: Vec<Moment>,
+    timeline: Vec<TimelineEntry>,
     /// Where there is more of a kind than is shown: the lists that have all of it.
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
     more: BTreeMap<&'static str, Vec<String>>,

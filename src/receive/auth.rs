@@ -33,7 +33,7 @@ impl FromRequest<Arc<ReceiveState>> for Authentic {
         // The token comes first: a stranger must not make us read a body, nor learn anything.
         let Path(token) =
             request.extract_parts::<Path<String>>().await.map_err(|_| Error::NotFound)?;
-        let endpoint = state.doors.open(&token).ok_or(Error::NotFound)?;
+        let endpoint = state.endpoints.open(&token).ok_or(Error::NotFound)?;
         let received_at = Timestamp::now();
         if request.method() != Method::POST {
             return Err(Error::MethodNotAllowed("POST"));

@@ -34,16 +34,16 @@ impl Limits {
 
 /// The endpoints and their tokens.
 #[derive(Debug)]
-pub struct Doors(Vec<Door>);
+pub struct Endpoints(Vec<TokenDigest>);
 
 #[derive(Debug)]
-struct Door {
+struct TokenDigest {
     /// Of the token: hashes have one length, so comparing them tells nothing about it.
     digest: [u8; 32],
     endpoint: Arc<Endpoint>,
 }
 
-/// A door for one sender.
+/// A token for one sender.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Name in the settings.
@@ -52,28 +52,28 @@ pub struct Endpoint {
     pub organization_id: Option<Arc<str>>,
 }
 
-impl Doors {
-    /// One door per live token.
+impl Endpoints {
+    /// One token per live token.
     pub fn new(endpoints: &config::Endpoints) -> Self {
-        let doors = endpoints.iter().flat_map(|(name, settings)| {
+        let endpoints = endpoints.iter().flat_map(|(name, settings)| {
             let endpoint = Arc::new(Endpoint {
                 name: name.as_str().into(),
                 organization_id: settings.organization_id.as_deref().map(Arc::from),
             });
-            settings.tokens.iter().map(move |token| Door {
+            settings.tokens.iter().map(move |token| TokenDigest {
                 digest: Sha256::digest(token.expose_secret()).into(),
                 endpoint: endpoint.clone(),
             })
         });
-        Self(doors.collect())
+        Self(endpoints.collect())
     }
 
     /// The endpoint whose live token this is. Takes the same time whichever it is, or none.
     pub fn open(&self, token: &str) -> Option<&Endpoint> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         let (mut found, mut index) = (Choice::from(0), 0_u64);
-        for (door, i) in self.0.iter().zip(0_u64..) {
-            let same = door.digest.ct_eq(&digest);
+        for (token, i) in self.0.iter().zip(0_u64..) {
+            let same = token.digest.ct_eq(&digest);
             index.conditional_assign(&i, same);
             found |= same;
         }
@@ -86,19 +86,19 @@ impl Doors {
 mod tests {
     use super::*;
 
-    fn doors() -> Doors {
+    fn endpoints() -> Endpoints {
         let endpoint = |tokens: &[&str]| config::Endpoint {
             tokens: tokens.iter().map(|token| (*token).into()).collect(),
             organization_id: None,
         };
         let endpoints = [("a", endpoint(&["one", "two"])), ("b", endpoint(&["three"]))];
-        Doors::new(&endpoints.map(|(name, settings)| (name.to_owned(), settings)).into())
+        Endpoints::new(&endpoints.map(|(name, settings)| (name.to_owned(), settings)).into())
     }
 
     #[test]
     fn every_live_token_opens_the_door_of_its_endpoint() {
-        let doors = doors();
-        let opened = |token| doors.open(token).map(|endpoint| &*endpoint.name);
+        let endpoints = endpoints();
+        let opened = |token| endpoints.open(token).map(|endpoint| &*endpoint.name);
         assert_eq!(opened("one"), Some("a"));
         assert_eq!(opened("two"), Some("a"));
         assert_eq!(opened("three"), Some("b"));
@@ -106,9 +106,9 @@ mod tests {
 
     #[test]
     fn no_other_text_opens_a_door() {
-        let doors = doors();
+        let endpoints = endpoints();
         for token in ["", "on", "one ", "ONE", "four"] {
-            assert!(doors.open(token).is_none(), "{token}");
+            assert!(endpoints.open(token).is_none(), "{token}");
         }
     }
 }

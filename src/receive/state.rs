@@ -1,13 +1,13 @@
 //! State of the webhook routes.
 
-use super::endpoint::{Doors, Limits};
+use super::endpoint::{Endpoints, Limits};
 use crate::config::Config;
 use crate::ingest::Ingest;
 
 /// Shared by all webhook requests.
 pub struct ReceiveState {
     /// Endpoints and their tokens.
-    pub doors: Doors,
+    pub endpoints: Endpoints,
     /// Limits on request bodies.
     pub limits: Limits,
     /// Stores events.
@@ -17,6 +17,10 @@ pub struct ReceiveState {
 impl ReceiveState {
     /// Takes endpoints and limits from the settings.
     pub fn new(config: &Config, ingest: Ingest) -> Self {
-        Self { doors: Doors::new(&config.endpoint), limits: Limits::new(&config.http), ingest }
+        Self {
+            endpoints: Endpoints::new(&config.endpoint),
+            limits: Limits::new(&config.http),
+            ingest,
+        }
     }
 }

@@ -58,7 +58,7 @@ impl FromStr for Address {
 
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
+pub enum QueueError {
     /// Nobody listens there.
     #[error("cannot connect to {0}: {1}")]
     Unreached(String, std::io::Error),
@@ -70,7 +70,7 @@ pub enum Unanswered {
     TooSlow,
 }
 
-impl Unanswered {
+impl QueueError {
     /// In a word, for a count.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -99,13 +99,13 @@ impl Client {
     }
 
     /// Connects, unless it is connected.
-    pub async fn connect(&mut self) -> Result<(), Unanswered> {
+    pub async fn connect(&mut self) -> Result<(), QueueError> {
         self.link().await?;
         Ok(())
     }
 
     /// Posts a JSON body.
-    pub async fn post(&mut self, body: Vec<u8>) -> Result<(StatusCode, Bytes), Unanswered> {
+    pub async fn post(&mut self, body: Vec<u8>) -> Result<(StatusCode, Bytes), QueueError> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(if self.address.path.is_empty() { "/" } else { &self.address.path })
@@ -121,7 +121,7 @@ impl Client {
         &mut self,
         path: &str,
         bearer: &HeaderValue,
-    ) -> Result<(StatusCode, Bytes), Unanswered> {
+    ) -> Result<(StatusCode, Bytes), QueueError> {
         let request = Request::builder()
             .uri(format!("{}{path}", self.address.path))
             .header(HOST, self.address.authority.clone())
@@ -134,18 +134,18 @@ impl Client {
     async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), Unanswered> {
+    ) -> Result<(StatusCode, Bytes), QueueError> {
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, async {
             Ok(self.link().await?.exchange(request).await?)
         });
-        let answer = answer.await.unwrap_or(Err(Unanswered::TooSlow));
+        let answer = answer.await.unwrap_or(Err(QueueError::TooSlow));
         if answer.is_err() {
             self.link = None;
         }
         answer
     }
 
-    async fn link(&mut self) -> Result<&mut Link, Unanswered> {
+    async fn link(&mut self) -> Result<&mut Link, QueueError> {
         let mut kept = self.link.take();
         if let Some(link) = &mut kept
             && !link.is_alive().await
@@ -161,9 +161,9 @@ impl Client {
 }
 
 impl Link {
-    async fn to(address: &Address) -> Result<Self, Unanswered> {
+    async fn to(address: &Address) -> Result<Self, QueueError> {
         let Address { host, port, .. } = address;
-        let unreached = |cause| Unanswered::Unreached(format!("{host}:{port}"), cause);
+        let unreached = |cause| QueueError::Unreached(format!("{host}:{port}"), cause);
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreached)?;
         stream.set_nodelay(true).map_err(unreached)?;
         let (requests, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::client::{Address, Client, Unanswered};
+use super::client::{Address, Client, QueueError};
 use super::expected::{Claim, Expected};
 use super::report::Report;
 use super::{Traffic, Webhook};
@@ -188,7 +188,7 @@ impl Run {
 impl Book {
     fn note(
         &mut self,
-        answer: Result<(StatusCode, Bytes), Unanswered>,
+        answer: Result<(StatusCode, Bytes), QueueError>,
         latency: Duration,
         claim: &Claim,
         is_cut: bool,

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use sqlx::PgConnection;
 
 pub use self::read::{LogKey, LogRow, list, show};
-use super::rows::{column, json, rounds};
+use super::rows::{column, json, rounds_of_unique_keys};
 use crate::model::BroadcastLog;
 
 /// Merges what events say of logs, by the rules of table `message`.
@@ -17,7 +17,8 @@ pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a BroadcastLog>,
 ) -> sqlx::Result<()> {
-    for rows in rounds(rows, |row| (&row.organization_id, &row.log_id), |_, _| false) {
+    for rows in rounds_of_unique_keys(rows, |row| (&row.organization_id, &row.log_id), |_, _| false)
+    {
         upsert_round(db, &rows).await?;
     }
     Ok(())

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, PgExecutor};
 use utoipa::IntoParams;
 
 use super::broadcast_log::LogRow;
-use super::message::{self, MessageKey, MessageRow, Near, Place, Walked};
+use super::message::{self, MessageKey, MessageRow, Place, Scan, ScannedKey};
 use super::rows::column;
 use super::trace;
 use crate::model::{Status, Timestamp};
@@ -107,16 +107,16 @@ async fn list_messages(
         // All of that moment are before it.
         true => Place { at: next(key.at), message_id: "", organization_id: "" },
     });
-    let mut near = Near::new(db, part.organizations, &filter, from, part.backward).await?;
+    let mut scan = Scan::new(db, part.organizations, &filter, from, part.backward).await?;
     // A broadcast has many messages, and all of them have logs: none beyond the edge is skipped.
-    edge.into_iter().for_each(|edge| near.reach(edge));
-    let key = |row: Walked| Key {
+    edge.into_iter().for_each(|edge| scan.reach(edge));
+    let key = |row: ScannedKey| Key {
         at: row.at,
         is_log: false,
         id: row.message_id,
         organization_id: row.organization_id,
     };
-    Ok(near.nearest(db, part.limit).await?.into_iter().map(key).collect())
+    Ok(scan.nearest(db, part.limit).await?.into_iter().map(key).collect())
 }
 
 /// The conversations with who has this phone number.
@@ -177,7 +177,7 @@ async fn list_logs(
         false => (key.at, "", ""),
         true => (key.at, &*key.id, &*key.organization_id),
     });
-    // The two branches are one list walked both ways; only one of them is run. The organisation is
+    // The two branches are one list scanned both ways; only one of them is run. The organisation is
     // worded as in `message/list.rs`.
     sqlx::query_as!(
         Key,

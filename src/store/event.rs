@@ -9,7 +9,7 @@ use chrono::{NaiveDate, Timelike};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use self::body::Kept;
+use self::body::CompressedBody;
 pub use self::read::{EventRow, Filter, Selection, find, find_body, find_webhook, list, select};
 use super::rows::column;
 use crate::event::{DedupKey, Event, Kind, Outcome, PARSER_VERSION};
@@ -33,7 +33,7 @@ impl Stored {
             && match &self.written {
                 Written::First => true,
                 Written::Replay(before) => before.outcome != Outcome::Applied,
-                Written::Repeat | Written::Already => false,
+                Written::Duplicate | Written::AlreadyCommitted => false,
             }
     }
 }
@@ -44,16 +44,16 @@ pub enum Written {
     /// A first delivery: it has a row now.
     First,
     /// The same bytes were there, or came earlier in the batch: its row counts one delivery more.
-    Repeat,
+    Duplicate,
     /// Nothing: an earlier try to write this delivery was committed, but nobody learned of it.
-    Already,
+    AlreadyCommitted,
     /// A new reading of a row that was there.
-    Replay(Before),
+    Replay(PreviousOutcome),
 }
 
 /// What a row said before it was read again.
 #[derive(Clone, Debug)]
-pub struct Before {
+pub struct PreviousOutcome {
     /// Its outcome.
     pub outcome: Outcome,
     /// Its organisation.
@@ -130,20 +130,20 @@ pub async fn write(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<
     let stored = events.iter().zip(&is_news).map(|(event, is_news)| {
         if event.is_replay {
             // A row that is gone had grown old and was dropped.
-            let written = replayed.get(&event.id().0).cloned().unwrap_or(Written::Already);
+            let written = replayed.get(&event.id().0).cloned().unwrap_or(Written::AlreadyCommitted);
             // A second replay in the same batch finds what the first one left.
             let organization_id = event.organization_id.clone();
-            let after = Before { outcome: event.outcome, organization_id };
+            let after = PreviousOutcome { outcome: event.outcome, organization_id };
             replayed.entry(event.id().0).and_modify(|known| *known = Written::Replay(after));
             return Stored { event_id: event.id(), outcome: event.outcome, written };
         }
         let row = &rows[&place(event)];
         let written = if !is_news || was_there(event) {
-            Written::Already
+            Written::AlreadyCommitted
         } else if row.event_id == event.id().0 {
             Written::First
         } else {
-            Written::Repeat
+            Written::Duplicate
         };
         Stored { event_id: EventId(row.event_id), outcome: row.outcome, written }
     });
@@ -202,7 +202,7 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
     if news.is_empty() {
         return Ok(Vec::new());
     }
-    let bodies = column(news, |new| Kept::new(&new.event.webhook.body));
+    let bodies = column(news, |new| CompressedBody::new(&new.event.webhook.body));
     sqlx::query_as!(
         Row,
         r#"
@@ -316,7 +316,7 @@ async fn replay(db: &mut PgConnection, events: &[&Event]) -> sqlx::Result<HashMa
     .await?;
     let before = rows.into_iter().map(|row| {
         let (outcome, organization_id) = (row.outcome, row.organization_id);
-        (row.event_id, Written::Replay(Before { outcome, organization_id }))
+        (row.event_id, Written::Replay(PreviousOutcome { outcome, organization_id }))
     });
     Ok(before.collect())
 }

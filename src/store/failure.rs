@@ -15,20 +15,20 @@ pub enum Failure {
     /// Lock not available (also how most deadlocks surface) or statement timeout; retry with a
     /// smaller batch or later.
     #[error("lock or statement timeout (SQLSTATE {0})")]
-    Blocked(String),
+    LockTimeout(String),
     /// The journal has no partition for the day of an event.
     #[error("no journal partition for the day; run `qontak-receiver migrate`")]
     NoPartition,
     /// The database is unreachable or rejects all writes; retry later.
     #[error("{0}")]
-    Away(String),
+    Unavailable(String),
 }
 
 /// What an SQLSTATE says about a retry.
 #[derive(Clone, Copy, PartialEq)]
 enum Class {
     Race,
-    Blocked,
+    LockTimeout,
     /// Unavailable now; may end by itself.
     Outage,
     /// Unavailable until somebody corrects settings, credentials or the schema.
@@ -40,9 +40,9 @@ enum Class {
 const CLASSES: [(&str, Class); 16] = [
     ("40001", Class::Race),
     ("40P01", Class::Race),
-    ("55P03", Class::Blocked),
+    ("55P03", Class::LockTimeout),
     // Statement timeout: half of the batch may finish in time.
-    ("57014", Class::Blocked),
+    ("57014", Class::LockTimeout),
     // Connection, read-only transaction, resources, object in use, operator intervention.
     ("08", Class::Outage),
     ("25", Class::Outage),
@@ -73,7 +73,7 @@ impl From<sqlx::Error> for Failure {
                 sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
                     Self::Data("decode".to_owned())
                 }
-                error => Self::Away(error.to_string()),
+                error => Self::Unavailable(error.to_string()),
             };
         };
         let code = database.code().unwrap_or_default().into_owned();
@@ -83,8 +83,10 @@ impl From<sqlx::Error> for Failure {
         }
         match class(&code) {
             Class::Race => Self::Race(code),
-            Class::Blocked => Self::Blocked(code),
-            Class::Outage | Class::Setup => Self::Away(format!("database error (SQLSTATE {code})")),
+            Class::LockTimeout => Self::LockTimeout(code),
+            Class::Outage | Class::Setup => {
+                Self::Unavailable(format!("database error (SQLSTATE {code})"))
+            }
             Class::Data => Self::Data(code),
         }
     }

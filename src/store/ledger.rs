@@ -55,8 +55,8 @@ pub async fn add(
         let organization_id = event.organization_id.as_str();
         match &row.written {
             Written::First => count(organization_id, Some(row.outcome), 1),
-            Written::Repeat => count(organization_id, None, 1),
-            Written::Already => {}
+            Written::Duplicate => count(organization_id, None, 1),
+            Written::AlreadyCommitted => {}
             Written::Replay(before) => {
                 count(&before.organization_id, Some(before.outcome), -1);
                 count(organization_id, Some(row.outcome), 1);

@@ -11,9 +11,9 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-pub use self::list::{Direction, Filter, Near, Place, Walked, list};
+pub use self::list::{Direction, Filter, Place, Scan, ScannedKey, list};
 use super::room::RoomKey;
-use super::rows::{column, json, rounds};
+use super::rows::{column, json, rounds_of_unique_keys};
 use crate::model::{Message, Timestamp};
 
 /// Merges what events say of messages.
@@ -24,7 +24,9 @@ pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Message>,
 ) -> sqlx::Result<()> {
-    for rows in rounds(rows, |row| (&row.organization_id, &row.message_id), Message::merge) {
+    for rows in
+        rounds_of_unique_keys(rows, |row| (&row.organization_id, &row.message_id), Message::merge)
+    {
         upsert_round(db, &rows).await?;
     }
     Ok(())

@@ -11,7 +11,7 @@ use sqlx::PgConnection;
 use self::fold::Fold;
 pub use self::read::{Filter, Place, Response, RoomKey, RoomRow, Session, find, list, show};
 use super::rows::{column, json};
-use crate::model::{List, Room};
+use crate::model::{PackedList, Room};
 
 /// Merges what events say of rooms.
 ///
@@ -21,7 +21,7 @@ pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Room>,
 ) -> sqlx::Result<()> {
-    for mut rows in fold::rounds(rows) {
+    for mut rows in fold::rounds_of_unique_keys(rows) {
         // Nearly always all is newer than what is known.
         let merged = merge_newer(db, &rows).await?;
         let merged: HashSet<_> =
@@ -89,7 +89,7 @@ macro_rules! insert {
             &column($rows, |row| row.description.as_deref()) as _,
             &column($rows, |row| row.status.as_deref()) as _,
             &column($rows, |row| row.r#type.as_deref()) as _,
-            &column($rows, |row| row.tags.as_ref().map(List::as_str)) as _,
+            &column($rows, |row| row.tags.as_ref().map(PackedList::as_str)) as _,
             &column($rows, |row| row.channel.as_deref()) as _,
             &column($rows, |row| row.channel_account.as_deref()) as _,
             &column($rows, |row| row.channel_uniq_id.as_deref()) as _,
@@ -108,7 +108,7 @@ macro_rules! insert {
             &column($rows, |row| row.resolved_by_type.as_deref()) as _,
             &column($rows, |row| row.external_id.as_deref()) as _,
             &column($rows, |row| row.division_id.as_deref()) as _,
-            &column($rows, |row| row.agent_ids.as_ref().map(List::as_str)) as _,
+            &column($rows, |row| row.agent_ids.as_ref().map(PackedList::as_str)) as _,
             &column($rows, |row| json(&row.note)) as _,
             &column($rows, |row| json(&row.extra)) as _,
             &column($rows, |row| json(&row.email_cc)) as _,

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::room::RoomKey;
-use super::rows::{column, rounds};
+use super::rows::{column, rounds_of_unique_keys};
 use crate::model::{RoomEvent, Timestamp};
 
 /// Inserts what is not known yet. Of two reports of the same, the earlier one stays.
@@ -14,8 +14,9 @@ pub async fn insert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a RoomEvent>,
 ) -> sqlx::Result<()> {
-    let key = |row: &'a RoomEvent| (&row.organization_id, &row.room_id, row.r#type, &row.mark);
-    for rows in rounds(rows, key, |_, _| false) {
+    let key =
+        |row: &'a RoomEvent| (&row.organization_id, &row.room_id, row.r#type, &row.discriminator);
+    for rows in rounds_of_unique_keys(rows, key, |_, _| false) {
         sqlx::query!(
             r#"
                 insert into room_event (
@@ -34,7 +35,7 @@ pub async fn insert<'a>(
             &column(&rows, |row| row.organization_id.as_str()) as _,
             &column(&rows, |row| row.room_id.as_str()) as _,
             &column(&rows, |row| row.r#type) as _,
-            &column(&rows, |row| row.mark.as_str()) as _,
+            &column(&rows, |row| row.discriminator.as_str()) as _,
             &column(&rows, |row| row.at) as _,
             &column(&rows, |row| row.actor_id.as_deref()) as _,
             &column(&rows, |row| row.actor_name.as_deref()) as _,
@@ -65,7 +66,7 @@ pub struct RoomEventRow {
     pub received_at: Timestamp,
     /// What makes two reports the same.
     #[serde(skip)]
-    pub mark: String,
+    pub discriminator: String,
 }
 
 /// A row's place in the life of its room: when it happened, or else when it was reported, and then
@@ -75,7 +76,7 @@ pub struct RoomEventRow {
 pub struct Place<'a> {
     pub at: Timestamp,
     pub r#type: &'a str,
-    pub mark: &'a str,
+    pub discriminator: &'a str,
 }
 
 /// Lists what happened to a room after `from`, newest first; before it if `backward`, then the
@@ -94,7 +95,7 @@ pub async fn list(
         r#"
             select
                 type as "type!", at, actor_id, actor_name, event_id as "event_id!",
-                received_at as "received_at!", mark as "mark!"
+                received_at as "received_at!", mark as "discriminator!"
             from (
                 select *
                 from room_event
@@ -123,7 +124,7 @@ pub async fn list(
         from.is_some(),
         from.map(|place| place.at) as _,
         from.map(|place| place.r#type),
-        from.map(|place| place.mark),
+        from.map(|place| place.discriminator),
         backward,
         limit,
     )

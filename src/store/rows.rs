@@ -8,12 +8,12 @@ use sqlx::types::Json;
 
 use crate::model::FoldKey;
 
-/// Deals rows into rounds in which each key occurs once, in the order of the keys. Rows with the
+/// Deals rows into rounds_of_unique_keys in which each key occurs once, in the order of the keys. Rows with the
 /// same key are one row, unless `merge` says that it cannot.
 ///
 /// One statement cannot touch a row twice; and writers that take rows in the same order do not
 /// deadlock.
-pub fn rounds<'a, T: Clone, K: Ord>(
+pub fn rounds_of_unique_keys<'a, T: Clone, K: Ord>(
     rows: impl Iterator<Item = &'a T>,
     key: impl Fn(&'a T) -> K,
     merge: impl Fn(&mut T, &T) -> bool,
@@ -21,27 +21,27 @@ pub fn rounds<'a, T: Clone, K: Ord>(
     let mut rows: Vec<&T> = rows.collect();
     // Stable: rows with one key stay in the order of arrival.
     rows.sort_by_key(|row| key(row));
-    let mut rounds: Vec<Vec<Cow<'a, T>>> = Vec::new();
+    let mut rounds_of_unique_keys: Vec<Vec<Cow<'a, T>>> = Vec::new();
     for group in rows.chunk_by(|a, b| key(a) == key(b)) {
         let mut used = 0_usize;
         for row in group {
-            let last = used.checked_sub(1).and_then(|last| rounds[last].last_mut());
+            let last = used.checked_sub(1).and_then(|last| rounds_of_unique_keys[last].last_mut());
             if last.is_some_and(|last| merge(last.to_mut(), row)) {
                 continue;
             }
-            if used == rounds.len() {
-                rounds.push(Vec::new());
+            if used == rounds_of_unique_keys.len() {
+                rounds_of_unique_keys.push(Vec::new());
             }
-            rounds[used].push(Cow::Borrowed(row));
+            rounds_of_unique_keys[used].push(Cow::Borrowed(row));
             used += 1;
         }
     }
-    rounds
+    rounds_of_unique_keys
 }
 
 /// Leaves out rows that another one with the same key outdoes: one that is newer and has every
 /// field that they have. A busy room or bot would else need a round for each of its messages.
-pub fn not_outdone<'a, T, K: Ord>(
+pub fn drop_superseded<'a, T, K: Ord>(
     rows: impl Iterator<Item = &'a T>,
     key: impl Fn(&'a T) -> K,
     says: impl Fn(&T) -> (FoldKey, i32),
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_round_holds_each_key_once_and_in_order() {
         let rows = [("b", 1), ("a", 2), ("b", 3), ("b", 4)];
-        let rounds = rounds(
+        let rounds_of_unique_keys = rounds_of_unique_keys(
             rows.iter(),
             |row| row.0,
             |one, other| {
@@ -96,7 +96,7 @@ mod tests {
         );
         let expected = [vec![("a", 2), ("b", 1)], vec![("b", 7)]];
         assert_eq!(
-            rounds,
+            rounds_of_unique_keys,
             expected.map(|round| round.into_iter().map(Cow::Owned).collect::<Vec<_>>())
         );
     }
@@ -114,7 +114,7 @@ mod tests {
             ("c", 0, 0),
         ];
         let says = |row: &(&str, u128, i32)| (FoldKey(Uuid::from_u128(row.1)), row.2);
-        let kept = not_outdone(rows.iter(), |row| row.0, says);
+        let kept = drop_superseded(rows.iter(), |row| row.0, says);
         // Equal keys outdo nobody: the database decides.
         let expected =
             [&("a", 3, 0b01), &("a", 3, 0b01), &("a", 2, 0b11), &("b", 1, 0b11), &("c", 0, 0)];

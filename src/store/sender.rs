@@ -5,7 +5,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-use super::rows::{column, json, not_outdone, rounds};
+use super::rows::{column, drop_superseded, json, rounds_of_unique_keys};
 use crate::model::Sender;
 
 /// Merges what messages show of their senders.
@@ -14,8 +14,8 @@ pub async fn upsert<'a>(
     rows: impl Iterator<Item = &'a Sender>,
 ) -> sqlx::Result<()> {
     let key = |row: &'a Sender| (&row.organization_id, &row.sender_id);
-    let rows = not_outdone(rows, key, |row| (row.key, row.fields()));
-    for rows in rounds(rows.into_iter(), key, |_, _| false) {
+    let rows = drop_superseded(rows, key, |row| (row.key, row.fields()));
+    for rows in rounds_of_unique_keys(rows.into_iter(), key, |_, _| false) {
         sqlx::query!(
             r#"
                 insert into sender (

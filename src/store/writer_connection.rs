@@ -57,7 +57,7 @@ impl WriterConnection {
                     Err(error) => return Err(error.into()),
                 };
             // Else it is dead, or of no use any more, as with a primary that became a standby.
-            if !matches!(written, Err(Failure::Away(_))) {
+            if !matches!(written, Err(Failure::Unavailable(_))) {
                 self.connection = Some(connection);
             }
             return written;

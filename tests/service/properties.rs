@@ -88,7 +88,7 @@ async fn write(db: PgPool, batches: Vec<Vec<Event>>) {
             let written = connection.write(Duration::from_secs(10), writer_id, &events).await;
             match written {
                 Ok(_) => break,
-                Err(Failure::Race(_) | Failure::Blocked(_)) => {}
+                Err(Failure::Race(_) | Failure::LockTimeout(_)) => {}
                 Err(failure) => panic!("{failure}"),
             }
         }

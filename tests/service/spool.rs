@@ -197,7 +197,7 @@ async fn delivery_written_several_times_is_counted_once(db: PgPool) {
     // The journal row stores only the id of the first delivery. Another delivery that is written
     // again is therefore counted again, in the ledger as well.
     let written = write(&[0, 0]).await;
-    assert!(matches!(written[..], [Written::First, Written::Already]), "{written:?}");
+    assert!(matches!(written[..], [Written::First, Written::AlreadyCommitted]), "{written:?}");
     for (batch, counts) in
         [(&[0][..], 1), (&[0, 0], 1), (&[1], 2), (&[0, 1], 3), (&[1, 0], 4), (&[2, 1, 0, 1, 2], 6)]
     {
@@ -260,14 +260,14 @@ async fn event_left_in_the_spool_never_blocks_later_events(db: PgPool) {
     // This version cannot decode the row, so its next delivery cannot be written.
     service.execute("alter table event drop constraint event_outcome_known").await;
     let spool = service.app.ingest.spool.as_ref().unwrap();
-    spool.keep(message("unreadable")).await.unwrap();
+    spool.append(message("unreadable")).await.unwrap();
     wait_for_events(&service, 1).await;
     wait_until(async || spool.depth().events == 0).await;
     service.execute("update event set outcome = 'unknown_outcome'").await;
-    spool.keep(message("unreadable")).await.unwrap();
+    spool.append(message("unreadable")).await.unwrap();
     // Each of these is in the spool behind the event that cannot be written.
     for i in 2..12 {
-        spool.keep(message(&format!("m{i}"))).await.unwrap();
+        spool.append(message(&format!("m{i}"))).await.unwrap();
         wait_for_events(&service, i).await;
     }
     wait_until(async || spool.depth().events == 1).await;

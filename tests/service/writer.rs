@@ -104,7 +104,7 @@ async fn repeat_shortly_after_midnight_is_a_duplicate_of_the_previous_day(db: Pg
     let first = deliver("2025-06-12T23:59:59Z").await;
     assert!(matches!(first.written, Written::First));
     let repeat = deliver("2025-06-13T00:30:00Z").await;
-    assert!(matches!(repeat.written, Written::Repeat));
+    assert!(matches!(repeat.written, Written::Duplicate));
     assert_eq!(repeat.event_id, first.event_id);
     // Later the previous day is not checked any more; the event is stored again.
     let late = deliver("2025-06-13T01:30:00Z").await;

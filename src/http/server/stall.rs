@@ -24,26 +24,26 @@ tokio::task_local! {
 #[derive(Clone, Copy)]
 pub struct Streams {
     /// How long one may wait.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        let patience = self.patience;
+        let timeout = self.timeout;
         TokioExecutor::new().execute(WAITS_SINCE.scope(Cell::new(None), async move {
             tokio::select! {
                 () = stream => {}
-                () = exhaust(patience) => {}
+                () = exhaust(timeout) => {}
             }
         }));
     }
 }
 
 /// Resolves when this task's stream has waited for so long.
-async fn exhaust(patience: Duration) {
+async fn exhaust(timeout: Duration) {
     loop {
         let since = WAITS_SINCE.with(Cell::get).unwrap_or_else(Instant::now);
-        let left = patience.saturating_sub(since.elapsed());
+        let left = timeout.saturating_sub(since.elapsed());
         if left.is_zero() {
             return;
         }

@@ -4,19 +4,19 @@
 //! every part of it is read on every event. Its timestamps are the only true times of a status
 //! that Qontak sends.
 
-use super::{Fields, Origin};
+use super::{EventContext, Fields};
 use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp};
 
 /// Reads a log, and what it tells of its broadcast.
 pub fn broadcast_log(
     body: &Fields<'_>,
     log_id: String,
-    origin: &Origin<'_>,
+    context: &EventContext<'_>,
 ) -> (BroadcastLog, Option<Broadcast>) {
     let mut log = BroadcastLog {
-        organization_id: origin.organization_id.to_owned(),
+        organization_id: context.organization_id.to_owned(),
         log_id,
-        received_at: origin.received_at,
+        received_at: context.received_at,
         broadcast_id: body.id("messages_broadcast_id"),
         created_at: body.time("created_at"),
         template_id: body.id("messages_broadcast_template_id"),
@@ -30,10 +30,10 @@ pub fn broadcast_log(
         ..BroadcastLog::default()
     };
     if let Some(status) = body.word("status") {
-        log.statuses.add(&status, origin.received_at);
+        log.statuses.add(&status, context.received_at);
     }
     if let Some(response) = body.object("messages_response") {
-        read_response(&response, &mut log, origin.received_at);
+        read_response(&response, &mut log, context.received_at);
     }
     log.error_code = log.error_code.or_else(|| code_in_text(log.error_message.as_deref()?));
     let broadcast = log.broadcast_id.as_ref().map(|broadcast_id| Broadcast {
@@ -75,10 +75,9 @@ fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Tim
         }
         if let Some(conversation) = status.object("conversation") {
             log.conversation_id = log.conversation_id.take().or_else(|| conversation.id("id"));
-            log.conversation_origin = log
-                .conversation_origin
-                .take()
-                .or_else(|| conversation.object("origin").and_then(|origin| origin.word("type")));
+            log.conversation_origin = log.conversation_origin.take().or_else(|| {
+                conversation.object("context").and_then(|context| context.word("type"))
+            });
         }
     }
 

@@ -2,15 +2,15 @@
 
 use super::broadcast_log::broadcast_log;
 use super::message::{embedded_message, message};
-use super::room::{Reference, life, resolution, room_of, snapshot, stub};
-use super::{Fields, Origin};
+use super::room::{Reference, lifecycle_event, resolution, room_of, snapshot, stub};
+use super::{EventContext, Fields};
 use crate::event::{Changes, Kind, Outcome};
 
 /// What an event of a known kind changes, and what it is about; `None` if that is missing.
 pub fn changes(
     body: &Fields<'_>,
     kind: Kind,
-    origin: &Origin<'_>,
+    context: &EventContext<'_>,
 ) -> Option<(Outcome, Option<String>, Changes)> {
     use Kind::{
         AgentAssignedToRoom, AgentHandoverRoom, AgentUnassignedFromRoom, AvailableUserStatus,
@@ -21,11 +21,11 @@ pub fn changes(
     Some(match kind {
         ReceiveMessageFromCustomer | ReceiveMessageFromAgent | StatusMessage => {
             let id = body.id("id")?;
-            (Outcome::Applied, Some(id.clone()), of_message(body, id, kind, origin))
+            (Outcome::Applied, Some(id.clone()), of_message(body, id, kind, context))
         }
         BroadcastLogStatus => {
             let id = body.id("id")?;
-            let (log, broadcast) = broadcast_log(body, id.clone(), origin);
+            let (log, broadcast) = broadcast_log(body, id.clone(), context);
             let changes = Changes {
                 broadcast_logs: vec![log],
                 broadcasts: broadcast.into_iter().collect(),
@@ -41,7 +41,7 @@ pub fn changes(
         | AgentHandoverRoom => match room_of(body, kind) {
             Some(reference) => {
                 let id = reference.room_id().to_owned();
-                (Outcome::Applied, Some(id), of_room(body, &reference, kind, origin))
+                (Outcome::Applied, Some(id), of_room(body, &reference, kind, context))
             }
             None if matches!(kind, RoomCreated | RoomResolved | RoomUpdated) => return None,
             None => (Outcome::Recorded, None, Changes::default()),
@@ -57,11 +57,11 @@ pub fn changes(
     })
 }
 
-fn of_message(body: &Fields<'_>, id: String, kind: Kind, origin: &Origin<'_>) -> Changes {
-    let (message, sender, broadcast) = message(body, id, kind, origin);
+fn of_message(body: &Fields<'_>, id: String, kind: Kind, context: &EventContext<'_>) -> Changes {
+    let (message, sender, broadcast) = message(body, id, kind, context);
     let room = message.room_id.as_deref().map(|room_id| match body.object("room") {
-        Some(room) => snapshot(&room, room_id, kind, origin),
-        None => stub(room_id, origin),
+        Some(room) => snapshot(&room, room_id, kind, context),
+        None => stub(room_id, context),
     });
     Changes {
         messages: vec![message],
@@ -76,24 +76,24 @@ fn of_room(
     body: &Fields<'_>,
     reference: &Reference<'_>,
     kind: Kind,
-    origin: &Origin<'_>,
+    context: &EventContext<'_>,
 ) -> Changes {
     let room_id = reference.room_id();
     let mut changes = Changes::default();
     let mut room = match reference {
         Reference::Snapshot(fields, _) => {
-            changes.messages.extend(embedded_message(fields, room_id, origin));
-            Some(snapshot(fields, room_id, kind, origin))
+            changes.messages.extend(embedded_message(fields, room_id, context));
+            Some(snapshot(fields, room_id, kind, context))
         }
         Reference::IdOnly(..) => None,
     };
     if kind == Kind::RoomResolved {
-        let room = room.get_or_insert_with(|| stub(room_id, origin));
-        resolution(room, reference, body, origin);
+        let room = room.get_or_insert_with(|| stub(room_id, context));
+        resolution(room, reference, body, context);
     }
-    changes.room_events.extend(life(kind, room_id, room.as_ref(), body, origin));
+    changes.room_events.extend(lifecycle_event(kind, room_id, room.as_ref(), body, context));
     if kind == Kind::RoomCreated {
-        room.get_or_insert_with(|| stub(room_id, origin));
+        room.get_or_insert_with(|| stub(room_id, context));
     }
     changes.rooms.extend(room);
     changes

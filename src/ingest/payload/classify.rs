@@ -92,13 +92,13 @@ fn message_shape(body: &Fields<'_>) -> Kind {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::fields::Notes;
+    use super::super::fields::ParseIssues;
     use super::*;
     use crate::model::Timestamp;
 
     fn class(body: &Value) -> (Option<&'static str>, Option<String>) {
-        let notes = Notes::new(Timestamp::now());
-        let class = classify(&Fields::of_body(body.as_object().unwrap(), &notes));
+        let issues = ParseIssues::new(Timestamp::now());
+        let class = classify(&Fields::of_body(body.as_object().unwrap(), &issues));
         (class.kind.map(Kind::as_str), class.name)
     }
 

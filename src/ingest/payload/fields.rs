@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use crate::model::{List, Timestamp};
+use crate::model::{PackedList, Timestamp};
 
 /// Ids are keys of indexes, whose rows Postgres limits to about 2,700 bytes.
 const MAX_ID_BYTES: usize = 512;
@@ -22,13 +22,13 @@ const MAX_DEPTH: usize = 32;
 pub const ID: &str = "text of 1 to 512 bytes or an integer";
 
 /// What could not be used in one body.
-pub struct Notes {
+pub struct ParseIssues {
     received_at: Timestamp,
     reasons: RefCell<Vec<String>>,
 }
 
-impl Notes {
-    /// No notes yet on a body received at `received_at`.
+impl ParseIssues {
+    /// No issues yet on a body received at `received_at`.
     pub fn new(received_at: Timestamp) -> Self {
         Self { received_at, reasons: RefCell::default() }
     }
@@ -44,13 +44,13 @@ impl Notes {
 pub struct Fields<'a> {
     object: &'a Map<String, Value>,
     path: String,
-    notes: &'a Notes,
+    issues: &'a ParseIssues,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of the body itself.
-    pub fn of_body(object: &'a Map<String, Value>, notes: &'a Notes) -> Self {
-        Self { object, path: String::new(), notes }
+    pub fn of_body(object: &'a Map<String, Value>, issues: &'a ParseIssues) -> Self {
+        Self { object, path: String::new(), issues }
     }
 
     /// Whether the key is there, with whatever value.
@@ -63,10 +63,10 @@ impl<'a> Fields<'a> {
         let id = match self.value(key)? {
             Value::String(text) => text.clone(),
             Value::Number(number) if !number.is_f64() => number.to_string(),
-            other => return self.note(key, ID, other),
+            other => return self.report(key, ID, other),
         };
         if id.len() > MAX_ID_BYTES {
-            return self.note(key, ID, &Value::String(id));
+            return self.report(key, ID, &Value::String(id));
         }
         is_said(&id).then_some(id)
     }
@@ -80,7 +80,7 @@ impl<'a> Fields<'a> {
     pub fn text(&self, key: &str) -> Option<String> {
         match self.value(key)? {
             Value::String(text) => Some(text.clone()),
-            other => self.note(key, "text", other),
+            other => self.report(key, "text", other),
         }
     }
 
@@ -98,7 +98,7 @@ impl<'a> Fields<'a> {
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };
-        number.or_else(|| self.note(key, "an integer", value))
+        number.or_else(|| self.report(key, "an integer", value))
     }
 
     /// `true` or `false`, also as text.
@@ -107,7 +107,7 @@ impl<'a> Fields<'a> {
             Value::Bool(flag) => Some(*flag),
             Value::String(text) if text == "true" => Some(true),
             Value::String(text) if text == "false" => Some(false),
-            other => self.note(key, "true or false", other),
+            other => self.report(key, "true or false", other),
         }
     }
 
@@ -120,15 +120,15 @@ impl<'a> Fields<'a> {
             Value::Number(number) => number.as_i64().and_then(Timestamp::from_unix),
             _ => None,
         };
-        time.filter(|time| time.is_plausible(self.notes.received_at))
-            .or_else(|| self.note(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value))
+        time.filter(|time| time.is_plausible(self.issues.received_at))
+            .or_else(|| self.report(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value))
     }
 
     /// An array of ids, or of words; elements that are neither are left out.
-    pub fn list(&self, key: &str) -> Option<List> {
+    pub fn list(&self, key: &str) -> Option<PackedList> {
         let value = self.value(key)?;
         let Value::Array(elements) = value else {
-            return self.note(key, "an array of text", value);
+            return self.report(key, "an array of text", value);
         };
         let mut unusable = elements
             .iter()
@@ -140,7 +140,7 @@ impl<'a> Fields<'a> {
                 0 => "text".to_owned(),
                 others => format!("text, here and in {others} more elements"),
             };
-            self.note::<()>(&format!("{key}[{i}]"), &expected, element);
+            self.report::<()>(&format!("{key}[{i}]"), &expected, element);
         }
         let usable = elements.iter().filter_map(|element| match element {
             Value::String(text) => Some(Cow::Borrowed(text.as_str())),
@@ -155,9 +155,9 @@ impl<'a> Fields<'a> {
         match self.value(key)? {
             Value::Object(object) => {
                 let path = format!("{}{key}.", self.path);
-                Some(Self { object, path, notes: self.notes })
+                Some(Self { object, path, issues: self.issues })
             }
-            other => self.note(key, "an object", other),
+            other => self.report(key, "an object", other),
         }
     }
 
@@ -167,11 +167,11 @@ impl<'a> Fields<'a> {
             Value::Array(elements) => match elements.first()? {
                 Value::Object(object) => {
                     let path = format!("{}{key}[0].", self.path);
-                    Some(Fields { object, path, notes: self.notes })
+                    Some(Fields { object, path, issues: self.issues })
                 }
-                other => self.note(&format!("{key}[0]"), "an object", other),
+                other => self.report(&format!("{key}[0]"), "an object", other),
             },
-            other => self.note(key, "an array of objects", other),
+            other => self.report(key, "an array of objects", other),
         }
     }
 
@@ -180,7 +180,7 @@ impl<'a> Fields<'a> {
         match self.value(key)? {
             Value::Object(object) if object.is_empty() => None,
             value @ Value::Object(_) => self.raw(key, value),
-            other => self.note(key, "an object", other),
+            other => self.report(key, "an object", other),
         }
     }
 
@@ -189,17 +189,17 @@ impl<'a> Fields<'a> {
         match self.value(key)? {
             Value::Array(elements) if elements.is_empty() => None,
             value @ Value::Array(_) => self.raw(key, value),
-            other => self.note(key, "an array", other),
+            other => self.report(key, "an array", other),
         }
     }
 
-    /// A picture: an object with `url`, or the URL itself.
-    pub fn picture(&self, key: &str) -> Option<Box<RawValue>> {
+    /// A avatar: an object with `url`, or the URL itself.
+    pub fn avatar(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
             Value::Object(object) if object.is_empty() => None,
             Value::String(text) if !is_said(text) => None,
             value @ (Value::Object(_) | Value::String(_)) => self.raw(key, value),
-            other => self.note(key, "an object or a URL", other),
+            other => self.report(key, "an object or a URL", other),
         }
     }
 
@@ -212,7 +212,7 @@ impl<'a> Fields<'a> {
     /// give up at 64 or 128 levels.
     fn raw(&self, key: &str, value: &Value) -> Option<Box<RawValue>> {
         if is_deeper(value, MAX_DEPTH) {
-            return self.note(key, "JSON nested at most 32 deep", value);
+            return self.report(key, "JSON nested at most 32 deep", value);
         }
         to_raw_value(value).ok()
     }
@@ -232,9 +232,9 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn note<T>(&self, key: &str, expected: &str, value: &Value) -> Option<T> {
+    fn report<T>(&self, key: &str, expected: &str, value: &Value) -> Option<T> {
         let reason = format!("{}{key}: expected {expected}, but it is {}", self.path, found(value));
-        let mut reasons = self.notes.reasons.borrow_mut();
+        let mut reasons = self.issues.reasons.borrow_mut();
         // A field may be looked at twice, once to classify and once to read.
         if !reasons.contains(&reason) {
             reasons.push(reason);
@@ -282,45 +282,45 @@ mod tests {
     use super::*;
 
     fn read<T>(body: &Value, read: impl Fn(&Fields<'_>) -> T) -> (T, Vec<String>) {
-        let notes = Notes::new(Timestamp::parse("2025-06-12T02:00:00Z").unwrap());
-        let value = read(&Fields::of_body(body.as_object().unwrap(), &notes));
-        (value, notes.into_reasons())
+        let issues = ParseIssues::new(Timestamp::parse("2025-06-12T02:00:00Z").unwrap());
+        let value = read(&Fields::of_body(body.as_object().unwrap(), &issues));
+        (value, issues.into_reasons())
     }
 
     #[test]
     fn what_is_written_in_another_type_is_read_as_meant() {
         let body = json!({"id": 7, "count": "3", "flag": "false", "at": 1_749_690_003});
-        let (values, notes) = read(&body, |fields| {
+        let (values, issues) = read(&body, |fields| {
             (fields.id("id"), fields.integer("count"), fields.boolean("flag"), fields.time("at"))
         });
         let at = Timestamp::parse("2025-06-12T01:00:03Z");
         assert_eq!(values, (Some("7".to_owned()), Some(3), Some(false), at));
-        assert!(notes.is_empty(), "{notes:?}");
+        assert!(issues.is_empty(), "{issues:?}");
     }
 
     #[test]
     fn what_is_nested_deeper_than_many_parsers_go_is_left_out() {
         let nested = |depth| (0..depth).fold(json!(1), |value, _| json!([value]));
         let body = json!({"a": nested(32), "b": nested(33)});
-        let (kept, notes) = read(&body, |fields| (fields.as_is("a"), fields.as_is("b")));
+        let (kept, issues) = read(&body, |fields| (fields.as_is("a"), fields.as_is("b")));
         assert!(kept.0.is_some() && kept.1.is_none(), "{kept:?}");
-        assert_eq!(notes, ["b: expected JSON nested at most 32 deep, but it is an array"]);
+        assert_eq!(issues, ["b: expected JSON nested at most 32 deep, but it is an array"]);
     }
 
     #[test]
     fn nothing_in_any_form_is_absent_and_no_reason_to_complain() {
         let body = json!({"a": null, "b": "", "c": "n/a"});
         for key in ["a", "b", "c", "missing"] {
-            let (values, notes) = read(&body, |fields| (fields.id(key), fields.time(key)));
+            let (values, issues) = read(&body, |fields| (fields.id(key), fields.time(key)));
             assert_eq!(values, (None, None), "{key}");
-            assert!(notes.is_empty(), "{notes:?}");
+            assert!(issues.is_empty(), "{issues:?}");
         }
     }
 
     #[test]
     fn a_wrong_type_costs_its_field_and_is_noted_with_its_path() {
         let body = json!({"room": {"tags": "vip", "is_blocked": "no"}});
-        let (values, notes) = read(&body, |fields| {
+        let (values, issues) = read(&body, |fields| {
             let room = fields.object("room").unwrap();
             (room.list("tags"), room.boolean("is_blocked"))
         });
@@ -329,18 +329,18 @@ mod tests {
             "room.tags: expected an array of text, but it is text",
             "room.is_blocked: expected true or false, but it is text",
         ];
-        assert_eq!(notes, expected);
+        assert_eq!(issues, expected);
     }
 
     #[test]
     fn an_id_too_long_for_an_index_is_no_id() {
         let body = json!({"id": "x".repeat(MAX_ID_BYTES + 1)});
-        let (id, notes) = read(&body, |fields| fields.id("id"));
+        let (id, issues) = read(&body, |fields| fields.id("id"));
         assert_eq!(id, None);
         let expected = format!(
             "id: expected text of 1 to {MAX_ID_BYTES} bytes or an integer, but it is text of 513 bytes"
         );
-        assert_eq!(notes, [expected]);
+        assert_eq!(issues, [expected]);
     }
 
     #[test]
@@ -355,19 +355,19 @@ mod tests {
             ),
             ("c", vec!["x"], vec![]),
         ] {
-            let (list, notes) = read(&body, |fields| fields.list(key).unwrap());
+            let (list, issues) = read(&body, |fields| fields.list(key).unwrap());
             assert_eq!(list, usable.iter().collect(), "{key}");
-            assert_eq!(notes, expected);
+            assert_eq!(issues, expected);
         }
     }
 
     #[test]
     fn the_first_element_of_an_array_is_noted_with_its_place() {
         let body = json!({"response": {"errors": ["odd"]}});
-        let (error, notes) =
+        let (error, issues) =
             read(&body, |fields| fields.object("response").unwrap().first("errors").is_some());
         assert!(!error);
-        assert_eq!(notes, ["response.errors[0]: expected an object, but it is text"]);
+        assert_eq!(issues, ["response.errors[0]: expected an object, but it is text"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A `status_message` is the whole message again with another status, so every event of a
 //! message is read alike.
 
-use super::{Fields, Origin};
+use super::{EventContext, Fields};
 use crate::event::Kind;
 use crate::model::{Broadcast, FoldKey, Message, Sender, Statuses, TextRank};
 
@@ -12,16 +12,16 @@ pub fn message(
     body: &Fields<'_>,
     id: String,
     kind: Kind,
-    origin: &Origin<'_>,
+    context: &EventContext<'_>,
 ) -> (Message, Option<Sender>, Option<Broadcast>) {
     // The name tells what the body may leave out.
     let from_customer = kind == Kind::ReceiveMessageFromCustomer;
-    let mut message = fields(body, id, from_customer, origin);
+    let mut message = fields(body, id, from_customer, context);
     let room = body.object("room");
     message.room_id = body.id("room_id").or_else(|| room.as_ref()?.id("id"));
     message.text_rank = match message.text {
         None => TextRank::Embedded,
-        Some(_) if message.is_edited == Some(true) => TextRank::Edited(origin.event_id),
+        Some(_) if message.is_edited == Some(true) => TextRank::Edited(context.event_id),
         Some(_) => TextRank::Sent,
     };
     if let Some(integration) = body.object("channel_integration") {
@@ -35,14 +35,18 @@ pub fn message(
     }
     let broadcast = campaign(body, &message);
     message.broadcast_id = broadcast.as_ref().map(|broadcast| broadcast.broadcast_id.clone());
-    let sender = sender(body, &message, origin);
+    let sender = sender(body, &message, context);
     (message, sender, broadcast)
 }
 
 /// Reads the message that a room carries as its last one, if it can be identified.
-pub fn embedded_message(room: &Fields<'_>, room_id: &str, origin: &Origin<'_>) -> Option<Message> {
+pub fn embedded_message(
+    room: &Fields<'_>,
+    room_id: &str,
+    context: &EventContext<'_>,
+) -> Option<Message> {
     let body = room.object("last_message")?;
-    let mut message = fields(&body, body.id("id")?, false, origin);
+    let mut message = fields(&body, body.id("id")?, false, context);
     message.room_id = body.id("room_id").or_else(|| Some(room_id.to_owned()));
     message.channel = body.word("channel");
     Some(message)
@@ -66,20 +70,20 @@ fn fields(
     body: &Fields<'_>,
     message_id: String,
     from_customer: bool,
-    origin: &Origin<'_>,
+    context: &EventContext<'_>,
 ) -> Message {
     let mut statuses = Statuses::default();
     if let Some(status) = body.word("status") {
-        statuses.add(&status, origin.received_at);
+        statuses.add(&status, context.received_at);
     }
     let participant_type =
         participant_type(body).or_else(|| from_customer.then(|| "customer".to_owned()));
     let is_incoming = participant_type.as_deref() == Some("customer");
     let channel_at = || body.object("raw_message")?.first("messages")?.time("timestamp");
     Message {
-        organization_id: origin.organization_id.to_owned(),
+        organization_id: context.organization_id.to_owned(),
         message_id,
-        received_at: origin.received_at,
+        received_at: context.received_at,
         created_at: body.time("created_at"),
         channel_at: if is_incoming { channel_at() } else { None },
         r#type: body.word("type"),
@@ -102,20 +106,20 @@ fn fields(
     }
 }
 
-fn sender(body: &Fields<'_>, message: &Message, origin: &Origin<'_>) -> Option<Sender> {
+fn sender(body: &Fields<'_>, message: &Message, context: &EventContext<'_>) -> Option<Sender> {
     let sender_id = message.sender_id.clone()?;
     let face = body.object("sender");
     let face = face.as_ref();
     Some(Sender {
-        organization_id: origin.organization_id.to_owned(),
+        organization_id: context.organization_id.to_owned(),
         sender_id,
         // Events of one message show its sender at different times, but hold no clock but that
         // of the message; the hash decides between them, so that order cannot.
-        key: FoldKey::new(message.created_at, None, 0, origin.hash.tie()),
+        key: FoldKey::new(message.created_at, None, 0, context.hash.tie()),
         r#type: message.participant_type.clone(),
         name: face.and_then(|face| face.word("name")),
         username: face.and_then(|face| face.word("username")),
-        avatar: face.and_then(|face| face.picture("avatar")),
+        avatar: face.and_then(|face| face.avatar("avatar")),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::SecondsFormat;
 
-use super::{Fields, Origin};
+use super::{EventContext, Fields};
 use crate::event::Kind;
 use crate::model::{FoldKey, Room, RoomEvent, Timestamp};
 
@@ -70,7 +70,12 @@ pub fn room_of<'a>(body: &Fields<'a>, kind: Kind) -> Option<Reference<'a>> {
 }
 
 /// Reads a snapshot of a room, as an event of this kind shows it.
-pub fn snapshot(fields: &Fields<'_>, room_id: &str, kind: Kind, origin: &Origin<'_>) -> Room {
+pub fn snapshot(
+    fields: &Fields<'_>,
+    room_id: &str,
+    kind: Kind,
+    context: &EventContext<'_>,
+) -> Room {
     let created_at = fields.time("created_at");
     let updated_at = fields.time("updated_at");
     let last_message_at = fields.time("last_message_at");
@@ -89,11 +94,11 @@ pub fn snapshot(fields: &Fields<'_>, room_id: &str, kind: Kind, origin: &Origin<
     let status = fields.word("status").map(|status| status.trim().to_ascii_lowercase());
     let status = status.or_else(implied);
     let mut room = Room {
-        organization_id: origin.organization_id.to_owned(),
+        organization_id: context.organization_id.to_owned(),
         room_id: room_id.to_owned(),
-        received_at: origin.received_at,
+        received_at: context.received_at,
         clock,
-        key: key(clock, smaller, status.as_deref(), origin),
+        key: key(clock, smaller, status.as_deref(), context),
         name: fields.text("name"),
         description: fields.text("description"),
         status,
@@ -111,7 +116,7 @@ pub fn snapshot(fields: &Fields<'_>, room_id: &str, kind: Kind, origin: &Origin<
         updated_at,
         last_message_at,
         last_activity_at,
-        avatar: fields.picture("avatar"),
+        avatar: fields.avatar("avatar"),
         resolved_at: fields.time("resolved_at"),
         resolved_by_id: fields.id("resolved_by_id"),
         resolved_by_type: fields.said("resolved_by_type"),
@@ -134,11 +139,11 @@ pub fn snapshot(fields: &Fields<'_>, room_id: &str, kind: Kind, origin: &Origin<
 }
 
 /// A room of which only the id is known.
-pub fn stub(room_id: &str, origin: &Origin<'_>) -> Room {
+pub fn stub(room_id: &str, context: &EventContext<'_>) -> Room {
     Room {
-        organization_id: origin.organization_id.to_owned(),
+        organization_id: context.organization_id.to_owned(),
         room_id: room_id.to_owned(),
-        received_at: origin.received_at,
+        received_at: context.received_at,
         ..Room::default()
     }
 }
@@ -149,7 +154,7 @@ pub fn resolution(
     room: &mut Room,
     reference: &Reference<'_>,
     body: &Fields<'_>,
-    origin: &Origin<'_>,
+    context: &EventContext<'_>,
 ) {
     // The wrapper's own time, in the shape with `service_name`.
     let wrapper_at = || body.has("service_name").then(|| body.time("created_at")).flatten();
@@ -175,16 +180,16 @@ pub fn resolution(
     }
     // Without times of its own the room is as it was at that moment.
     room.clock = room.resolved_at;
-    room.key = key(room.clock, room.clock, room.status.as_deref(), origin);
+    room.key = key(room.clock, room.clock, room.status.as_deref(), context);
 }
 
-/// What an event of this kind adds to the life of its room.
-pub fn life(
+/// What an event of this kind adds to the lifecycle_event of its room.
+pub fn lifecycle_event(
     kind: Kind,
     room_id: &str,
     room: Option<&Room>,
     body: &Fields<'_>,
-    origin: &Origin<'_>,
+    context: &EventContext<'_>,
 ) -> Option<RoomEvent> {
     let clock = || room.and_then(|room| room.clock);
     let (r#type, at) = match kind {
@@ -199,25 +204,25 @@ pub fn life(
     let at = at.or_else(|| if room.is_none() { body.time("created_at") } else { None });
     // Where nothing else says when, the resolve time is the time of receipt, which differs
     // between copies: then the body tells them apart.
-    let said_at = at.filter(|at| *at != origin.received_at);
+    let said_at = at.filter(|at| *at != context.received_at);
     let (actor_id, actor_name) = actor(kind, room, body);
     Some(RoomEvent {
-        organization_id: origin.organization_id.to_owned(),
+        organization_id: context.organization_id.to_owned(),
         room_id: room_id.to_owned(),
         r#type,
-        mark: match said_at {
+        discriminator: match said_at {
             // As exact as `at` is kept: reports that differ in it are not the same.
             Some(at) => {
                 let at = at.0.to_rfc3339_opts(SecondsFormat::Micros, true);
                 format!("{at} {}", actor_id.as_deref().unwrap_or_default())
             }
-            None => origin.hash.to_hex(),
+            None => context.hash.to_hex(),
         },
         at: said_at,
         actor_id,
         actor_name,
-        event_id: origin.event_id,
-        received_at: origin.received_at,
+        event_id: context.event_id,
+        received_at: context.received_at,
     })
 }
 
@@ -241,7 +246,7 @@ fn key(
     clock: Option<Timestamp>,
     smaller: Option<Timestamp>,
     status: Option<&str>,
-    origin: &Origin<'_>,
+    context: &EventContext<'_>,
 ) -> FoldKey {
     let rank = match status {
         Some("campaign") => 1,
@@ -251,5 +256,5 @@ fn key(
         Some("deleted") => 5,
         _ => 0,
     };
-    FoldKey::new(clock, smaller, rank, origin.hash.tie())
+    FoldKey::new(clock, smaller, rank, context.hash.tie())
 }

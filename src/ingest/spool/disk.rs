@@ -185,7 +185,7 @@ impl Disk {
     ) -> Result<T, redb::Error> {
         let mut state = self.state();
         let answer = state.use_database(&*self.open, question);
-        // Told while nobody else can change it: the last word has to be the true one.
+        // WebhookResponse while nobody else can change it: the last word has to be the true one.
         let depth = Depth { has_failed: answer.is_err(), ..state.contents.depth };
         self.depth.send_replace(depth);
         answer

@@ -1,7 +1,7 @@
 //! The live keys of the database, kept in memory for a few seconds.
 //!
 //! All of them are read at once, not each as it is sent. So whatever is sent, many requests with one
-//! key or many keys that nobody has, costs the database one small query per [`PAUSE`] at most.
+//! key or many keys that nobody has, costs the database one small query per [`REFRESH_INTERVAL`] at most.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, RwLock};
@@ -17,37 +17,37 @@ use uuid::Uuid;
 use super::{Hash, Key};
 use crate::config::Scope;
 use crate::http::Error;
-use crate::ingest::writer::Unwritten;
+use crate::ingest::writer::WriteError;
 use crate::model::Timestamp;
 use crate::store::api_key::{self, LiveKey};
 use crate::store::{self, Failure};
 
-/// How long a key is good without another look: a revoked one lives on for that long.
-const MEMORY: Duration = Duration::from_secs(5);
+/// How long a key is good without another snapshot: a revoked one lives on for that long.
+const CACHE_TTL: Duration = Duration::from_secs(5);
 
-/// The least time between two looks. An unknown key is answered after a look that began after it
+/// The least time between two looks. An unknown key is answered after a snapshot that began after it
 /// was sent, so one that was made a moment ago is known, and who guesses keys has to wait.
-const PAUSE: Duration = Duration::from_millis(200);
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a look, or noting uses, may take.
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long a snapshot, or noting uses, may take.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The least time between two notes of when keys were used. A key is written once a minute at most.
-const NOTE_PAUSE: Duration = Duration::from_secs(5);
+const NOTE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The live keys of the database.
 pub struct StoredKeys {
     db: PgPool,
-    last: RwLock<Option<Arc<Look>>>,
+    last: RwLock<Option<Arc<Snapshot>>>,
     /// Held by whoever looks.
-    turn: tokio::sync::Mutex<()>,
+    refreshing: tokio::sync::Mutex<()>,
     /// When keys were last used, as far as it is not yet noted.
     uses: Mutex<BTreeMap<Uuid, Timestamp>>,
     used: Notify,
 }
 
 /// What was found; nothing if the database did not answer.
-struct Look {
+struct Snapshot {
     began_at: Instant,
     keys: Option<HashMap<Hash, Arc<Key>>>,
 }
@@ -57,7 +57,7 @@ impl StoredKeys {
         Self {
             db,
             last: RwLock::default(),
-            turn: tokio::sync::Mutex::default(),
+            refreshing: tokio::sync::Mutex::default(),
             uses: Mutex::default(),
             used: Notify::new(),
         }
@@ -67,33 +67,33 @@ impl StoredKeys {
     pub async fn find(&self, hash: &Hash) -> Result<Option<Arc<Key>>, Error> {
         let asked_at = Instant::now();
         let last = self.last();
-        let fresh = last.filter(|look| look.began_at.elapsed() < MEMORY);
-        if let Some(key) = fresh.and_then(|look| look.find(hash)) {
+        let fresh = last.filter(|snapshot| snapshot.began_at.elapsed() < CACHE_TTL);
+        if let Some(key) = fresh.and_then(|snapshot| snapshot.find(hash)) {
             return Ok(Some(key));
         }
-        let _turn = self.turn.lock().await;
-        let look = match self.last() {
-            // Whoever had the turn before us has looked for us as well.
-            Some(look) if look.began_at >= asked_at => look,
-            Some(look) => {
-                sleep_until(look.began_at + PAUSE).await;
-                self.look().await
+        let _guard = self.refreshing.lock().await;
+        let snapshot = match self.last() {
+            // Whoever had the refreshing before us has looked for us as well.
+            Some(snapshot) if snapshot.began_at >= asked_at => snapshot,
+            Some(snapshot) => {
+                sleep_until(snapshot.began_at + REFRESH_INTERVAL).await;
+                self.refresh().await
             }
-            None => self.look().await,
+            None => self.refresh().await,
         };
-        if look.keys.is_none() {
-            return Err(Unwritten::StorageAway.into());
+        if snapshot.keys.is_none() {
+            return Err(WriteError::StorageUnavailable.into());
         }
-        Ok(look.find(hash))
+        Ok(snapshot.find(hash))
     }
 
-    fn last(&self) -> Option<Arc<Look>> {
+    fn last(&self) -> Option<Arc<Snapshot>> {
         self.last.read().expect("nobody panics with it").clone()
     }
 
-    async fn look(&self) -> Arc<Look> {
+    async fn refresh(&self) -> Arc<Snapshot> {
         let began_at = Instant::now();
-        let found = store::within(LIMIT, api_key::list_live(&self.db)).await;
+        let found = store::within(QUERY_TIMEOUT, api_key::list_live(&self.db)).await;
         let keys = match found {
             Ok(rows) => Some(rows.into_iter().filter_map(known).collect()),
             Err(cause) => {
@@ -101,9 +101,9 @@ impl StoredKeys {
                 None
             }
         };
-        let look = Arc::new(Look { began_at, keys });
-        *self.last.write().expect("nobody panics with it") = Some(look.clone());
-        look
+        let snapshot = Arc::new(Snapshot { began_at, keys });
+        *self.last.write().expect("nobody panics with it") = Some(snapshot.clone());
+        snapshot
     }
 
     /// Remembers that a key was used, for [`note_uses`](Self::note_uses).
@@ -121,15 +121,17 @@ impl StoredKeys {
                 continue;
             }
             let uses: Vec<_> = uses.into_iter().collect();
-            if let Err(cause) = store::within(LIMIT, api_key::note_uses(&self.db, &uses)).await {
+            if let Err(cause) =
+                store::within(QUERY_TIMEOUT, api_key::note_uses(&self.db, &uses)).await
+            {
                 warn!("when keys were used is not noted: {}", Failure::from(cause));
             }
-            sleep(NOTE_PAUSE).await;
+            sleep(NOTE_INTERVAL).await;
         }
     }
 }
 
-impl Look {
+impl Snapshot {
     fn find(&self, hash: &Hash) -> Option<Arc<Key>> {
         let key = self.keys.as_ref()?.get(hash)?;
         key.expires_at.is_none_or(|at| Timestamp::now() < at).then(|| key.clone())
@@ -168,8 +170,8 @@ mod tests {
             })
         };
         let keys = Some(HashMap::from([([1; 32], key(1)), ([2; 32], key(-1))]));
-        let look = Look { began_at: Instant::now(), keys };
-        let is_found = [1, 2, 3].map(|n| look.find(&[n; 32]).is_some());
+        let snapshot = Snapshot { began_at: Instant::now(), keys };
+        let is_found = [1, 2, 3].map(|n| snapshot.find(&[n; 32]).is_some());
         assert_eq!(is_found, [true, false, false]);
     }
 }

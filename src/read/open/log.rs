@@ -48,16 +48,16 @@ struct MessagesResponse {
     messages: Vec<Accepted>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    sent: Option<Told>,
+    sent: Option<WebhookResponse>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    delivered: Option<Told>,
+    delivered: Option<WebhookResponse>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    read: Option<Told>,
+    read: Option<WebhookResponse>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    failed: Option<Told>,
+    failed: Option<WebhookResponse>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Problem>,
 }
@@ -79,7 +79,7 @@ struct Accepted {
 /// What WhatsApp told of one status.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OpenStatuses)]
-struct Told {
+struct WebhookResponse {
     statuses: [Status; 1],
 }
 
@@ -105,11 +105,11 @@ struct Status {
 
 #[derive(Serialize, ToSchema)]
 struct Conversation {
-    origin: Origin,
+    origin: EventContext,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Origin {
+struct EventContext {
     r#type: String,
 }
 
@@ -159,7 +159,7 @@ impl MessagesResponse {
             return Self { errors: problems(row), ..Self::default() };
         };
         let told = |status, seen_at: Option<Timestamp>, at: Option<Timestamp>| {
-            seen_at.map(|_| Told { statuses: [Status::of(row, id, status, at)] })
+            seen_at.map(|_| WebhookResponse { statuses: [Status::of(row, id, status, at)] })
         };
         let phone = row.contact_phone_number.iter().cloned();
         let is_held = row.pending_seen_at.is_some();
@@ -193,7 +193,8 @@ impl Status {
             status,
             recipient_id: row.contact_phone_number.clone(),
             timestamp: at.map(|at| at.0.timestamp().to_string()),
-            conversation: origin.map(|origin| Conversation { origin: Origin { r#type: origin } }),
+            conversation: origin
+                .map(|origin| Conversation { origin: EventContext { r#type: origin } }),
             pricing: (is_there && is_priced).then_some(pricing),
             errors: if status == "failed" { problems(row) } else { Vec::new() },
         }

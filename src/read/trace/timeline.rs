@@ -9,7 +9,7 @@ use crate::read::status::Progress;
 
 /// Something that happened, and whose clock says when.
 #[derive(Serialize, ToSchema)]
-pub struct Moment {
+pub struct TimelineEntry {
     at: Timestamp,
     /// `channel`, `body` or `received`, as in `status_times`.
     source: &'static str,
@@ -22,11 +22,11 @@ pub struct Moment {
 }
 
 /// All that happened to what was found, oldest first.
-pub fn of(trace: &Trace) -> Vec<Moment> {
+pub fn of(trace: &Trace) -> Vec<TimelineEntry> {
     let mut moments = Vec::new();
     for row in &trace.broadcasts {
         let (at, source) = own_or(row.created_at, row.at);
-        moments.push(Moment::new(at, source, "broadcast", &row.id, "created"));
+        moments.push(TimelineEntry::new(at, source, "broadcast", &row.id, "created"));
     }
     for log in &trace.logs {
         moments.extend(statuses("log", &log.row.id, &log.progress));
@@ -36,18 +36,24 @@ pub fn of(trace: &Trace) -> Vec<Moment> {
     }
     for row in &trace.room_events {
         let (at, source) = own_or(row.at, row.received_at);
-        moments.push(Moment::new(at, source, "room", &row.room_id, &row.r#type));
+        moments.push(TimelineEntry::new(at, source, "room", &row.room_id, &row.r#type));
     }
     for row in &trace.events {
         let (id, what) = (row.event_id.to_string(), row.kind.as_deref().unwrap_or(&row.outcome));
-        moments.push(Moment::new(row.received_at, "received", "event", &id, what));
+        moments.push(TimelineEntry::new(row.received_at, "received", "event", &id, what));
     }
     moments.sort_by_key(|moment| moment.at);
     moments
 }
 
-fn statuses(subject: &'static str, id: &str, progress: &Progress) -> impl Iterator<Item = Moment> {
-    progress.times().map(move |(status, at, source)| Moment::new(at, source, subject, id, status))
+fn statuses(
+    subject: &'static str,
+    id: &str,
+    progress: &Progress,
+) -> impl Iterator<Item = TimelineEntry> {
+    progress
+        .times()
+        .map(move |(status, at, source)| TimelineEntry::new(at, source, subject, id, status))
 }
 
 /// The time that Qontak gives, or else that of the receipt.
@@ -55,7 +61,7 @@ fn own_or(own: Option<Timestamp>, received: Timestamp) -> (Timestamp, &'static s
     own.map_or((received, "received"), |at| (at, "body"))
 }
 
-impl Moment {
+impl TimelineEntry {
     fn new(
         at: Timestamp,
         source: &'static str,

@@ -10,10 +10,10 @@ use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
 
 use crate::http::Error;
-use crate::http::error::Refusal;
+use crate::http::error::ErrorResponse;
 use crate::http::extract::{MAX_CHARACTERS, MAX_VALUES};
 use crate::http::representation::Form;
-use crate::ingest::writer::Unwritten;
+use crate::ingest::writer::WriteError;
 use crate::model::phone;
 use crate::read::page::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::store::batch::Position;
@@ -224,15 +224,15 @@ pub fn refusals() -> [Shared; 6] {
         shared(
             "Unavailable",
             "The database is away or takes too long. `Retry-After` has the seconds to wait.",
-            &Error::Unwritten(Unwritten::StorageAway),
+            &Error::WriteError(WriteError::StorageUnavailable),
         ),
     ]
 }
 
 fn shared(name: &'static str, description: &str, error: &Error) -> Shared {
     let content = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("Refusal")))
-        .example(serde_json::to_value(Refusal::from(error)).ok())
+        .schema(Some(Ref::from_schema_name("ErrorResponse")))
+        .example(serde_json::to_value(ErrorResponse::from(error)).ok())
         .build();
     let response =
         ResponseBuilder::new().description(description).content("application/json", content);

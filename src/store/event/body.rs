@@ -1,6 +1,6 @@
 //! How the journal keeps a body: its exact bytes, compressed.
 //!
-//! Bodies are short and much alike, so what they have in common is kept once, in a dictionary that
+//! Bodies are short and much alike, so what they have in common is compressed once, in a dictionary that
 //! is part of the program: see `examples/dictionary.rs`. Postgres by itself would compress nothing,
 //! for a row has to be above 2 KB for that.
 
@@ -38,7 +38,7 @@ thread_local! {
 }
 
 /// A body as its row holds it.
-pub struct Kept {
+pub struct CompressedBody {
     /// A frame of zstd without the dictionary's id.
     pub bytes: Vec<u8>,
     /// Number of the dictionary.
@@ -47,7 +47,7 @@ pub struct Kept {
     pub length: i32,
 }
 
-impl Kept {
+impl CompressedBody {
     /// Compresses a body.
     pub fn new(body: &[u8]) -> Self {
         let bytes = COMPRESSOR.with_borrow_mut(|compressor| compressor.compress(body));
@@ -59,8 +59,8 @@ impl Kept {
     }
 }
 
-/// The body that a row holds. `dictionary` is `None` for one that is kept as it came.
-pub fn restore(bytes: Vec<u8>, dictionary: Option<i16>) -> sqlx::Result<Vec<u8>> {
+/// The body that a row holds. `dictionary` is `None` for one that is compressed as it came.
+pub fn decompress(bytes: Vec<u8>, dictionary: Option<i16>) -> sqlx::Result<Vec<u8>> {
     let Some(number) = dictionary else {
         return Ok(bytes);
     };
@@ -80,21 +80,21 @@ mod tests {
 
     #[test]
     fn any_bytes_come_back() {
-        let frame = Kept::new(b"{}").bytes;
+        let frame = CompressedBody::new(b"{}").bytes;
         let long = b"0123456789".repeat(100_000);
         for body in [&b""[..], b"{}", b"\0\xff", &frame, &long] {
-            let kept = Kept::new(body);
-            assert_eq!(kept.length as usize, body.len());
-            assert_eq!(restore(kept.bytes, Some(kept.dictionary)).unwrap(), body);
+            let compressed = CompressedBody::new(body);
+            assert_eq!(compressed.length as usize, body.len());
+            assert_eq!(decompress(compressed.bytes, Some(compressed.dictionary)).unwrap(), body);
         }
-        assert_eq!(restore(b"plain".into(), None).unwrap(), b"plain");
+        assert_eq!(decompress(b"plain".into(), None).unwrap(), b"plain");
     }
 
     #[test]
     fn a_dictionary_that_is_not_known_is_an_error() {
-        let kept = Kept::new(b"{}");
+        let compressed = CompressedBody::new(b"{}");
         for number in [0, -1, 1 + DICTIONARIES.len() as i16] {
-            assert!(restore(kept.bytes.clone(), Some(number)).is_err());
+            assert!(decompress(compressed.bytes.clone(), Some(number)).is_err());
         }
     }
 }

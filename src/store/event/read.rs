@@ -93,7 +93,7 @@ impl TryFrom<WebhookRow> for Webhook {
             endpoint: row.endpoint.into(),
             // The body's own wins over it, as it did before.
             organization_id: row.organization_id.map(Arc::from),
-            body: body::restore(row.body, row.dictionary)?.into(),
+            body: body::decompress(row.body, row.dictionary)?.into(),
             request_id: row.request_id,
         })
     }
@@ -267,7 +267,7 @@ pub async fn find_body(
     )
     .fetch_optional(db)
     .await?;
-    row.map(|row| Ok((body::restore(row.body, row.dictionary)?, row.outcome))).transpose()
+    row.map(|row| Ok((body::decompress(row.body, row.dictionary)?, row.outcome))).transpose()
 }
 
 /// What was received as this event.

@@ -79,24 +79,24 @@ pub async fn list(
     }
     // How far to look follows from what was there a statement before.
     let mut db = snapshot(db).await?;
-    let mut near = Near::new(&mut db, organizations, filter, from, backward).await?;
-    let rows = near.nearest(&mut db, limit).await?;
-    Ok(rows.into_iter().map(Walked::into_key).collect())
+    let mut scan = Scan::new(&mut db, organizations, filter, from, backward).await?;
+    let rows = scan.nearest(&mut db, limit).await?;
+    Ok(rows.into_iter().map(ScannedKey::into_key).collect())
 }
 
 /// An order of time in which messages can be.
 ///
 /// Each organisation has one in the index `message_by_time`, named by its hash; each room has one in
 /// `message_by_room`.
-struct Order {
+struct IndexRange {
     hash: i32,
     room_id: Option<String>,
 }
 
 /// What is near to a place in the list.
-pub struct Near<'a> {
+pub struct Scan<'a> {
     organizations: Option<&'a [String]>,
-    /// The orders to look at: hashes of organisations,
+    /// The index_ranges to look at: hashes of organisations,
     pub hashes: Vec<i32>,
     /// and the room that is looked at in each, if only some are.
     room_ids: Option<Vec<Option<String>>>,
@@ -109,13 +109,13 @@ pub struct Near<'a> {
 /// A message on the way.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of table message say it")]
-pub struct Walked {
+pub struct ScannedKey {
     pub organization_id: String,
     pub message_id: String,
     pub at: Timestamp,
 }
 
-impl Walked {
+impl ScannedKey {
     /// What tells it.
     pub fn into_key(self) -> MessageKey {
         let Self { organization_id, message_id, .. } = self;
@@ -123,7 +123,7 @@ impl Walked {
     }
 }
 
-impl<'a> Near<'a> {
+impl<'a> Scan<'a> {
     /// What is near to `from`, or to the beginning, in any order that there is.
     pub async fn new(
         db: &mut PgConnection,
@@ -132,8 +132,9 @@ impl<'a> Near<'a> {
         from: Option<Place<'a>>,
         backward: bool,
     ) -> sqlx::Result<Self> {
-        let orders = orders(db, organizations, filter.room_ids.as_deref()).await?;
-        let (hashes, rooms) = orders.into_iter().map(|order| (order.hash, order.room_id)).unzip();
+        let index_ranges = index_ranges(db, organizations, filter.room_ids.as_deref()).await?;
+        let (hashes, rooms) =
+            index_ranges.into_iter().map(|range| (range.hash, range.room_id)).unzip();
         let room_ids = filter.room_ids.is_some().then_some(rooms);
         let filter = filter.clone();
         Ok(Self { organizations, hashes, room_ids, filter, from, backward })
@@ -144,13 +145,13 @@ impl<'a> Near<'a> {
         &mut self,
         db: &mut PgConnection,
         limit: i64,
-    ) -> sqlx::Result<Vec<Walked>> {
+    ) -> sqlx::Result<Vec<ScannedKey>> {
         // Each order may have all that is asked for. A few of each tell how far away the last of
         // these can be, so that a filter that lets few through is not applied to all of each.
-        let orders = i64::try_from(self.hashes.len()).unwrap_or(1).max(1);
-        let share = limit / orders + 1;
+        let index_ranges = i64::try_from(self.hashes.len()).unwrap_or(1).max(1);
+        let share = limit / index_ranges + 1;
         if share < limit {
-            let few = self.fetch(db, share, share * orders).await?;
+            let few = self.fetch(db, share, share * index_ranges).await?;
             if (few.len() as i64) < share {
                 return Ok(few);
             }
@@ -173,7 +174,7 @@ impl<'a> Near<'a> {
 
     /// As far away as `limit` messages should be, and as far again, if each organisation goes on as
     /// densely as its first ones.
-    fn guess(&self, few: &[Walked], limit: i64) -> Option<Timestamp> {
+    fn guess(&self, few: &[ScannedKey], limit: i64) -> Option<Timestamp> {
         let origin = self.from.map(|place| place.at).or(few.first().map(|row| row.at))?.0;
         let mut known: HashMap<&str, (f64, f64)> = HashMap::new();
         for row in few {
@@ -216,14 +217,14 @@ impl<'a> Near<'a> {
         db: &mut PgConnection,
         share: i64,
         limit: i64,
-    ) -> sqlx::Result<Vec<Walked>> {
+    ) -> sqlx::Result<Vec<ScannedKey>> {
         let Self { organizations, hashes, room_ids, filter, from, backward } = self;
         // Looked for, as if they were of day 0, in all that the other filters let through.
         let words = filter.query.as_ref().map(|query| query.of_messages(0..=0, None));
         let parts = filter.query.as_ref().map(Query::of_texts);
-        // The two branches are one list walked both ways; only one of them is run.
+        // The two branches are one list scanned both ways; only one of them is run.
         sqlx::query_as!(
-            Walked,
+            ScannedKey,
             r#"
                 select organization_id as "organization_id!", message_id as "message_id!",
                     at as "at!"
@@ -343,14 +344,14 @@ fn next(at: Timestamp) -> Timestamp {
     Timestamp(at.0 + TimeDelta::microseconds(1))
 }
 
-/// All orders that there are, or those of these rooms.
-async fn orders(
+/// All index_ranges that there are, or those of these rooms.
+async fn index_ranges(
     db: &mut PgConnection,
     organizations: Option<&[String]>,
     room_ids: Option<&[String]>,
-) -> sqlx::Result<Vec<Order>> {
+) -> sqlx::Result<Vec<IndexRange>> {
     sqlx::query_as!(
-        Order,
+        IndexRange,
         r#"
             -- All there are: from each one the next.
             with recursive next as (

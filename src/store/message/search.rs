@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 
 use super::MessageKey;
-use super::list::{Filter, Near, Place, Walked};
+use super::list::{Filter, Place, Scan, ScannedKey};
 use crate::model::Timestamp;
 use crate::store::connect::snapshot;
 use crate::store::search::{Query, day};
@@ -17,7 +17,7 @@ use crate::store::search::{Query, day};
 /// How many messages are looked at one by one; some µs each.
 const WALK: i64 = 500;
 
-/// How many times as many as were walked past may follow, if that should find all.
+/// How many times as many as were scanned past may follow, if that should find all.
 const MAX_TIMES: f64 = 5.0;
 
 /// How far beyond them. Where they lie less densely, a day does not hold many either.
@@ -37,14 +37,14 @@ pub async fn search(
     limit: i64,
 ) -> sqlx::Result<Vec<MessageKey>> {
     let mut db = snapshot(db).await?;
-    let mut near = Near::new(&mut db, organizations, filter, from, backward).await?;
+    let mut scan = Scan::new(&mut db, organizations, filter, from, backward).await?;
     // Messages of one room, or with one external id, are found without the words.
     let is_narrow = filter.room_ids.is_some() || filter.external_id.is_some();
-    let mut walked = Vec::new();
+    let mut scanned = Vec::new();
     if !is_narrow {
-        near.filter = Filter { start: filter.start, end: filter.end, ..Filter::default() };
-        walked = near.nearest(&mut db, WALK).await?;
-        near.filter = filter.clone();
+        scan.filter = Filter { start: filter.start, end: filter.end, ..Filter::default() };
+        scanned = scan.nearest(&mut db, WALK).await?;
+        scan.filter = filter.clone();
     } else if filter.external_id.is_none() {
         // Postgres thinks that hardly any message has the words. It would rather read all of the
         // room, and sort it, than walk from the newest one on.
@@ -52,24 +52,24 @@ pub async fn search(
             .execute(&mut *db)
             .await?;
     }
-    let mut edge = walked.get(WALK as usize - 1).map(|row| row.at);
-    edge.iter().for_each(|edge| near.reach(*edge));
-    let mut found = near.fetch(&mut db, limit, limit).await?;
+    let mut edge = scanned.get(WALK as usize - 1).map(|row| row.at);
+    edge.iter().for_each(|edge| scan.reach(*edge));
+    let mut found = scan.fetch(&mut db, limit, limit).await?;
     if let Some(known) = edge
-        && let Some(further) = further(&walked, known, found.len(), limit)
+        && let Some(further) = further(&scanned, known, found.len(), limit)
     {
-        near.filter = filter.clone();
-        near.start_beyond(known);
-        near.reach(further);
+        scan.filter = filter.clone();
+        scan.start_beyond(known);
+        scan.reach(further);
         let rest = limit - found.len() as i64;
-        found.extend(near.fetch(&mut db, rest, rest).await?);
+        found.extend(scan.fetch(&mut db, rest, rest).await?);
         edge = Some(further);
     }
-    let mut found: Vec<MessageKey> = found.into_iter().map(Walked::into_key).collect();
+    let mut found: Vec<MessageKey> = found.into_iter().map(ScannedKey::into_key).collect();
     let Some(edge) = edge.filter(|_| (found.len() as i64) < limit) else { return Ok(found) };
-    let Some((oldest, newest)) = span(&mut db, &near.hashes).await? else { return Ok(found) };
+    let Some((oldest, newest)) = span(&mut db, &scan.hashes).await? else { return Ok(found) };
     // They only save work, and Postgres limits how much may be asked for at once.
-    let hashes = organizations.map(|_| near.hashes.as_slice()).filter(|hashes| hashes.len() <= 8);
+    let hashes = organizations.map(|_| scan.hashes.as_slice()).filter(|hashes| hashes.len() <= 8);
     let first = day(filter.start.map_or(oldest, |start| start.max(oldest)));
     let last = day(filter.end.map_or(newest, |end| end.min(newest)));
     let (mut next, mut days) = (day(edge), 1);
@@ -94,16 +94,16 @@ pub async fn search(
     Ok(found)
 }
 
-/// How far to go on walking beyond the edge, if that should find the rest: so many of those walked
+/// How far to go on walking beyond the edge, if that should find the rest: so many of those scanned
 /// past have the words that a whole day holds far more of them than are asked for.
-fn further(walked: &[Walked], edge: Timestamp, found: usize, limit: i64) -> Option<Timestamp> {
+fn further(scanned: &[ScannedKey], edge: Timestamp, found: usize, limit: i64) -> Option<Timestamp> {
     let (found, missing) = (found as f64, limit as f64 - found as f64);
     // And a margin, as chance may bring fewer.
     let times = (missing + 3.0 * missing.max(0.0).sqrt()) / found;
     if missing <= 0.0 || times > MAX_TIMES {
         return None;
     }
-    let passed = (edge.0 - walked.first()?.at.0).num_microseconds()?;
+    let passed = (edge.0 - scanned.first()?.at.0).num_microseconds()?;
     let more = TimeDelta::microseconds((passed as f64 * times) as i64);
     (more.abs() <= MAX_FURTHER).then(|| Timestamp(edge.0 + more))
 }

@@ -77,9 +77,9 @@ fn id(room: &Room) -> (&str, &str) {
 
 /// Folds the snapshots of each room. A second fold of a room, if there is one, comes in the next
 /// round; within a round, folds are in the order of their ids, so that writers do not deadlock.
-pub fn rounds<'a>(rows: impl Iterator<Item = &'a Room>) -> Vec<Vec<Fold<'a>>> {
+pub fn rounds_of_unique_keys<'a>(rows: impl Iterator<Item = &'a Room>) -> Vec<Vec<Fold<'a>>> {
     let mut rows: Vec<&Room> = rows.collect();
-    let mut rounds = Vec::new();
+    let mut rounds_of_unique_keys = Vec::new();
     while !rows.is_empty() {
         rows.sort_by_key(|row| (id(row), Reverse(row.key)));
         let mut folds: Vec<Fold<'a>> = Vec::with_capacity(rows.len());
@@ -90,8 +90,8 @@ pub fn rounds<'a>(rows: impl Iterator<Item = &'a Room>) -> Vec<Vec<Fold<'a>>> {
                 _ => folds.push(Fold::new(row)),
             }
         }
-        rounds.push(folds);
+        rounds_of_unique_keys.push(folds);
         rows = left;
     }
-    rounds
+    rounds_of_unique_keys
 }

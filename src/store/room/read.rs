@@ -70,7 +70,7 @@ pub struct Filter {
 #[schema(rename_all = "snake_case")]
 pub enum Response {
     /// The last word is the customer's.
-    Unanswered,
+    QueueError,
     /// It is not.
     Answered,
 }

@@ -1,8 +1,8 @@
 //! What was applied lately: read once for all who listen to this replica, and held for them.
 //!
-//! There is no task and no buffer of a listener's own. Who wants news takes it from here; who
+//! There is no task and no buffer of a subscriber's own. Who wants news takes it from here; who
 //! finds none reads on in the database, for all. So nothing is asked while nobody listens, and a
-//! slow listener holds nothing but its place.
+//! slow subscriber holds nothing but its place.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use crate::store::batch::{self, AppliedRow, Page, Position};
 use crate::store::{self, Failure};
 
 /// How often the database is asked for news.
-const PAUSE: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often while it does not answer.
-const PAUSE_WHILE_AWAY: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What all listeners of this replica share.
-pub struct Feed {
+/// What all subscribers of this replica share.
+pub struct EventTail {
     db: PgPool,
     /// How long a page may take.
     limit: Duration,
     /// `[stream]`
     pub settings: config::Stream,
-    seats: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     tail: Mutex<Tail>,
     closing: watch::Sender<bool>,
 }
@@ -43,42 +43,42 @@ struct Tail {
     rows: VecDeque<Arc<AppliedRow>>,
     /// When to read on.
     due: Instant,
-    is_away: bool,
+    is_unavailable: bool,
 }
 
 /// Some of what was applied, in the order of commits.
-pub struct News {
+pub struct Batch {
     /// The events.
     pub rows: Vec<Arc<AppliedRow>>,
     /// These are all up to here.
     pub end: Position,
 }
 
-impl Feed {
-    /// A feed for as many listeners as the settings say; a page may take `limit`.
+impl EventTail {
+    /// A event_tail for as many subscribers as the settings say; a page may take `limit`.
     pub fn new(db: PgPool, limit: Duration, settings: config::Stream) -> Self {
         Self {
             db,
             limit,
             settings,
-            seats: Arc::new(Semaphore::new(settings.max_listeners)),
+            permits: Arc::new(Semaphore::new(settings.max_listeners)),
             tail: Mutex::new(Tail::at(Position::default())),
             closing: watch::Sender::new(false),
         }
     }
 
-    /// A seat for one listener, and the place up to which nothing can appear any more. Fails if
+    /// A permit for one subscriber, and the place up to which nothing can appear any more. Fails if
     /// all are taken, or if the database is away.
-    pub async fn join(&self) -> Result<(OwnedSemaphorePermit, Position), Error> {
+    pub async fn subscribe(&self) -> Result<(OwnedSemaphorePermit, Position), Error> {
         let mut tail = self.tail.lock().await;
-        let seat = self.seats.clone().try_acquire_owned();
-        let seat = seat.map_err(|_| Error::Overloaded("listeners"))?;
+        let permit = self.permits.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Error::Overloaded("subscribers"))?;
         let now = batch::end(&self.db).await?;
-        if self.seats.available_permits() + 1 == self.settings.max_listeners {
+        if self.permits.available_permits() + 1 == self.settings.max_listeners {
             // Nobody read on while nobody listened.
             *tail = Tail::at(now);
         }
-        Ok((seat, now))
+        Ok((permit, now))
     }
 
     /// Whether all that came after a place can still be read.
@@ -88,7 +88,7 @@ impl Feed {
 
     /// What was applied after a place, as soon as that place is not the newest any more. `None` if
     /// it is too far behind.
-    pub async fn after(&self, position: Position) -> Option<News> {
+    pub async fn after(&self, position: Position) -> Option<Batch> {
         loop {
             let due = {
                 let mut tail = self.tail.lock().await;
@@ -108,16 +108,16 @@ impl Feed {
     }
 
     /// The same for who is too far behind for [`after`](Self::after), from the database.
-    pub async fn page(&self, position: Position) -> News {
+    pub async fn page(&self, position: Position) -> Batch {
         loop {
             match self.read(position).await {
                 Ok(page) => {
                     let rows = page.rows.into_iter().map(Arc::new).collect();
-                    return News { rows, end: page.end };
+                    return Batch { rows, end: page.end };
                 }
                 Err(cause) => {
-                    error!("a listener waits: {}", Failure::from(cause));
-                    tokio::time::sleep(PAUSE_WHILE_AWAY).await;
+                    error!("a subscriber waits: {}", Failure::from(cause));
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
         }
@@ -129,29 +129,29 @@ impl Feed {
 
     async fn read_on(&self, tail: &mut Tail) {
         let read = self.read(tail.end).await;
-        match (&read, tail.is_away) {
+        match (&read, tail.is_unavailable) {
             (Ok(_), true) => info!("the stream goes on"),
             (Err(_), false) => error!("the stream waits: the database does not answer"),
             _ => {}
         }
-        tail.is_away = read.is_err();
+        tail.is_unavailable = read.is_err();
         let pause = match read {
             Ok(page) => {
-                let pause = if page.has_more { Duration::ZERO } else { PAUSE };
+                let pause = if page.has_more { Duration::ZERO } else { POLL_INTERVAL };
                 tail.append(page, self.settings.max_behind);
                 pause
             }
-            Err(_) => PAUSE_WHILE_AWAY,
+            Err(_) => RETRY_INTERVAL,
         };
         tail.due = Instant::now() + pause;
     }
 
-    /// Has every listener leave.
+    /// Has every subscriber leave.
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
 
-    /// Returns once listeners are to leave.
+    /// Returns once subscribers are to leave.
     pub fn closed(&self) -> impl Future<Output = ()> + use<> {
         let mut closing = self.closing.subscribe();
         async move { _ = closing.wait_for(|closing| *closing).await }
@@ -165,7 +165,7 @@ impl Tail {
             end: position,
             rows: VecDeque::new(),
             due: Instant::now(),
-            is_away: false,
+            is_unavailable: false,
         }
     }
 
@@ -180,12 +180,12 @@ impl Tail {
         self.end = page.end;
     }
 
-    fn after(&self, position: Position) -> News {
-        /// So many at a time, that each listener has its turn.
+    fn after(&self, position: Position) -> Batch {
+        /// So many at a time, that each subscriber has its turn.
         const SHARE: usize = 500;
         let first = self.rows.partition_point(|row| row.position <= position);
         let rows: Vec<_> = self.rows.range(first..).take(SHARE).cloned().collect();
         let end = if rows.len() < SHARE { self.end } else { rows[SHARE - 1].position };
-        News { rows, end }
+        Batch { rows, end }
     }
 }

@@ -7,9 +7,9 @@ use serde::{Serialize, Serializer};
 /// A `String` for each would take many times what the list weighs in its body, and Postgres is
 /// given one text anyway, because `unnest` flattens arrays of arrays.
 #[derive(Clone, Debug, PartialEq)]
-pub struct List(String);
+pub struct PackedList(String);
 
-impl List {
+impl PackedList {
     /// What stands between the elements and in none of them; Postgres splits there.
     const SEPARATOR: char = '\u{1f}';
 
@@ -19,7 +19,7 @@ impl List {
     }
 }
 
-impl<T: AsRef<str>> FromIterator<T> for List {
+impl<T: AsRef<str>> FromIterator<T> for PackedList {
     fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
         let mut list = String::new();
         for element in elements {
@@ -38,7 +38,7 @@ impl<T: AsRef<str>> FromIterator<T> for List {
     }
 }
 
-impl Serialize for List {
+impl Serialize for PackedList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let elements = self.0.split(Self::SEPARATOR);
         serializer.collect_seq(elements.filter(|element| !element.is_empty()))
@@ -47,12 +47,12 @@ impl Serialize for List {
 
 #[cfg(test)]
 mod tests {
-    use super::List;
+    use super::PackedList;
 
     #[test]
     fn a_list_holds_its_elements_without_blank_ones_and_separators() {
         let list = |elements: &[&str]| {
-            let list: List = elements.iter().collect();
+            let list: PackedList = elements.iter().collect();
             serde_json::to_string(&list).unwrap()
         };
         assert_eq!(list(&["a", "", "b c", "\u{1f}", "d\u{1f}e", ""]), r#"["a","b c","de"]"#);
