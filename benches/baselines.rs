@@ -1,5 +1,5 @@
-//! The services that ours is compared with: the same server, the same door, the same reading; and
-//! then nothing, or a transaction for each event.
+//! Baselines: the server, authentication and parsing of the service, followed by nothing (*ceiling*)
+//! or by one transaction per event (*one each*).
 
 use std::future::pending;
 use std::sync::Arc;
@@ -7,27 +7,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, any};
-use qontak_receiver::app::{self, App};
+use qontak_receiver::app::App;
 use qontak_receiver::config::{self, Config};
 use qontak_receiver::event::Event;
-use qontak_receiver::http::Error;
+use qontak_receiver::http::{self, Error};
 use qontak_receiver::receive::auth::Authentic;
 use qontak_receiver::receive::normalize::{Normalized, normalize};
 use qontak_receiver::receive::writer::{Receipt, Unwritten, Writer};
 use qontak_receiver::receive::{answer, echo};
-use qontak_receiver::store::{self, search};
-use qontak_receiver::{http, telemetry};
+use qontak_receiver::{store, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// How many transactions *one each* has at a time, each on a connection of its own. Of 8, 16, 32
-/// and 64 it is the fastest with 256 connections.
-const AT_ONCE: u32 = 16;
+/// Concurrent transactions of *one each*: the fastest of 8, 16, 32 and 64 with 256 clients.
+const CONCURRENCY: u32 = 16;
 
-/// Reads and drops, until it is killed.
+/// Parses and drops each event.
 pub async fn serve_ceiling() -> anyhow::Result<()> {
-    let config = Config::load(None)?;
-    serve(&config, async |event: Event| {
+    serve(&Config::load(None)?, async |event| {
         Ok(Receipt {
             event_id: event.id(),
             outcome: Some(event.outcome),
@@ -41,21 +38,17 @@ pub async fn serve_ceiling() -> anyhow::Result<()> {
     .await
 }
 
-/// Writes each event in a transaction of its own, until it is killed.
+/// Writes each event in a transaction of its own, to a migrated database.
 pub async fn serve_one_each() -> anyhow::Result<()> {
     let config = Config::load(None)?;
-    let db = store::connect(&config.database)?;
-    store::migrate(&db).await?;
-    app::make_partitions(&db, &config.retention).await?;
-    search::prepare(&db, config.search.enabled).await?;
     let settings = config::Writer { tasks: 1, max_batch: 1, ..config.writer.clone() };
     let mut tasks = JoinSet::new();
-    // One of ours never has two transactions without need, so there are several.
-    let start = |_| Writer::start(&config.database, &settings, &mut tasks);
-    let writers = (0..AT_ONCE).map(start).collect::<sqlx::Result<Vec<Writer>>>()?;
-    let (writers, next) = (Arc::new(writers), Arc::new(AtomicUsize::new(0)));
+    // A writer runs one transaction at a time, so concurrency needs several.
+    let writers = (0..CONCURRENCY)
+        .map(|_| Writer::start(&config.database, &settings, &mut tasks))
+        .collect::<Result<Arc<[_]>, _>>()?;
+    let next = Arc::new(AtomicUsize::new(0));
     serve(&config, move |event| {
-        // In turn: the next one is the one that began first, so most likely it is done.
         let writer = writers[next.fetch_add(1, Ordering::Relaxed) % writers.len()].clone();
         async move { writer.write(event).await }
     })
@@ -71,15 +64,14 @@ where
 {
     telemetry::start(&config.log)?;
     telemetry::metrics()?;
-    // Nobody uses it to read or to write, so it never connects.
-    let db = store::connect(&config.database)?;
-    let app = App::start(config, db, None, &mut JoinSet::new())?;
+    // The state that the extractors need. Its pool and its writer never connect.
+    let app = App::start(config, store::connect(&config.database)?, None, &mut JoinSet::new())?;
     let receive = async move |Authentic(webhook): Authentic| -> Response {
         match normalize(webhook) {
             Normalized::Handshake(handshake) => echo(&handshake),
             Normalized::Event(event) => match write(*event).await {
                 Ok(receipt) => answer(receipt),
-                Err(unwritten) => Error::from(unwritten).into_response(),
+                Err(error) => Error::from(error).into_response(),
             },
         }
     };
