@@ -1,77 +1,53 @@
-//! What does the service cost, on this machine?
+//! Benchmark of writing (`scripts/bench.sh`) and of reading (`scripts/bench-read.sh`).
 //!
-//! ```text
-//! write    to receive: events a second, CPU, memory, WAL, disk
-//! read     to answer: times, rows, buffers; and does that stay so as tables grow?
-//!   ├─ running   a service in a process of its own
-//!   └─ report    facts, tables, files
-//! ```
-//!
-//! `scripts/bench.sh` and `scripts/bench-read.sh` start the cluster and call this. All is one program
-//! with the service in it, as most of the time to build any of it goes into the service. What is
-//! measured has the code, profile and allocator of the service as it is delivered, and this program's
-//! own parts beside them.
+//! One binary with several roles: it measures, and it starts itself as the service, the load
+//! generator or a baseline. So there is one release build, and everything measured has the same
+//! compiler settings and allocator as the delivered service. Results go to stdout, progress to stderr.
 
+mod baselines;
+mod process;
 mod read;
 mod report;
-mod running;
 mod write;
 
 use std::ffi::OsString;
 use std::iter::once;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use qontak_receiver::cli;
 use tikv_jemallocator::Jemalloc;
 
-// As the service does: the ceiling must not pay for another one.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[derive(Parser)]
-struct Arguments {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
 enum Command {
-    /// Measure what receiving costs.
+    /// Measure writing.
     Write(write::Arguments),
-    /// Measure what reading costs.
+    /// Measure reading.
     Read(read::Arguments),
-    /// Be `qontak-receiver`, with these words behind it.
+    /// Run `qontak-receiver` with these arguments.
     Receiver {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        words: Vec<OsString>,
+        arguments: Vec<OsString>,
     },
-    /// Be the service that drops events; by the settings of the real one.
+    /// Serve the baseline that drops every event.
     Ceiling,
-    /// Be the one that writes each event in a transaction.
+    /// Serve the baseline with one transaction per event.
     OneEach,
 }
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse().command).await {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("costs: {error:#}");
-            ExitCode::FAILURE
+async fn main() -> anyhow::Result<ExitCode> {
+    match Command::parse() {
+        Command::Write(arguments) => write::run(arguments).await?,
+        Command::Read(arguments) => read::run(arguments).await?,
+        Command::Receiver { arguments } => {
+            return cli::run(once("qontak-receiver".into()).chain(arguments)).await;
         }
-    }
-}
-
-async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    match command {
-        Command::Write(arguments) => write::measure(arguments).await?,
-        Command::Read(arguments) => read::measure(arguments).await?,
-        Command::Receiver { words } => {
-            return cli::run(once("qontak-receiver".into()).chain(words)).await;
-        }
-        Command::Ceiling => write::stand_in::serve_ceiling().await?,
-        Command::OneEach => write::stand_in::serve_one_each().await?,
+        Command::Ceiling => baselines::serve_ceiling().await?,
+        Command::OneEach => baselines::serve_one_each().await?,
     }
     Ok(ExitCode::SUCCESS)
 }

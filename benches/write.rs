@@ -1,81 +1,269 @@
-//! How much does receiving cost, and what share of it is ours?
-//!
-//! ```text
-//! rounds    every cell: a scenario, so many connections, one of the services
-//!   ├─ service   starts them: ours, and two that stand in for it (`stand_in`)
-//!   └─ run       what a cell cost, from
-//!        ├─ client    who sends, by `qontak-receiver simulate`
-//!        ├─ cluster   what Postgres knows: bytes, rows
-//!        └─ process   what the system knows: time on the CPU, memory
-//! results   of all rounds
-//!   ├─ reach     what is to be reached, and what was
-//!   └─ tables    for people
-//! ```
+//! Benchmark of writing: the service against two baselines, for each scenario and number of
+//! connections.
 
-mod client;
-mod cluster;
-mod process;
-mod reach;
-mod results;
-mod rounds;
-mod run;
-mod service;
-pub mod stand_in;
-mod tables;
+mod measure;
+mod postgres;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::ensure;
-use clap::Args;
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
+use tokio::time::sleep;
 
-use self::client::Scenario;
-use self::cluster::Cluster;
-use self::rounds::Plan;
-use crate::report;
+use self::measure::{COLUMNS, Measurement, Service, simulate};
+use self::postgres::Cluster;
+use crate::process::memory_mb;
+use crate::report::{self, Target, median, number, table};
+
+const EXPLANATION: &str = "\
+The services take turns: *ours* has default settings; *no search* is ours without the search \
+indexes; *one each* is the same server and parser with one transaction per event, 16 at a time; \
+*ceiling* drops the event after parsing. Each connection sends its next event after the response to \
+the last. CPU, from /proc, and WAL are per acknowledged delivery. Disk is the growth of all tables and \
+indexes per stored event. Memory is the peak of the service. No checkpoint occurs during the run. Values \
+are medians of all rounds, ratios are medians of the ratios of each round.";
+
+const CONNECTIONS: [u16; 4] = [1, 16, 64, 256];
 
 #[derive(Args)]
 pub struct Arguments {
-    /// A cluster of its own, as a superuser: databases are made and dropped there.
+    /// URL of a Postgres cluster used by nothing else, as a superuser.
     #[arg(long)]
     cluster: String,
-    /// A database there with 10 million messages, to be copied.
+    /// Database with 10 million messages in it, which the scenario `stored` copies.
     #[arg(long)]
     stored: Option<String>,
-    /// Where the results go: as JSON here, as Markdown beside it.
-    #[arg(long, default_value = "target/bench.json")]
-    results: PathBuf,
-    /// How long each cell is measured, in each round.
+    /// Duration of each measurement.
     #[arg(long, default_value_t = 0.5)]
     seconds: f64,
-    /// How often; the median is shown.
+    /// Number of rounds.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
-    /// This scenario only; may be given several times.
+    /// Measure this scenario only; may be repeated.
     #[arg(long, value_enum)]
     only: Vec<Scenario>,
 }
 
-/// Measures all that is asked for.
-pub async fn measure(arguments: Arguments) -> anyhow::Result<()> {
-    let Arguments { cluster, stored, results, seconds, rounds, only } = arguments;
-    ensure!(seconds >= 0.1 && rounds > 0, "expected at least 0.1 seconds, and a round");
-    let is_wanted = |scenario: &Scenario| match scenario {
-        _ if !only.is_empty() => only.contains(scenario),
-        Scenario::Stored => stored.is_some(),
-        _ => true,
-    };
-    let plan = Plan {
-        scenarios: Scenario::ALL.into_iter().filter(is_wanted).collect(),
-        filled: stored,
-        rounds,
-        time: Duration::from_secs_f64(seconds),
-    };
-    let mut cluster = Cluster::connect(cluster.parse()?).await?;
-    let mut facts = report::machine();
-    facts.push(("Postgres", cluster.description().await?));
-    facts.push(("rounds", format!("{rounds}, with {seconds} s for each cell")));
-    let measured = plan.run(&mut cluster).await?;
-    let reach = reach::compare(&measured);
-    report::write(&facts, &tables::all(&measured), &measured, &reach, &results)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+enum Scenario {
+    Messages,
+    Stored,
+    Mix,
+    Duplicates,
+    Broadcast,
+}
+
+impl Scenario {
+    /// Its title, and the arguments of `simulate`.
+    const fn describe(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Messages => ("Messages", &["--scenario", "message"]),
+            Self::Stored => ("Messages, 10 million stored", &["--scenario", "message"]),
+            Self::Mix => ("All kinds of events", &["--scenario", "storm"]),
+            Self::Duplicates => {
+                ("Messages, half of them duplicates", &["--scenario", "message", "--twice"])
+            }
+            Self::Broadcast => (
+                "Broadcast to 100,000 recipients",
+                &["--scenario", "broadcast", "--recipients", "100000"],
+            ),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Variant {
+    Ceiling,
+    Ours,
+    NoSearch,
+    OneEach,
+}
+
+impl Variant {
+    const ALL: [Self; 4] = [Self::Ceiling, Self::Ours, Self::NoSearch, Self::OneEach];
+
+    /// Its name, and the role of this program.
+    const fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Ceiling => ("ceiling", "ceiling"),
+            Self::Ours => ("ours", "receiver"),
+            Self::NoSearch => ("no search", "receiver"),
+            Self::OneEach => ("one each", "one-each"),
+        }
+    }
+}
+
+/// Identifies a row of the tables.
+type Row = (Scenario, u16, Variant);
+
+#[derive(Default)]
+struct Results {
+    /// One measurement per round.
+    rows: BTreeMap<Row, Vec<Measurement>>,
+    /// Memory of the idle service.
+    idle_mb: Vec<f64>,
+    /// Median duration of a single-row insert.
+    insert_ms: Vec<f64>,
+}
+
+/// Runs the benchmark and removes its databases, including those of an interrupted run.
+pub async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
+    ensure!(arguments.seconds >= 0.1 && arguments.rounds > 0, "at least 0.1 seconds and 1 round");
+    if arguments.only.is_empty() {
+        let all = Scenario::value_variants().iter().copied();
+        let has_data =
+            |scenario: &Scenario| *scenario != Scenario::Stored || arguments.stored.is_some();
+        arguments.only = all.filter(has_data).collect();
+    }
+    let mut cluster = Cluster::connect(&arguments.cluster).await?;
+    cluster.drop_databases().await?;
+    let results = run_rounds(&mut cluster, &arguments).await;
+    cluster.drop_databases().await?;
+    let results = results?;
+    let Arguments { cluster, rounds, seconds, .. } = arguments;
+    let tables = format!("{rounds} rounds, {seconds} s per measurement. {}", results.tables());
+    report::print(&cluster, &tables, &results.targets()).await
+}
+
+async fn run_rounds(cluster: &mut Cluster, arguments: &Arguments) -> anyhow::Result<Results> {
+    let mut results = Results::default();
+    let mut copy = None;
+    if arguments.only.contains(&Scenario::Stored) {
+        eprintln!("copying 10 million messages");
+        let template = arguments.stored.as_ref().context("--stored is required")?;
+        copy = Some(cluster.copy_and_touch_pages(template).await?);
+    }
+    // After a checkpoint the first change of each page writes all of it to the WAL, which would
+    // dominate a short measurement. So there must be none in between.
+    let checkpoint = cluster.last_checkpoint().await?;
+    for round in 1..=arguments.rounds {
+        for &scenario in &arguments.only {
+            let progress = format!("round {round}: {}", scenario.describe().0);
+            eprintln!("{progress}");
+            let database = copy.as_deref().filter(|_| scenario == Scenario::Stored);
+            run_scenario(cluster, scenario, database, arguments.seconds, &mut results)
+                .await
+                .context(progress)?;
+        }
+    }
+    let is_same = cluster.last_checkpoint().await? == checkpoint;
+    ensure!(is_same, "checkpoint during the run; measure fewer seconds or rounds");
+    Ok(results)
+}
+
+/// Measures every row of a scenario once, on `database` or on a new one per service.
+async fn run_scenario(
+    cluster: &mut Cluster,
+    scenario: Scenario,
+    database: Option<&str>,
+    seconds: f64,
+    results: &mut Results,
+) -> anyhow::Result<()> {
+    let mut services = Vec::new();
+    for variant in Variant::ALL {
+        if variant != Variant::NoSearch || scenario == Scenario::Messages {
+            services.push(Service::start(cluster, variant, database).await?);
+        }
+    }
+    if scenario == Scenario::Messages {
+        sleep(Duration::from_secs(1)).await;
+        results.idle_mb.push(memory_mb(services[Variant::Ours as usize].pid(), "VmRSS:")?);
+    }
+    for service in &services {
+        // Warm-up for prepared statements and first pages, and for pages of stored rooms and senders.
+        let is_large = scenario == Scenario::Stored && service.variant == Variant::Ours;
+        let count = if is_large { "10000" } else { "500" };
+        simulate(&service.url, scenario, 64, ["--count", count]).await?;
+    }
+    let seconds = seconds.to_string();
+    for connections in CONNECTIONS {
+        if (scenario, connections) == (Scenario::Messages, 1) {
+            results.insert_ms.push(cluster.time_single_inserts().await?);
+        }
+        for service in &mut services {
+            let row = (scenario, connections, service.variant);
+            let runs = results.rows.entry(row).or_default();
+            let mut limit = ["--seconds", &seconds];
+            // One complete broadcast is measured; it takes longer than all other rows.
+            if row == (Scenario::Broadcast, 256, Variant::Ours) {
+                if !runs.is_empty() {
+                    continue;
+                }
+                limit = ["--broadcasts", "1"];
+            }
+            runs.push(service.measure(cluster, scenario, connections, limit).await?);
+        }
+    }
+    Ok(())
+}
+
+impl Results {
+    fn runs(&self, row: Row) -> &[Measurement] {
+        self.rows.get(&row).map_or(&[], Vec::as_slice)
+    }
+
+    fn median(&self, row: Row, value: impl Fn(&Measurement) -> f64) -> f64 {
+        median(self.runs(row).iter().map(value))
+    }
+
+    /// Median of the ratios of events/s in each round.
+    fn ratio(&self, row: Row, other: Row) -> f64 {
+        let rounds = self.runs(row).iter().zip(self.runs(other));
+        median(rounds.map(|(one, other)| one.events_per_s / other.events_per_s))
+    }
+
+    /// One table per scenario.
+    fn tables(&self) -> String {
+        let mut header = vec!["service", "connections"];
+        header.extend(COLUMNS.map(|(name, _)| name));
+        header.extend(["÷ ceiling", "÷ one each"]);
+        let mut text = EXPLANATION.to_owned() + "\n";
+        for &scenario in Scenario::value_variants() {
+            let mut rows = Vec::new();
+            for &row in self.rows.keys().filter(|row| row.0 == scenario) {
+                let mut cells = vec![row.2.describe().0.to_owned(), row.1.to_string()];
+                cells.extend(COLUMNS.map(|(_, value)| number(self.median(row, value))));
+                cells.extend([Variant::Ceiling, Variant::OneEach].map(|other| {
+                    let is_ours = row.2 == Variant::Ours;
+                    let ratio = || number(self.ratio(row, (row.0, row.1, other)));
+                    is_ours.then(ratio).unwrap_or_default()
+                }));
+                rows.push(cells);
+            }
+            if !rows.is_empty() {
+                text += &format!("\n### {}\n\n{}", scenario.describe().0, table(&header, &rows));
+            }
+        }
+        text
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let full = |variant| (Scenario::Messages, 256, variant);
+        let ours = full(Variant::Ours);
+        let lone = self.runs((Scenario::Messages, 1, Variant::Ours)).iter().zip(&self.insert_ms);
+        let cpu = self.median(ours, |run| run.service_cpu_us + run.postgres_cpu_us);
+        let queueing = self.median(ours, |run| run.p99_ms / (256.0 / run.events_per_s * 1e3));
+        let lone = median(lone.map(|(run, insert_ms)| run.p50_ms / insert_ms));
+        let stored = self.ratio((Scenario::Stored, 256, Variant::Ours), ours);
+        let ratio = |variant| self.ratio(ours, full(variant));
+        let memory = self.median(ours, |run| run.memory_mb);
+        let idle = median(self.idle_mb.iter().copied());
+        let disk = self.median(ours, |run| run.disk_bytes);
+        let wal = self.median(ours, |run| run.wal_bytes);
+        // With 256 connections unless the target says otherwise.
+        vec![
+            Target::at_most("CPU of service and Postgres per event, µs", 60.0, cpu),
+            Target::at_least("events/s, ours ÷ one each", 12.0, ratio(Variant::OneEach)),
+            Target::at_least("events/s, ours ÷ ceiling", 0.5, ratio(Variant::Ceiling)),
+            Target::at_most("p99 ÷ (256 ÷ events/s)", 2.0, queueing),
+            Target::at_most("p50 with 1 connection ÷ p50 of a single-row insert", 1.5, lone),
+            Target::at_least("events/s, 10 million stored ÷ empty", 0.85, stored),
+            Target::at_least("events/s, with search ÷ without", 0.85, ratio(Variant::NoSearch)),
+            Target::at_most("memory, MB", 64.0, memory),
+            Target::at_most("memory when idle, MB", 20.0, idle),
+            Target::at_most("disk per message event, all tables and indexes, B", 1200.0, disk),
+            Target::at_most("WAL per message event, B", 2000.0, wal),
+        ]
+    }
 }

@@ -1,11 +1,9 @@
 #!/usr/bin/env bash
-# Starts a PostgreSQL that holds months of made-up traffic, for the benches, and prints its
-# folder, for scripts/postgres.sh: database `small` has 100 thousand messages, `big` 10 million. Needs
-# the program that measures, for its migrations.
+# Starts a PostgreSQL with generated traffic and prints its folder, for scripts/postgres.sh. Database
+# `small` has 100 thousand messages, `big` 10 million. Needs the benchmark's binary, to migrate.
 #
-# To fill them takes some minutes, so they are kept in target/bench/ until migrations or the SQL of
-# benches/ change. Whoever calls this stops the server; `create database copy template
-# big` makes a copy that may be written to. POSTGRES_OPTIONS holds more options for the server.
+# The databases are kept in target/bench/ until a migration or benches/fill/ changes. The caller
+# stops the server. POSTGRES_OPTIONS is passed to it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,14 +12,11 @@ mkdir -p "$target/bench"
 hash=$(cat migrations/*.sql benches/fill/*.sql | git hash-object --stdin)
 folder=$target/bench/data-${hash:0:12}
 
-say() { printf 'bench-data.sh: %s\n' "$*" >&2; }
-
-# Only one fills, the others wait for it.
+# Only one process fills at a time.
 exec 9>"$target/bench/lock"
 ! command -v flock >/dev/null || flock 9
 
-# Half of the work is to write it down. Nothing of it will be missed, so nothing is synced before
-# the end; and what is still in memory can be changed again without being written twice.
+# Durability is needed only at the end, and large buffers avoid writing a page twice.
 fill_options() {
     local memory=$(($(getconf _PHYS_PAGES) * $(getconf PAGE_SIZE) / 1024 / 1024))
     echo "-c fsync=off -c full_page_writes=off -c autovacuum=off -c checkpoint_timeout=1d" \
@@ -32,11 +27,11 @@ fill_options() {
 fill() {
     local database=$1 url
     shift
-    say "fills $database: $*"
+    printf 'bench-data.sh: filling %s: %s\n' "$database" "$*"
     scripts/postgres.sh start "$folder" "$database"
     url=$(scripts/postgres.sh url "$folder" "$database")
-    env -i DATABASE_URL="$url" RECEIVER__ENDPOINT__QONTAK__TOKENS=nobody-posts-anything \
-        "$target/release/costs" receiver migrate >&2
+    env -i DATABASE_URL="$url" RECEIVER__ENDPOINT__QONTAK__TOKENS=unused-token-of-the-benchmark \
+        "$target/release/bench" receiver migrate
     step start "$@"
     step messages "$@" part=0 parts=2 &
     step messages "$@" part=1 parts=2
@@ -46,21 +41,21 @@ fill() {
     step journal "$@"
     make_indexes rest
     wait "$!"
-    ask --command='set client_min_messages = warning' --command='drop schema fill cascade' \
+    query --command='set client_min_messages = warning' --command='drop schema fill cascade' \
         --command='vacuum (analyze, freeze)'
 }
 
-# For `fill`: a file of benches/fill/, which is told these numbers.
+# Runs a file of benches/fill/ with these parameters.
 step() {
-    local name=$1
+    local file=benches/fill/$1.sql
     shift
-    ask "${@/#/--set=}" <"benches/fill/$name.sql"
+    query "${@/#/--set=}" <"$file"
 }
 
-make_indexes() { ask --command="set fill.part = '$1'" --file=- <benches/fill/indexes.sql; }
+make_indexes() { query --command="set fill.part = '$1'" --file=- <benches/fill/indexes.sql; }
 
-# For `fill`: psql with its database.
-ask() { scripts/postgres.sh psql "$folder" "$database" --set ON_ERROR_STOP=1 "$@" >&2; }
+# psql on the database of `fill`.
+query() { scripts/postgres.sh psql "$folder" "$database" --set ON_ERROR_STOP=1 "$@"; }
 
 if [[ ! -f $folder.filled ]]; then
     for stale in "$target"/bench/data-*/; do
@@ -78,7 +73,7 @@ if [[ ! -f $folder.filled ]]; then
     touch "$folder.filled"
 fi
 
-# Whatever it was last started with.
+# Restart with the caller's options.
 scripts/postgres.sh stop "$folder"
 scripts/postgres.sh start "$folder" 9>&-
 echo "$folder"

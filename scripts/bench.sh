@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Measures what receiving costs, with a PostgreSQL of its own in target/bench/ that keeps what it
-# commits. What follows is for the benchmark: `scripts/bench.sh --only messages --rounds 1`.
+# Benchmark of writing, with a durable PostgreSQL in target/bench/. Arguments go to the benchmark:
+# `scripts/bench.sh --only messages --rounds 1`. BENCH_SECONDS is the duration of each measurement.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export SQLX_OFFLINE=true
-# No checkpoint falls into a cell: benches/write/rounds.rs says why.
+# No checkpoint may occur during a run: benches/write.rs says why.
 export POSTGRES_OPTIONS="-c checkpoint_timeout=1h -c max_wal_size=16GB ${POSTGRES_OPTIONS:-}"
-cargo build --release --locked --features costs --bin costs
+target=${CARGO_TARGET_DIR:-target}
+cargo build --release --locked --features bench --bin bench
 if [[ " $* " == *' --only '* && " $* " != *' stored '* ]]; then
-    # Nobody wants the database that takes minutes to fill.
-    folder=${CARGO_TARGET_DIR:-target}/bench/empty
+    # Without the database that takes minutes to fill.
+    folder=$target/bench/empty
     mkdir -p "${folder%/*}"
     scripts/postgres.sh start "$folder"
 else
@@ -18,5 +19,5 @@ else
     set -- --stored big "$@"
 fi
 trap 'scripts/postgres.sh stop "$folder"' EXIT
-"${CARGO_TARGET_DIR:-target}/release/costs" write \
-    --cluster "$(scripts/postgres.sh url "$folder")" --seconds "${BENCH_SECONDS:-0.5}" "$@"
+"$target/release/bench" write --cluster "$(scripts/postgres.sh url "$folder")" \
+    --seconds "${BENCH_SECONDS:-0.5}" "$@" | tee "$target/bench.md"

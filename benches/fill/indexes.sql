@@ -1,6 +1,6 @@
--- Makes the indexes that start.sql has dropped. Two may share the work: for one the setting
--- `fill.part` is `words`, and it makes the index for the words of messages, by far the dearest and made
--- by one process whatever Postgres may have; for the other it is `rest`. Without it all is done here.
+-- Recreates the indexes that start.sql dropped. With the setting `fill.part` = `words` only the
+-- search index of messages, which takes longest, with `rest` only the others; two sessions can
+-- share the work.
 
 begin;
 set local maintenance_work_mem = '1GB';
@@ -16,7 +16,7 @@ begin
         from fill.index_to_make
         where part in ('', case when name = 'message_by_word' then 'words' else 'rest' end)
     loop
-        -- An index that is there already becomes a key at once, but not that of partitions.
+        -- Constraints adopt an existing index, except on partitioned tables.
         if made.key is null or not made.is_partitioned then
             execute made.definition;
         end if;

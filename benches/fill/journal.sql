@@ -1,12 +1,11 @@
--- The journal, with what the stream and the ledger tell of it.
+-- The journal, with the batches of the stream and the ledger.
 
 begin;
--- Nobody else is here: a plan may take its memory and its time.
 set local work_mem = '256MB';
 set local timezone = 'UTC';
 set local client_min_messages = warning;
 
--- Needs no WAL: see rooms.sql.
+-- Avoids WAL: see rooms.sql.
 truncate event, batch, ledger;
 
 do $$
@@ -28,10 +27,7 @@ select
     received_at::date,
     (lpad(to_hex((extract(epoch from received_at) * 1000)::bigint), 12, '0') || '7'
         || substr(tie, 1, 3) || '8' || substr(tie, 4, 15))::uuid,
-    received_at,
-    'qontak',
-    kind,
-    nullif(kind, 'room_updated'),
+    received_at, 'qontak', kind, nullif(kind, 'room_updated'),
     case when outcome in ('applied', 'recorded') then organization_id else '' end,
     case
         when outcome not in ('applied', 'recorded') then null
@@ -51,31 +47,24 @@ select
             || '", "data_event": "' || kind || '", "text": "Halo Kak, masih ada?"}',
         'UTF8'
     ),
-    2,
-    md5('request' || n)::uuid::text
+    2, md5('request' || n)::uuid::text
 from (
     select
-        n,
-        first + n * (until - first) / events as received_at,
-        md5('event' || n) as tie,
-        -- The message that was there at that time.
+        n, first + n * (until - first) / events as received_at, md5('event' || n) as tie,
+        -- The message of that time.
         (
             extract(epoch from first + n * (until - first) / events - since)
             / extract(epoch from step)
         )::bigint as message,
         (n * :rooms / events + fill.chance(32, n, :rooms / 10)) % :rooms as number,
-        case
-            when fill.chance(33, n, 10000) < 4500 then 'status_message'
-            when fill.chance(33, n, 10000) < 6500 then 'receive_message_from_customer'
-            when fill.chance(33, n, 10000) < 8000 then 'receive_message_from_agent'
-            when fill.chance(33, n, 10000) < 9200 then 'broadcast_log_status'
-            when fill.chance(33, n, 10000) < 9600 then 'room_updated'
-            when fill.chance(33, n, 10000) < 9800 then 'agent_assigned_to_room'
-            when fill.chance(33, n, 10000) < 9890 then 'room_resolved'
-            when fill.chance(33, n, 10000) < 9980 then 'room_created'
-            when fill.chance(33, n, 10000) < 9998 then 'available_user_status'
-            else 'agent_handover_room'
-        end as kind,
+        (array[
+            'status_message', 'receive_message_from_customer', 'receive_message_from_agent',
+            'broadcast_log_status', 'room_updated', 'agent_assigned_to_room', 'room_resolved',
+            'room_created', 'available_user_status', 'agent_handover_room'
+        ])[1 + width_bucket(
+            fill.chance(33, n, 10000),
+            array[4500, 6500, 8000, 9200, 9600, 9800, 9890, 9980, 9998]::bigint[]
+        )] as kind,
         case
             when fill.chance(34, n, 10000) = 0 then 'malformed'
             when fill.chance(34, n, 10000) < 10 then 'quarantined'
@@ -94,17 +83,17 @@ from (
 join fill.numbered_room using (number)
 order by n;
 
--- By transactions that are over: any cluster has had more than these.
+-- Ids of transactions that are over in any cluster.
 insert into batch (xid, at, event_ids)
 select (3 + place)::text::xid8, max(received_at), array_agg(event_id order by day, event_id)
 from (
     select *, ntile(500) over (order by day, event_id) as place
     from event
     where outcome = 'applied'
-) as told
+) as event
 group by place;
 
--- As it is once the lines of all writers were merged.
+-- As after the rows of all writers are merged.
 insert into ledger (
     hour, organization_id, writer_id, received, applied, recorded, quarantined, malformed, duplicate
 )

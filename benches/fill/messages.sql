@@ -1,10 +1,9 @@
--- Messages, in the order of time: a part of `parts`, which may be made at the same time.
+-- Messages in chronological order: part `part` of `parts`, which may run concurrently.
 
 begin;
--- Nobody else is here: a plan may take its memory and its time.
 set local work_mem = '256MB';
 set local timezone = 'UTC';
--- What triggers would count is counted by rooms.sql, at once.
+-- No triggers: rooms.sql counts all at once.
 set local session_replication_role = replica;
 
 insert into message (
@@ -14,18 +13,14 @@ insert into message (
     sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
 )
 select
-    organization_id,
-    fill.id('message', n),
-    room_id,
-    at + interval '0.4 s',
-    at,
+    organization_id, fill.id('message', n), room_id, at + interval '0.4 s', at,
     case when has_file then 'image' else 'text' end,
     (array['customer', 'agent', 'bot'])[author],
     case when author < 3 then participant_id end,
     (array['Models::Contact', 'Models::User', 'Models::SystemAccount'])[author],
     case author when 1 then contact_id when 2 then agent_id else bot_id end,
     case case when n % 20011 = 7 then 0 else author end
-        -- Something to search for.
+        -- For searches.
         when 0 then 'Ini nomor resinya Kak: CGK' || n
         when 1 then (array[
             'Halo Kak, kemeja batik ukuran L masih ada?',
@@ -49,11 +44,8 @@ select
     end,
     '00000000-0000-0000-0000-000000000001',
     'wamid.HBgNNjI4MTIw' || md5('wamid' || n),
-    channel,
-    integration_id,
-    case when is_campaign then fill.id('broadcast', broadcast) end,
-    is_campaign,
-    false,
+    channel, integration_id,
+    case when is_campaign then fill.id('broadcast', broadcast) end, is_campaign, false,
     case when has_file then
         '{"filename": "foto.jpg", "url": "https://cdn.example.com/uploads/foto.jpg", "size": 184231}'::jsonb
     end,
@@ -64,9 +56,7 @@ select
     case when author > 1 and fate >= 98 then at + interval '3 s' end
 from (
     select
-        n,
-        since + n * step as at,
-        n % campaign_every = 0 as is_campaign,
+        n, since + n * step as at, n % campaign_every = 0 as is_campaign,
         case
             when n % campaign_every = 0 then 3
             when fill.chance(8, n, 100) < 50 then 1
@@ -75,13 +65,13 @@ from (
         end as author,
         fill.chance(9, n, 100) as fate,
         n % campaign_every <> 0 and fill.chance(10, n, 40) = 0 as has_file,
-        -- The first has a twentieth of them, the others share the rest.
+        -- The first broadcast has 1 of 20 logs, the others share the rest.
         case
             when n / campaign_every < :logs / 20 then 0
             else 1 + (n / campaign_every - :logs / 20) % (:broadcasts - 1)
         end as broadcast,
         case
-            -- To contacts of the large organisation only, which have no 0 at their end.
+            -- Rooms of the large organisation only, whose numbers do not end in 0.
             when n % campaign_every = 0
                 then fill.chance(11, n, :rooms / 10) * 10 + 1 + fill.chance(12, n, 9)
             when fill.chance(13, n, 1000) < 20 then 1

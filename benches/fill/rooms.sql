@@ -1,22 +1,18 @@
--- What follows from messages: how many there are, broadcasts, rooms, senders.
+-- Derived from messages: counts, broadcasts, rooms, senders.
 
 begin;
--- Nobody else is here: a plan may take its memory and its time.
 set local work_mem = '256MB';
 set local timezone = 'UTC';
--- What triggers would count is counted here, at once.
+-- No triggers: counts are computed here at once.
 set local session_replication_role = replica;
 
--- What is written into a table that was emptied by the same transaction needs no WAL where
--- wal_level is minimal.
+-- With wal_level = minimal, rows of a table truncated in the same transaction need no WAL.
 truncate message_count, broadcast, broadcast_log, broadcast_count, room, room_event, sender;
 
 insert into message_count (organization_id, hour, channel, participant_type, session, count)
 select organization_id, hour_of(at), channel, participant_type, 0, count(*)
 from message
 group by 1, 2, 3, 4;
-
--- --- broadcasts --------------------------------------------------------------------
 
 insert into broadcast_log (
     organization_id, log_id, broadcast_id, received_at, created_at, template_id,
@@ -26,39 +22,29 @@ insert into broadcast_log (
     created_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
 )
 select
-    message.organization_id,
-    md5('log' || message_id)::uuid::text,
-    broadcast_id,
-    message.received_at,
-    message.created_at,
-    md5('template' || broadcast_id)::uuid::text,
-    channel_integration_id,
-    fill.phone(number),
-    room.name,
-    external_id,
+    message.organization_id, md5('log' || message_id)::uuid::text, broadcast_id,
+    message.received_at, message.created_at, md5('template' || broadcast_id)::uuid::text,
+    channel_integration_id, fill.phone(number), room.name, external_id,
     (array[131026, 131026, 131049, 131049, 130472])[failed],
     (array['Message undeliverable', 'Message undeliverable',
         'This message was not delivered to maintain healthy ecosystem engagement.',
         'This message was not delivered to maintain healthy ecosystem engagement.',
         'User''s number is part of an experiment'])[failed],
-    case when failed is null then 'n/a' else 'failed' end,
-    failed is null,
-    case when number % 10 < 9 then 'marketing' else 'utility' end,
-    'PMP',
-    case when number % 10 < 9 then 'marketing' else 'utility' end,
-    false,
+    case when failed is null then 'n/a' else 'failed' end, failed is null,
+    category, 'PMP', category, false,
     '{"body": {"type": "body", "template": "Halo {{1}}, diskon {{2}} untuk semua batik.", "parameters": {"1": "Budi", "2": "25%"}}}'::jsonb,
-    date_trunc('second', sent_seen_at),
-    date_trunc('second', delivered_seen_at),
-    date_trunc('second', read_seen_at),
-    date_trunc('second', failed_seen_at),
+    date_trunc('second', sent_seen_at), date_trunc('second', delivered_seen_at),
+    date_trunc('second', read_seen_at), date_trunc('second', failed_seen_at),
     created_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
 from (
     select *, case when failed_seen_at is not null then 1 + abs(hashtext(message_id)) % 5 end as failed
     from message
     where is_campaign
 ) as message
-join fill.numbered_room as room using (room_id);
+join fill.numbered_room as room using (room_id)
+cross join lateral (
+    select case when number % 10 < 9 then 'marketing' else 'utility' end as category
+) as pricing;
 
 insert into broadcast (
     organization_id, broadcast_id, received_at, created_at, name, template_id,
@@ -74,8 +60,6 @@ insert into broadcast_count (organization_id, broadcast_id, status, session, cou
 select organization_id, broadcast_id, status, 0, count(*)
 from broadcast_log
 group by organization_id, broadcast_id, status;
-
--- --- rooms -------------------------------------------------------------------------
 
 create temp table activity on commit drop as
 select room_id, min(created_at) as since, max(created_at) as until
@@ -103,7 +87,7 @@ from (
         *,
         case when status = 'resolved' then until end as resolved_at,
         case when status in ('resolved', 'assigned') then array[agent_id] end as agent_ids,
-        -- A bit for each field that is known, `name` the lowest: see `Room::fields`.
+        -- A bit per known field, `name` the lowest: see `Room::fields`.
         b'0111010001000111111101101111111'::integer
             | case when status = 'resolved' then 7 << 18 else 0 end
             | case when status in ('resolved', 'assigned') then 1 << 23 else 0 end as fields
@@ -166,6 +150,6 @@ from (
     from fill.numbered_room
     join activity using (room_id)
     cross join unnest(array['created', 'assigned', 'resolved']) as type
-) as happened;
+) as event;
 
 commit;

@@ -1,22 +1,14 @@
--- Fills a database with months of traffic, for benches and for tests of plans. This is the first
--- step; `scripts/bench-data.sh` takes all, two at a time where it can:
+-- Fills a migrated, empty database with 60 days of traffic, for the benchmark and the test of query
+-- plans. Steps: start, messages (in `parts` parts, `part` from 0), rooms, journal, indexes.
 --
---   start.sql     whose traffic it is; indexes are gone until the end
---   messages.sql  in as many parts as one likes, with the numbers `part`, from 0 on, and `parts`
---   rooms.sql     and senders and broadcasts, which follow from messages
---   journal.sql
---   indexes.sql
+-- Parameters: `messages` (a multiple of `logs`), `rooms`, `logs`, `broadcasts` (at least two). The
+-- same values give the same rows, with times relative to now. There are no psql commands, so that a
+-- test can run the files. Shared objects are in the schema `fill`.
 --
--- The database has all migrations and no rows. Each step is told the numbers `messages` (a multiple
--- of `logs`), `rooms`, `logs` and `broadcasts` (two or more). Nothing is left to chance: the same
--- numbers give the same rows, only their times follow the clock. What the steps share is in the
--- schema `fill`. There are no commands of psql here, so a test can send it too.
---
--- Who is there: an organisation with 9 of 10 rooms and all broadcasts, eight with about 1 of 100
--- each, and one with 1 room in 10,000. Room 1 has 16 of 1,000 messages (10,000 pages of 16), about
--- 1 of 1,000 rooms have thousands each, and the others live for some six of the sixty days. The
--- first broadcast has 1 of 20 logs. The journal holds a tenth as many events as there are
--- messages, of the last seven days.
+-- One organisation has 9 of 10 rooms and all broadcasts, eight have about 1 of 100 rooms each, one
+-- has 1 of 10,000. Room 1 has 16 of 1,000 messages, about 1 of 1,000 rooms have thousands each, the
+-- others are active for about six days. The first broadcast has 1 of 20 logs. The journal has a
+-- tenth as many events as there are messages, from the last seven days.
 
 begin;
 set local timezone = 'UTC';
@@ -24,7 +16,7 @@ set local client_min_messages = warning;
 
 create schema fill;
 
--- A number below `below`, the same each time for the `n`th of `what`.
+-- A pseudo-random number below `below`.
 create function fill.chance(what integer, n bigint, below bigint) returns bigint
     language sql immutable
     return (hashint8extended(n, what) & 9223372036854775807) % below;
@@ -33,12 +25,12 @@ create function fill.id(what text, n bigint) returns text
     language sql immutable
     return md5(what || n::text)::uuid::text;
 
--- Another one for each `n` below 100 million, as if their digits were a matter of chance.
+-- Unique for each `n` below 100 million.
 create function fill.phone(n bigint) returns text
     language sql immutable
     return '62812' || lpad((n * 61803399 % 100000000)::text, 8, '0');
 
--- A fold key of a snapshot taken at that time: see `FoldKey`.
+-- The key of a snapshot of that time: see `FoldKey`.
 create function fill.fold_key(at timestamptz, tie text) returns uuid
     language sql immutable
     return (
@@ -46,15 +38,15 @@ create function fill.fold_key(at timestamptz, tie text) returns uuid
         || substr(md5(tie), 1, 6)
     )::uuid;
 
--- Indexes are made at the end, as the catalog describes them: to sort once is a fraction of the
--- work of ten million searches.
+-- Indexes are recreated at the end from their definitions, which is much faster than inserting
+-- into them.
 create table fill.index_to_make as
 select
     index.indrelid::regclass as indexed,
     index.indexrelid::regclass::text as name,
     own_constraint.conname as key,
     pg_get_constraintdef(own_constraint.oid) as key_definition,
-    -- Of a partitioned table it would be made for the parent alone.
+    -- Else the index would not be created on partitions.
     replace(pg_get_indexdef(index.indexrelid), ' ON ONLY ', ' ON ') as definition,
     indexed.relkind = 'p' as is_partitioned
 from pg_index as index
@@ -85,7 +77,7 @@ create table fill.span as
 select
     date_trunc('hour', now()) - interval '60 days' as since,
     interval '60 days' / :messages as step,
-    -- Every so many messages one is a broadcast's.
+    -- One of so many messages is part of a broadcast.
     :messages / :logs as campaign_every;
 
 create table fill.numbered_room as

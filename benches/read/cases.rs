@@ -1,61 +1,57 @@
-//! What the read API is asked, one line each; for the bench and for the test of plans.
-//!
-//! A new route or filter gets a line here. The ids are those of `benches/fill/`.
+//! Requests to the read API, for the benchmark and for the test of query plans. A new route or filter
+//! gets a line here. Fixed ids are those of `benches/fill/`.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-/// One question.
+/// A request.
 pub struct Case {
-    /// The key that asks.
+    /// API key.
     pub key: &'static str,
-    /// A path below the service. What stands in braces is an id: see [`IDS`] and [`KNOWN_IDS`].
+    /// Path, with placeholders in braces: see [`IDS`] and [`KNOWN_IDS`].
     pub path: &'static str,
-    /// What is answered.
+    /// Kind of response.
     pub shape: Shape,
 }
 
-/// What is answered.
+/// Kind of response.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// One thing.
+    /// A single resource.
     One,
-    /// What many rows say together. They are read, but by an index.
+    /// An aggregate, which may read any number of rows, but by an index.
     Sum,
     /// A list.
     List,
-    /// A list of which a page far behind is asked for as well; to get there takes seconds.
+    /// A list of which the benchmark also requests a deep page, which takes seconds to reach.
     LongList,
 }
 
-/// Ids by the name that stands for them in a path.
+/// Ids by placeholder.
 pub type Ids = BTreeMap<&'static str, Vec<String>>;
 
 impl Case {
-    /// How many rows a statement may read of a table, if a page has `rows`: a filter that lets 1 of
-    /// 100 through may be applied on the way, and not all ways are even.
+    /// How many rows of a table a statement may read for a page of `rows`: filters that match 1 of
+    /// 100 rows may be applied while scanning, and matches are not evenly distributed.
     pub fn most_rows(&self, rows: usize) -> f64 {
-        match self.shape {
-            Shape::One | Shape::List | Shape::LongList => 200.0 * rows as f64,
-            Shape::Sum => f64::INFINITY,
-        }
+        if self.shape == Shape::Sum { f64::INFINITY } else { 200.0 * rows as f64 }
     }
 
-    /// The path, with each of the ids that it may be asked with.
+    /// The path with each of the ids for its placeholder.
     pub fn paths(&self, ids: &Ids) -> Vec<String> {
         let mut path = self.path.to_owned();
         for (name, id) in KNOWN_IDS {
             path = path.replace(name, id);
         }
-        let with = |(name, ids): (&&str, &Vec<String>)| {
-            path.contains(*name).then(|| ids.iter().map(|id| path.replace(*name, id)).collect())
-        };
-        ids.iter().find_map(with).unwrap_or_else(|| vec![path.clone()])
+        match ids.iter().find(|(name, _)| path.contains(**name)) {
+            Some((name, ids)) => ids.iter().map(|id| path.replace(name, id)).collect(),
+            None => vec![path],
+        }
     }
 }
 
-/// Keys, each with the organisations that it may see.
+/// API keys, each with its organisations.
 pub const KEYS: [(&str, &str); 4] = [
     (ALL, "*"),
     (LARGE, "bca3e86b-2057-918d-f4a9-beea4e8e293d"),
@@ -63,16 +59,16 @@ pub const KEYS: [(&str, &str); 4] = [
     (TINY, "38d52820-6a0f-87d0-0763-00e9091d73b9"),
 ];
 
-/// Of all organisations.
+/// Sees all organisations.
 pub const ALL: &str = "all";
-/// Of 9 of 10 rows.
+/// Sees 9 of 10 rows.
 const LARGE: &str = "large";
-/// Of 1 of 100 rows.
+/// Sees 1 of 100 rows.
 const SMALL: &str = "small";
-/// Of 1 of 10,000 rooms.
+/// Sees 1 of 10,000 rooms.
 const TINY: &str = "tiny";
 
-/// What is asked.
+/// All requests.
 pub const CASES: [Case; 111] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
@@ -187,18 +183,18 @@ pub const CASES: [Case; 111] = [
     list(LARGE, "/v1/ledger"),
 ];
 
-/// What takes longest.
+/// The slowest request.
 pub const FUNNEL: &str = "/v1/broadcasts/{largest_broadcast}";
 
-/// Ids that are always the same.
+/// Placeholders of fixed ids.
 const KNOWN_IDS: [(&str, &str); 2] = [
-    // It has 15 of 1,000 messages.
+    // Has 15 of 1,000 messages.
     ("{busiest_room}", "3ccabb59-915d-2d79-c7f3-77fd9d35f9f4"),
-    // It has 1 of 20 logs.
+    // Has 1 of 20 logs.
     ("{largest_broadcast}", "505335fe-48ec-83a1-084c-f646ed529239"),
 ];
 
-/// Where other ids are found: in the rows of this list, at this place.
+/// Other placeholders: the list to take ids from, and the JSON pointer within its rows.
 pub const IDS: [(&str, &str, &str); 13] = [
     ("{room}", "/v1/rooms?limit=100", "/id"),
     ("{account}", "/v1/rooms?limit=100&channel=wa_cloud", "/account_uniq_id"),
@@ -235,14 +231,14 @@ const fn long(key: &'static str, path: &'static str) -> Case {
     Case { key, path, shape: Shape::LongList }
 }
 
-/// Settings of a service that knows these keys and leaves the database as it is.
+/// Settings of a service with these API keys that does not migrate the database.
 pub fn settings(database_url: &str) -> BTreeMap<String, String> {
     let mut settings: BTreeMap<String, String> = [
         ("DATABASE_URL", database_url),
         ("RECEIVER__DATABASE__MIGRATE", "false"),
-        // The first answers wait for a disk that has other things to do after the filling.
+        // Right after the fill the disk is busy.
         ("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "30s"),
-        ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "nobody-posts-anything"),
+        ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "unused-token-of-the-benchmark"),
         ("RECEIVER__RETENTION__EVENT_DAYS", "3650"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

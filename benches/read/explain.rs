@@ -1,7 +1,5 @@
-//! How Postgres answers: the plans of the statements that were really run, with what they read.
-//!
-//! The server explains every statement by itself (auto_explain) and tells the client, which is us:
-//! sqlx passes it on to `tracing`. So parameters and prepared plans are those of the service.
+//! Query plans of the statements the service runs, with its own parameters and prepared plans:
+//! auto_explain sends each as a notice to the client, where sqlx passes it to `tracing`.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,22 +11,22 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry;
 
-/// Tables that grow with the traffic, beside the partitions of the journal.
+/// Tables that grow with the traffic, besides the partitions of the journal.
 const BIG_TABLES: [&str; 6] = ["batch", "broadcast_log", "message", "room", "room_event", "sender"];
 
-/// Settings of a session whose plans are told.
+/// Session settings that send plans to the client.
 const EXPLAINED: [(&str, &str); 7] = [
     ("session_preload_libraries", "auto_explain"),
     ("auto_explain.log_min_duration", "0"),
     ("auto_explain.log_analyze", "on"),
     ("auto_explain.log_buffers", "on"),
-    // To ask for the time at each row takes more time than to read it.
+    // Reading the clock takes longer than reading the row.
     ("auto_explain.log_timing", "off"),
     ("auto_explain.log_format", "json"),
     ("client_min_messages", "log"),
 ];
 
-/// The same database for who wants to hear the plans; as a superuser, who alone may.
+/// Adds [`EXPLAINED`] to a database URL, which must be that of a superuser.
 pub fn explained(database_url: &str) -> String {
     let mut url = database_url.to_owned();
     for (name, value) in EXPLAINED {
@@ -38,20 +36,20 @@ pub fn explained(database_url: &str) -> String {
     url
 }
 
-/// The plans that were heard of and not taken yet.
+/// Collects plans.
 #[derive(Clone, Default)]
 pub struct Plans(Arc<Mutex<Vec<Plan>>>);
 
 impl Plans {
-    /// What hears them.
+    /// Subscriber that collects the plans.
     pub fn subscriber(&self) -> impl Subscriber + Send + Sync + use<> {
         let notices = Targets::new().with_target("sqlx::postgres::notice", tracing::Level::TRACE);
         registry().with(self.clone().with_filter(notices))
     }
 
-    /// Those heard of since the last time.
+    /// Plans collected since the last call.
     pub fn take(&self) -> Vec<Plan> {
-        std::mem::take(&mut self.0.lock().expect("nobody panics with it"))
+        std::mem::take(&mut self.0.lock().expect("no panic while locked"))
     }
 }
 
@@ -61,7 +59,7 @@ impl<S: Subscriber> Layer<S> for Plans {
         event.record(&mut notice);
         if let Some((_, json)) = notice.0.split_once("plan:\n") {
             let plan = serde_json::from_str(json).expect("Postgres writes JSON");
-            self.0.lock().expect("nobody panics with it").push(Plan(plan));
+            self.0.lock().expect("no panic while locked").push(Plan(plan));
         }
     }
 }
@@ -82,16 +80,15 @@ impl Visit for Notice {
 pub struct Plan(Value);
 
 impl Plan {
-    /// Rows that were taken from tables, also those that were then dropped; and pages that were
-    /// looked at, in memory or not, each as often as it was.
+    /// Rows read from tables, including those filtered out, and buffers accessed.
     pub fn cost(&self) -> (f64, f64) {
         let root = &self.0["Plan"];
         let buffers = number(&root["Shared Hit Blocks"]) + number(&root["Shared Read Blocks"]);
         (self.nodes().iter().map(|node| rows_read(node)).sum(), buffers)
     }
 
-    /// What makes it slow once tables are big: reading them whole, or more than `most` rows, or
-    /// sorting so many. Whole is no harm where there is nothing, as in a partition of tomorrow.
+    /// What is slow once tables are big: sequential scans, unless of an empty table as
+    /// tomorrow's partition, and reading or sorting more than `most` rows.
     pub fn objections(&self, most: f64) -> Vec<String> {
         let mut objections = Vec::new();
         for node in self.nodes() {
@@ -99,7 +96,7 @@ impl Plan {
             let table = node["Relation Name"].as_str().unwrap_or_default();
             let is_big = BIG_TABLES.contains(&table) || table.starts_with("event_");
             let rows = rows_read(node);
-            // Rows that stand in an index lie side by side, so five of them count as one.
+            // Index entries are adjacent, so five of them count as one row.
             let weight = if kind == "Index Only Scan" { 0.2 } else { 1.0 };
             if is_big && (rows * weight > most || kind == "Seq Scan" && rows > 0.0) {
                 let index = node["Index Name"].as_str().unwrap_or("no index");
@@ -125,7 +122,7 @@ impl Plan {
     }
 }
 
-/// Rows that a node took from a table, over all times that it was run.
+/// Rows that a node read from a table in all its loops.
 fn rows_read(node: &Value) -> f64 {
     if node["Relation Name"].is_null() {
         return 0.0;

@@ -1,169 +1,169 @@
-//! What one page costs, and where a deep one begins.
+//! Cost of one page, and where a deep page begins.
 
-use std::time::Duration;
+use std::future::pending;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use serde::Serialize;
+use qontak_receiver::app;
+use qontak_receiver::config::Config;
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use super::cases::{ALL, Case, IDS, Ids, Shape};
-use super::explain::{Plan, Plans};
-use super::service::Service;
+use super::cases::{self, ALL, Case, IDS, Ids, Shape};
+use super::explain::{Plan, Plans, explained};
+use crate::process::{Server, free_address, listen_settings};
+use crate::report::median;
 
-/// After how many rows page 10,000 begins, if a page has 10.
+/// Rows before page 10,000 of 10 rows.
 const DEEP: usize = 99_990;
 
-/// The most rows that a page can have.
-const STRIDE: usize = 500;
+/// Largest page.
+const MAX_LIMIT: usize = 500;
 
-/// What a page has if nobody says how many.
-const DEFAULT_ROWS: usize = 50;
+/// Default page size.
+const DEFAULT_LIMIT: usize = 50;
 
-/// How often each page is asked for.
+/// Requests per measured page.
 const SAMPLES: usize = 100;
 
-/// How often to be explained. Postgres makes a plan each time.
+/// Requests per explained page. Postgres plans each anew.
 const EXPLAINED: usize = 4;
 
-/// What a page costs.
-#[derive(Clone, Debug, Serialize)]
+/// Cost of a page; rows and buffers are those of all its statements.
 pub struct Cost {
-    /// How many rows of the list come before it.
-    pub after_rows: usize,
-    /// How many rows it shows, if it is a page of a list.
-    pub shown: usize,
+    pub returned: usize,
     pub p50_ms: f64,
     pub p99_ms: f64,
-    /// Of all statements together.
     pub rows_read: f64,
-    /// The same.
     pub buffers: f64,
-    /// What is wrong with the plans.
     pub objections: Vec<String>,
 }
 
-/// The ids that are there.
-pub async fn find_ids(service: &Service) -> anyhow::Result<Ids> {
-    let mut ids = Ids::new();
-    for (name, path, place) in IDS {
-        let rows = service.json(ALL, path).await?;
-        let rows = rows["data"].as_array().context(path)?.iter();
-        let found = rows.filter_map(|row| Some(row.pointer(place)?.as_str()?.to_owned()));
-        ids.insert(name, found.collect());
-        ensure!(!ids[name].is_empty(), "{path} has no {place}");
-    }
-    Ok(ids)
+/// Two services on a database: one as delivered, and one in this process whose plans are logged.
+pub struct Database {
+    pub ids: Ids,
+    client: reqwest::Client,
+    delivered: String,
+    explained: String,
+    _server: Server,
 }
 
-/// A page of a case: the same one again and again, or one with another id each time.
-pub struct Page<'a> {
-    /// The service as it is delivered, and the one whose plans are told.
-    pub services: (&'a Service, &'a Service),
-    pub paths: Vec<String>,
-    pub after_rows: usize,
-    /// It is asked for in every turn, or in every so many.
-    pub every: usize,
-}
-
-/// What these pages cost. They take turns, so that each has its share of what else goes on.
-pub async fn costs(case: &Case, pages: &[Page<'_>], plans: &Plans) -> anyhow::Result<Vec<Cost>> {
-    let mut times = vec![Vec::with_capacity(SAMPLES); pages.len()];
-    for page in pages {
-        // Each path once, so that all are in memory.
-        for path in &page.paths {
-            page.services.0.get(case.key, path).await?;
+impl Database {
+    /// Starts the services and finds the ids to request.
+    pub async fn open(url: &str) -> anyhow::Result<Self> {
+        let server = Server::start("receiver", cases::settings(url)).await?;
+        let address = free_address()?;
+        let mut settings = cases::settings(&explained(url));
+        settings.extend(listen_settings(address)?);
+        let config = Config::read(None, settings)?;
+        let thread = thread::spawn(move || Runtime::new()?.block_on(app::serve(config, pending())));
+        while TcpStream::connect(address).await.is_err() {
+            ensure!(!thread.is_finished(), "service exited: {:?}", thread.join());
+            sleep(Duration::from_millis(20)).await;
         }
-    }
-    for sample in 0..SAMPLES {
-        for (page, times) in pages.iter().zip(&mut times) {
-            if sample % page.every != 0 {
-                continue;
-            }
-            let path = &page.paths[sample / page.every % page.paths.len()];
-            let (_, took) = page.services.0.get(case.key, path).await?;
-            times.push(took.as_secs_f64() * 1e3);
-        }
-    }
-    let mut costs = Vec::with_capacity(pages.len());
-    for (page, mut times) in pages.iter().zip(times) {
-        times.sort_by(f64::total_cmp);
-        costs.push(explain(case, page, plans, &times).await?);
-    }
-    Ok(costs)
-}
-
-async fn explain(
-    case: &Case,
-    page: &Page<'_>,
-    plans: &Plans,
-    times: &[f64],
-) -> anyhow::Result<Cost> {
-    let (mut shown, explained) = (0, page.services.1);
-    plans.take();
-    for path in page.paths.iter().cycle().take(EXPLAINED) {
-        shown = rows_shown(&explained.get(case.key, path).await?.0);
-    }
-    // Of a statement that is left after its first row, the plan comes behind the answer.
-    sleep(Duration::from_millis(20)).await;
-    let plans = plans.take();
-    let (rows_read, buffers) = plans.iter().map(Plan::cost).fold((0.0, 0.0), |sum, cost| {
-        (sum.0 + cost.0 / EXPLAINED as f64, sum.1 + cost.1 / EXPLAINED as f64)
-    });
-    let most_rows = case.most_rows(DEFAULT_ROWS);
-    let mut objections: Vec<String> =
-        plans.iter().flat_map(|plan| plan.objections(most_rows)).collect();
-    objections.sort();
-    objections.dedup();
-    Ok(Cost {
-        after_rows: page.after_rows,
-        shown,
-        p50_ms: times[times.len() / 2],
-        // Of a hundred, one was slower; of fifty it is the slowest.
-        p99_ms: times[(times.len() * 99).div_ceil(100) - 1],
-        rows_read,
-        buffers,
-        objections,
-    })
-}
-
-/// How many rows an answer shows; one thing is a row.
-fn rows_shown(body: &[u8]) -> usize {
-    match serde_json::from_slice::<Value>(body) {
-        Ok(answer) => answer["data"].as_array().map_or(1, Vec::len),
-        Err(_) => 1,
-    }
-}
-
-/// Where the deep page of a long list begins, found by walking there, and how many rows come before
-/// it. It is the one after 99,990 rows, or one near the end.
-pub async fn walk(
-    case: &Case,
-    ids: &Ids,
-    service: &Service,
-) -> anyhow::Result<Option<(String, usize)>> {
-    if case.shape != Shape::LongList {
-        return Ok(None);
-    }
-    let path = &case.paths(ids)[0];
-    // Of a list's last page there may be few rows, so the one before it is kept as well.
-    let (mut before, mut here) = (None, None::<(String, usize)>);
-    loop {
-        let (from, passed) = here.clone().unwrap_or_else(|| (path.to_owned(), 0));
-        let stride = STRIDE.min(DEEP - passed);
-        if stride == 0 {
-            return Ok(here);
-        }
-        let page = service.json(case.key, &with(&from, "limit", &stride.to_string())).await?;
-        let Some(next) = page["meta"]["pagination"]["cursor"]["next"].as_str() else {
-            let rows = page["data"].as_array().map_or(0, Vec::len);
-            return Ok(if rows < DEFAULT_ROWS { before } else { here });
+        let mut database = Self {
+            ids: Ids::new(),
+            client: reqwest::Client::new(),
+            delivered: format!("http://{}", server.address),
+            explained: format!("http://{address}"),
+            _server: server,
         };
-        before = here.replace((with(path, "cursor", next), passed + stride));
+        for (name, path, pointer) in IDS {
+            let body = database.get(&database.delivered, ALL, path).await?;
+            let rows = body["data"].as_array().context(path)?.iter();
+            let ids = rows.filter_map(|row| Some(row.pointer(pointer)?.as_str()?.to_owned()));
+            let ids: Vec<String> = ids.collect();
+            ensure!(!ids.is_empty(), "{path}: no {pointer}");
+            database.ids.insert(name, ids);
+        }
+        Ok(database)
+    }
+
+    /// Requests `paths` in turn.
+    pub async fn measure(
+        &self,
+        case: &Case,
+        paths: &[String],
+        plans: &Plans,
+    ) -> anyhow::Result<Cost> {
+        // Once unmeasured, so that all is cached.
+        for path in paths {
+            self.send(&self.delivered, case.key, path).await?;
+        }
+        let mut times = Vec::with_capacity(SAMPLES);
+        for path in paths.iter().cycle().take(SAMPLES) {
+            let started = Instant::now();
+            self.send(&self.delivered, case.key, path).await?;
+            times.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+        times.sort_by(f64::total_cmp);
+        plans.take();
+        let mut returned = 0;
+        for path in paths.iter().cycle().take(EXPLAINED) {
+            let body = self.get(&self.explained, case.key, path).await?;
+            // A single resource counts as a row.
+            returned = body["data"].as_array().map_or(1, Vec::len);
+        }
+        // Plans of statements that are closed early are logged after the response.
+        sleep(Duration::from_millis(20)).await;
+        let plans = plans.take();
+        let costs: Vec<_> = plans.iter().map(Plan::cost).collect();
+        let most_rows = case.most_rows(DEFAULT_LIMIT);
+        let mut objections: Vec<_> =
+            plans.iter().flat_map(|plan| plan.objections(most_rows)).collect();
+        objections.sort();
+        objections.dedup();
+        Ok(Cost {
+            returned,
+            p99_ms: times[SAMPLES * 99 / 100 - 1],
+            p50_ms: median(times),
+            rows_read: costs.iter().map(|cost| cost.0).sum::<f64>() / EXPLAINED as f64,
+            buffers: costs.iter().map(|cost| cost.1).sum::<f64>() / EXPLAINED as f64,
+            objections,
+        })
+    }
+
+    /// Walks a long list to the page behind 99,990 rows, or to the one before the last.
+    pub async fn deep_page(&self, case: &Case) -> anyhow::Result<Option<String>> {
+        if case.shape != Shape::LongList {
+            return Ok(None);
+        }
+        let first = case.paths(&self.ids).swap_remove(0);
+        let (mut previous, mut here, mut passed) = (None, None::<String>, 0);
+        while passed < DEEP {
+            let limit = MAX_LIMIT.min(DEEP - passed);
+            let path = with(here.as_ref().unwrap_or(&first), "limit", &limit.to_string());
+            let page = self.get(&self.delivered, case.key, &path).await?;
+            let Some(next) = page["meta"]["pagination"]["cursor"]["next"].as_str() else {
+                // The last page may have few rows.
+                return Ok(previous);
+            };
+            previous = here.replace(with(&first, "cursor", next));
+            passed += limit;
+        }
+        Ok(here)
+    }
+
+    async fn get(&self, service: &str, key: &str, path: &str) -> anyhow::Result<Value> {
+        let body = self.send(service, key, path).await?;
+        // The body of an event need not be JSON.
+        Ok(serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    async fn send(&self, service: &str, key: &str, path: &str) -> anyhow::Result<Vec<u8>> {
+        let request = self.client.get(format!("{service}{path}")).bearer_auth(key);
+        let response = request.send().await?;
+        let status = response.status();
+        let body = response.bytes().await?;
+        ensure!(status.is_success(), "{path}: {status}: {}", String::from_utf8_lossy(&body));
+        Ok(body.into())
     }
 }
 
 fn with(path: &str, parameter: &str, value: &str) -> String {
-    let sign = if path.contains('?') { '&' } else { '?' };
-    format!("{path}{sign}{parameter}={value}")
+    let separator = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{separator}{parameter}={value}")
 }

@@ -96,7 +96,8 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
         );
     } else {
         let mut tasks = JoinSet::new();
-        let writer = Writer::start(&database, &config.writer, &mut tasks)?.with_timeout(ANSWER_TIMEOUT);
+        let writer =
+            Writer::start(&database, &config.writer, &mut tasks)?.with_timeout(ANSWER_TIMEOUT);
         replay::replay(&read, &writer, &selection, tell).await?;
         println!("{events} event(s) replayed, {changed} with another outcome");
     }
