@@ -22,7 +22,7 @@ pub use self::event_id::EventId;
 pub use self::message::{Message, TextRank};
 pub use self::packed_list::PackedList;
 pub use self::status::{Status, Statuses};
-pub use self::time::{FoldKey, Timestamp};
+pub use self::time::{FoldKey, Timestamp, micros};
 
 /// What one event says of a conversation: a snapshot, or the little that a reference tells.
 #[derive(Clone, Debug, Default, Serialize)]
