@@ -44,7 +44,7 @@ fn read_api(limit: Duration) -> OpenApiRouter<ReadState> {
 pub fn with_middleware(routes: Router) -> Router {
     let nosniff = HeaderValue::from_static("nosniff");
     let private = HeaderValue::from_static("private, no-cache");
-    // One stack, because each `layer` of a router boxes every request. The first layer is outermost.
+    // One stack, because each `layer` of a router boxes every request. The first is the outermost.
     let layers = ServiceBuilder::new()
         // Outside of the log, which needs the id. An id sent by the caller is kept.
         .layer(SetRequestIdLayer::x_request_id(MakeShortId))

@@ -76,8 +76,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
 /// The tag is weak, because the same response is also sent compressed.
 async fn conditional_get(request: Request, next: Next) -> Response {
     let is_safe = [Method::GET, Method::HEAD].contains(request.method());
-    let if_none_match: Vec<_> =
-        request.headers().get_all(IF_NONE_MATCH).iter().cloned().collect();
+    let if_none_match: Vec<_> = request.headers().get_all(IF_NONE_MATCH).iter().cloned().collect();
     let response = next.run(request).await;
     let is_whole = response.body().size_hint().exact().is_some();
     if !is_safe || response.status() != StatusCode::OK || !is_whole {
@@ -95,8 +94,8 @@ async fn conditional_get(request: Request, next: Next) -> Response {
         head.headers.remove(CONTENT_TYPE);
         // The compression layer adds it only to responses that it may compress.
         head.headers.append(VARY, HeaderValue::from_static("accept-encoding"));
-        // A body of unknown length: otherwise axum adds `content-length: 0`, which is not the length
-        // of the cached response.
+        // A body of unknown length: otherwise axum adds `content-length: 0`, which contradicts the
+        // cached response.
         let empty = stream::empty::<Result<Bytes, Infallible>>();
         return Response::from_parts(head, Body::from_stream(empty));
     }

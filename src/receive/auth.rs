@@ -1,6 +1,7 @@
 //! Extractor that authenticates a webhook and reads its body.
 //!
-//! The token in the path is the only authentication: Qontak sends no signature and no secret header.
+//! The token in the path is the only authentication: Qontak sends no signature and no secret
+//! header.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -76,7 +77,9 @@ fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     ];
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = text(CONTENT_TYPE).trim().to_ascii_lowercase();
-    if NOT_JSON.iter().any(|prefix| content_type.starts_with(prefix)) || content_type.contains("xml") {
+    if NOT_JSON.iter().any(|prefix| content_type.starts_with(prefix))
+        || content_type.contains("xml")
+    {
         return Err(Error::UnsupportedMediaType("content-type must be application/json"));
     }
     match text(CONTENT_ENCODING).trim().to_ascii_lowercase().as_str() {

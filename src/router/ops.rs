@@ -77,7 +77,11 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
 async fn problems(db: &PgPool) -> Vec<String> {
     match store::pending_migrations(db).await {
         Ok(0) => {}
-        Ok(pending) => return vec![format!("schema: {pending} pending migration(s); run `qontak-receiver migrate`")],
+        Ok(pending) => {
+            return vec![format!(
+                "schema: {pending} migration(s) pending; run `qontak-receiver migrate`"
+            )];
+        }
         Err(_) => return vec!["database: unavailable".to_owned()],
     }
     match partition::missing(db).await {

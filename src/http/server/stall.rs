@@ -1,7 +1,7 @@
 //! Timeout of HTTP/2 streams whose client does not read the response.
 //!
-//! `TCP_USER_TIMEOUT` (`prepare` in `server.rs`) covers a client that reads nothing at all. An HTTP/2
-//! client can stall one stream and read others; hyper would keep that stream in memory forever.
+//! `TCP_USER_TIMEOUT` (`prepare` in `server.rs`) covers a client that reads nothing at all. An
+//! HTTP/2 client can stall one stream and read others; hyper would keep that stream forever.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -53,7 +53,7 @@ async fn stalled(timeout: Duration) {
 /// Maximum size of a frame: small enough for a slow client to read within the timeout.
 const PART_BYTES: usize = 16 * 1024;
 
-/// Response body that records when it stalls: from returning a frame until hyper polls for the next.
+/// Response body that records when it stalls: between a frame and hyper's poll for the next one.
 ///
 /// The timeout does not cover the last frame: hyper keeps at most that one while the connection is
 /// open.
