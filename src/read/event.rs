@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::envelope::{One, one};
 use super::page::{List, Page};
@@ -22,7 +21,7 @@ use crate::store::walk::Walk;
 
 /// The journal: events, newest first.
 #[utoipa::path(
-    get, path = "/events", params(Filter), responses((status = OK, body = List<EventRow>))
+    get, path = "/events", responses((status = OK, body = List<EventRow>))
 )]
 pub async fn list(
     reader: Reader,
@@ -35,11 +34,10 @@ pub async fn list(
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let filter = Filter { kind, outcome, subject_id };
-    let fetch = async move |Walk { from, backward, rows }: Walk<Uuid>| {
-        let from = from.map(EventId);
-        event::list(&db, reader.organizations(), &filter, from, backward, rows).await
+    let fetch = async move |walk: Walk<event::Place>| {
+        event::list(&db, reader.organizations(), &filter, &walk).await
     };
-    page.answer(fetch, |row| row.event_id).await
+    page.answer(fetch, EventRow::place).await
 }
 
 /// One event, without its body.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
 use super::rows::column;
+use super::walk::Walk;
 use crate::model::{Broadcast, Timestamp};
 
 /// Merges what is told of broadcasts.
@@ -97,69 +98,70 @@ pub struct BroadcastRow {
     pub at: Timestamp,
 }
 
-/// A broadcast's place in the order of the list.
-#[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the columns of table broadcast say it")]
-pub struct Place<'a> {
+/// Place of a broadcast in the list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// `broadcast.at`.
+    #[serde(with = "crate::model::micros")]
     pub at: Timestamp,
-    pub broadcast_id: &'a str,
-    pub organization_id: &'a str,
+    /// Tells broadcasts of the same time apart.
+    pub broadcast_id: String,
+    /// Tells broadcasts of the same id apart; empty if unknown.
+    pub organization_id: String,
 }
 
-/// Lists broadcasts after `from`, newest first; before it if `backward`, then the nearest of
-/// these first. `organizations` of `None` sees all.
+impl BroadcastRow {
+    /// Place in the list.
+    pub fn place(&self) -> Place {
+        Place {
+            at: self.at,
+            broadcast_id: self.id.clone(),
+            organization_id: self.organization_id.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Lists broadcasts, newest first, by index `broadcast_by_time`. `organizations` of `None` means all.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
-    from: Option<Place<'_>>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<BroadcastRow>> {
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        BroadcastRow,
-        r#"
-            with page as (
-                select * from (
-                    select *
+    let from = walk.from.as_ref();
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                BroadcastRow,
+                r#"
+                    select
+                        broadcast_id as id, nullif(organization_id, '') as organization_id, name,
+                        template_id, channel_integration_id, created_at, at as "at!"
                     from broadcast
-                    where not $6
-                        and ($1::text[] is null or organization_id = any($1))
-                        and (not $2 or (at, broadcast_id, organization_id)
-                            < ($3::timestamptz, $4, $5))
-                    order by at desc, broadcast_id desc, organization_id desc
-                    limit $7
-                ) as after
-                union all
-                select * from (
-                    select *
-                    from broadcast
-                    where $6
-                        and ($1::text[] is null or organization_id = any($1))
-                        and (not $2 or (at, broadcast_id, organization_id)
-                            > ($3::timestamptz, $4, $5))
-                    order by at, broadcast_id, organization_id
-                    limit $7
-                ) as before
+                    where ($1::text[] is null or organization_id = any($1))
+                        and ($2::timestamptz is null
+                            or (at, broadcast_id, organization_id) "# + $cmp + r#" ($2, $3, $4))
+                    order by "# + $order + r#"
+                    limit $5
+                "#,
+                organizations,
+                from.map(|place| place.at) as _,
+                from.map(|place| place.broadcast_id.as_str()),
+                from.map(|place| place.organization_id.as_str()),
+                walk.rows,
             )
-            select
-                broadcast_id as "id!", nullif(organization_id, '') as organization_id, name,
-                template_id, channel_integration_id, created_at, at as "at!"
-            from page
-        "#,
-        organizations,
-        from.is_some(),
-        from.map(|place| place.at) as _,
-        from.map(|place| place.broadcast_id),
-        from.map(|place| place.organization_id),
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
+            .fetch_all(db)
+            .await
+        };
+    }
+    // Qualified, because the output column of this name has nulls.
+    if walk.backward {
+        page!(">", "at, broadcast_id, broadcast.organization_id")
+    } else {
+        page!("<", "at desc, broadcast_id desc, broadcast.organization_id desc")
+    }
 }
 
-/// The broadcast with this id, if it may be seen.
+/// Finds a broadcast by its id within these organisations.
 pub async fn find(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -173,7 +175,7 @@ pub async fn find(
                 template_id, channel_integration_id, created_at, at as "at!"
             from broadcast
             where broadcast_id = $1 and ($2::text[] is null or organization_id = any($2))
-            -- One without an organisation is but a guess beside one that has it.
+            -- Prefer a row with an organisation: one without may be of any.
             order by organization_id desc
             limit 1
         "#,

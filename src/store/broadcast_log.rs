@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use sqlx::PgConnection;
 
-pub use self::read::{LogKey, LogRow, list, show};
+pub use self::read::{LogKey, LogRow, Place, list, show};
 use super::rows::{column, json, rounds_of_unique_keys};
 use crate::model::BroadcastLog;
 

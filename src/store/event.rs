@@ -10,7 +10,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::body::CompressedBody;
-pub use self::read::{EventRow, Filter, Selection, find, find_body, find_webhook, list, select};
+pub use self::read::{
+    EventRow, Filter, Place, Selection, find, find_body, find_webhook, list, select,
+};
 use super::rows::column;
 use crate::event::{DedupKey, Event, Kind, Outcome, PARSER_VERSION};
 use crate::model::EventId;
@@ -79,7 +81,7 @@ struct Delivered<'a> {
 }
 
 /// Where a delivery's row is: what the unique index is about.
-type Place = (DedupKey, NaiveDate);
+type JournalKey = (DedupKey, NaiveDate);
 
 /// The row of a delivery, new or not; under the day of the delivery.
 struct Row {
@@ -91,13 +93,13 @@ struct Row {
 }
 
 impl Row {
-    fn place(&self) -> Place {
+    fn place(&self) -> JournalKey {
         let key = self.dedup_key.as_slice().try_into();
         (DedupKey(key.expect("the row was found by such a key")), self.day)
     }
 }
 
-fn place(event: &Event) -> Place {
+fn place(event: &Event) -> JournalKey {
     (event.dedup_key, event.received_at().day())
 }
 
@@ -112,7 +114,7 @@ pub async fn write(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<
         events.iter().map(|event| !event.is_replay && seen.insert(event.id().0)).collect();
     let news = || events.iter().zip(&is_news).filter_map(|(event, is)| is.then_some(event));
 
-    let mut delivered: BTreeMap<Place, Delivered<'_>> = BTreeMap::new();
+    let mut delivered: BTreeMap<JournalKey, Delivered<'_>> = BTreeMap::new();
     for event in news() {
         let first = Delivered { event, deliveries: 0 };
         delivered.entry(place(event)).or_insert(first).deliveries += 1;
@@ -153,10 +155,11 @@ pub async fn write(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<
 /// Inserts what is not known yet and counts the others.
 async fn deliver(
     db: &mut PgConnection,
-    delivered: &BTreeMap<Place, Delivered<'_>>,
-) -> sqlx::Result<HashMap<Place, Row>> {
+    delivered: &BTreeMap<JournalKey, Delivered<'_>>,
+) -> sqlx::Result<HashMap<JournalKey, Row>> {
     let repeats = count_repeats(db, delivered).await?;
-    let mut rows: HashMap<Place, Row> = repeats.into_iter().map(|row| (row.place(), row)).collect();
+    let mut rows: HashMap<JournalKey, Row> =
+        repeats.into_iter().map(|row| (row.place(), row)).collect();
     // In the order of the keys, so that writers that insert the same ones do not deadlock.
     let news = delivered.iter().filter(|(place, _)| !rows.contains_key(place));
     let news: Vec<Delivered<'_>> = news.map(|(_, new)| *new).collect();
@@ -168,7 +171,7 @@ async fn deliver(
 /// Counts deliveries of soon after midnight that came the day before already.
 async fn count_repeats(
     db: &mut PgConnection,
-    news: &BTreeMap<Place, Delivered<'_>>,
+    news: &BTreeMap<JournalKey, Delivered<'_>>,
 ) -> sqlx::Result<Vec<Row>> {
     let is_soon = |new: &&Delivered<'_>| {
         let time = new.event.received_at().0;

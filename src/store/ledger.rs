@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::event::{Stored, Written};
 use super::rows::column;
+use super::walk::Walk;
 use crate::event::{Event, Outcome};
 use crate::model::Timestamp;
 
@@ -165,59 +166,58 @@ pub struct LedgerRow {
     pub duplicate: i64,
 }
 
-/// Hours with deliveries, newest first, before `before`; after it if `backward`, then the oldest
-/// of these first. `organizations` of `None` sees all.
+/// Place of an hour in the list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// `ledger.hour`.
+    #[serde(with = "crate::model::micros")]
+    pub hour: Timestamp,
+}
+
+impl LedgerRow {
+    /// Place in the list.
+    pub const fn place(&self) -> Place {
+        Place { hour: self.hour }
+    }
+}
+
+/// Lists hours with deliveries, newest first, by the primary key. `organizations` of `None` means all.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
-    before: Option<Timestamp>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<LedgerRow>> {
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        LedgerRow,
-        r#"
-            select
-                hour as "hour!", received as "received!", applied as "applied!",
-                recorded as "recorded!", quarantined as "quarantined!",
-                malformed as "malformed!", duplicate as "duplicate!"
-            from (
-                select
-                    hour,
-                    sum(received)::bigint    as received,
-                    sum(applied)::bigint     as applied,
-                    sum(recorded)::bigint    as recorded,
-                    sum(quarantined)::bigint as quarantined,
-                    sum(malformed)::bigint   as malformed,
-                    sum(duplicate)::bigint   as duplicate
-                from ledger
-                where not $3
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::timestamptz is null or hour < $2)
-                group by hour
-                order by hour desc
-                limit $4
-            ) as earlier
-            union all
-            select * from (
-                select
-                    hour, sum(received)::bigint, sum(applied)::bigint, sum(recorded)::bigint,
-                    sum(quarantined)::bigint, sum(malformed)::bigint, sum(duplicate)::bigint
-                from ledger
-                where $3
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::timestamptz is null or hour > $2)
-                group by hour
-                order by hour
-                limit $4
-            ) as later
-        "#,
-        organizations,
-        before as _,
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                LedgerRow,
+                r#"
+                    select
+                        hour,
+                        sum(received)::bigint    as "received!",
+                        sum(applied)::bigint     as "applied!",
+                        sum(recorded)::bigint    as "recorded!",
+                        sum(quarantined)::bigint as "quarantined!",
+                        sum(malformed)::bigint   as "malformed!",
+                        sum(duplicate)::bigint   as "duplicate!"
+                    from ledger
+                    where ($1::text[] is null or organization_id = any($1))
+                        and ($2::timestamptz is null or hour "#
+                    + $cmp
+                    + r#" $2)
+                    group by hour
+                    order by "#
+                    + $order
+                    + r#"
+                    limit $3
+                "#,
+                organizations,
+                walk.from.as_ref().map(|place| place.hour) as _,
+                walk.rows,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
+    if walk.backward { page!(">", "hour") } else { page!("<", "hour desc") }
 }

@@ -1,7 +1,9 @@
 //! Table `message`: one row per message, from every event that carries it.
 
 pub mod count;
+mod filter;
 mod list;
+mod scan;
 mod search;
 
 use std::borrow::Cow;
@@ -11,7 +13,9 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
-pub use self::list::{Direction, Filter, Place, Scan, ScannedKey, list};
+pub use self::filter::{Filter, Place, RoomPlace};
+pub use self::list::{list, list_by_room};
+pub use self::scan::{Scan, ScannedKey};
 use super::room::RoomKey;
 use super::rows::{column, json, rounds_of_unique_keys};
 use crate::model::{Message, Timestamp};
@@ -141,55 +145,6 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
 pub struct MessageKey {
     pub organization_id: String,
     pub message_id: String,
-}
-
-/// Lists the messages of a room after `from` (time, id), newest first; before it if `backward`,
-/// then the nearest of these first.
-pub async fn list_by_room(
-    db: impl PgExecutor<'_>,
-    room: &RoomKey,
-    from: Option<(Timestamp, &str)>,
-    backward: bool,
-    limit: i64,
-) -> sqlx::Result<Vec<MessageKey>> {
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        MessageKey,
-        r#"
-            select organization_id as "organization_id!", message_id as "message_id!"
-            from (
-                select organization_id, message_id
-                from message
-                where not $6
-                    and organization_id = $1
-                    and room_id = $2
-                    and (not $3 or (at, message_id) < ($4::timestamptz, $5))
-                order by at desc, message_id desc
-                limit $7
-            ) as after
-            union all
-            select organization_id, message_id
-            from (
-                select organization_id, message_id
-                from message
-                where $6
-                    and organization_id = $1
-                    and room_id = $2
-                    and (not $3 or (at, message_id) > ($4::timestamptz, $5))
-                order by at, message_id
-                limit $7
-            ) as before
-        "#,
-        room.organization_id,
-        room.room_id,
-        from.is_some(),
-        from.map(|(at, _)| at) as _,
-        from.map(|(_, message_id)| message_id),
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
 }
 
 /// The last message of each of these rooms that has one.

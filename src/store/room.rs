@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use sqlx::PgConnection;
 
 use self::fold::Fold;
-pub use self::read::{Filter, Place, Response, RoomKey, RoomRow, Session, find, list, show};
+pub use self::read::{Filter, Place, RoomKey, RoomRow, Session, find, list, show};
 use super::rows::{column, json};
 use crate::model::{PackedList, Room};
 
