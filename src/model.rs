@@ -1,8 +1,8 @@
 //! Changes that an event makes to rooms, messages, senders and broadcasts.
 //!
 //! Each type has the fields of *one* event; absent ones are `None`. Postgres merges them into the
-//! table of the same name (see `store`), so that all replicas agree. Changes of one batch are merged
-//! here first, by the same rules.
+//! table of the same name (see `store`), so that all replicas agree. Changes of one batch are
+//! merged here first, by the same rules.
 //!
 //! Raw JSON stays text: parsed, it takes many times the memory, and the size of bodies would no
 //! longer bound the memory of the queue.

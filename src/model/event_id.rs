@@ -19,8 +19,8 @@ impl EventId {
     pub fn next(received_at: Timestamp) -> Self {
         let seconds = received_at.0.timestamp().max(0).unsigned_abs();
         let nanos = received_at.0.timestamp_subsec_nanos();
-        // The 12 bits after the milliseconds are a fraction of a millisecond, so that events sort by
-        // time of receipt. The rest is random.
+        // The 12 bits after the milliseconds are a fraction of a millisecond, so that events sort
+        // by time of receipt. The rest is random.
         let fraction = u128::from(nanos % 1_000_000) * 4096 / 1_000_000;
         Self(Uuid::new_v7(uuid::Timestamp::from_unix_time(seconds, nanos, fraction, 12)))
     }

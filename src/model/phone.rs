@@ -6,8 +6,8 @@ const COUNTRY_CODE: &str = "62";
 /// Regular expression of the texts that [`spellings`] accepts.
 pub const PATTERN: &str = r"^\+?([ .()-]*[0-9]){7,17}[ .()-]*$";
 
-/// All forms in which a number may be stored: `62812…`, `+62812…`, `0812…` and as given. Empty if the
-/// text is no phone number.
+/// All forms in which a number may be stored: `62812…`, `+62812…`, `0812…` and as given. Empty if
+/// the text is no phone number.
 ///
 /// Ignores spaces, hyphens, dots and parentheses. A number without a country code is Indonesian.
 pub fn spellings(text: &str) -> Vec<String> {

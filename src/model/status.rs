@@ -46,8 +46,8 @@ pub struct Statuses {
 }
 
 impl Statuses {
-    /// Adds a status received at `seen_at`. Ignores case and surrounding white space. `played` counts
-    /// as `read` and is also stored in `other`.
+    /// Adds a status received at `seen_at`. Ignores case and surrounding white space. `played`
+    /// counts as `read` and is also stored in `other`.
     pub fn add(&mut self, status: &str, seen_at: Timestamp) {
         let status = status.trim().to_ascii_lowercase();
         let time = match status.parse() {

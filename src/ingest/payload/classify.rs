@@ -17,9 +17,9 @@ pub struct Class {
 }
 
 /// The decision list in words, for the reason of a body whose kind is unknown.
-pub const EXPECTED_KIND: &str = "expected an event's name in data_event, in event_type (beside the object \
-     data), in service_name with event_name or in webhook_event; or the fields of a message (id; \
-     room_id or room; sender_type, participant_type or sender_id), of a room (id, channel and \
+pub const EXPECTED_KIND: &str = "expected an event's name in data_event, in event_type (beside the \
+     object data), in service_name with event_name or in webhook_event; or the fields of a message \
+     (id; room_id or room; sender_type, participant_type or sender_id), of a room (id, channel and \
      channel_integration_id; or room.id) or of a broadcast log (messages_broadcast_id; \
      whatsapp_message_id, contact_phone_number or messages_response)";
 
@@ -151,7 +151,11 @@ mod tests {
 
     #[test]
     fn bodies_without_a_name_are_classified_by_shape() {
-        let message = |status: Value, participant: &str| json!({"id": "m", "room_id": "r", "status": status, "participant_type": participant});
+        let message = |status: Value, participant: &str| {
+            json!({
+                "id": "m", "room_id": "r", "status": status, "participant_type": participant,
+            })
+        };
         let cases = [
             (message(json!("created"), "customer"), Some("receive_message_from_customer")),
             (message(json!(null), "bot"), Some("receive_message_from_agent")),

@@ -304,7 +304,8 @@ mod tests {
         let (id, issues) = read(&body, |fields| fields.id("id"));
         assert_eq!(id, None);
         let expected = format!(
-            "id: expected text of 1 to {MAX_ID_BYTES} bytes or an integer, but it is text of 513 bytes"
+            "id: expected text of 1 to {MAX_ID_BYTES} bytes or an integer, \
+             but it is text of 513 bytes"
         );
         assert_eq!(issues, [expected]);
     }

@@ -1,4 +1,4 @@
-//! Predicates of JSON values.
+//! Properties of JSON values.
 //!
 //! No function here returns content of a value: it could reach a reason or a log.
 

@@ -21,8 +21,8 @@ use crate::event::Webhook;
 use crate::ingest::queue::OVERHEAD_BYTES;
 use crate::model::{EventId, Timestamp};
 
-/// A webhook: id, time of receipt (microseconds since 1970), endpoint, organisation of the endpoint,
-/// request id, body.
+/// A webhook: id, time of receipt (microseconds since 1970), endpoint, organisation of the
+/// endpoint, request id, body.
 type Row = (u128, i64, &'static str, Option<&'static str>, &'static str, &'static [u8]);
 
 /// Webhooks in the order in which they were appended.
