@@ -194,7 +194,7 @@ async fn database_keys_get_503_while_the_database_is_unavailable(db: PgPool) {
         let response = service.get_with(key, "/v1/rooms?limit=0").await;
         assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers["retry-after"], "2");
-        assert_eq!(message(&response), "storage is away, try again later");
+        assert_eq!(message(&response), "storage unavailable, retry later");
     }
     // Keys in the settings need no database, and malformed keys are never looked up in it.
     let response = service.get_with(KEY_OF_ALL, "/v1/rooms?limit=0").await;

@@ -242,7 +242,7 @@ async fn event_that_cannot_be_written_does_not_block_the_spool(db: PgPool) {
         service.data(&format!("/v1/messages/{id}")).await;
     }
     let quarantined = service.data("/v1/events?outcome=quarantined").await;
-    assert_eq!(quarantined[0]["reasons"][0], "refused: by the database, code P0001");
+    assert_eq!(quarantined[0]["reasons"][0], "refused: rejected by the database (SQLSTATE P0001)");
     // One event stays in the spool and does not block the others.
     assert_eq!(service.app.ingest.spool.as_ref().unwrap().depth().events, 1);
     assert_eq!(outcome(&post("d").await), "applied");
