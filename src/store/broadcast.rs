@@ -104,9 +104,9 @@ pub struct Place {
     /// `broadcast.at`.
     #[serde(with = "crate::model::micros")]
     pub at: Timestamp,
-    /// Tells broadcasts of the same time apart.
+    /// Tie-breaker for equal times.
     pub broadcast_id: String,
-    /// Tells broadcasts of the same id apart; empty if unknown.
+    /// Tie-breaker for equal ids; empty if unknown.
     pub organization_id: String,
 }
 
@@ -161,7 +161,7 @@ pub async fn list(
     }
 }
 
-/// Finds a broadcast by its id within these organisations.
+/// Finds a broadcast within these organisations; `None` for all.
 pub async fn find(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -175,7 +175,7 @@ pub async fn find(
                 template_id, channel_integration_id, created_at, at as "at!"
             from broadcast
             where broadcast_id = $1 and ($2::text[] is null or organization_id = any($2))
-            -- Prefer a row with an organisation: one without may be of any.
+            -- Prefer a row with a known organisation.
             order by organization_id desc
             limit 1
         "#,
