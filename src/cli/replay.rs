@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use strum::VariantNames;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -46,10 +47,10 @@ struct Events {
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
     /// Events of a kind.
-    #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
+    #[arg(long, value_parser = PossibleValuesParser::new(Kind::VARIANTS))]
     kind: Option<String>,
     /// Events with an outcome.
-    #[arg(long, value_parser = PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str)))]
+    #[arg(long, value_parser = PossibleValuesParser::new(Outcome::VARIANTS))]
     outcome: Option<String>,
     /// All events that the journal holds.
     #[arg(long)]
@@ -69,13 +70,13 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
     // What comes in from now on is read by these rules already.
     let to = to.or_else(|| Some(Timestamp::now()));
     let selection = Selection { ids, from, to, kind, outcome };
-    store::reach(&config.database).await?;
+    store::check_connection(&config.database).await?;
     let database = config.database.clone();
     config.database.statement_timeout = SEARCH_TIMEOUT;
     let read = store::connect_to_read(&config.database, 1)?;
 
     let (mut events, mut changed, mut rows) = (0, 0, 0);
-    let tell = |Replayed { event_id, before, outcome }| {
+    let report = |Replayed { event_id, before, outcome }| {
         events += 1;
         if before != outcome {
             changed += 1;
@@ -83,13 +84,13 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
         }
     };
     if arguments.dry_run {
-        let tell_difference = |Difference { table, key, columns }| {
+        let report_difference = |Difference { table, key, columns }| {
             rows += 1;
             let what = if columns.is_empty() { "new".to_owned() } else { columns.join(", ") };
             println!("{table} {key}: {what}");
         };
         let (write, limit) = (store::connect(&database)?, config.writer.commit_timeout);
-        replay::rehearse(&read, &write, limit, &selection, tell, tell_difference).await?;
+        replay::dry_run(&read, &write, limit, &selection, report, report_difference).await?;
         println!(
             "{events} event(s) would be replayed: {changed} with another outcome, \
              {rows} change(s) of rows"
@@ -98,7 +99,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
         let mut tasks = JoinSet::new();
         let writer =
             Writer::start(&database, &config.writer, &mut tasks)?.with_timeout(ANSWER_TIMEOUT);
-        replay::replay(&read, &writer, &selection, tell).await?;
+        replay::replay(&read, &writer, &selection, report).await?;
         println!("{events} event(s) replayed, {changed} with another outcome");
     }
     Ok(())

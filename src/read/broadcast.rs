@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
+use strum::VariantNames;
 use utoipa::ToSchema;
 
 use self::funnel::{Counts, Funnel};
@@ -103,7 +104,7 @@ pub async fn logs(
     mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let status = parameters.one_of("status", &Status::NAMES);
+    let status = parameters.one_of("status", Status::VARIANTS);
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
+use strum::VariantNames;
 use utoipa::ToSchema;
 
 use super::page::{List, Page};
@@ -92,7 +93,7 @@ pub async fn list(
         }
         Some(spellings)
     });
-    let status = parameters.one_of("status", &Status::NAMES);
+    let status = parameters.one_of("status", Status::VARIANTS);
     let error_code = parameters.integer("error", 0..=i64::from(i32::MAX));
     let (since, until) = parameters.period();
     let page = Page::read(&reader, &mut parameters)?;

@@ -28,7 +28,7 @@ use super::reader::Reader;
 use super::{room as rooms, search};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
-use crate::http::time_limit::in_time;
+use crate::http::time_limit::timeout;
 use crate::read::state::ReadState;
 use crate::store::broadcast_log::{self, count};
 use crate::store::room::{self, Filter, RoomRow, Session};
@@ -42,7 +42,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(show_room))
         .routes(routes!(list_messages))
         .routes(routes!(list_logs))
-        .layer(from_fn(move |request, next| in_time(limit, request, next)))
+        .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }
 
 /// A room as Qontak's own API shows it.

@@ -1,4 +1,4 @@
-//! Table `broadcast`: what logs and messages tell of their broadcasts.
+//! Table `broadcast`: one row per broadcast, built from broadcast logs and messages.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,23 @@ use super::rows::column;
 use super::walk::Walk;
 use crate::model::{Broadcast, Timestamp};
 
-/// Merges what is told of broadcasts.
+/// Merges broadcasts.
 ///
-/// Every log of a broadcast tells the same, and writers would queue up for its one row. So only
-/// news is written; that the row may be older than what this statement sees is no harm, for then
-/// it is merged.
+/// Every log of a broadcast repeats the same fields, and writers would contend for its one row. So
+/// rows that add nothing are filtered out before the insert. The filter may read an outdated row;
+/// that only costs a merge without effect.
 pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Broadcast>,
 ) -> sqlx::Result<()> {
-    let mut news: BTreeMap<(&str, &str), Broadcast> = BTreeMap::new();
+    let mut merged: BTreeMap<(&str, &str), Broadcast> = BTreeMap::new();
     for row in rows {
-        news.entry((&row.organization_id, &row.broadcast_id))
+        merged
+            .entry((&row.organization_id, &row.broadcast_id))
             .and_modify(|known| known.merge(row))
             .or_insert_with(|| row.clone());
     }
-    let rows: Vec<Broadcast> = news.into_values().collect();
+    let rows: Vec<Broadcast> = merged.into_values().collect();
     if rows.is_empty() {
         return Ok(());
     }
@@ -77,7 +78,7 @@ pub async fn upsert<'a>(
     Ok(())
 }
 
-/// A broadcast as the API shows it, but for its recipients.
+/// A broadcast without its recipients.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Broadcast)]
 pub struct BroadcastRow {
@@ -85,15 +86,15 @@ pub struct BroadcastRow {
     pub id: String,
     /// Organisation; null when unknown.
     pub organization_id: Option<String>,
-    /// Its name, where a message names it in `last_campaign`.
+    /// Name, from `last_campaign` of a message; null until one was received.
     pub name: Option<String>,
-    /// The template (`messages_broadcast_template_id`).
+    /// Qontak's id of the template (`messages_broadcast_template_id`); null when unknown.
     pub template_id: Option<String>,
-    /// The integration it was sent through.
+    /// Qontak's id of the channel integration; null when unknown.
     pub channel_integration_id: Option<String>,
-    /// Creation of its earliest log, by Qontak's clock.
+    /// Time the first recipient log was created, as reported by Qontak.
     pub created_at: Option<Timestamp>,
-    /// What lists are sorted by.
+    /// Sort key of lists.
     #[serde(skip)]
     pub at: Timestamp,
 }

@@ -1,4 +1,6 @@
-//! Table `ledger`: deliveries counted by the transaction that stores them.
+//! Table `ledger`: deliveries per hour and outcome, counted in the transaction that stores them.
+//!
+//! Each writer has rows of its own, so writers do not contend. `compact` merges old rows.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +26,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// The one for deliveries with this outcome; for repeated ones if there is none.
+    /// Returns the counter of an outcome; `None` means duplicates.
     const fn of(&mut self, outcome: Option<Outcome>) -> &mut i64 {
         match outcome {
             Some(Outcome::Applied) => &mut self.applied,
@@ -36,8 +38,8 @@ impl Counts {
     }
 }
 
-/// Adds a batch to the line of its writer, and to the batches what it applied. The line belongs to
-/// that writer alone, so writers do not wait for each other here.
+/// Adds the events of a batch to the counts of its writer, and inserts the ids of `applied` events
+/// into table `batch`.
 pub async fn add(
     db: &mut PgConnection,
     writer_id: Uuid,
@@ -58,8 +60,8 @@ pub async fn add(
             Written::First => count(organization_id, Some(row.outcome), 1),
             Written::Duplicate => count(organization_id, None, 1),
             Written::AlreadyCommitted => {}
-            Written::Replay(before) => {
-                count(&before.organization_id, Some(before.outcome), -1);
+            Written::Replay(previous) => {
+                count(&previous.organization_id, Some(previous.outcome), -1);
                 count(organization_id, Some(row.outcome), 1);
             }
         }
@@ -71,7 +73,7 @@ pub async fn add(
     let hours: Vec<_> = hours.into_iter().collect();
     sqlx::query!(
         r#"
-            -- Two tables at once, for a lone caller waits for each round trip.
+            -- Both tables in one statement: a lone caller waits for each round trip.
             with applied as (
                 insert into batch (event_ids) select $10::uuid[] where $10 <> '{}'::uuid[]
             )
@@ -112,8 +114,8 @@ pub async fn add(
     Ok(())
 }
 
-/// Merges the lines of all writers for each hour that is over since a day: each start of the
-/// service leaves as many as it has writers.
+/// Merges the rows of all writers for hours older than a day. Every start of the service adds new
+/// writer ids, so the table would grow without bound.
 pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -146,23 +148,23 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// An hour as the API shows it.
+/// Webhook deliveries of one hour by outcome.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LedgerHour)]
 pub struct LedgerRow {
-    /// Start of the hour (UTC) in which they were received.
+    /// Start of the hour (UTC) in which the deliveries were received.
     pub hour: Timestamp,
-    /// All deliveries: the sum of those below.
+    /// All deliveries: the sum of the other counts.
     pub received: i64,
-    /// First deliveries that were written to rooms, messages, broadcasts.
+    /// First deliveries that were applied to rooms, messages or broadcasts.
     pub applied: i64,
-    /// First deliveries that change none of these.
+    /// First deliveries stored in the journal only.
     pub recorded: i64,
-    /// First deliveries of JSON that could not be identified.
+    /// First deliveries of valid JSON that could not be identified.
     pub quarantined: i64,
-    /// First deliveries of what is not JSON.
+    /// First deliveries of bodies that are not JSON.
     pub malformed: i64,
-    /// Repeated deliveries of the same bytes, whatever the outcome of the first.
+    /// Repeated deliveries of the same bytes, regardless of the outcome of the first.
     pub duplicate: i64,
 }
 

@@ -1,4 +1,4 @@
-//! Table `room_event`: what happened to rooms.
+//! Table `room_event`: lifecycle events of rooms, such as assignments and resolutions.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
@@ -10,7 +10,8 @@ use super::rows::{column, rounds_of_unique_keys};
 use super::walk::Walk;
 use crate::model::{RoomEvent, Timestamp};
 
-/// Inserts what is not known yet. Of two reports of the same, the earlier one stays.
+/// Inserts lifecycle events. If two webhooks report the same one, the earlier event id and time are
+/// kept.
 pub async fn insert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a RoomEvent>,
@@ -49,23 +50,23 @@ pub async fn insert<'a>(
     Ok(())
 }
 
-/// What happened to a room, as the API shows it.
+/// A lifecycle event of a room.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RoomEvent)]
 pub struct RoomEventRow {
-    /// `created`, `assigned`, `unassigned`, `handed_over`, `resolved`.
+    /// Type: `created`, `assigned`, `unassigned`, `handed_over` or `resolved`.
     pub r#type: String,
-    /// When it happened, by Qontak's clock; null where the webhook holds no time.
+    /// Time of the lifecycle event, as reported by Qontak; null if the webhook contained none.
     pub at: Option<Timestamp>,
-    /// The user that was assigned, unassigned, took over or resolved, where the body names one.
+    /// Id of the user that was assigned or unassigned, took over or resolved; null if not reported.
     pub actor_id: Option<String>,
-    /// The name of that user, where the body names one.
+    /// Name of that user; null if not reported.
     pub actor_name: Option<String>,
-    /// The first event that reported it.
+    /// Id of the first event that reported it.
     pub event_id: Uuid,
-    /// When it was first reported, by our clock.
+    /// Time this service first received a report of it.
     pub received_at: Timestamp,
-    /// What makes two reports the same.
+    /// Distinguishes lifecycle events of the same type in a room; equal in repeated reports.
     #[serde(skip)]
     pub discriminator: String,
 }
