@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
-use strum::{IntoStaticStr, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use tracing::error;
 use utoipa::ToSchema;
 
@@ -116,7 +116,17 @@ impl Changes {
 
 /// Result of an event.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Serialize, IntoStaticStr, VariantNames, sqlx::Type, ToSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+    sqlx::Type,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]

@@ -37,7 +37,7 @@ pub trait Parameter: Sized {
 }
 
 /// Declares a struct of optional query parameters, which implements [`Query`] and documents itself
-/// in the OpenAPI document. Field names are parameter names.
+/// in the OpenAPI document. Field names are parameter names. Fields are private to the module.
 #[macro_export]
 macro_rules! query {
     (
@@ -50,7 +50,7 @@ macro_rules! query {
         #[derive(utoipa::IntoParams)]
         #[into_params(parameter_in = Query)]
         $visibility struct $name {
-            $($(#[$field_meta])* #[param(inline)] $visibility $field: Option<$type>,)*
+            $($(#[$field_meta])* #[param(inline)] $field: Option<$type>,)*
         }
 
         impl $crate::http::query::Query for $name {

@@ -36,7 +36,9 @@ impl Format {
             let media_type = media_type.trim().to_ascii_lowercase();
             let quality = parameters.split(';').find_map(|text| text.trim().strip_prefix("q="));
             let quality: f32 = quality.map_or(Ok(1.0), str::parse).unwrap_or(0.0);
-            let format = Self::VARIANTS.iter().find(|format| format.media_type() == media_type);
+            let format = <Self as VariantArray>::VARIANTS
+                .iter()
+                .find(|format| format.media_type() == media_type);
             if let Some(format) = format
                 && best.map_or(0.0, |(_, quality)| quality) < quality
             {

@@ -4,13 +4,13 @@
 //! column `status` of the tables `message` and `broadcast_log`, so that all replicas agree.
 
 use serde::Serialize;
-use strum::{EnumString, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
 use super::{Timestamp, least};
 
 /// A status, in ascending order of precedence. Names are Qontak's.
-#[derive(EnumString, VariantNames, ToSchema)]
+#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, VariantNames, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "Qontak's names")]
@@ -24,6 +24,11 @@ pub enum Status {
 }
 
 impl Status {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
     /// The names of this status and of all with lower precedence.
     pub fn up_to(name: &str) -> &'static [&'static str] {
         let rank = Self::VARIANTS.iter().position(|other| *other == name);

@@ -98,7 +98,7 @@ pub async fn show(
 
 query! {
     /// Filters of the list of recipients.
-    struct LogQuery {
+    pub struct LogQuery {
         /// Filter by effective status.
         status: Status,
     }

@@ -75,7 +75,7 @@ struct Delivery {
 
 query! {
     /// Filters of the list of delivery statuses.
-    struct DeliveryQuery {
+    pub struct DeliveryQuery {
         /// Filter by the phone number of the recipient, written as `08…`, `62…` or `+62…`; for a
         /// message that is not part of a broadcast, that of the room.
         phone: Phone,

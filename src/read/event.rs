@@ -15,7 +15,7 @@ use crate::event::{Kind, Outcome};
 use crate::http::Error;
 use crate::http::extract::Id;
 use crate::http::query::value::Text;
-use crate::ingest::replay::{Replayed, read_again};
+use crate::ingest::replay::{Replayed, normalize_again};
 use crate::model::EventId;
 use crate::query;
 use crate::store::event::{self, EventRow, Filter, Place};
@@ -23,7 +23,7 @@ use crate::store::walk::Walk;
 
 query! {
     /// Filters of the list of events.
-    struct EventQuery {
+    pub struct EventQuery {
         /// Filter by kind.
         kind: Kind,
         /// Filter by outcome.
@@ -99,9 +99,10 @@ pub async fn replay(
     State(state): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
     let webhook = event::find_webhook(&state.db, reader.organizations(), parse(&id)?).await?;
-    let event = webhook.and_then(read_again).ok_or(Error::NotFound)?;
+    let event = webhook.and_then(normalize_again).ok_or(Error::NotFound)?;
     let receipt = state.ingest.writer.write(event).await?;
-    let Replayed { event_id, before, outcome } = Replayed::of(&receipt).ok_or(Error::NotFound)?;
+    let Replayed { event_id, before, outcome } =
+        Replayed::from_receipt(&receipt).ok_or(Error::NotFound)?;
     let reasons = receipt.reasons;
     Ok(one(ReplayedRow { event_id, outcome_before: before, outcome, reasons }))
 }

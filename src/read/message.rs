@@ -94,7 +94,7 @@ impl Message {
 
 query! {
     /// Filters of the list of messages.
-    struct MessageQuery {
+    pub struct MessageQuery {
         /// Filter by `type`: `text`, `image`, `document`, …
         r#type: Text,
         /// Filter by effective `status`: `sent`, `delivered`, `read`, `failed`, …

@@ -104,7 +104,7 @@ impl<Q: Query> FromRequestParts<ReadState> for OpenRequest<Q> {
 
 query! {
     /// Filters of the list of rooms.
-    struct RoomQuery {
+    pub struct RoomQuery {
         /// Part of the contact's name, or its number.
         query: SearchQuery,
         /// Filter by status: `campaign`, `unassigned`, `assigned`, `resolved`, `deleted`.
@@ -242,7 +242,7 @@ async fn list_messages(
 
 query! {
     /// Filters of the list of recipients.
-    struct LogQuery {
+    pub struct LogQuery {
         /// Filter by status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`.
         status: Text,
     }

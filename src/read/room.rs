@@ -42,7 +42,7 @@ impl Room {
 
 query! {
     /// Filters of the list of rooms.
-    struct RoomQuery {
+    pub struct RoomQuery {
         /// Filter by `status`: `campaign`, `unassigned`, `assigned`, `resolved`, …
         status: Text,
         /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …

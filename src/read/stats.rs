@@ -97,7 +97,7 @@ impl Serialize for Local {
 
 query! {
     /// Parameters of the statistics.
-    struct StatsQuery {
+    pub struct StatsQuery {
         /// Interval of the counts; `day` by default.
         interval: Interval,
         /// Time zone of days and hours, such as `Asia/Jakarta`; `UTC` by default.

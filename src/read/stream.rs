@@ -24,7 +24,7 @@ use crate::{parameter_schema, query};
 
 query! {
     /// Filters of the stream.
-    struct StreamQuery {
+    pub struct StreamQuery {
         /// Filter by room: events of its messages and of its lifecycle.
         room_id: Text,
         /// Filter by kind.

@@ -1,15 +1,13 @@
 //! Types of query parameters. Each has its schema in the OpenAPI document beside its parser.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 
 use chrono::{Days, NaiveDate, TimeZone};
 use strum::VariantNames;
-use utoipa::openapi::RefOr;
+use utoipa::ToSchema;
 use utoipa::openapi::schema::{
-    ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+    KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
 };
-use utoipa::{PartialSchema, ToSchema};
 
 use super::Parameter;
 use crate::http::Error;
@@ -111,21 +109,9 @@ impl<const MIN: i64, const MAX: i64> Parameter for Integer<MIN, MAX> {
 
 /// Several values, given as `name=a`, `name[]=a&name[]=b` or `name[0]=a&name[1]=b`, as clients of
 /// Qontak's API do.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, ToSchema)]
+#[schema(max_items = 100)]
 pub struct Several<T>(pub Vec<T>);
-
-impl<T: ToSchema> PartialSchema for Several<T> {
-    fn schema() -> RefOr<Schema> {
-        let items = T::schema();
-        Schema::from(ArrayBuilder::new().items(items).max_items(Some(MAX_VALUES))).into()
-    }
-}
-
-impl<T: ToSchema> ToSchema for Several<T> {
-    fn name() -> Cow<'static, str> {
-        "Several".into()
-    }
-}
 
 impl<T: Parameter> Parameter for Several<T> {
     const IS_LIST: bool = true;

@@ -125,7 +125,8 @@ impl StoredKeys {
                 continue;
             }
             let uses: Vec<_> = uses.into_iter().collect();
-            let updated = store::within(QUERY_TIMEOUT, api_key::note_uses(&self.db, &uses)).await;
+            let updated =
+                store::within(QUERY_TIMEOUT, api_key::update_last_used(&self.db, &uses)).await;
             if let Err(cause) = updated {
                 warn!(error = %Failure::from(cause), "could not update api key last_used_at");
             }
