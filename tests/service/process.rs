@@ -392,5 +392,5 @@ async fn journal_compresses_bodies_and_returns_the_original_bytes(db: PgPool) {
     let unknown = "01973f2a-0000-7000-8000-000000000000";
     let output = run(&settings(&db.connect_options()), &["body", unknown]).await;
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "qontak-receiver: the journal holds no such event\n");
+    assert_eq!(stderr, "qontak-receiver: event not found in the journal\n");
 }
