@@ -170,7 +170,7 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     let checked = run(&settings, &["check"]).await;
     let checked = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.contains("ok    schema     up to date"), "{checked}");
-    assert!(checked.contains("ok    partitions there for today and tomorrow"), "{checked}");
+    assert!(checked.contains("ok    partitions exist for today and tomorrow"), "{checked}");
 
     let drop: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class where relname ~ '^event_[0-9]+$' order by 1",
@@ -334,7 +334,7 @@ async fn invalid_settings_stop_the_start_with_a_one_line_error(db: PgPool) {
         ("DATABASE_URL", "", "DATABASE_URL"),
         ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "short", "endpoint.qontak.tokens"),
         ("RECEIVER__LOG__FILTER", "a=b=c", "log.filter"),
-        ("RECEIVER__LOG__FORMAT", "xml", "expected text or json"),
+        ("RECEIVER__LOG__FORMAT", "xml", "log.format: expected text or json"),
         ("DATABASE_URL", "postgres://localhost:1/none", "check DATABASE_URL"),
     ];
     for (name, value, named) in cases {
