@@ -90,7 +90,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
             app::upkeep::make_partitions(&pool, &config.retention)
                 .await
                 .context("cannot create partitions")?;
-            store::search::prepare(&pool, config.search.enabled)
+            store::search::sync_indexes(&pool, config.search.enabled)
                 .await
                 .context("cannot prepare search indexes")?;
             info!("schema is up to date");

@@ -1,4 +1,4 @@
-//! Ingest: makes a webhook durable. Knows no HTTP: requests, the spool, and replays share it.
+//! Ingest: makes webhooks durable. Knows no HTTP: requests, the spool and replays share it.
 //!
 //! [`normalize`] turns a [`Webhook`](crate::event::Webhook) into an [`Event`]. [`Ingest::accept`]
 //! commits it through the [`writer`], or appends it to the [`spool`] while the database is
@@ -52,9 +52,9 @@ impl Ingest {
         let spool = Spool::start(disk, max_bytes, max_queue_bytes, tasks);
         let hand_over = spool.clone().hand_over(writer.clone().with_timeout(HAND_OVER_TIMEOUT));
         let hand_over = tasks.spawn(hand_over);
-        // The sum of both waits must stay within the time a sender is given.
-        let answer_timeout = config.writer.answer_timeout.saturating_sub(spool::SPOOL_TIMEOUT);
-        let writer = writer.with_timeout(answer_timeout);
+        // Writer and spool together must reply within `answer_timeout`.
+        let timeout = config.writer.answer_timeout.saturating_sub(spool::SPOOL_TIMEOUT);
+        let writer = writer.with_timeout(timeout);
         Ok(Self { writer, spool: Some(spool), hand_over: Some(hand_over) })
     }
 
@@ -93,8 +93,7 @@ impl Ingest {
         let Some(spool) = &self.spool else {
             return committed;
         };
-        // What the writer did not commit in time is appended to the spool by its caller, who waits
-        // no longer than this.
+        // Callers append events that the writer did not commit to the spool, within this time.
         _ = timeout(spool::SPOOL_TIMEOUT, spool.drain()).await;
         Ok(())
     }

@@ -1,11 +1,11 @@
-//! What an event can say about rooms, messages, senders and broadcasts.
+//! Changes that an event makes to rooms, messages, senders and broadcasts.
 //!
-//! Each type holds what *one* event says, absent fields as `None`. The tables of the same name
-//! hold what all of them say together; the merging is done by Postgres (see `store`), so that
-//! any number of replicas agree. What comes together in one batch is merged here, by the same rules.
+//! Each type has the fields of *one* event; absent ones are `None`. Postgres merges them into the
+//! table of the same name (see `store`), so that all replicas agree. Changes of one batch are
+//! merged here first, by the same rules.
 //!
-//! JSON that is kept as it is stays text: parsed, it takes many times the memory, and a queue
-//! full of it would not be bounded by what its bodies weigh.
+//! Raw JSON stays text: parsed, it takes many times the memory, and the size of bodies would no
+//! longer bound the memory of the queue.
 
 mod event_id;
 mod message;
@@ -24,9 +24,9 @@ pub use self::packed_list::PackedList;
 pub use self::status::{Status, Statuses};
 pub use self::time::{FoldKey, Timestamp, micros};
 
-/// What one event says of a conversation: a snapshot, or the little that a reference tells.
+/// A room (conversation) as one event shows it: a snapshot, or little more than an id.
 #[derive(Clone, Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "the columns of table room say it")]
+#[expect(missing_docs, reason = "documented by the columns of table room")]
 pub struct Room {
     pub organization_id: String,
     pub room_id: String,
@@ -66,8 +66,8 @@ pub struct Room {
     pub is_manual_survey: Option<bool>,
 }
 
-/// Calls a macro with the names of all fields of a room that a snapshot may lack, in the order of
-/// the columns of the table.
+/// Calls a macro with the names of all optional fields of a room, in the order of the table's
+/// columns.
 macro_rules! with_room_fields {
     ($call:ident) => {
         $call!(
@@ -81,7 +81,7 @@ macro_rules! with_room_fields {
 }
 
 impl Room {
-    /// How many fields a snapshot may lack.
+    /// Number of optional fields.
     pub const FIELDS: i32 = {
         macro_rules! count {
             ($($field:ident)*) => { [$(stringify!($field)),*].len() as i32 };
@@ -89,15 +89,15 @@ impl Room {
         with_room_fields!(count)
     };
 
-    /// Which fields it has, a bit each, in the order from `name` to `is_manual_survey`.
+    /// Bit mask of the fields that are present, from `name` (lowest bit) to `is_manual_survey`.
     pub fn fields(&self) -> i32 {
-        macro_rules! has {
-            ($($field:ident)*) => { bits(&[$(self.$field.is_some()),*]) };
+        macro_rules! mask {
+            ($($field:ident)*) => { bit_mask(&[$(self.$field.is_some()),*]) };
         }
-        with_room_fields!(has)
+        with_room_fields!(mask)
     }
 
-    /// Takes the fields that it lacks from an older snapshot.
+    /// Copies absent fields from an older snapshot.
     pub fn fill(&mut self, older: &Self) {
         macro_rules! fill {
             ($($field:ident)*) => {
@@ -110,14 +110,14 @@ impl Room {
     }
 }
 
-/// The first one is the lowest bit.
-fn bits(has: &[bool]) -> i32 {
-    has.iter().rev().fold(0, |bits, has| bits << 1 | i32::from(*has))
+/// Bit mask whose lowest bit is the first element.
+fn bit_mask(present: &[bool]) -> i32 {
+    present.iter().rev().fold(0, |mask, present| mask << 1 | i32::from(*present))
 }
 
-/// The face of a contact, agent or bot, as one message shows it.
+/// Profile of a contact, agent or bot, as one message shows it.
 #[derive(Clone, Debug, Serialize)]
-#[expect(missing_docs, reason = "the columns of table sender say it")]
+#[expect(missing_docs, reason = "documented by the columns of table sender")]
 pub struct Sender {
     pub organization_id: String,
     pub sender_id: String,
@@ -129,17 +129,17 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Which fields it has, a bit each.
+    /// Bit mask of the fields that are present.
     pub fn fields(&self) -> i32 {
         let Self { r#type, name, username, avatar, .. } = self;
-        let has = [r#type.is_some(), name.is_some(), username.is_some(), avatar.is_some()];
-        bits(&has)
+        let present = [r#type.is_some(), name.is_some(), username.is_some(), avatar.is_some()];
+        bit_mask(&present)
     }
 }
 
-/// Something that happened in the life of a room.
+/// An entry in the history of a room.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the columns of table room_event say it")]
+#[expect(missing_docs, reason = "documented by the columns of table room_event")]
 pub struct RoomEvent {
     pub organization_id: String,
     pub room_id: String,
@@ -152,9 +152,9 @@ pub struct RoomEvent {
     pub received_at: Timestamp,
 }
 
-/// What a log or a message tells of its broadcast.
+/// A broadcast as one log or message shows it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the columns of table broadcast say it")]
+#[expect(missing_docs, reason = "documented by the columns of table broadcast")]
 pub struct Broadcast {
     pub organization_id: String,
     pub broadcast_id: String,
@@ -166,7 +166,7 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// What both tell together, whichever came first.
+    /// Merges another change of the same broadcast. The order does not matter.
     pub fn merge(&mut self, other: &Self) {
         self.received_at = self.received_at.min(other.received_at);
         least(&mut self.created_at, other.created_at);
@@ -176,14 +176,14 @@ impl Broadcast {
     }
 }
 
-/// The greater of two values, whichever came first; nothing is the least.
+/// Keeps the greater of two values; `None` is the least.
 fn greatest<T: Ord + Clone>(one: &mut Option<T>, other: &Option<T>) {
     if *one < *other {
         one.clone_from(other);
     }
 }
 
-/// The smaller of two times, whichever came first.
+/// Keeps the earlier of two times; `None` if both are absent.
 fn least(one: &mut Option<Timestamp>, other: Option<Timestamp>) {
     *one = match (*one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
@@ -191,9 +191,9 @@ fn least(one: &mut Option<Timestamp>, other: Option<Timestamp>) {
     };
 }
 
-/// One recipient of a broadcast.
+/// A broadcast log: one recipient of a broadcast.
 #[derive(Clone, Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
+#[expect(missing_docs, reason = "documented by the columns of table broadcast_log")]
 pub struct BroadcastLog {
     pub organization_id: String,
     pub log_id: String,

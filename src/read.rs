@@ -30,7 +30,7 @@ use utoipa_axum::routes;
 
 use self::state::ReadState;
 use crate::http::Error;
-use crate::http::time_limit::in_time;
+use crate::http::time_limit::timeout;
 
 /// The routes of the way out. Each answers within `limit`.
 pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
@@ -54,7 +54,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(stats::show))
         .routes(routes!(ledger::list))
         .routes(routes!(stream::listen))
-        .layer(from_fn(move |request, next| in_time(limit, request, next)))
+        .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }
 
 async fn only_post() -> Error {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use strum::VariantNames;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -45,10 +46,10 @@ struct Events {
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
     /// Events of this kind
-    #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
+    #[arg(long, value_parser = PossibleValuesParser::new(Kind::VARIANTS))]
     kind: Option<String>,
     /// Events with this outcome
-    #[arg(long, value_parser = PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str)))]
+    #[arg(long, value_parser = PossibleValuesParser::new(Outcome::VARIANTS))]
     outcome: Option<String>,
     /// All events in the journal
     #[arg(long)]
@@ -68,7 +69,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
     // Events received from now on are parsed by this version anyway.
     let to = to.or_else(|| Some(Timestamp::now()));
     let selection = Selection { ids, from, to, kind, outcome };
-    store::reach(&config.database).await?;
+    store::check_connection(&config.database).await?;
     let database = config.database.clone();
     config.database.statement_timeout = SEARCH_TIMEOUT;
     let read = store::connect_to_read(&config.database, 1)?;
@@ -88,7 +89,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
             println!("{table} {key}: {change}");
         };
         let (write, limit) = (store::connect(&database)?, config.writer.commit_timeout);
-        replay::rehearse(&read, &write, limit, &selection, print, print_difference).await?;
+        replay::dry_run(&read, &write, limit, &selection, print, print_difference).await?;
         println!(
             "{events} event(s) would be replayed: {changed} with another outcome, \
              {rows} change(s) of rows"

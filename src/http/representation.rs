@@ -1,30 +1,30 @@
-//! Representations of a list: which one a request asks for.
+//! Content negotiation of lists: JSON, NDJSON or CSV.
 
 use super::extract::Parameters;
 
-/// The form in which a list is answered.
+/// Representation of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// A page in Qontak's envelope.
     Json,
-    /// An export: each line is a row, as it is in the envelope.
+    /// An export: one JSON object per line, as in the envelope.
     Ndjson,
-    /// An export: a line with the names of the columns, then one for each row.
+    /// An export: a header line, then one line per row.
     Csv,
 }
 
 impl Form {
-    /// Every form.
+    /// All representations.
     pub const ALL: [Self; 3] = [Self::Json, Self::Ndjson, Self::Csv];
 
-    /// Reads the parameter `format`, else the header `Accept`.
+    /// Reads the parameter `format`, or else the header `Accept`.
     pub fn read(parameters: &mut Parameters) -> Self {
         let name = parameters.one_of("format", &Self::ALL.map(Self::name));
         let named = name.and_then(|name| Self::ALL.into_iter().find(|form| form.name() == name));
         named.or_else(|| Self::accepted(parameters.accept())).unwrap_or(Self::Json)
     }
 
-    /// What a header `Accept` likes best of what there is, of equals the first.
+    /// The supported media type with the highest quality in `Accept`; the first of equals.
     fn accepted(accept: &str) -> Option<Self> {
         let mut best = None;
         for range in accept.split(',') {
@@ -42,7 +42,7 @@ impl Form {
         best.map(|(form, _)| form)
     }
 
-    /// Its name, as one asks for it.
+    /// Value of the parameter `format`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Json => "json",
@@ -51,7 +51,7 @@ impl Form {
         }
     }
 
-    /// Its media type.
+    /// Media type.
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",

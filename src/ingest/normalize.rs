@@ -1,6 +1,6 @@
-//! What does this body say? Reads what it can and keeps the rest.
+//! Normalizes a webhook: body → event.
 //!
-//! This never fails: an event that we refuse is one that Qontak may not send again.
+//! Never fails: Qontak may not send a rejected event again.
 
 use std::borrow::Cow;
 
@@ -11,45 +11,45 @@ use serde_json::{Map, Value};
 use super::payload::{self, Class, EventContext, Fields, Handshake, ParseIssues};
 use crate::event::{BodyHash, Changes, DedupKey, Event, Outcome, Webhook};
 
-/// What a body turned out to be.
+/// A normalized body.
 #[derive(Debug)]
 pub enum Normalized {
-    /// The check that Qontak makes when a URL is saved; it is to be echoed.
+    /// Qontak's check of a URL when it is saved; must be echoed.
     Handshake(Handshake),
-    /// Anything else.
+    /// Any other body.
     Event(Box<Event>),
 }
 
-/// Normalises a webhook: one just received, or one that was kept.
+/// Normalizes a webhook: one just received, or one from the spool or the journal.
 pub fn normalize(webhook: Webhook) -> Normalized {
     let object = match parse(&webhook.body) {
         Ok(Value::Object(object)) => object,
         Ok(other) => {
             let reason = format!(
                 "not_an_object: expected a JSON object, but it is {}",
-                payload::found(&other)
+                payload::describe(&other)
             );
-            return unread(webhook, Outcome::Quarantined, reason);
+            return unparsed(webhook, Outcome::Quarantined, reason);
         }
-        Err(Unparsed::TooMuch(reason)) => {
+        Err(ParseError::Unsupported(reason)) => {
             let reason = format!(
-                "unparsable: expected no nesting of 128 and more, no number beyond 1e308 and no \
-                 lone surrogate, but there is: {reason}"
+                "unparsable: expected fewer than 128 levels of nesting, numbers up to 1e308 and \
+                 no lone surrogates: {reason}"
             );
-            return unread(webhook, Outcome::Quarantined, reason);
+            return unparsed(webhook, Outcome::Quarantined, reason);
         }
-        Err(Unparsed::NotJson(reason)) => return unread(webhook, Outcome::Malformed, reason),
+        Err(ParseError::NotJson(reason)) => return unparsed(webhook, Outcome::Malformed, reason),
     };
     if payload::is_handshake(&object)
         && let Ok(handshake) = serde_json::from_slice::<Handshake>(without_bom(&webhook.body))
     {
         return Normalized::Handshake(handshake);
     }
-    Normalized::Event(Box::new(read(webhook, &object)))
+    Normalized::Event(Box::new(event(webhook, &object)))
 }
 
-/// Reads a body that is an object and no handshake.
-fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
+/// The event of a body that is an object and no handshake.
+fn event(webhook: Webhook, object: &Map<String, Value>) -> Event {
     let issues = ParseIssues::new(webhook.received_at);
     let body = Fields::of_body(object, &issues);
     let Class { kind, name } = payload::classify(&body);
@@ -63,14 +63,14 @@ fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
         organization_id: &organization_id,
         hash,
     };
-    let read = match kind {
-        None => Err(format!("unclassifiable: {}", payload::TELLING)),
+    let changes = match kind {
+        None => Err(format!("unclassifiable: {}", payload::EXPECTED_KIND)),
         Some(kind) => payload::changes(&body, kind, &context).ok_or_else(|| {
             format!("missing_subject_id: {}", payload::missing_subject(&body, kind))
         }),
     };
     let mut reasons = issues.into_reasons();
-    let (outcome, subject_id, changes) = read.unwrap_or_else(|reason| {
+    let (outcome, subject_id, changes) = changes.unwrap_or_else(|reason| {
         reasons.insert(0, reason);
         (Outcome::Quarantined, None, Changes::default())
     });
@@ -89,7 +89,7 @@ fn read(webhook: Webhook, object: &Map<String, Value>) -> Event {
 }
 
 /// The event of a body that is not an object.
-fn unread(webhook: Webhook, outcome: Outcome, reason: String) -> Normalized {
+fn unparsed(webhook: Webhook, outcome: Outcome, reason: String) -> Normalized {
     let hash = BodyHash::of(&webhook.body);
     Normalized::Event(Box::new(Event {
         dedup_key: DedupKey::new(&webhook.endpoint, hash, None, webhook.received_at),
@@ -105,18 +105,18 @@ fn unread(webhook: Webhook, outcome: Outcome, reason: String) -> Normalized {
     }))
 }
 
-/// Why a body has no value. The texts are for the caller.
-enum Unparsed {
-    /// JSON, but with more than the parser holds: a resend would not help.
-    TooMuch(String),
-    /// Not JSON, perhaps cut off: a resend may be whole.
+/// Why a body could not be parsed. The texts are shown to the sender.
+enum ParseError {
+    /// JSON that the parser does not support; a retry would not help.
+    Unsupported(String),
+    /// Not JSON, perhaps truncated; a retry may be complete.
     NotJson(String),
 }
 
-fn parse(body: &Bytes) -> Result<Value, Unparsed> {
+fn parse(body: &Bytes) -> Result<Value, ParseError> {
     let body = without_bom(body);
     let text = std::str::from_utf8(body).map_err(|error| {
-        Unparsed::NotJson(format!("not UTF-8 from byte {}", error.valid_up_to() + 1))
+        ParseError::NotJson(format!("invalid UTF-8 at byte {}", error.valid_up_to() + 1))
     })?;
     match serde_json::from_str::<Value>(text) {
         Ok(mut value) => {
@@ -125,11 +125,11 @@ fn parse(body: &Bytes) -> Result<Value, Unparsed> {
             }
             Ok(value)
         }
-        // Deep nesting, lone surrogates and huge numbers stop serde_json although they are
-        // JSON. A reader that keeps nothing minds none of them, and so tells the two apart.
+        // serde_json rejects deep nesting, lone surrogates and huge numbers although they are JSON.
+        // `IgnoredAny` accepts them, so it tells the two cases apart.
         Err(error) => match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => Err(Unparsed::TooMuch(error.to_string())),
-            Err(error) => Err(Unparsed::NotJson(format!("not JSON: {error}"))),
+            Ok(_) => Err(ParseError::Unsupported(error.to_string())),
+            Err(error) => Err(ParseError::NotJson(format!("not JSON: {error}"))),
         },
     }
 }
@@ -138,7 +138,8 @@ fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
-/// Postgres holds NUL neither in text nor in jsonb. The journal's bytes keep it.
+/// Removes NUL, which Postgres supports neither in text nor in jsonb. The body in the journal keeps
+/// it.
 fn strip_nul(value: &mut Value) {
     match value {
         Value::String(text) => {

@@ -1,7 +1,7 @@
-//! What does a body of Qontak's say? The only place that knows Qontak's field names.
+//! Parser of Qontak's bodies. The only place that knows Qontak's field names.
 //!
-//! Nothing here refuses a body: fields are read leniently ([`fields`]), and what a body *is*
-//! follows from the decision list in [`classify()`].
+//! No body is rejected: fields are read leniently ([`fields`]), and the decision list in
+//! [`classify()`] determines the kind.
 
 mod broadcast_log;
 mod changes;
@@ -9,6 +9,7 @@ mod classify;
 mod fields;
 mod message;
 mod room;
+mod value;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,39 +17,41 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 pub use self::changes::changes;
-pub use self::classify::{Class, TELLING, classify};
-pub use self::fields::{Fields, ParseIssues, found};
+pub use self::classify::{Class, EXPECTED_KIND, classify};
+pub use self::fields::{Fields, ParseIssues};
+pub use self::value::describe;
 use crate::event::{BodyHash, Kind};
 use crate::model::{EventId, Timestamp};
 
-/// What everything read from one body has in common.
+/// What all changes of one event share.
 pub struct EventContext<'a> {
-    /// The event that the body becomes.
+    /// Id of the event.
     pub event_id: EventId,
-    /// When it was received.
+    /// Time of receipt.
     pub received_at: Timestamp,
-    /// The organisation it belongs to; empty when unknown.
+    /// Organisation of the event; empty if unknown.
     pub organization_id: &'a str,
     /// Hash of the body.
     pub hash: BodyHash,
 }
 
-/// What Qontak posts when a webhook's URL is saved, and wants back.
+/// Body that Qontak posts when a webhook URL is saved, and expects as the response.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Handshake {
-    /// Any JSON; kept as it is written, for a number may have more digits than a type.
+    /// Any JSON, returned unchanged.
+    // Not a `Value`, which would round long numbers.
     #[schema(value_type = Value)]
     pub verify_info: Box<RawValue>,
 }
 
-/// Whether a body is the handshake and not an event that happens to have such a field.
+/// Whether a body is the handshake, and not an event with a field of that name.
 pub fn is_handshake(body: &Map<String, Value>) -> bool {
-    const OF_EVENTS: [&str; 5] =
+    const EVENT_FIELDS: [&str; 5] =
         ["id", "data_event", "webhook_event", "event_type", "service_name"];
-    body.contains_key("verify_info") && !OF_EVENTS.iter().any(|key| body.contains_key(*key))
+    body.contains_key("verify_info") && !EVENT_FIELDS.iter().any(|key| body.contains_key(*key))
 }
 
-/// The organisation that a body names.
+/// The organisation in a body.
 pub fn organization_id(body: &Fields<'_>) -> Option<String> {
     let of_room = |fields: &Fields<'_>| fields.object("room")?.id("organization_id");
     let of_data = || {
@@ -58,17 +61,17 @@ pub fn organization_id(body: &Fields<'_>) -> Option<String> {
     body.id("organization_id").or_else(|| of_room(body)).or_else(of_data)
 }
 
-/// Where the id of what an event of this kind is about was looked for in vain, and what is there.
+/// Reason for an event without a usable subject id: where the id was expected, and what is there.
 pub fn missing_subject(body: &Fields<'_>, kind: Kind) -> String {
     let (subject, paths) = match kind {
         Kind::RoomCreated | Kind::RoomResolved | Kind::RoomUpdated => ("room", room::ID_PATHS),
         Kind::BroadcastLogStatus => ("broadcast log", &["id"][..]),
         _ => ("message", &["id"][..]),
     };
-    let found: Vec<String> = match paths {
-        [path] => vec![format!("it is {}", body.found(path))],
-        paths => paths.iter().map(|path| format!("{path} is {}", body.found(path))).collect(),
+    let actual: Vec<String> = match paths {
+        [path] => vec![format!("it is {}", body.describe(path))],
+        paths => paths.iter().map(|path| format!("{path} is {}", body.describe(path))).collect(),
     };
-    let (paths, found) = (paths.join(", "), found.join(", "));
-    format!("{paths}: expected the {subject}'s id, {}, but {found}", fields::ID)
+    let (paths, actual) = (paths.join(", "), actual.join(", "));
+    format!("{paths}: expected the {subject}'s id, {}, but {actual}", fields::ID)
 }

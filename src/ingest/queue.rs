@@ -1,128 +1,133 @@
-//! A queue whose callers wait for an answer, bounded in bytes.
+//! A queue with replies, bounded in bytes.
 //!
-//! Bytes, because a body may be 1 KB or 1 MB.
+//! The bound is in bytes, not in jobs, because a body has between 1 KB and 1 MB.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::gauge;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
-/// What an event costs in memory besides its body, in bytes.
+/// Memory used by an event in addition to its body.
 pub const OVERHEAD_BYTES: usize = 1024;
 
-/// Something to be done, and who waits for it.
-pub struct Job<T, A> {
-    /// What is to be done.
+/// A task and the channel for its result.
+pub struct Job<T, R> {
+    /// The task.
     pub task: T,
-    /// Who waits.
-    pub caller: Caller<A>,
+    /// Sends the result to the caller.
+    pub reply: Reply<R>,
 }
 
-/// Who waits for an answer. Its place in the queue is free again once it is dropped.
-pub struct Caller<A> {
-    answer: oneshot::Sender<A>,
+/// Reply channel of a job. Holds the job's space in the queue until it is dropped.
+pub struct Reply<R> {
+    result: oneshot::Sender<R>,
     space: OwnedSemaphorePermit,
-    name: &'static str,
+    gauge: &'static str,
 }
 
-impl<A> Caller<A> {
-    /// Tells it the answer. It may have hung up.
-    pub fn answer(self, answer: A) {
-        gauge!(self.name).decrement(self.space.num_permits() as f64);
-        _ = self.answer.send(answer);
+impl<R> Reply<R> {
+    /// Sends the result. Has no effect if the caller no longer waits.
+    pub fn send(self, result: R) {
+        gauge!(self.gauge).decrement(self.space.num_permits() as f64);
+        _ = self.result.send(result);
     }
 }
 
-/// Why there is no answer.
+/// Why a caller got no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueError {
-    /// More waits than may.
-    Full,
-    /// It took too long. It may still be done.
-    TooSlow,
-    /// Nobody takes jobs any more.
+    /// The queue holds `max_bytes`.
+    Full {
+        /// Maximum size of the queue.
+        max_bytes: usize,
+    },
+    /// No result within the timeout. The job may still be done.
+    TimedOut(Duration),
+    /// The receivers are gone.
     Closed,
 }
 
-/// The end that asks.
-pub struct Sender<T, A> {
-    jobs: mpsc::UnboundedSender<Job<T, A>>,
+/// The callers' end.
+pub struct Sender<T, R> {
+    jobs: mpsc::UnboundedSender<Job<T, R>>,
     space: Arc<Semaphore>,
     max_bytes: usize,
-    name: &'static str,
+    gauge: &'static str,
 }
 
-/// The end that answers; any number of tasks may share it.
-pub struct Receiver<T, A>(Arc<Mutex<mpsc::UnboundedReceiver<Job<T, A>>>>);
+/// The workers' end; any number of tasks may share it.
+pub struct Receiver<T, R>(Arc<Mutex<mpsc::UnboundedReceiver<Job<T, R>>>>);
 
-/// A queue of at most `max_bytes`; the gauge `name` shows how many wait.
-pub fn queue<T, A>(name: &'static str, max_bytes: usize) -> (Sender<T, A>, Receiver<T, A>) {
+/// Creates a queue of at most `max_bytes`, whose size is shown by the metric `gauge`.
+pub fn queue<T, R>(gauge: &'static str, max_bytes: usize) -> (Sender<T, R>, Receiver<T, R>) {
     let (jobs, receiver) = mpsc::unbounded_channel();
     let space = Arc::new(Semaphore::new(max_bytes));
-    (Sender { jobs, space, max_bytes, name }, Receiver(Arc::new(Mutex::new(receiver))))
+    (Sender { jobs, space, max_bytes, gauge }, Receiver(Arc::new(Mutex::new(receiver))))
 }
 
-impl<T, A> Sender<T, A> {
-    /// Asks for something to be done that holds a body of `bytes`, and returns the answer.
+impl<T, R> Sender<T, R> {
+    /// Submits a task with a body of `bytes` and waits for its result.
     ///
-    /// Whether the caller waits for that does not matter: what was taken is done.
-    pub async fn submit(&self, task: T, bytes: usize, timeout: Duration) -> Result<A, QueueError> {
-        let bytes = (bytes + OVERHEAD_BYTES).min(self.max_bytes);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    /// Dropping the future does not cancel the task.
+    pub async fn submit(&self, task: T, bytes: usize, limit: Duration) -> Result<R, QueueError> {
+        let max_bytes = self.max_bytes;
+        let bytes = u32::try_from((bytes + OVERHEAD_BYTES).min(max_bytes)).unwrap_or(u32::MAX);
         let space = self.space.clone().try_acquire_many_owned(bytes);
-        let space = space.map_err(|_| QueueError::Full)?;
-        gauge!(self.name).increment(f64::from(bytes));
-        let (answer, answered) = oneshot::channel();
-        let caller = Caller { answer, space, name: self.name };
-        self.jobs.send(Job { task, caller }).map_err(|_| QueueError::Closed)?;
-        match tokio::time::timeout(timeout, answered).await {
-            Ok(Ok(answer)) => Ok(answer),
-            // The task ended without an answer: it panicked, which ends the process.
+        let space = space.map_err(|_| QueueError::Full { max_bytes })?;
+        gauge!(self.gauge).increment(f64::from(bytes));
+        let (result, receiver) = oneshot::channel();
+        let reply = Reply { result, space, gauge: self.gauge };
+        self.jobs.send(Job { task, reply }).map_err(|_| QueueError::Closed)?;
+        match timeout(limit, receiver).await {
+            Ok(Ok(result)) => Ok(result),
+            // The worker panicked, which ends the process.
             Ok(Err(_)) => Err(QueueError::Closed),
-            Err(_) => Err(QueueError::TooSlow),
+            Err(_) => Err(QueueError::TimedOut(limit)),
         }
     }
 
-    /// Takes nothing more, and returns once all that was taken is answered.
+    /// Closes the queue and waits until every submitted task has its result.
     pub async fn drain(&self) {
-        // Whoever has all of the space knows that nobody else has any.
+        // All space is free once no job holds any.
         let all = u32::try_from(self.max_bytes).unwrap_or(u32::MAX);
         let _all = self.space.acquire_many(all).await;
         self.space.close();
     }
 }
 
-impl<T, A> Clone for Sender<T, A> {
+impl<T, R> Clone for Sender<T, R> {
     fn clone(&self) -> Self {
-        let Self { jobs, space, max_bytes, name } = self;
-        Self { jobs: jobs.clone(), space: space.clone(), max_bytes: *max_bytes, name }
+        let Self { jobs, space, max_bytes, gauge } = self;
+        Self { jobs: jobs.clone(), space: space.clone(), max_bytes: *max_bytes, gauge }
     }
 }
 
-impl<T, A> Receiver<T, A> {
-    /// Moves all that waits, but at most `limit`, into `jobs`: waits for the first one, and then
-    /// for the `turn`, which it returns. `None` once all senders are gone and nothing is left.
-    pub async fn take<G>(
+impl<T, R> Receiver<T, R> {
+    /// Waits for the first job, then for `permit`, and then moves all queued jobs, at most
+    /// `max_jobs`, into `jobs`. Returns the permit, or `None` if all senders are gone and the queue
+    /// is empty.
+    pub async fn take<P>(
         &self,
-        jobs: &mut Vec<Job<T, A>>,
-        limit: usize,
-        turn: impl Future<Output = G>,
-    ) -> Option<G> {
-        // Whoever holds the lock waits; the others wait for the lock.
+        jobs: &mut Vec<Job<T, R>>,
+        max_jobs: usize,
+        permit: impl Future<Output = P>,
+    ) -> Option<P> {
+        // One task at a time waits for jobs; the others wait for this lock.
         let mut queue = self.0.lock().await;
         jobs.push(queue.recv().await?);
-        let turn = turn.await;
-        while jobs.len() < limit
+        let permit = permit.await;
+        while jobs.len() < max_jobs
             && let Ok(job) = queue.try_recv()
         {
             jobs.push(job);
         }
-        Some(turn)
+        Some(permit)
     }
 }
 
-impl<T, A> Clone for Receiver<T, A> {
+impl<T, R> Clone for Receiver<T, R> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }

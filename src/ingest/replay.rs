@@ -1,133 +1,147 @@
-//! Reads events of the journal again, through the same door as a webhook.
+//! Replay: processes events of the journal again with the current parser.
 //!
-//! A replayed event gets the outcome that this version's rules give it, and what it says is merged
-//! once more. Merging is idempotent: under the same rules nothing changes, and of emptied tables
-//! everything comes back.
+//! A replayed event gets the outcome of the current parser, and its changes are merged again.
+//! Merging is idempotent: with an unchanged parser nothing changes, and emptied tables are filled
+//! again.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use anyhow::Context;
 use sqlx::PgPool;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::event::{Event, Outcome, Webhook};
 use crate::ingest::normalize::{Normalized, normalize};
-use crate::ingest::writer::{Receipt, Writer};
+use crate::ingest::writer::{Receipt, WriteError, Writer};
 use crate::model::EventId;
 use crate::store::dry_run::{self, Difference};
 use crate::store::event::Selection;
 use crate::store::{self, Failure, Written};
 
-/// How many events are read and written together.
-const CHUNK: i64 = 200;
+/// Number of events read and written together.
+const PAGE_SIZE: i64 = 200;
 
-/// How often what could not be written is tried again, and after which pause.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_secs(1);
+/// Retries of an event that could not be written, and the interval between them.
+const MAX_RETRIES: u32 = 5;
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What became of one event.
+/// Why a replay stopped. The reported events are written; the replay can be run again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A query of the journal failed.
+    #[error("could not read the journal")]
+    Journal(#[from] sqlx::Error),
+    /// An event could not be written.
+    #[error("could not write an event; the remaining events were not replayed, run it again")]
+    Write(#[from] WriteError),
+    /// The database rejected a dry run.
+    #[error("dry run failed")]
+    DryRun(#[from] Failure),
+    /// A write panicked.
+    #[error("a write panicked")]
+    Panic(#[from] JoinError),
+}
+
+/// Result of a replayed event.
 #[derive(Debug)]
 pub struct Replayed {
     /// The event.
     pub event_id: EventId,
-    /// What its outcome was.
+    /// Outcome before the replay.
     pub before: Outcome,
-    /// What its outcome is now.
+    /// Outcome after the replay.
     pub outcome: Outcome,
 }
 
 impl Replayed {
-    /// Of an event that was written; `None` if it is not in the journal any more.
-    pub fn of(receipt: &Receipt) -> Option<Self> {
+    /// Converts the receipt of a replay; `None` if the event is no longer in the journal.
+    pub fn from_receipt(receipt: &Receipt) -> Option<Self> {
         let before = receipt.before.as_ref()?.outcome;
         Some(Self { event_id: receipt.event_id, before, outcome: receipt.outcome? })
     }
 }
 
-/// The event that a webhook of the journal is under this version's rules. `None` for what these
-/// take for a handshake.
-pub fn read_again(webhook: Webhook) -> Option<Event> {
+/// Normalizes a webhook of the journal for a replay. `None` if the current parser recognises a
+/// handshake.
+pub fn normalize_again(webhook: Webhook) -> Option<Event> {
     match normalize(webhook) {
         Normalized::Event(event) => Some(Event { is_replay: true, ..*event }),
         Normalized::Handshake(_) => None,
     }
 }
 
-/// What the journal holds of a selection, chunk by chunk.
-struct Chunks<'a> {
+/// The selected webhooks of the journal, page by page.
+struct Pages<'a> {
     db: &'a PgPool,
     selection: &'a Selection,
     after: Option<EventId>,
 }
 
-impl<'a> Chunks<'a> {
-    const fn of(db: &'a PgPool, selection: &'a Selection) -> Self {
+impl<'a> Pages<'a> {
+    const fn new(db: &'a PgPool, selection: &'a Selection) -> Self {
         Self { db, selection, after: None }
     }
 
-    /// The next ones in the order of the journal; `None` after the last.
+    /// The next page in the order of the journal; `None` after the last.
     async fn next(&mut self) -> sqlx::Result<Option<Vec<Webhook>>> {
-        let webhooks = store::event::select(self.db, self.selection, self.after, CHUNK).await?;
+        let webhooks = store::event::select(self.db, self.selection, self.after, PAGE_SIZE).await?;
         self.after = webhooks.last().map(|webhook| webhook.id);
         Ok(self.after.map(|_| webhooks))
     }
 }
 
-/// Writes the selected events again, in the order of the journal, and tells of each.
-///
-/// Fails if the database stays away; what was told is written then, and it can be run again.
+/// Writes the selected events again, in the order of the journal, and reports each.
 pub async fn replay(
     db: &PgPool,
     writer: &Writer,
     selection: &Selection,
-    mut tell: impl FnMut(Replayed),
-) -> anyhow::Result<()> {
-    let mut chunks = Chunks::of(db, selection);
-    while let Some(webhooks) = chunks.next().await? {
-        let mut writing = JoinSet::new();
+    mut report: impl FnMut(Replayed),
+) -> Result<(), ReplayError> {
+    let mut pages = Pages::new(db, selection);
+    while let Some(webhooks) = pages.next().await? {
+        let mut writes = JoinSet::new();
         for webhook in webhooks {
-            writing.spawn(write(writer.clone(), webhook));
+            writes.spawn(write(writer.clone(), webhook));
         }
-        while let Some(written) = writing.join_next().await {
+        while let Some(written) = writes.join_next().await {
             if let Some(replayed) = written?? {
-                tell(replayed);
+                report(replayed);
             }
         }
     }
     Ok(())
 }
 
-async fn write(writer: Writer, webhook: Webhook) -> anyhow::Result<Option<Replayed>> {
-    let mut tries = 0;
+async fn write(writer: Writer, webhook: Webhook) -> Result<Option<Replayed>, WriteError> {
+    let mut retries = 0;
     loop {
-        let Some(event) = read_again(webhook.clone()) else {
+        let Some(event) = normalize_again(webhook.clone()) else {
             return Ok(None);
         };
         match writer.write(event).await {
-            Ok(receipt) => return Ok(Replayed::of(&receipt)),
-            Err(_) if tries < TRIES => {
-                tries += 1;
-                tokio::time::sleep(PAUSE).await;
+            Ok(receipt) => return Ok(Replayed::from_receipt(&receipt)),
+            Err(_) if retries < MAX_RETRIES => {
+                retries += 1;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
-            Err(cause) => return Err(cause).context("the rest is not replayed; run it again"),
+            Err(error) => return Err(error),
         }
     }
 }
 
-/// Finds out what [`replay`] would do, and does not do it: `write` is for what is taken back, within
-/// `limit`. Rows that several events change may be told of several times.
-pub async fn rehearse(
+/// Reports what [`replay`] would do: writes through `write` within `limit`, and rolls back. A row
+/// that several events change may be reported several times.
+pub async fn dry_run(
     db: &PgPool,
     write: &PgPool,
     limit: Duration,
     selection: &Selection,
-    mut tell: impl FnMut(Replayed),
-    mut tell_difference: impl FnMut(Difference),
-) -> anyhow::Result<()> {
-    let mut chunks = Chunks::of(db, selection);
-    while let Some(webhooks) = chunks.next().await? {
-        let events: Vec<Event> = webhooks.into_iter().filter_map(read_again).collect();
+    mut report: impl FnMut(Replayed),
+    mut report_difference: impl FnMut(Difference),
+) -> Result<(), ReplayError> {
+    let mut pages = Pages::new(db, selection);
+    while let Some(webhooks) = pages.next().await? {
+        let events: Vec<Event> = webhooks.into_iter().filter_map(normalize_again).collect();
         let mut parts = VecDeque::from([events]);
         while let Some(mut events) = parts.pop_front() {
             match dry_run::dry_run(write, limit, &events).await {
@@ -135,12 +149,12 @@ pub async fn rehearse(
                     for row in stored {
                         if let Written::Replay(before) = row.written {
                             let (event_id, outcome) = (row.event_id, row.outcome);
-                            tell(Replayed { event_id, before: before.outcome, outcome });
+                            report(Replayed { event_id, before: before.outcome, outcome });
                         }
                     }
-                    differences.into_iter().for_each(&mut tell_difference);
+                    differences.into_iter().for_each(&mut report_difference);
                 }
-                // As the writer does.
+                // Quarantines and splits as the writer does.
                 Err(Failure::Data(code)) if events.len() == 1 && !events[0].changes.is_empty() => {
                     events[0].quarantine(&code);
                     parts.push_front(events);

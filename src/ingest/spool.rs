@@ -1,8 +1,8 @@
-//! Keeps webhooks on the local disk while the database is away, and hands them to the writer, in
-//! order of arrival, when it is back.
+//! Spool: stores webhooks on the local disk while the database is unavailable, and hands them to
+//! the writer, in order of arrival, when it is available again.
 //!
-//! A webhook is removed once it is committed. After a crash in between it is written again; it
-//! keeps its id, by which the journal knows that this very delivery is there already.
+//! A webhook is removed after its commit. If the process is killed in between, it is written again
+//! with the same id, by which the journal recognises it.
 
 pub mod disk;
 
@@ -18,37 +18,35 @@ use tracing::{error, info, warn};
 
 use self::disk::{Depth, Disk};
 use super::normalize::{Normalized, normalize};
-use super::queue::{self, Caller, Receiver, Sender};
+use super::queue::{self, Receiver, Reply, Sender};
 use super::writer::{WriteError, Writer};
 use crate::event::Webhook;
 use crate::model::Timestamp;
 
-/// How long a caller waits for the disk before it is told 503.
+/// Maximum wait of a caller for the disk.
 pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// The most webhooks that one transaction of the disk adds or removes.
+/// Maximum number of webhooks in a transaction of the disk.
 const MAX_BATCH: usize = 500;
 
-/// The most bytes that are handed to the writer at once.
+/// Maximum size of the webhooks handed to the writer at once.
 const MAX_BATCH_BYTES: u64 = 8 << 20;
 
-/// How long the database is left alone after it was found away: at first, and at most.
+/// Backoff of the hand-over while the database is unavailable: first and longest interval.
 const RETRY_INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
 
-type Answer = Result<(), WriteError>;
-
-/// Takes webhooks from any number of callers.
+/// Accepts webhooks from any number of callers.
 #[derive(Clone)]
 pub struct Spool {
-    queue: Sender<Webhook, Answer>,
+    queue: Sender<Webhook, Result<(), WriteError>>,
     disk: Arc<Disk>,
     depth: watch::Receiver<Depth>,
     max_bytes: u64,
 }
 
 impl Spool {
-    /// Starts the task that keeps, with at most `max_queue_bytes` on their way to the disk and
-    /// `max_bytes` on it. The task has a clone of its own, so it ends with its `JoinSet`.
+    /// Starts the task that appends to the disk, with at most `max_queue_bytes` in its queue and
+    /// `max_bytes` on the disk. The task owns a clone of the spool, so it ends with its `JoinSet`.
     pub fn start(
         disk: Disk,
         max_bytes: u64,
@@ -63,29 +61,29 @@ impl Spool {
         spool
     }
 
-    /// Returns once the webhook is on the disk.
-    pub async fn append(&self, webhook: Webhook) -> Answer {
+    /// Appends a webhook and returns once it is on the disk.
+    pub async fn append(&self, webhook: Webhook) -> Result<(), WriteError> {
         let bytes = webhook.body.len();
         self.queue.submit(webhook, bytes, SPOOL_TIMEOUT).await?
     }
 
-    /// What waits.
+    /// Number and size of the spooled webhooks.
     pub fn depth(&self) -> Depth {
         *self.depth.borrow()
     }
 
-    /// Whether one more webhook of the usual size would be appended.
+    /// Whether the disk works and has room for another webhook of usual size (16 KiB).
     pub fn has_room(&self) -> bool {
         let depth = self.depth();
         !depth.has_failed && depth.bytes + (16 << 10) <= self.max_bytes
     }
 
-    /// How much may wait, in bytes.
+    /// Maximum size of the spooled webhooks.
     pub const fn max_bytes(&self) -> u64 {
         self.max_bytes
     }
 
-    /// Shows in the metrics what waits, and for how long.
+    /// Updates the metrics of the spool.
     pub fn measure(&self) {
         let depth = self.depth();
         let age = depth.oldest_at.map_or(0.0, Timestamp::age_seconds);
@@ -94,35 +92,35 @@ impl Spool {
         gauge!("spool_oldest_seconds").set(age);
     }
 
-    /// Takes nothing more, and returns once all that was taken is answered.
+    /// Stops accepting webhooks and waits until every queued one is appended or has failed.
     pub async fn drain(&self) {
         self.queue.drain().await;
     }
 
-    /// Puts webhooks on the disk, all that wait in one transaction.
-    async fn run(self, jobs: Receiver<Webhook, Answer>) {
-        let mut taken = Vec::with_capacity(MAX_BATCH);
-        while jobs.take(&mut taken, MAX_BATCH, ready(())).await.is_some() {
-            let (webhooks, callers): (Vec<Webhook>, Vec<Caller<Answer>>) =
-                taken.drain(..).map(|job| (job.task, job.caller)).unzip();
+    /// Appends queued webhooks to the disk, all of them in one transaction.
+    async fn run(self, queue: Receiver<Webhook, Result<(), WriteError>>) {
+        let mut jobs = Vec::with_capacity(MAX_BATCH);
+        while queue.take(&mut jobs, MAX_BATCH, ready(())).await.is_some() {
+            let (webhooks, replies): (Vec<Webhook>, Vec<Reply<_>>) =
+                jobs.drain(..).map(|job| (job.task, job.reply)).unzip();
             let max_bytes = self.max_bytes;
-            let appended =
-                self.use_disk(move |disk| disk.append(&webhooks, max_bytes)).await.unwrap_or(0);
-            if appended < callers.len() {
-                warn!(refused = callers.len() - appended, "the spool takes no more");
+            let appended = self.use_disk(move |disk| disk.append(&webhooks, max_bytes)).await;
+            if let Some(rejected) = appended.map(|appended| replies.len() - appended)
+                && rejected > 0
+            {
+                let bytes = self.depth().bytes;
+                warn!(rejected, bytes, max_bytes, "spool full, rejecting webhooks");
             }
+            let appended = appended.unwrap_or(0);
             counter!("events_total", "outcome" => "spooled").increment(appended as u64);
-            for (i, caller) in callers.into_iter().enumerate() {
-                caller.answer(if i < appended {
-                    Ok(())
-                } else {
-                    Err(WriteError::StorageUnavailable)
-                });
+            for (i, reply) in replies.into_iter().enumerate() {
+                reply.send(if i < appended { Ok(()) } else { Err(WriteError::StorageUnavailable) });
             }
         }
     }
 
-    /// Hands what waits to the writer, for ever.
+    /// Hands spooled webhooks to the writer and removes those that are committed. Never returns
+    /// while the spool is in use.
     pub async fn hand_over(self, writer: Writer) {
         let mut depth = self.depth.clone();
         let (mut limit, mut interval) = (MAX_BATCH, RETRY_INTERVALS[0]);
@@ -130,24 +128,21 @@ impl Spool {
             if depth.wait_for(|depth| depth.events > 0).await.is_err() {
                 return;
             }
-            let waiting = self.use_disk(move |disk| disk.first(limit, MAX_BATCH_BYTES)).await;
-            let waiting = waiting.unwrap_or_default();
-            let size = waiting.len();
-            let committed = commit(&writer, waiting).await;
+            let batch = self.use_disk(move |disk| disk.first(limit, MAX_BATCH_BYTES)).await;
+            let batch = batch.unwrap_or_default();
+            let size = batch.len();
+            let committed = commit(&writer, batch).await;
             let moved = committed.len();
             if moved > 0 && self.use_disk(move |disk| disk.remove(&committed)).await.is_some() {
-                info!(
-                    batch.size = moved,
-                    spool.events = self.depth().events,
-                    "moved from the spool"
-                );
+                let left = self.depth().events;
+                info!(events = moved, spool.events = left, "spooled events committed");
                 interval = RETRY_INTERVALS[0];
             } else {
                 sleep(interval).await;
                 interval = (interval * 2).min(RETRY_INTERVALS[1]);
             }
-            // A database that is too slow for all of them in its time may do with fewer. If it
-            // takes not even one, that one is to blame, and others may follow it.
+            // A slow database may commit a smaller batch within its timeout. If it rejects even a
+            // single event, that event is the cause, and later ones may pass.
             limit = match moved {
                 0 if limit == 1 => MAX_BATCH,
                 0 => limit / 2,
@@ -157,30 +152,31 @@ impl Spool {
         }
     }
 
-    /// Asks the disk without keeping other tasks waiting. `None` if it fails, which is logged.
+    /// Runs an operation of the disk on a blocking thread. Logs an error and returns `None` if it
+    /// fails.
     async fn use_disk<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Disk) -> Result<T, redb::Error> + Send + 'static,
+        operation: impl FnOnce(&Disk) -> Result<T, redb::Error> + Send + 'static,
     ) -> Option<T> {
         let disk = self.disk.clone();
-        let answer = spawn_blocking(move || question(&disk)).await.expect("redb does not panic");
+        let result = spawn_blocking(move || operation(&disk)).await.expect("redb does not panic");
         self.measure();
-        answer.inspect_err(|cause| error!("the spool's disk: {cause}")).ok()
+        result.inspect_err(|error| error!(%error, "spool disk failed")).ok()
     }
 }
 
-/// Commits webhooks, together. The keys of those that are in the journal now.
+/// Commits webhooks in one batch. Returns the keys of those that need not stay in the spool.
 async fn commit(writer: &Writer, webhooks: Vec<(u64, Webhook)>) -> Vec<u64> {
-    let mut writing = JoinSet::new();
+    let mut writes = JoinSet::new();
     for (key, webhook) in webhooks {
         let writer = writer.clone();
-        writing.spawn(async move {
+        writes.spawn(async move {
             match normalize(webhook) {
                 Normalized::Event(event) => writer.write(*event).await.is_ok().then_some(key),
-                // This version knows better: nothing to keep.
+                // Spooled by a version that did not recognise the handshake: nothing to store.
                 Normalized::Handshake(_) => Some(key),
             }
         });
     }
-    writing.join_all().await.into_iter().flatten().collect()
+    writes.join_all().await.into_iter().flatten().collect()
 }

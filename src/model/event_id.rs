@@ -1,31 +1,42 @@
 //! Ids of events.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Timestamp;
 
-/// A UUIDv7 whose time is the time of receipt, so that the id alone tells the partition.
+/// A UUIDv7 with the time of receipt, so that the id determines the partition of the journal.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, sqlx::Type, ToSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    sqlx::Type,
+    ToSchema,
 )]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub struct EventId(pub Uuid);
 
 impl EventId {
-    /// A new id for an event received at `received_at`.
+    /// Generates an id for an event received at `received_at`.
     pub fn next(received_at: Timestamp) -> Self {
         let seconds = received_at.0.timestamp().max(0).unsigned_abs();
         let nanos = received_at.0.timestamp_subsec_nanos();
-        // Behind the milliseconds come their 4096ths, so that lists of events, which are sorted by
-        // id, have them as they came. The rest is random.
+        // The 12 bits after the milliseconds are a fraction of a millisecond, so that events sort
+        // by time of receipt. The rest is random.
         let fraction = u128::from(nanos % 1_000_000) * 4096 / 1_000_000;
         Self(Uuid::new_v7(uuid::Timestamp::from_unix_time(seconds, nanos, fraction, 12)))
     }
 
-    /// When the event was received, to the millisecond; `None` for an id that is not ours.
+    /// Time of receipt, to the millisecond; `None` if the id is no UUIDv7.
     pub fn received_at(self) -> Option<Timestamp> {
         let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
         chrono::DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos).map(Timestamp)
@@ -41,13 +52,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_id_tells_when_it_was_received() {
+    fn event_id_contains_the_time_of_receipt() {
         let received_at = at("2025-06-12T02:15:03.123Z");
         assert_eq!(EventId::next(received_at).received_at(), Some(received_at));
     }
 
     #[test]
-    fn ids_of_one_millisecond_are_in_the_order_of_receipt() {
+    fn ids_of_one_millisecond_sort_by_time_of_receipt() {
         let micros = |micros| EventId::next(at(&format!("2025-06-12T02:15:03.123{micros:03}Z")));
         let ids: Vec<EventId> = (0..1000).map(micros).collect();
         assert!(ids.is_sorted());

@@ -1,4 +1,4 @@
-//! What an event says of a message, and what several of them say together.
+//! A message as one event shows it, and how several of them are merged.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::{EventId, Statuses, Timestamp, greatest, least};
 
-/// A message of a customer, an agent or a bot.
+/// A message of a customer, agent or bot.
 #[derive(Clone, Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "the columns of table message say it")]
+#[expect(missing_docs, reason = "documented by the columns of table message")]
 pub struct Message {
     pub organization_id: String,
     pub message_id: String,
@@ -39,8 +39,9 @@ pub struct Message {
 }
 
 impl Message {
-    /// What both say together, whichever came first, by the rules of the table. False, and nothing
-    /// is done, if only the database can tell which of two values is the greater one.
+    /// Merges another change of the same message by the rules of the table; the order does not
+    /// matter. Returns false without any change if only Postgres can compare two values, as with
+    /// `jsonb`.
     pub fn merge(&mut self, other: &Self) -> bool {
         let differs = |one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>| {
             let texts = (one.as_deref().map(RawValue::get), other.as_deref().map(RawValue::get));
@@ -92,20 +93,20 @@ impl Message {
     }
 }
 
-/// Which of several texts of a message wins: the greater one.
+/// Rank of a message's text; the text with the greatest rank is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum TextRank {
-    /// From a room's `last_message`, or there is no text.
+    /// From `last_message` of a room, or no text.
     #[default]
     Embedded,
     /// From an event of the message itself.
     Sent,
-    /// From an edit; of several the one received last, for Qontak sends no time of an edit.
+    /// From an edit. The one received last wins, because Qontak sends no time of an edit.
     Edited(EventId),
 }
 
 impl TextRank {
-    /// As Postgres compares it: any event's id is greater than one.
+    /// The rank as Postgres compares it. Every event id is greater than 1.
     pub const fn as_uuid(self) -> Uuid {
         match self {
             Self::Embedded => Uuid::nil(),

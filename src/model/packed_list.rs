@@ -1,19 +1,19 @@
-//! Lists of ids or words.
+//! Lists of ids or names.
 
 use serde::{Serialize, Serializer};
 
-/// A list in one text. Blank elements are left out.
+/// A list packed into one text, without empty elements.
 ///
-/// A `String` for each would take many times what the list weighs in its body, and Postgres is
-/// given one text anyway, because `unnest` flattens arrays of arrays.
+/// A `String` per element would take many times the memory of the list in its body. Postgres needs
+/// one text anyway, because `unnest` flattens arrays of arrays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PackedList(String);
 
 impl PackedList {
-    /// What stands between the elements and in none of them; Postgres splits there.
+    /// Separates elements and is removed from them. Postgres splits the text here.
     const SEPARATOR: char = '\u{1f}';
 
-    /// The elements with separators between them.
+    /// The packed text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::PackedList;
 
     #[test]
-    fn a_list_holds_its_elements_without_blank_ones_and_separators() {
+    fn list_has_no_empty_elements_and_no_separators() {
         let list = |elements: &[&str]| {
             let list: PackedList = elements.iter().collect();
             serde_json::to_string(&list).unwrap()

@@ -1,18 +1,19 @@
 //! Delivery statuses: a set that only grows.
 //!
-//! What a message's status *is* follows from the set of statuses ever seen for it; the rule is
-//! the generated column `status` of the tables `message` and `broadcast_log`, so that every
-//! replica and every reader agrees.
+//! The status of a message follows from all statuses ever seen for it. The rule is the generated
+//! column `status` of the tables `message` and `broadcast_log`, so that all replicas agree.
 
 use serde::Serialize;
+use strum::{EnumString, VariantNames};
 use utoipa::ToSchema;
 
 use super::{Timestamp, least};
 
-/// A status that is ranked.
-#[derive(ToSchema)]
+/// A status, in ascending order of precedence. Names are Qontak's.
+#[derive(EnumString, VariantNames, ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "Qontak's own words")]
+#[strum(serialize_all = "snake_case")]
+#[expect(missing_docs, reason = "Qontak's names")]
 pub enum Status {
     Created,
     Pending,
@@ -23,19 +24,16 @@ pub enum Status {
 }
 
 impl Status {
-    /// All of them, each before those that win over it.
-    pub const NAMES: [&str; 6] = ["created", "pending", "sent", "failed", "delivered", "read"];
-
-    /// This one and those that it wins over.
+    /// The names of this status and of all with lower precedence.
     pub fn up_to(name: &str) -> &'static [&'static str] {
-        let rank = Self::NAMES.iter().position(|other| *other == name);
-        &Self::NAMES[..rank.map_or(0, |rank| rank + 1)]
+        let rank = Self::VARIANTS.iter().position(|other| *other == name);
+        &Self::VARIANTS[..rank.map_or(0, |rank| rank + 1)]
     }
 }
 
-/// The statuses that one event tells of, each with the time at which we saw it.
+/// Statuses in one event, each with the time of receipt.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "Qontak's own words")]
+#[expect(missing_docs, reason = "Qontak's names")]
 pub struct Statuses {
     pub created: Option<Timestamp>,
     pub pending: Option<Timestamp>,
@@ -43,34 +41,35 @@ pub struct Statuses {
     pub delivered: Option<Timestamp>,
     pub read: Option<Timestamp>,
     pub failed: Option<Timestamp>,
-    /// Words without a place in the lattice, in lower case.
+    /// A status of another name, in lower case.
     pub other: Option<String>,
 }
 
 impl Statuses {
-    /// Adds a status seen at `seen_at`. Case and blanks around it do not matter. `played` is a
-    /// `read` that also keeps its word.
+    /// Adds a status received at `seen_at`. Ignores case and surrounding white space. `played`
+    /// counts as `read` and is also stored in `other`.
     pub fn add(&mut self, status: &str, seen_at: Timestamp) {
         let status = status.trim().to_ascii_lowercase();
-        let place = match status.as_str() {
-            "created" => &mut self.created,
-            "pending" => &mut self.pending,
-            "sent" => &mut self.sent,
-            "delivered" => &mut self.delivered,
-            "read" | "played" => &mut self.read,
-            "failed" => &mut self.failed,
-            _ => {
+        let time = match status.parse() {
+            Ok(Status::Created) => &mut self.created,
+            Ok(Status::Pending) => &mut self.pending,
+            Ok(Status::Sent) => &mut self.sent,
+            Ok(Status::Failed) => &mut self.failed,
+            Ok(Status::Delivered) => &mut self.delivered,
+            Ok(Status::Read) => &mut self.read,
+            Err(_) => {
+                if status == "played" {
+                    self.read = Some(seen_at);
+                }
                 self.other = Some(status);
                 return;
             }
         };
-        *place = Some(seen_at);
-        if status == "played" {
-            self.other = Some(status);
-        }
+        *time = Some(seen_at);
     }
 
-    /// What was seen by either. False, and nothing is done, if there are two other words.
+    /// Merges statuses of another event. Returns false without any change if `other` differs, which
+    /// only Postgres can compare.
     pub fn merge(&mut self, other: &Self) -> bool {
         if self.other.is_some() && other.other.is_some() && self.other != other.other {
             return false;
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn played_is_read_and_keeps_its_word() {
+    fn played_counts_as_read_and_is_kept() {
         let mut statuses = Statuses::default();
         statuses.add(" Played ", Timestamp::default());
         assert_eq!(statuses.read, Some(Timestamp::default()));
@@ -101,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_word_is_kept_and_ranks_nothing() {
+    fn unknown_status_is_kept_in_other() {
         let mut statuses = Statuses::default();
         statuses.add("warning", Timestamp::default());
         let expected = Statuses { other: Some("warning".into()), ..Statuses::default() };

@@ -1,4 +1,4 @@
-//! Times, and the key that sorts snapshots by them.
+//! Times, and the key by which snapshots are ordered.
 
 use std::fmt;
 
@@ -7,52 +7,51 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-/// A time in UTC; shown as Qontak shows times: `2025-06-12T02:15:03.000Z`.
+/// A time in UTC, in Qontak's format: `2025-06-12T02:15:03.000Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, sqlx::Type, ToSchema)]
 #[sqlx(transparent)]
 #[schema(examples("2025-06-12T02:15:03.000Z"))]
 pub struct Timestamp(pub DateTime<Utc>);
 
 impl Timestamp {
-    /// Nothing of Qontak's is older than 2015, in seconds since 1970.
+    /// 2015-01-01 in seconds since 1970. Qontak has no older data.
     const EARLIEST: i64 = 1_420_070_400;
 
-    /// The current time, to the microsecond: Postgres keeps no more.
+    /// The current time, to the microsecond like Postgres.
     pub fn now() -> Self {
         let now = Utc::now();
         Self(DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now))
     }
 
-    /// The UTC day, which names the journal's partition.
+    /// The UTC day, which determines the partition of the journal.
     pub fn day(self) -> chrono::NaiveDate {
         self.0.date_naive()
     }
 
-    /// Seconds since then; none if it is yet to come.
+    /// Seconds since this time; 0 if it is in the future.
     pub fn age_seconds(self) -> f64 {
         let age = Self::now().0 - self.0;
         age.to_std().map_or(0.0, |age| age.as_secs_f64())
     }
 
-    /// Whether it can be true of something received at `received_at`: not before 2015 and at
-    /// most a day later.
+    /// Whether it is between 2015 and a day after `received_at`.
     pub fn is_plausible(self, received_at: Self) -> bool {
         self.0.timestamp() >= Self::EARLIEST && self.0 - received_at.0 <= TimeDelta::days(1)
     }
 
-    /// When a day begins in a time zone. In some zones a few days have no midnight.
+    /// Start of a day in a time zone. Some days have no midnight because of daylight saving time.
     pub fn beginning(day: NaiveDate, zone: &impl TimeZone) -> Option<Self> {
         let at = |hour| zone.from_local_datetime(&(day.and_time(NaiveTime::MIN) + hour)).earliest();
         let time = at(TimeDelta::zero()).or_else(|| at(TimeDelta::hours(1)))?;
         Some(Self(time.to_utc()))
     }
 
-    /// Whether Postgres and chrono agree on it: from 1970 to the year 9999.
+    /// Whether both Postgres and chrono support it: from 1970 to the year 9999.
     pub fn is_storable(self) -> bool {
         (0..253_402_300_800).contains(&self.0.timestamp())
     }
 
-    /// Reads RFC 3339, or seconds since 1970, or milliseconds if there are 12 digits or more.
+    /// Parses RFC 3339, or seconds since 1970, or milliseconds if there are 12 digits or more.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         match text.parse() {
@@ -61,12 +60,12 @@ impl Timestamp {
         }
     }
 
-    /// Microseconds since 1970, as cursors hold it.
+    /// Converts microseconds since 1970, as in cursors.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self)
     }
 
-    /// Seconds since 1970, or milliseconds if there are 12 digits or more.
+    /// Converts seconds since 1970, or milliseconds if there are 12 digits or more.
     pub fn from_unix(number: i64) -> Option<Self> {
         if number.unsigned_abs() >= 100_000_000_000 {
             DateTime::from_timestamp_millis(number).map(Self)
@@ -108,22 +107,22 @@ pub mod micros {
     }
 }
 
-/// Sorts snapshots of one subject: by clock, then the smaller of the two times it was taken
-/// from, then the rank of its status, then the SHA-256 of the body.
+/// Orders snapshots of one room or sender: by clock (the later of two times), the earlier time, the
+/// rank of the status, and the SHA-256 of the body.
 ///
-/// 128 bits, packed so that Postgres can compare it as a `uuid`: 52 for each time
-/// (microseconds since 2015, to the year 2157), 3 for the rank, 21 for the hash.
+/// 128 bits, packed so that Postgres can compare them as a `uuid`: 52 for each time (microseconds
+/// since 2015, to the year 2157), 3 for the rank, 21 for the hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FoldKey(pub Uuid);
 
 impl FoldKey {
-    /// Bits of the hash that break a tie.
+    /// Bits of the hash, which breaks ties.
     pub const TIE_BITS: u32 = 21;
     const TIME_BITS: u32 = 52;
     const RANK_BITS: u32 = 3;
 
-    /// A snapshot without a clock sorts before all others.
-    pub fn new(clock: Option<Timestamp>, smaller: Option<Timestamp>, rank: u8, tie: u32) -> Self {
+    /// Packs a key. A snapshot without a clock is older than all others.
+    pub fn new(clock: Option<Timestamp>, earlier: Option<Timestamp>, rank: u8, tie: u32) -> Self {
         let time = |time: Option<Timestamp>| {
             let micros = time
                 .map_or(0, |time| time.0.timestamp_micros() - Timestamp::EARLIEST * 1_000_000 + 1);
@@ -131,7 +130,7 @@ impl FoldKey {
         };
         let rank = u128::from(rank.min((1 << Self::RANK_BITS) - 1));
         let tie = u128::from(tie & ((1 << Self::TIE_BITS) - 1));
-        let key = ((time(clock) << Self::TIME_BITS | time(smaller)) << Self::RANK_BITS | rank)
+        let key = ((time(clock) << Self::TIME_BITS | time(earlier)) << Self::RANK_BITS | rank)
             << Self::TIE_BITS
             | tie;
         Self(Uuid::from_u128(key))
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_in_every_form_that_qontak_uses() {
+    fn all_time_formats_of_qontak_are_parsed() {
         let expected = at("2025-06-12T02:15:03Z");
         assert_eq!(Timestamp::parse("2025-06-12T09:15:03+07:00"), expected);
         assert_eq!(Timestamp::parse("1749694503"), expected);
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_before_2015_or_a_day_ahead_is_not_plausible() {
+    fn times_before_2015_or_over_a_day_ahead_are_not_plausible() {
         let received_at = at("2025-06-12T00:00:00Z").unwrap();
         assert!(at("2025-06-13T00:00:00Z").unwrap().is_plausible(received_at));
         assert!(!at("2025-06-13T00:00:01Z").unwrap().is_plausible(received_at));
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn fold_keys_sort_by_clock_then_smaller_time_then_rank_then_hash() {
+    fn fold_keys_sort_by_clock_then_earlier_time_then_rank_then_hash() {
         let early = at("2025-06-12T02:15:03.000Z");
         let late = at("2025-06-12T02:15:03.001Z");
         let keys = [

@@ -1,22 +1,22 @@
-//! Why WhatsApp did not deliver: its error codes, what they mean, and what to do.
+//! WhatsApp's error codes: what they mean and what to do, in English and Indonesian.
 //!
-//! Codes and meanings are Meta's; the codes below 10,000 are those of the older on-premises API
-//! for the same reason. Advice is written for who sends, in English and Indonesian.
+//! Codes and meanings are Meta's. Codes below 10,000 are those of the older on-premises API for the
+//! same error.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A reason for failures.
+/// Explanation of an error.
 #[derive(Debug)]
-pub struct Reason {
+pub struct Explanation {
     codes: &'static [i64],
-    /// What happened.
+    /// Meaning of the error.
     pub meaning: Text,
-    /// What to do about it.
+    /// What the sender can do.
     pub advice: Text,
 }
 
-/// The same in two languages.
+/// A text in two languages.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub struct Text {
     /// English.
@@ -25,25 +25,25 @@ pub struct Text {
     pub id: &'static str,
 }
 
-/// The reason that a WhatsApp error code stands for; `None` for a code that is not known.
-pub fn reason(error_code: i64) -> Option<&'static Reason> {
-    REASONS.iter().find(|reason| reason.codes.contains(&error_code))
+/// Explains a WhatsApp error code; `None` if it is unknown.
+pub fn explain(error_code: i64) -> Option<&'static Explanation> {
+    EXPLANATIONS.iter().find(|explanation| explanation.codes.contains(&error_code))
 }
 
-const fn because(
+const fn explanation(
     codes: &'static [i64],
-    [meaning, advice]: [&'static str; 2],
-    [arti, saran]: [&'static str; 2],
-) -> Reason {
-    Reason {
+    [meaning_en, advice_en]: [&'static str; 2],
+    [meaning_id, advice_id]: [&'static str; 2],
+) -> Explanation {
+    Explanation {
         codes,
-        meaning: Text { en: meaning, id: arti },
-        advice: Text { en: advice, id: saran },
+        meaning: Text { en: meaning_en, id: meaning_id },
+        advice: Text { en: advice_en, id: advice_id },
     }
 }
 
-static REASONS: [Reason; 27] = [
-    because(
+static EXPLANATIONS: [Explanation; 27] = [
+    explanation(
         &[131_047, 470],
         ["Over 24 h since the customer's last message.", "Send an approved template."],
         [
@@ -51,7 +51,7 @@ static REASONS: [Reason; 27] = [
             "Kirim pakai template yang disetujui.",
         ],
     ),
-    because(
+    explanation(
         &[131_026, 1013, 1026],
         [
             "Undeliverable: no WhatsApp, old app, or terms not accepted.",
@@ -62,7 +62,7 @@ static REASONS: [Reason; 27] = [
             "Cek nomor, hubungi lewat jalur lain.",
         ],
     ),
-    because(
+    explanation(
         &[131_049],
         [
             "Withheld by Meta's marketing limit per person.",
@@ -73,12 +73,12 @@ static REASONS: [Reason; 27] = [
             "Jangan langsung kirim ulang, tunggu minimal sehari.",
         ],
     ),
-    because(
+    explanation(
         &[131_050],
         ["Person opted out of your marketing.", "Stop marketing to this number."],
         ["Pelanggan berhenti menerima promosi Anda.", "Hentikan promosi ke nomor ini."],
     ),
-    because(
+    explanation(
         &[131_048, 471],
         ["Number limited for spam/quality.", "Pause, improve quality, check WhatsApp Manager."],
         [
@@ -86,37 +86,37 @@ static REASONS: [Reason; 27] = [
             "Jeda pengiriman, perbaiki kualitas, cek WhatsApp Manager.",
         ],
     ),
-    because(
+    explanation(
         &[130_472, 472],
         ["Recipient is in a Meta experiment.", "Do not retry; wait for a reply."],
         ["Penerima masuk eksperimen Meta.", "Jangan ulang; tunggu pelanggan membalas."],
     ),
-    because(
+    explanation(
         &[130_429, 429],
         ["Throughput limit hit.", "Slow down and retry later."],
         ["Batas laju pengiriman tercapai.", "Perlambat lalu coba lagi."],
     ),
-    because(
+    explanation(
         &[131_056],
         ["Too many messages to the same person.", "Wait, then retry."],
         ["Terlalu banyak pesan ke orang yang sama.", "Tunggu lalu coba lagi."],
     ),
-    because(
+    explanation(
         &[132_001, 2001],
         ["Template missing in that language or not approved.", "Check name, language, approval."],
         ["Template tidak ada di bahasa itu atau belum disetujui.", "Cek nama, bahasa, dan status."],
     ),
-    because(
+    explanation(
         &[132_000, 2000],
         ["Wrong number of parameters.", "Match the template's variables."],
         ["Jumlah parameter tidak cocok.", "Samakan dengan variabel template."],
     ),
-    because(
+    explanation(
         &[132_005, 2005],
         ["Text too long after filling.", "Shorten the values."],
         ["Teks terlalu panjang setelah diisi.", "Pendekkan isian."],
     ),
-    because(
+    explanation(
         &[132_007, 2007],
         ["Content or characters break template policy.", "Remove newlines, tabs, banned content."],
         [
@@ -124,77 +124,77 @@ static REASONS: [Reason; 27] = [
             "Hapus baris baru, tab, konten terlarang.",
         ],
     ),
-    because(
+    explanation(
         &[132_012, 2012],
         ["Parameter format wrong (media, date, currency).", "Fix the type."],
         ["Format parameter salah (media, tanggal, mata uang).", "Perbaiki jenisnya."],
     ),
-    because(
+    explanation(
         &[132_015],
         ["Template paused for low quality.", "Edit it or wait."],
         ["Template dijeda karena kualitas rendah.", "Ubah atau tunggu."],
     ),
-    because(
+    explanation(
         &[132_016],
-        ["Template disabled for good.", "Create a new one."],
+        ["Template permanently disabled.", "Create a new one."],
         ["Template dinonaktifkan permanen.", "Buat template baru."],
     ),
-    because(
+    explanation(
         &[132_068, 132_069],
         ["Flow blocked / throttled.", "Fix the flow."],
         ["Flow diblokir / dibatasi.", "Perbaiki flow."],
     ),
-    because(
+    explanation(
         &[131_042, 402],
         ["Payment problem on the business account.", "Fix billing in Meta."],
         ["Masalah pembayaran akun bisnis.", "Perbaiki tagihan di Meta."],
     ),
-    because(
+    explanation(
         &[131_031, 368],
         ["Account locked or restricted by policy.", "Appeal in Meta Business."],
         ["Akun dikunci atau dibatasi kebijakan.", "Ajukan banding di Meta Business."],
     ),
-    because(
+    explanation(
         &[131_045, 430, 432, 433],
         ["Certificate/registration of the number wrong.", "Re-register the number."],
         ["Sertifikat/registrasi nomor salah.", "Daftarkan ulang nomor."],
     ),
-    because(
+    explanation(
         &[131_037],
         ["Display name not approved.", "Finish display-name review."],
         ["Nama tampilan belum disetujui.", "Selesaikan peninjauan nama."],
     ),
-    because(
+    explanation(
         &[133_010],
         ["Sender number not registered.", "Register it again."],
         ["Nomor pengirim belum terdaftar.", "Daftarkan kembali."],
     ),
-    because(
+    explanation(
         &[130_497],
         ["Not allowed to message that country.", "Exclude the country."],
         ["Tidak boleh mengirim ke negara itu.", "Keluarkan dari daftar."],
     ),
-    because(
+    explanation(
         &[131_008, 131_009, 1008, 1009],
         ["Parameter missing / invalid.", "Fix the request."],
         ["Parameter kurang / tidak sah.", "Perbaiki permintaan."],
     ),
-    because(
+    explanation(
         &[131_051],
         ["Message type not supported.", "Use another type."],
         ["Jenis pesan tidak didukung.", "Pakai jenis lain."],
     ),
-    because(
+    explanation(
         &[131_052, 131_053],
         ["Media download / upload failed.", "Check file, size, type, URL."],
         ["Unduh / unggah media gagal.", "Cek berkas, ukuran, jenis, URL."],
     ),
-    because(
+    explanation(
         &[131_021, 131_030],
         ["Sender = recipient / recipient not in test list.", "Correct the number."],
         ["Pengirim = penerima / nomor tidak ada di daftar uji.", "Perbaiki nomor."],
     ),
-    because(
+    explanation(
         &[131_000, 131_016, 131_057, 500, 1014, 1015, 1016],
         ["Temporary fault, overload or maintenance at Meta.", "Retry later."],
         ["Gangguan, beban, atau pemeliharaan di Meta.", "Coba lagi nanti."],
@@ -206,15 +206,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_has_one_reason_and_an_old_code_that_of_its_successor() {
-        let mut codes: Vec<i64> = REASONS.iter().flat_map(|reason| reason.codes).copied().collect();
+    fn each_code_has_one_explanation_and_old_codes_share_it() {
+        let mut codes: Vec<i64> =
+            EXPLANATIONS.iter().flat_map(|explanation| explanation.codes).copied().collect();
         let all = codes.len();
         codes.sort_unstable();
         codes.dedup();
         assert_eq!((all, codes.len()), (55, 55));
         for (new, old) in [(131_047, 470), (131_026, 1013), (131_000, 1015), (131_031, 368)] {
-            assert_eq!(reason(new).unwrap().meaning.en, reason(old).unwrap().meaning.en);
+            assert_eq!(explain(new).unwrap().meaning.en, explain(old).unwrap().meaning.en);
         }
-        assert!(reason(404).is_none());
+        assert!(explain(404).is_none());
     }
 }

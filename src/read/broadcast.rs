@@ -6,11 +6,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
+use strum::VariantNames;
 use utoipa::ToSchema;
 
 use self::funnel::{Counts, Funnel};
 use super::envelope::{One, one};
-use super::page::{List, Micros, Page};
+use super::page::{List, Page};
 use super::reader::Reader;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
@@ -41,14 +42,6 @@ struct Listed {
     recipients: Counts,
 }
 
-impl Listed {
-    /// Its place in the order of the list.
-    fn place(&self) -> (Micros, String, String) {
-        let organization_id = self.row.organization_id.clone().unwrap_or_default();
-        (Micros(self.row.at), self.row.id.clone(), organization_id)
-    }
-}
-
 /// A recipient as the API shows it.
 #[derive(Serialize, ToSchema)]
 pub struct Log {
@@ -71,18 +64,13 @@ pub async fn list(
 ) -> Result<Response, Error> {
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let from = from.as_ref().map(|(at, id, organization_id)| broadcast::Place {
-            at: at.0,
-            broadcast_id: id,
-            organization_id,
-        });
-        let rows = broadcast::list(&db, reader.organizations(), from, backward, rows).await?;
+    let fetch = async move |walk: Walk<broadcast::Place>| {
+        let rows = broadcast::list(&db, reader.organizations(), &walk).await?;
         let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
         let broadcasts = rows.into_iter().zip(counts);
         Ok(broadcasts.map(|(row, recipients)| Listed { row, recipients }).collect())
     };
-    page.answer(fetch, Listed::place).await
+    page.answer(fetch, |listed: &Listed| listed.row.place()).await
 }
 
 /// One broadcast with its whole funnel.
@@ -116,18 +104,17 @@ pub async fn logs(
     mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let status = parameters.one_of("status", &Status::NAMES);
+    let status = parameters.one_of("status", Status::VARIANTS);
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let organization_id = row.organization_id.unwrap_or_default();
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String)>| {
-        let from = from.as_ref().map(|(at, id)| (at.0, id.as_str()));
+    let fetch = async move |walk: Walk<broadcast_log::Place>| {
         let broadcast = (organization_id.as_str(), id.as_str());
-        let keys = broadcast_log::list(&db, broadcast, status.as_deref(), from, backward, rows);
-        find_logs(&db, &keys.await?).await
+        let keys = broadcast_log::list(&db, broadcast, status.as_deref(), &walk).await?;
+        find_logs(&db, &keys).await
     };
-    page.answer(fetch, |log: &Log| (Micros(log.row.at), log.row.id.clone())).await
+    page.answer(fetch, |log: &Log| log.row.place()).await
 }
 
 /// The recipients of these keys, in their order.

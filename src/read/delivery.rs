@@ -6,15 +6,16 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
+use strum::VariantNames;
 use utoipa::ToSchema;
 
-use super::page::{List, Micros, Page};
+use super::page::{List, Page};
 use super::reader::Reader;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Parameters;
 use crate::model::{Status, Timestamp, phone};
-use crate::store::delivery::{self, Filter, Key, Part, Recipient};
+use crate::store::delivery::{self, Filter, Place, Recipient};
 use crate::store::message::{self, MessageKey, MessageRow};
 use crate::store::walk::Walk;
 use crate::store::{
@@ -70,17 +71,14 @@ struct Delivery {
     /// Creation, by Qontak's clock.
     created_at: Option<Timestamp>,
     #[serde(skip)]
-    key: Key,
+    key: Place,
 }
-
-/// Where a row stands in the list: time, whether it is a log, id, organisation.
-type Place = (Micros, bool, String, String);
 
 /// What became of everything that was sent, newest first.
 ///
 /// A recipient of a broadcast and its message are one row.
 #[utoipa::path(
-    get, path = "/delivery-statuses", params(Filter),
+    get, path = "/delivery-statuses",
     responses((status = OK, body = List<Delivery>))
 )]
 pub async fn list(
@@ -95,34 +93,23 @@ pub async fn list(
         }
         Some(spellings)
     });
-    let status = parameters.one_of("status", &Status::NAMES);
+    let status = parameters.one_of("status", Status::VARIANTS);
     let error_code = parameters.integer("error", 0..=i64::from(i32::MAX));
-    let (start, end) = parameters.period();
+    let (since, until) = parameters.period();
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
-    let filter = Filter { phones, status, error_code, start, end };
-    let fetch = async move |Walk { from, backward, rows }: Walk<Place>| {
-        let from = from.map(|(at, is_log, id, organization_id)| Key {
-            at: at.0,
-            is_log,
-            id,
-            organization_id,
-        });
-        let organizations = reader.organizations();
-        let part = Part { organizations, from: from.as_ref(), backward, limit: rows };
+    let filter = Filter { phones, status, error_code, since, until };
+    let fetch = async move |walk: Walk<Place>| {
         // A log that comes in between would take its message from the list and not stand there itself.
         let mut snapshot = store::snapshot(&db).await?;
-        let keys = delivery::list(&mut snapshot, &filter, part).await?;
+        let keys = delivery::list(&mut snapshot, reader.organizations(), &filter, &walk).await?;
         show(&mut snapshot, keys).await
     };
-    let place = |Delivery { key, .. }: &Delivery| {
-        (Micros(key.at), key.is_log, key.id.clone(), key.organization_id.clone())
-    };
-    page.answer(fetch, place).await
+    page.answer(fetch, |delivery: &Delivery| delivery.key.clone()).await
 }
 
 /// The rows of these keys, one each and in their order: whether there are more is told by how many.
-async fn show(db: &mut PgConnection, keys: Vec<Key>) -> sqlx::Result<Vec<Delivery>> {
+async fn show(db: &mut PgConnection, keys: Vec<Place>) -> sqlx::Result<Vec<Delivery>> {
     let log_keys = keys
         .iter()
         .filter(|key| key.is_log)
@@ -173,7 +160,7 @@ impl Found {
         }
     }
 
-    fn row(&self, key: Key) -> Delivery {
+    fn row(&self, key: Place) -> Delivery {
         let within = |id: &str| (key.organization_id.clone(), id.to_owned());
         let log = self.logs.get(&within(&key.id)).filter(|_| key.is_log);
         let wamid = log.and_then(|log| log.whatsapp_message_id.as_deref());
@@ -189,7 +176,7 @@ impl Found {
 
 impl Delivery {
     /// Of a log and its message; either may lack everything.
-    fn new(key: Key, log: LogRow, message: MessageRow, recipient: Option<&Recipient>) -> Self {
+    fn new(key: Place, log: LogRow, message: MessageRow, recipient: Option<&Recipient>) -> Self {
         let progress = progress(&log, &message);
         let some = |id: String| (!id.is_empty()).then_some(id);
         let (log_id, message_id) = (some(log.id), some(message.id));

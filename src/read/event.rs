@@ -5,8 +5,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
+use strum::VariantNames;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::envelope::{One, one};
 use super::page::{List, Page};
@@ -14,7 +14,7 @@ use super::reader::{Reader, Replayer};
 use crate::event::{Kind, Outcome};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
-use crate::ingest::replay::{Replayed, read_again};
+use crate::ingest::replay::{Replayed, normalize_again};
 use crate::model::EventId;
 use crate::read::state::ReadState;
 use crate::store::event::{self, EventRow, Filter};
@@ -22,24 +22,23 @@ use crate::store::walk::Walk;
 
 /// The journal: events, newest first.
 #[utoipa::path(
-    get, path = "/events", params(Filter), responses((status = OK, body = List<EventRow>))
+    get, path = "/events", responses((status = OK, body = List<EventRow>))
 )]
 pub async fn list(
     reader: Reader,
     mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let kind = parameters.one_of("kind", &Kind::ALL.map(Kind::as_str));
-    let outcome = parameters.one_of("outcome", &Outcome::ALL.map(Outcome::as_str));
+    let kind = parameters.one_of("kind", Kind::VARIANTS);
+    let outcome = parameters.one_of("outcome", Outcome::VARIANTS);
     let subject_id = parameters.text("subject_id");
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let filter = Filter { kind, outcome, subject_id };
-    let fetch = async move |Walk { from, backward, rows }: Walk<Uuid>| {
-        let from = from.map(EventId);
-        event::list(&db, reader.organizations(), &filter, from, backward, rows).await
+    let fetch = async move |walk: Walk<event::Place>| {
+        event::list(&db, reader.organizations(), &filter, &walk).await
     };
-    page.answer(fetch, |row| row.event_id).await
+    page.answer(fetch, EventRow::place).await
 }
 
 /// One event, without its body.
@@ -94,9 +93,10 @@ pub async fn replay(
 ) -> Result<impl IntoResponse, Error> {
     parameters.finish()?;
     let webhook = event::find_webhook(&app.db, reader.organizations(), parse(&id)?).await?;
-    let event = webhook.and_then(read_again).ok_or(Error::NotFound)?;
+    let event = webhook.and_then(normalize_again).ok_or(Error::NotFound)?;
     let receipt = app.ingest.writer.write(event).await?;
-    let Replayed { event_id, before, outcome } = Replayed::of(&receipt).ok_or(Error::NotFound)?;
+    let Replayed { event_id, before, outcome } =
+        Replayed::from_receipt(&receipt).ok_or(Error::NotFound)?;
     let reasons = receipt.reasons;
     Ok(one(ReplayedRow { event_id, outcome_before: before, outcome, reasons }))
 }

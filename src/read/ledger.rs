@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use sqlx::PgPool;
 
-use super::page::{List, Micros, Page};
+use super::page::{List, Page};
 use super::reader::Reader;
 use crate::http::Error;
 use crate::http::extract::Parameters;
@@ -22,9 +22,8 @@ pub async fn list(
 ) -> Result<Response, Error> {
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<Micros>| {
-        let from = from.map(|hour| hour.0);
-        ledger::list(&db, reader.organizations(), from, backward, rows).await
+    let fetch = async move |walk: Walk<ledger::Place>| {
+        ledger::list(&db, reader.organizations(), &walk).await
     };
-    page.answer(fetch, |row| Micros(row.hour)).await
+    page.answer(fetch, LedgerRow::place).await
 }

@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
-use super::page::{List, Micros, Page};
+use super::page::{List, Page};
 use super::reader::Reader;
 use super::search;
 use super::status::{Explained, Progress, StatusTime};
@@ -43,11 +43,6 @@ struct Sender {
 }
 
 impl Message {
-    /// Its place in the order of a conversation.
-    pub fn place(&self) -> (Micros, String) {
-        (Micros(self.row.at), self.row.id.clone())
-    }
-
     /// Whether it belongs to the room.
     pub fn is_in(&self, room: &RoomRow) -> bool {
         self.row.room_id.as_ref() == Some(&room.id)
@@ -84,7 +79,7 @@ impl Message {
 
 /// Messages across rooms, newest first.
 #[utoipa::path(
-    get, path = "/messages", params(Filter), responses((status = OK, body = List<Message>))
+    get, path = "/messages", responses((status = OK, body = List<Message>))
 )]
 pub async fn list(
     reader: Reader,
@@ -96,7 +91,7 @@ pub async fn list(
     let direction = parameters.one_of("direction", &["in", "out", "customer", "agent", "bot"]);
     let external_id = parameters.text("external_id");
     let room_ids = parameters.text("room_id").map(|id| vec![id]);
-    let (start, end) = parameters.period();
+    let (since, until) = parameters.period();
     let query = search::query(&mut parameters, &app);
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
@@ -107,26 +102,17 @@ pub async fn list(
         participant_types,
         external_id,
         room_ids,
-        start,
-        end,
+        since,
+        until,
         query,
         ..Filter::default()
     };
     search::ready(&app.db, filter.query.as_ref()).await?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let from = from.as_ref().map(|(at, message_id, organization_id)| Place {
-            at: at.0,
-            message_id,
-            organization_id,
-        });
-        let organizations = reader.organizations();
-        let keys = message::list(&app.db, organizations, &filter, from, backward, rows).await?;
+    let fetch = async move |walk: Walk<Place>| {
+        let keys = message::list(&app.db, reader.organizations(), &filter, &walk).await?;
         messages(&app.db, &keys).await
     };
-    let place = |Message { row, .. }: &Message| {
-        (Micros(row.at), row.id.clone(), row.organization_id.clone().unwrap_or_default())
-    };
-    page.answer(fetch, place).await
+    page.answer(fetch, |message: &Message| message.row.place()).await
 }
 
 /// Who writes in this direction.

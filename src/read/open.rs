@@ -15,6 +15,7 @@ use chrono::{FixedOffset, Offset, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use strum::VariantNames;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -27,7 +28,7 @@ use super::reader::Reader;
 use super::{room as rooms, search};
 use crate::http::Error;
 use crate::http::extract::{Id, Parameters};
-use crate::http::time_limit::in_time;
+use crate::http::time_limit::timeout;
 use crate::read::state::ReadState;
 use crate::store::broadcast_log::{self, count};
 use crate::store::room::{self, Filter, RoomRow, Session};
@@ -41,7 +42,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(show_room))
         .routes(routes!(list_messages))
         .routes(routes!(list_logs))
-        .layer(from_fn(move |request, next| in_time(limit, request, next)))
+        .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }
 
 /// A room as Qontak's own API shows it.
@@ -105,13 +106,13 @@ async fn list_rooms(
     search::ready(db, filter.query.as_ref()).await?;
     let list = async |walk: Walk<Place>| {
         let Walk { from, backward, rows } = walk;
-        let ids = from.as_ref().map(|place| (place.0, place.id(0), place.id(1)));
-        let from = ids.as_ref().map(|(at, room_id, organization_id)| room::Place {
-            activity_at: *at,
-            room_id,
-            organization_id,
+        let from = from.map(|place| room::Place {
+            activity_at: place.0,
+            room_id: place.id(0),
+            organization_id: place.id(1),
         });
-        room::list(db, reader.organizations(), &filter, from, backward, rows).await
+        let walk = Walk { from, backward, rows };
+        room::list(db, reader.organizations(), &filter, &walk).await
     };
     let total = match page.count() {
         Some(all) => Some(list(all).await?.len() as i64),
@@ -138,7 +139,7 @@ enum Responded {
 fn filter(parameters: &mut Parameters, app: &ReadState) -> Filter {
     const RESPONSES: [&str; 2] = ["unresponded", "responded"];
     let status = parameters.text("status").map(|status| vec![status]);
-    let session = parameters.one_of("sessions", &Session::ALL.map(Session::as_str));
+    let session = parameters.one_of("sessions", Session::VARIANTS);
     let tags = parameters.several("tags");
     let untagged = parameters.flag("untagged");
     let agents = parameters.several("user_ids");
@@ -164,7 +165,7 @@ fn filter(parameters: &mut Parameters, app: &ReadState) -> Filter {
             Some([response]) => Some(response == "unresponded"),
             _ => None,
         },
-        session: session.as_deref().and_then(Session::named),
+        session: session.and_then(|word| word.parse().ok()),
         since,
         until,
         query,
@@ -201,9 +202,8 @@ async fn list_messages(
     parameters.finish()?;
     let room = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let list = async |Walk { from, backward, rows }: Walk<Place>| {
-        let from = from.as_ref().map(|place| (place.0, place.id(0)));
-        let from = from.as_ref().map(|(at, id)| (*at, id.as_str()));
-        message::list_by_room(&db, &room, from, backward, rows).await
+        let from = from.map(|place| message::RoomPlace { at: place.0, message_id: place.id(0) });
+        message::list_by_room(&db, &room, &Walk { from, backward, rows }).await
     };
     let total = match page.count() {
         Some(all) => Some(list(all).await?.len() as i64),
@@ -241,10 +241,10 @@ async fn list_logs(
     };
     let organization_id = row.organization_id.unwrap_or_default();
     let Walk { from, backward, rows } = page.walk();
-    let from = from.as_ref().map(|place| (place.0, place.id(0)));
-    let from = from.as_ref().map(|(at, id)| (*at, id.as_str()));
+    let from = from.map(|place| broadcast_log::Place { at: place.0, log_id: place.id(0) });
+    let walk = Walk { from, backward, rows };
     let key = (organization_id.as_str(), id.as_str());
-    let keys = broadcast_log::list(&db, key, status.as_deref(), from, backward, rows).await?;
+    let keys = broadcast_log::list(&db, key, status.as_deref(), &walk).await?;
     let rows = broadcast_log::show(&db, &page.cut(keys)).await?;
     Ok(page.answer(rows, total, |row| Place(row.at, vec![row.id.clone()]), Log::new))
 }

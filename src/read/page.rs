@@ -8,8 +8,8 @@ use axum::http::header::{HeaderName, LINK, VARY};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::export;
@@ -18,7 +18,6 @@ use crate::config::Scope;
 use crate::http::Error;
 use crate::http::extract::Parameters;
 use crate::http::representation::Form;
-use crate::model::Timestamp;
 use crate::store::walk::Walk;
 
 /// Rows on a page, if nothing else is asked for.
@@ -74,25 +73,6 @@ struct Cursors {
     next: Option<String>,
     /// Of the page before this one; null on the first.
     prev: Option<String>,
-}
-
-/// A time in a cursor: exact, which the form that the API shows is not.
-#[derive(Clone, Copy, Debug)]
-pub struct Micros(pub Timestamp);
-
-impl Serialize for Micros {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(self.0.0.timestamp_micros())
-    }
-}
-
-impl<'de> Deserialize<'de> for Micros {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let time = Timestamp::from_micros(i64::deserialize(deserializer)?);
-        time.filter(|time| time.is_storable())
-            .map(Self)
-            .ok_or_else(|| D::Error::custom("no such time"))
-    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,11 +4,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
+use strum::VariantNames;
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
 use super::message::Message;
-use super::page::{List, Micros, Page};
+use super::page::{List, Page};
 use super::reader::Reader;
 use super::search;
 use crate::http::Error;
@@ -16,7 +17,7 @@ use crate::http::extract::{Id, Parameters};
 use crate::read::state::ReadState;
 use crate::store::message::{self, MessageKey};
 use crate::store::room::{self, Filter, RoomKey, RoomRow, Session};
-use crate::store::room_event::{self, Place, RoomEventRow};
+use crate::store::room_event::{self, RoomEventRow};
 use crate::store::walk::Walk;
 
 /// A room as the API shows it.
@@ -28,21 +29,12 @@ pub struct Room {
     pub last_message: Option<Message>,
 }
 
-impl Room {
-    /// Its place in the order of the list.
-    fn place(&self) -> (Micros, String, String) {
-        let Self { room, .. } = self;
-        let organization_id = room.organization_id.clone().unwrap_or_default();
-        (Micros(room.activity_at), room.id.clone(), organization_id)
-    }
-}
-
 /// Conversations, latest activity first, each with its last message.
 ///
 /// A conversation that goes on moves to the front, so follow the cursors for a stable walk and ask
 /// the first page again for news.
 #[utoipa::path(
-    get, path = "/rooms", params(Filter), responses((status = OK, body = List<Room>))
+    get, path = "/rooms", responses((status = OK, body = List<Room>))
 )]
 pub async fn list(
     reader: Reader,
@@ -53,17 +45,11 @@ pub async fn list(
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     search::ready(&app.db, filter.query.as_ref()).await?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let from = from.as_ref().map(|(at, room_id, organization_id)| room::Place {
-            activity_at: at.0,
-            room_id,
-            organization_id,
-        });
-        let organizations = reader.organizations();
-        let keys = room::list(&app.db, organizations, &filter, from, backward, rows).await?;
+    let fetch = async move |walk: Walk<room::Place>| {
+        let keys = room::list(&app.db, reader.organizations(), &filter, &walk).await?;
         rooms(&app.db, &keys).await
     };
-    page.answer(fetch, Room::place).await
+    page.answer(fetch, |room: &Room| room.room.place()).await
 }
 
 /// Reads which rooms are asked for.
@@ -74,7 +60,7 @@ fn filter(parameters: &mut Parameters, app: &ReadState) -> Filter {
     let channel_integration_id = parameters.text("channel_integration_id");
     let account_uniq_id = parameters.text("account_uniq_id");
     let response = parameters.one_of("response", &["unanswered", "answered"]);
-    let session = parameters.one_of("session", &Session::ALL.map(Session::as_str));
+    let session = parameters.one_of("session", Session::VARIANTS);
     let (since, until) = parameters.period();
     let query = search::query(parameters, app);
     Filter {
@@ -85,7 +71,7 @@ fn filter(parameters: &mut Parameters, app: &ReadState) -> Filter {
         tag,
         account_uniq_id,
         is_unanswered: response.map(|word| word == "unanswered"),
-        session: session.as_deref().and_then(Session::named),
+        session: session.and_then(|word| word.parse().ok()),
         since,
         until,
         query,
@@ -120,12 +106,11 @@ pub async fn messages(
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String)>| {
-        let from = from.as_ref().map(|(at, id)| (at.0, id.as_str()));
-        let keys = message::list_by_room(&db, &key, from, backward, rows).await?;
+    let fetch = async move |walk: Walk<message::RoomPlace>| {
+        let keys = message::list_by_room(&db, &key, &walk).await?;
         super::message::messages(&db, &keys).await
     };
-    page.answer(fetch, Message::place).await
+    page.answer(fetch, |message: &Message| message.row.room_place()).await
 }
 
 /// What happened to one conversation, newest first.
@@ -141,22 +126,8 @@ pub async fn events(
     let page = Page::read(&reader, &mut parameters)?;
     parameters.finish()?;
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let from = from.as_ref().map(|(at, r#type, discriminator)| Place {
-            at: at.0,
-            r#type,
-            discriminator,
-        });
-        room_event::list(&db, &key, from, backward, rows).await
-    };
-    page.answer(fetch, |event| {
-        (
-            Micros(event.at.unwrap_or(event.received_at)),
-            event.r#type.clone(),
-            event.discriminator.clone(),
-        )
-    })
-    .await
+    let fetch = async move |walk: Walk<room_event::Place>| room_event::list(&db, &key, &walk).await;
+    page.answer(fetch, RoomEventRow::place).await
 }
 
 /// Rooms with their last messages, in the order of the keys.

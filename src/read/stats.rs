@@ -124,7 +124,7 @@ pub async fn show(
             rooms: response.answered,
             p50_seconds: response.p50_seconds,
             p95_seconds: response.p95_seconds,
-            is_sample: response.looked_at == MAX_FIRST_RESPONSES,
+            is_sample: response.examined == MAX_FIRST_RESPONSES,
         },
         rooms: Rooms {
             open: open.open,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use strum::VariantNames;
 use utoipa::ToSchema;
 
 use crate::model::whatsapp_error::{self, Text};
@@ -50,7 +51,7 @@ impl Progress {
 
     /// The effective status: what follows from all that were seen.
     pub fn status(&self) -> Option<&'static str> {
-        Status::NAMES.into_iter().rfind(|status| self.status_times.contains_key(status))
+        Status::VARIANTS.iter().copied().rfind(|status| self.status_times.contains_key(status))
     }
 
     /// Each status that was seen, with its time and who says so.
@@ -100,7 +101,7 @@ pub struct Explained {
 impl Explained {
     /// What is known of this WhatsApp error code.
     pub fn of(error_code: Option<i64>) -> Self {
-        let reason = error_code.and_then(whatsapp_error::reason);
+        let reason = error_code.and_then(whatsapp_error::explain);
         Self {
             error_meaning: reason.map(|reason| reason.meaning),
             error_advice: reason.map(|reason| reason.advice),

@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event, Sse};
 use futures_util::stream::unfold;
 use serde::Serialize;
+use strum::VariantNames;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use utoipa::{IntoParams, ToSchema};
@@ -62,7 +63,7 @@ pub async fn listen(
     State(app): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
     let room_id = parameters.text("room_id");
-    let kind = parameters.one_of("kind", &Kind::ALL.map(Kind::as_str));
+    let kind = parameters.one_of("kind", Kind::VARIANTS);
     let organization_id = parameters.text("organization_id");
     let last = last_event_id(&mut parameters, &headers);
     parameters.finish()?;

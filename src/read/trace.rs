@@ -31,6 +31,7 @@ use crate::store::event::{self, EventRow};
 use crate::store::message::{MessageKey, list_by_room};
 use crate::store::room::RoomKey;
 use crate::store::trace::{self, RoomEventRow, Scope};
+use crate::store::walk::Walk;
 
 /// How many rows of each kind are shown at most: the newest.
 const MOST: usize = 50;
@@ -133,7 +134,7 @@ impl Search<'_> {
         let mut keys = trace::logs(*db, *scope, ids, ids, phones).await?;
         for row in broadcasts {
             let key = (row.organization_id.as_deref().unwrap_or_default(), row.id.as_str());
-            keys.extend(broadcast_log::list(*db, key, None, None, false, scope.limit).await?);
+            keys.extend(broadcast_log::list(*db, key, None, &Walk::first(scope.limit)).await?);
         }
         broadcast::find_logs(db, &keys).await
     }
@@ -152,7 +153,7 @@ impl Search<'_> {
             if keys.len() > MOST {
                 break;
             }
-            let of_room = list_by_room(*db, room, None, false, scope.limit).await?;
+            let of_room = list_by_room(*db, room, &Walk::first(scope.limit)).await?;
             let is_new =
                 |key: &MessageKey| keys.iter().all(|known| known.message_id != key.message_id);
             let of_room: Vec<MessageKey> = of_room.into_iter().filter(is_new).collect();

@@ -13,6 +13,7 @@ use proptest::sample::{Index, select};
 use qontak_receiver::event::{Kind, Webhook};
 use qontak_receiver::model::{EventId, Timestamp};
 use serde_json::{Value, json};
+use strum::VariantNames;
 
 /// Default of `http.max_body_bytes`.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -355,7 +356,7 @@ static NAMES: LazyLock<Vec<&str>> = LazyLock::new(|| {
         "true",
         "n/a",
     ];
-    Kind::ALL.into_iter().map(Kind::as_str).chain(words).collect()
+    Kind::VARIANTS.iter().copied().chain(words).collect()
 });
 
 static SMALL_VALUES: LazyLock<Vec<&str>> = LazyLock::new(|| {

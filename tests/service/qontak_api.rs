@@ -169,7 +169,7 @@ async fn qontak_pages_by_offset_and_by_cursor_contain_every_row(db: PgPool) {
 
 #[sqlx::test]
 async fn qontak_routes_accept_every_spelling_of_list_parameters(db: PgPool) {
-    search::prepare(&db, true).await.unwrap();
+    search::sync_indexes(&db, true).await.unwrap();
     let (service, _) = service_with_fixtures(db).await;
     let rooms =
         async |query: &str| service.ids(&format!("/api/open/v1/rooms?limit=500&{query}")).await;

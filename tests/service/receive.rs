@@ -162,9 +162,7 @@ async fn quarantine_reasons_name_the_json_path_and_the_expected_value(db: PgPool
         (json!({"data_event": "status_message", "id": long}), message("text of 600 bytes")),
         (
             json!({"data_event": "broadcast_log_status", "id": true}),
-            format!(
-                "missing_subject_id: id: expected the broadcast log's {id} it is true or false"
-            ),
+            format!("missing_subject_id: id: expected the broadcast log's {id} it is a boolean"),
         ),
         (
             json!({"event_type": "room_resolved", "data": {"room_id": ["secret"]}, "room": {"id": ""}}),

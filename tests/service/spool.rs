@@ -242,7 +242,7 @@ async fn event_that_cannot_be_written_does_not_block_the_spool(db: PgPool) {
         service.data(&format!("/v1/messages/{id}")).await;
     }
     let quarantined = service.data("/v1/events?outcome=quarantined").await;
-    assert_eq!(quarantined[0]["reasons"][0], "refused: by the database, code P0001");
+    assert_eq!(quarantined[0]["reasons"][0], "refused: rejected by the database (SQLSTATE P0001)");
     // One event stays in the spool and does not block the others.
     assert_eq!(service.app.ingest.spool.as_ref().unwrap().depth().events, 1);
     assert_eq!(outcome(&post("d").await), "applied");
@@ -318,7 +318,7 @@ async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPoo
     // A load balancer should keep sending: webhooks are spooled.
     assert_eq!(response.status(), StatusCode::OK);
     let response: Value = response.json().await.unwrap();
-    assert_eq!(response["problems"], json!(["database: cannot be reached"]));
+    assert_eq!(response["problems"], json!(["database: unavailable"]));
     assert_eq!(response["spool"]["events"], 2);
     assert!(response["spool"]["oldest_seconds"].as_f64().unwrap() > 0.0, "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();

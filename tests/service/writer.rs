@@ -54,7 +54,7 @@ async fn event_rejected_by_the_database_is_quarantined_without_affecting_its_bat
         if *i == 37 {
             assert_eq!(response.status, StatusCode::ACCEPTED);
             assert_eq!(data["outcome"], "quarantined");
-            assert_eq!(data["reasons"][0], "refused: by the database, code 23514");
+            assert_eq!(data["reasons"][0], "refused: rejected by the database (SQLSTATE 23514)");
         } else {
             assert_eq!(data["outcome"], "applied", "{i}");
         }

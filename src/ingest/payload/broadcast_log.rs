@@ -1,13 +1,13 @@
-//! A broadcast log: one recipient of a broadcast, as far as it has come.
+//! Parser of broadcast logs: one recipient of a broadcast and its delivery statuses so far.
 //!
-//! `messages_response` accumulates: the event for `read` still holds `sent` and `delivered`, so
-//! every part of it is read on every event. Its timestamps are the only true times of a status
-//! that Qontak sends.
+//! `messages_response` accumulates: the event for `read` still contains `sent` and `delivered`, so
+//! every part is read on every event. Its timestamps are WhatsApp's; Qontak sends no other times of
+//! a status.
 
 use super::{EventContext, Fields};
 use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp};
 
-/// Reads a log, and what it tells of its broadcast.
+/// Reads a log and its fields about the broadcast.
 pub fn broadcast_log(
     body: &Fields<'_>,
     log_id: String,
@@ -22,20 +22,20 @@ pub fn broadcast_log(
         template_id: body.id("messages_broadcast_template_id"),
         channel_integration_id: body.id("channel_integration_id"),
         contact_phone_number: body.id("contact_phone_number"),
-        contact_full_name: body.said("contact_full_name"),
+        contact_full_name: body.non_placeholder("contact_full_name"),
         whatsapp_message_id: body.id("whatsapp_message_id"),
-        error_message: body.said("whatsapp_error_message"),
+        error_message: body.non_placeholder("whatsapp_error_message"),
         is_pacing: body.boolean("is_pacing"),
-        messages: body.object_as_is("messages"),
+        messages: body.raw_object("messages"),
         ..BroadcastLog::default()
     };
-    if let Some(status) = body.word("status") {
+    if let Some(status) = body.non_blank("status") {
         log.statuses.add(&status, context.received_at);
     }
     if let Some(response) = body.object("messages_response") {
         read_response(&response, &mut log, context.received_at);
     }
-    log.error_code = log.error_code.or_else(|| code_in_text(log.error_message.as_deref()?));
+    log.error_code = log.error_code.or_else(|| code_from_text(log.error_message.as_deref()?));
     let broadcast = log.broadcast_id.as_ref().map(|broadcast_id| Broadcast {
         organization_id: log.organization_id.clone(),
         broadcast_id: broadcast_id.clone(),
@@ -51,18 +51,18 @@ pub fn broadcast_log(
 fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Timestamp) {
     let accepted = response.first("messages");
     let is_held = accepted
-        .and_then(|message| message.word("message_status"))
+        .and_then(|message| message.non_blank("message_status"))
         .is_some_and(|status| status == "held_for_quality_assessment");
     if is_held {
         log.statuses.add("pending", received_at);
     }
     let statuses = &mut log.statuses;
-    let mut said_at = |name| status_at(response, name, statuses, received_at);
-    log.pending_at = said_at("pending");
-    log.sent_at = said_at("sent");
-    log.delivered_at = said_at("delivered");
-    log.read_at = said_at("read");
-    log.failed_at = said_at("failed");
+    let mut time_of = |name| status_time(response, name, statuses, received_at);
+    log.pending_at = time_of("pending");
+    log.sent_at = time_of("sent");
+    log.delivered_at = time_of("delivered");
+    log.read_at = time_of("read");
+    log.failed_at = time_of("failed");
 
     for name in ["sent", "delivered", "read"] {
         let Some(status) = response.object(name).and_then(|part| part.first("statuses")) else {
@@ -70,28 +70,31 @@ fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Tim
         };
         if let Some(pricing) = status.object("pricing") {
             log.billable = log.billable.or_else(|| pricing.boolean("billable"));
-            log.pricing_category = log.pricing_category.take().or_else(|| pricing.word("category"));
-            log.pricing_model = log.pricing_model.take().or_else(|| pricing.word("pricing_model"));
+            log.pricing_category =
+                log.pricing_category.take().or_else(|| pricing.non_blank("category"));
+            log.pricing_model =
+                log.pricing_model.take().or_else(|| pricing.non_blank("pricing_model"));
         }
         if let Some(conversation) = status.object("conversation") {
             log.conversation_id = log.conversation_id.take().or_else(|| conversation.id("id"));
             log.conversation_origin = log.conversation_origin.take().or_else(|| {
-                conversation.object("context").and_then(|context| context.word("type"))
+                conversation.object("context").and_then(|context| context.non_blank("type"))
             });
         }
     }
 
-    // `code` beside `errors` is like an HTTP status; WhatsApp's own code is inside.
+    // `code` next to `errors` resembles an HTTP status; WhatsApp's code is inside `errors`.
     let failed = || response.object("failed")?.first("statuses")?.first("errors");
     let error = response.first("errors").or_else(failed).or_else(|| response.object("error"));
     if let Some(error) = error {
         log.error_code = error.integer("code");
-        log.error_title = error.said("title").or_else(|| error.said("message"));
+        log.error_title =
+            error.non_placeholder("title").or_else(|| error.non_placeholder("message"));
     }
 }
 
-/// Adds a status if `messages_response` has a part for it, and returns its time at WhatsApp.
-fn status_at(
+/// Adds a status if `messages_response` contains it, and returns WhatsApp's time of it.
+fn status_time(
     response: &Fields<'_>,
     name: &str,
     statuses: &mut Statuses,
@@ -102,8 +105,8 @@ fn status_at(
     part.first("statuses")?.time("timestamp")
 }
 
-/// The `131026` of `… (#131026) …`: a last resort.
-fn code_in_text(text: &str) -> Option<i64> {
+/// The code `131026` from the text `… (#131026) …`, for logs without a code field.
+fn code_from_text(text: &str) -> Option<i64> {
     let (_, after) = text.split_once("(#")?;
     let (code, _) = after.split_once(')')?;
     code.parse().ok()
@@ -111,12 +114,12 @@ fn code_in_text(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::code_in_text;
+    use super::code_from_text;
 
     #[test]
-    fn a_code_is_found_in_text() {
-        assert_eq!(code_in_text("(#131026) Undeliverable"), Some(131_026));
-        assert_eq!(code_in_text("Message Undeliverable."), None);
-        assert_eq!(code_in_text("(#131026"), None);
+    fn error_code_is_read_from_text() {
+        assert_eq!(code_from_text("(#131026) Undeliverable"), Some(131_026));
+        assert_eq!(code_from_text("Message Undeliverable."), None);
+        assert_eq!(code_from_text("(#131026"), None);
     }
 }

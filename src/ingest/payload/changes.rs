@@ -1,4 +1,4 @@
-//! The rows that follow from a body, by its kind.
+//! Changes of an event, by kind.
 
 use super::broadcast_log::broadcast_log;
 use super::message::{embedded_message, message};
@@ -6,7 +6,7 @@ use super::room::{Reference, lifecycle_event, resolution, room_of, snapshot, stu
 use super::{EventContext, Fields};
 use crate::event::{Changes, Kind, Outcome};
 
-/// What an event of a known kind changes, and what it is about; `None` if that is missing.
+/// Outcome, subject id and changes of an event; `None` if a required subject id is missing.
 pub fn changes(
     body: &Fields<'_>,
     kind: Kind,
@@ -21,7 +21,7 @@ pub fn changes(
     Some(match kind {
         ReceiveMessageFromCustomer | ReceiveMessageFromAgent | StatusMessage => {
             let id = body.id("id")?;
-            (Outcome::Applied, Some(id.clone()), of_message(body, id, kind, context))
+            (Outcome::Applied, Some(id.clone()), message_changes(body, id, kind, context))
         }
         BroadcastLogStatus => {
             let id = body.id("id")?;
@@ -41,7 +41,7 @@ pub fn changes(
         | AgentHandoverRoom => match room_of(body, kind) {
             Some(reference) => {
                 let id = reference.room_id().to_owned();
-                (Outcome::Applied, Some(id), of_room(body, &reference, kind, context))
+                (Outcome::Applied, Some(id), room_changes(body, &reference, kind, context))
             }
             None if matches!(kind, RoomCreated | RoomResolved | RoomUpdated) => return None,
             None => (Outcome::Recorded, None, Changes::default()),
@@ -57,7 +57,12 @@ pub fn changes(
     })
 }
 
-fn of_message(body: &Fields<'_>, id: String, kind: Kind, context: &EventContext<'_>) -> Changes {
+fn message_changes(
+    body: &Fields<'_>,
+    id: String,
+    kind: Kind,
+    context: &EventContext<'_>,
+) -> Changes {
     let (message, sender, broadcast) = message(body, id, kind, context);
     let room = message.room_id.as_deref().map(|room_id| match body.object("room") {
         Some(room) => snapshot(&room, room_id, kind, context),
@@ -72,7 +77,7 @@ fn of_message(body: &Fields<'_>, id: String, kind: Kind, context: &EventContext<
     }
 }
 
-fn of_room(
+fn room_changes(
     body: &Fields<'_>,
     reference: &Reference<'_>,
     kind: Kind,

@@ -1,29 +1,29 @@
-//! The decision list: what is this body?
+//! Decision list that determines the kind of a body.
 //!
-//! Qontak has no envelope. Its event name stands in one of four places, and bodies of 2021 have
-//! none at all, so the last resort is the shape. A name always wins over a shape.
+//! Qontak's bodies have no envelope. The event name is in one of four places; bodies from 2021 have
+//! none, so their shape decides. A name takes precedence over a shape.
 
 use super::fields::Fields;
 use super::room::is_flat_room;
 use crate::event::Kind;
 
-/// What a body is, and the name it goes by.
+/// Kind and name of a body.
 #[derive(Debug, PartialEq)]
 pub struct Class {
-    /// `None` when neither name nor shape tells.
+    /// `None` if neither name nor shape determines it.
     pub kind: Option<Kind>,
-    /// The name as Qontak sent it.
+    /// Event name as Qontak sent it.
     pub name: Option<String>,
 }
 
-/// What would have told the kind of a body: the decision list in words, for a reason.
-pub const TELLING: &str = "expected an event's name in data_event, in event_type (beside the object \
-     data), in service_name with event_name or in webhook_event; or the fields of a message (id; \
-     room_id or room; sender_type, participant_type or sender_id), of a room (id, channel and \
+/// The decision list in words, for the reason of a body whose kind is unknown.
+pub const EXPECTED_KIND: &str = "expected an event's name in data_event, in event_type (beside the \
+     object data), in service_name with event_name or in webhook_event; or the fields of a message \
+     (id; room_id or room; sender_type, participant_type or sender_id), of a room (id, channel and \
      channel_integration_id; or room.id) or of a broadcast log (messages_broadcast_id; \
      whatsapp_message_id, contact_phone_number or messages_response)";
 
-/// Classifies a body that is an object and no handshake.
+/// Determines the kind of a body that is an object and no handshake.
 pub fn classify(body: &Fields<'_>) -> Class {
     let name = name(body);
     let kind =
@@ -36,28 +36,32 @@ pub fn classify(body: &Fields<'_>) -> Class {
     Class { kind, name }
 }
 
+/// Finds the event name.
 fn name(body: &Fields<'_>) -> Option<String> {
-    if let Some(name) = body.word("data_event") {
+    if let Some(name) = body.non_blank("data_event") {
         return Some(name);
     }
-    if let Some(name) = body.word("event_type")
+    if let Some(name) = body.non_blank("event_type")
         && body.object("data").is_some()
     {
         return Some(name);
     }
-    if let (Some(service), Some(event)) = (body.word("service_name"), body.word("event_name")) {
+    if let (Some(service), Some(event)) =
+        (body.non_blank("service_name"), body.non_blank("event_name"))
+    {
         return Some(format!("{}_{}", service.trim(), event.trim()));
     }
-    let category = body.word("webhook_event")?;
+    let category = body.non_blank("webhook_event")?;
     match category.trim().to_ascii_lowercase().as_str() {
         "waba_interaction" => Some(Kind::StatusTemplate.as_str().to_owned()),
-        // Categories of several events; which one it is, only the shape can tell.
+        // Categories of several events: the shape decides.
         "message_interaction" | "room_interaction" | "agent_responsibility" => None,
         // `custom_agent_allocation` and `available_user_status` are category and event at once.
         _ => Some(category),
     }
 }
 
+/// Classifies a body without an event name.
 fn shape(body: &Fields<'_>) -> Option<Kind> {
     let any_of = |keys: [&str; 3]| keys.iter().any(|key| body.has(key));
     if body.id("messages_broadcast_id").is_some()
@@ -79,7 +83,7 @@ fn shape(body: &Fields<'_>) -> Option<Kind> {
 }
 
 fn message_shape(body: &Fields<'_>) -> Kind {
-    let status = body.word("status");
+    let status = body.non_blank("status");
     let is_new = status.is_none_or(|status| status.trim().eq_ignore_ascii_case("created"));
     match super::message::participant_type(body).as_deref() {
         Some("customer") if is_new => Kind::ReceiveMessageFromCustomer,
@@ -103,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_wins_over_every_shape() {
+    fn name_takes_precedence_over_shape() {
         let body = json!({
             "data_event": " Status_Message ", "event_type": "room_resolved", "data": {},
             "id": "1", "channel": "wa", "channel_integration_id": "2",
@@ -112,20 +116,20 @@ mod tests {
     }
 
     #[test]
-    fn an_event_type_is_a_name_only_beside_data() {
+    fn event_type_is_a_name_only_with_data() {
         let body = json!({"event_type": "room_resolved", "data": {"room_id": "r"}});
         assert_eq!(class(&body).0, Some("room_resolved"));
         assert_eq!(class(&json!({"event_type": "room_resolved"})).0, None);
     }
 
     #[test]
-    fn service_and_event_make_a_name() {
+    fn service_name_and_event_name_form_a_name() {
         let body = json!({"service_name": "room", "event_name": "resolved", "room": {"id": "r"}});
         assert_eq!(class(&body), (Some("room_resolved"), Some("room_resolved".into())));
     }
 
     #[test]
-    fn a_category_is_a_name_where_it_holds_one_event() {
+    fn category_of_a_single_event_is_a_name() {
         let template = json!({"webhook_event": "waba_interaction"});
         assert_eq!(class(&template).0, Some("status_template"));
         let allocation = json!({"webhook_event": "custom_agent_allocation", "id": "r"});
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_on_a_room_is_an_update_of_the_room() {
+    fn unknown_name_on_a_room_is_room_updated() {
         let body = json!({
             "data_event": "add_agent", "id": "r", "channel": "wa",
             "type": "Models::CustomerServiceRoom",
@@ -146,8 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn bodies_without_any_name_are_told_by_their_shape() {
-        let message = |status: Value, participant: &str| json!({"id": "m", "room_id": "r", "status": status, "participant_type": participant});
+    fn bodies_without_a_name_are_classified_by_shape() {
+        let message = |status: Value, participant: &str| {
+            json!({
+                "id": "m", "room_id": "r", "status": status, "participant_type": participant,
+            })
+        };
         let cases = [
             (message(json!("created"), "customer"), Some("receive_message_from_customer")),
             (message(json!(null), "bot"), Some("receive_message_from_agent")),

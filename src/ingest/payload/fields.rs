@@ -1,8 +1,8 @@
-//! Lenient reading of one JSON object.
+//! Lenient reader of a JSON object.
 //!
-//! A field that cannot be used is absent, and noted with what was expected there: one odd
-//! field must never cost the others. Numbers in strings, ids in numbers, `"n/a"` and the like
-//! are read as what they mean; this is the one place that knows these habits.
+//! A field that cannot be used is absent, and reported with what was expected: it never affects
+//! other fields. Numbers as strings, ids as numbers and placeholders such as `"n/a"` are accepted
+//! here, and only here.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -10,18 +10,17 @@ use std::cell::RefCell;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+use super::value::{MAX_ID_BYTES, describe, is_deeper, is_placeholder};
 use crate::model::{PackedList, Timestamp};
 
-/// Ids are keys of indexes, whose rows Postgres limits to about 2,700 bytes.
-const MAX_ID_BYTES: usize = 512;
-
-/// How deep JSON may be nested that is kept as it is.
+/// Maximum nesting of stored JSON. The API returns it inside its own JSON, and many parsers accept
+/// only 64 or 128 levels.
 const MAX_DEPTH: usize = 32;
 
-/// What [`Fields::id`] expects.
+/// Values that [`Fields::id`] accepts.
 pub const ID: &str = "text of 1 to 512 bytes or an integer";
 
-/// What could not be used in one body.
+/// Fields of one body that could not be used.
 pub struct ParseIssues {
     received_at: Timestamp,
     reasons: RefCell<Vec<String>>,
@@ -33,13 +32,13 @@ impl ParseIssues {
         Self { received_at, reasons: RefCell::default() }
     }
 
-    /// Everything noted, each once, in the order of reading.
+    /// All reasons, without duplicates, in the order of reading.
     pub fn into_reasons(self) -> Vec<String> {
         self.reasons.into_inner()
     }
 }
 
-/// One JSON object of a body, and where in the body it is.
+/// A JSON object and its path in the body.
 #[derive(Clone)]
 pub struct Fields<'a> {
     object: &'a Map<String, Value>,
@@ -53,12 +52,12 @@ impl<'a> Fields<'a> {
         Self { object, path: String::new(), issues }
     }
 
-    /// Whether the key is there, with whatever value.
+    /// Whether the key exists, with any value.
     pub fn has(&self, key: &str) -> bool {
         self.object.contains_key(key)
     }
 
-    /// Opaque text; an integer counts as its decimal form. Blank and `"n/a"` are no id.
+    /// An id: text, or an integer in decimal form. Placeholders are absent.
     pub fn id(&self, key: &str) -> Option<String> {
         let id = match self.value(key)? {
             Value::String(text) => text.clone(),
@@ -68,15 +67,15 @@ impl<'a> Fields<'a> {
         if id.len() > MAX_ID_BYTES {
             return self.report(key, ID, &Value::String(id));
         }
-        is_said(&id).then_some(id)
+        Some(id).filter(|id| !is_placeholder(id))
     }
 
-    /// A word of an open list: text that is not blank.
-    pub fn word(&self, key: &str) -> Option<String> {
+    /// Text that is not blank.
+    pub fn non_blank(&self, key: &str) -> Option<String> {
         self.text(key).filter(|text| !text.trim().is_empty())
     }
 
-    /// Free text, which may be empty.
+    /// Text, which may be empty.
     pub fn text(&self, key: &str) -> Option<String> {
         match self.value(key)? {
             Value::String(text) => Some(text.clone()),
@@ -84,17 +83,17 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Text that says `"n/a"` or nothing when there is nothing to say.
-    pub fn said(&self, key: &str) -> Option<String> {
-        self.text(key).filter(|text| is_said(text))
+    /// Text that is no placeholder.
+    pub fn non_placeholder(&self, key: &str) -> Option<String> {
+        self.text(key).filter(|text| !is_placeholder(text))
     }
 
-    /// An integer, or its decimal form as text.
+    /// An integer, also as text.
     pub fn integer(&self, key: &str) -> Option<i64> {
         let value = self.value(key)?;
         let number = match value {
             Value::Number(number) => number.as_i64(),
-            Value::String(text) if !is_said(text) => return None,
+            Value::String(text) if is_placeholder(text) => return None,
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };
@@ -107,15 +106,15 @@ impl<'a> Fields<'a> {
             Value::Bool(flag) => Some(*flag),
             Value::String(text) if text == "true" => Some(true),
             Value::String(text) if text == "false" => Some(false),
-            other => self.report(key, "true or false", other),
+            other => self.report(key, "a boolean", other),
         }
     }
 
-    /// RFC 3339 or unix time, and plausible: after 2014, at most a day after receipt.
+    /// A time in RFC 3339 or Unix form, between 2015 and a day after receipt.
     pub fn time(&self, key: &str) -> Option<Timestamp> {
         let value = self.value(key)?;
         let time = match value {
-            Value::String(text) if !is_said(text) => return None,
+            Value::String(text) if is_placeholder(text) => return None,
             Value::String(text) => Timestamp::parse(text),
             Value::Number(number) => number.as_i64().and_then(Timestamp::from_unix),
             _ => None,
@@ -124,7 +123,7 @@ impl<'a> Fields<'a> {
             .or_else(|| self.report(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value))
     }
 
-    /// An array of ids, or of words; elements that are neither are left out.
+    /// An array of texts or numbers; other elements are dropped.
     pub fn list(&self, key: &str) -> Option<PackedList> {
         let value = self.value(key)?;
         let Value::Array(elements) = value else {
@@ -135,7 +134,7 @@ impl<'a> Fields<'a> {
             .enumerate()
             .filter(|(_, element)| !matches!(element, Value::String(_) | Value::Number(_)));
         if let Some((i, element)) = unusable.next() {
-            // The first stands for all of them: there may be thousands.
+            // Only the first is reported: there may be thousands.
             let expected = match unusable.count() {
                 0 => "text".to_owned(),
                 others => format!("text, here and in {others} more elements"),
@@ -150,7 +149,7 @@ impl<'a> Fields<'a> {
         Some(usable.collect())
     }
 
-    /// An object, to be read in turn.
+    /// An object.
     pub fn object(&self, key: &str) -> Option<Self> {
         match self.value(key)? {
             Value::Object(object) => {
@@ -161,7 +160,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The first element of an array of objects, to be read in turn.
+    /// The first element of an array of objects.
     pub fn first(&self, key: &str) -> Option<Self> {
         match self.value(key)? {
             Value::Array(elements) => match elements.first()? {
@@ -175,103 +174,70 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An object kept as it is; an empty one says nothing.
-    pub fn object_as_is(&self, key: &str) -> Option<Box<RawValue>> {
+    /// An object as JSON; absent if it is empty.
+    pub fn raw_object(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
             Value::Object(object) if object.is_empty() => None,
-            value @ Value::Object(_) => self.raw(key, value),
+            value @ Value::Object(_) => self.to_raw(key, value),
             other => self.report(key, "an object", other),
         }
     }
 
-    /// An array kept as it is; an empty one says nothing.
-    pub fn array_as_is(&self, key: &str) -> Option<Box<RawValue>> {
+    /// An array as JSON; absent if it is empty.
+    pub fn raw_array(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
             Value::Array(elements) if elements.is_empty() => None,
-            value @ Value::Array(_) => self.raw(key, value),
+            value @ Value::Array(_) => self.to_raw(key, value),
             other => self.report(key, "an array", other),
         }
     }
 
-    /// A avatar: an object with `url`, or the URL itself.
+    /// An avatar as JSON: an object with `url`, or the URL.
     pub fn avatar(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
             Value::Object(object) if object.is_empty() => None,
-            Value::String(text) if !is_said(text) => None,
-            value @ (Value::Object(_) | Value::String(_)) => self.raw(key, value),
+            Value::String(text) if is_placeholder(text) => None,
+            value @ (Value::Object(_) | Value::String(_)) => self.to_raw(key, value),
             other => self.report(key, "an object or a URL", other),
         }
     }
 
-    /// Whatever is there.
-    pub fn as_is(&self, key: &str) -> Option<Box<RawValue>> {
-        self.raw(key, self.value(key)?)
+    /// Any value as JSON.
+    pub fn raw(&self, key: &str) -> Option<Box<RawValue>> {
+        self.to_raw(key, self.value(key)?)
     }
 
-    /// A value that the API shows inside of its own JSON, which has to stay readable: many parsers
-    /// give up at 64 or 128 levels.
-    fn raw(&self, key: &str, value: &Value) -> Option<Box<RawValue>> {
+    fn to_raw(&self, key: &str, value: &Value) -> Option<Box<RawValue>> {
         if is_deeper(value, MAX_DEPTH) {
-            return self.report(key, "JSON nested at most 32 deep", value);
+            return self.report(key, "JSON nested at most 32 levels deep", value);
         }
         to_raw_value(value).ok()
     }
 
-    /// Null is as good as absent.
+    /// Null counts as absent.
     fn value(&self, key: &str) -> Option<&'a Value> {
         self.object.get(key).filter(|value| !value.is_null())
     }
 
-    /// What stands at a path of keys with dots between them, in words for a reason.
-    pub fn found(&self, path: &str) -> Cow<'static, str> {
+    /// Describes the value at a path of keys separated by dots, for a reason.
+    pub fn describe(&self, path: &str) -> Cow<'static, str> {
         let mut keys = path.split('.');
         let first = keys.next().and_then(|key| self.object.get(key));
         match first.and_then(|value| keys.try_fold(value, |value, key| value.get(key))) {
-            Some(value) => found(value),
+            Some(value) => describe(value),
             None => "missing".into(),
         }
     }
 
     fn report<T>(&self, key: &str, expected: &str, value: &Value) -> Option<T> {
-        let reason = format!("{}{key}: expected {expected}, but it is {}", self.path, found(value));
+        let reason =
+            format!("{}{key}: expected {expected}, but it is {}", self.path, describe(value));
         let mut reasons = self.issues.reasons.borrow_mut();
-        // A field may be looked at twice, once to classify and once to read.
+        // Some fields are read twice, to classify the body and to parse it.
         if !reasons.contains(&reason) {
             reasons.push(reason);
         }
         None
-    }
-}
-
-/// What a value is, in words for a reason. Never the value itself: reasons are shown to people who
-/// may not read what customers write.
-pub fn found(value: &Value) -> Cow<'static, str> {
-    match value {
-        Value::Null => "null".into(),
-        Value::Bool(_) => "true or false".into(),
-        Value::Number(_) => "a number".into(),
-        Value::String(text) if !is_said(text) => "blank".into(),
-        Value::String(text) if text.len() > MAX_ID_BYTES => {
-            format!("text of {} bytes", text.len()).into()
-        }
-        Value::String(_) => "text".into(),
-        Value::Array(_) => "an array".into(),
-        Value::Object(_) => "an object".into(),
-    }
-}
-
-/// Whether a text that may stand for "nothing" says something.
-fn is_said(text: &str) -> bool {
-    let text = text.trim();
-    !text.is_empty() && !text.eq_ignore_ascii_case("n/a")
-}
-
-fn is_deeper(value: &Value, depth: usize) -> bool {
-    let inside = |value| depth == 0 || is_deeper(value, depth - 1);
-    match value {
-        Value::Array(elements) => elements.iter().any(inside),
-        Value::Object(object) => object.values().any(inside),
-        _ => false,
     }
 }
 
@@ -288,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_in_another_type_is_read_as_meant() {
+    fn ids_numbers_booleans_and_times_are_accepted_in_other_types() {
         let body = json!({"id": 7, "count": "3", "flag": "false", "at": 1_749_690_003});
         let (values, issues) = read(&body, |fields| {
             (fields.id("id"), fields.integer("count"), fields.boolean("flag"), fields.time("at"))
@@ -299,16 +265,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_deeper_than_many_parsers_go_is_left_out() {
+    fn json_nested_more_than_32_levels_deep_is_dropped() {
         let nested = |depth| (0..depth).fold(json!(1), |value, _| json!([value]));
         let body = json!({"a": nested(32), "b": nested(33)});
-        let (kept, issues) = read(&body, |fields| (fields.as_is("a"), fields.as_is("b")));
+        let (kept, issues) = read(&body, |fields| (fields.raw("a"), fields.raw("b")));
         assert!(kept.0.is_some() && kept.1.is_none(), "{kept:?}");
-        assert_eq!(issues, ["b: expected JSON nested at most 32 deep, but it is an array"]);
+        assert_eq!(issues, ["b: expected JSON nested at most 32 levels deep, but it is an array"]);
     }
 
     #[test]
-    fn nothing_in_any_form_is_absent_and_no_reason_to_complain() {
+    fn null_and_placeholders_are_absent_without_a_reason() {
         let body = json!({"a": null, "b": "", "c": "n/a"});
         for key in ["a", "b", "c", "missing"] {
             let (values, issues) = read(&body, |fields| (fields.id(key), fields.time(key)));
@@ -318,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_costs_its_field_and_is_noted_with_its_path() {
+    fn field_of_a_wrong_type_is_dropped_and_reported_with_its_path() {
         let body = json!({"room": {"tags": "vip", "is_blocked": "no"}});
         let (values, issues) = read(&body, |fields| {
             let room = fields.object("room").unwrap();
@@ -327,24 +293,25 @@ mod tests {
         assert_eq!(values, (None, None));
         let expected = [
             "room.tags: expected an array of text, but it is text",
-            "room.is_blocked: expected true or false, but it is text",
+            "room.is_blocked: expected a boolean, but it is text",
         ];
         assert_eq!(issues, expected);
     }
 
     #[test]
-    fn an_id_too_long_for_an_index_is_no_id() {
+    fn id_too_long_for_an_index_is_rejected() {
         let body = json!({"id": "x".repeat(MAX_ID_BYTES + 1)});
         let (id, issues) = read(&body, |fields| fields.id("id"));
         assert_eq!(id, None);
         let expected = format!(
-            "id: expected text of 1 to {MAX_ID_BYTES} bytes or an integer, but it is text of 513 bytes"
+            "id: expected text of 1 to {MAX_ID_BYTES} bytes or an integer, \
+             but it is text of 513 bytes"
         );
         assert_eq!(issues, [expected]);
     }
 
     #[test]
-    fn elements_that_cannot_be_used_cost_one_note_with_the_place_of_the_first() {
+    fn unusable_elements_are_reported_once_with_the_path_of_the_first() {
         let body = json!({"a": ["x", null], "b": ["x", 7, {}, [], true], "c": ["x"]});
         for (key, usable, expected) in [
             ("a", vec!["x"], vec!["a[1]: expected text, but it is null"]),
@@ -362,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_element_of_an_array_is_noted_with_its_place() {
+    fn first_element_of_an_array_is_reported_with_its_index() {
         let body = json!({"response": {"errors": ["odd"]}});
         let (error, issues) =
             read(&body, |fields| fields.object("response").unwrap().first("errors").is_some());
@@ -371,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_at_a_path_is_told_without_its_value() {
+    fn value_at_a_path_is_described_without_its_content() {
         let body = json!({"id": 1.5, "room": {"id": " ", "tags": []}, "data": "secret"});
         let cases = [
             ("id", "a number"),
@@ -383,7 +350,7 @@ mod tests {
             ("nowhere", "missing"),
         ];
         for (path, expected) in cases {
-            assert_eq!(read(&body, |fields| fields.found(path)).0, expected, "{path}");
+            assert_eq!(read(&body, |fields| fields.describe(path)).0, expected, "{path}");
         }
     }
 }

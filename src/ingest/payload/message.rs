@@ -1,20 +1,20 @@
-//! A message as Qontak sends it: on its own, or as a room's `last_message`.
+//! Parser of messages: as a body, or as `last_message` of a room.
 //!
-//! A `status_message` is the whole message again with another status, so every event of a
-//! message is read alike.
+//! A `status_message` repeats the whole message with another status, so all events of a message are
+//! read the same way.
 
 use super::{EventContext, Fields};
 use crate::event::Kind;
 use crate::model::{Broadcast, FoldKey, Message, Sender, Statuses, TextRank};
 
-/// Reads a message event: the message, its sender, and the broadcast that sent it.
+/// Reads a message, its sender and the broadcast that sent it.
 pub fn message(
     body: &Fields<'_>,
     id: String,
     kind: Kind,
     context: &EventContext<'_>,
 ) -> (Message, Option<Sender>, Option<Broadcast>) {
-    // The name tells what the body may leave out.
+    // The event name implies the participant if the body lacks it.
     let from_customer = kind == Kind::ReceiveMessageFromCustomer;
     let mut message = fields(body, id, from_customer, context);
     let room = body.object("room");
@@ -26,20 +26,20 @@ pub fn message(
     };
     if let Some(integration) = body.object("channel_integration") {
         message.channel_integration_id = integration.id("id");
-        message.channel = integration.word("target_channel");
+        message.channel = integration.non_blank("target_channel");
     }
     if let Some(room) = room {
-        message.channel = message.channel.or_else(|| room.word("channel"));
+        message.channel = message.channel.or_else(|| room.non_blank("channel"));
         message.channel_integration_id =
             message.channel_integration_id.or_else(|| room.id("channel_integration_id"));
     }
-    let broadcast = campaign(body, &message);
+    let broadcast = broadcast(body, &message);
     message.broadcast_id = broadcast.as_ref().map(|broadcast| broadcast.broadcast_id.clone());
     let sender = sender(body, &message, context);
     (message, sender, broadcast)
 }
 
-/// Reads the message that a room carries as its last one, if it can be identified.
+/// Reads the `last_message` of a room; `None` if it has no id.
 pub fn embedded_message(
     room: &Fields<'_>,
     room_id: &str,
@@ -48,15 +48,15 @@ pub fn embedded_message(
     let body = room.object("last_message")?;
     let mut message = fields(&body, body.id("id")?, false, context);
     message.room_id = body.id("room_id").or_else(|| Some(room_id.to_owned()));
-    message.channel = body.word("channel");
+    message.channel = body.non_blank("channel");
     Some(message)
 }
 
-/// Who wrote it: `customer`, `agent` or `bot`. It stands beside the sender, not in it.
+/// Type of the author: `customer`, `agent` or `bot`. A field of the message, not of its sender.
 pub fn participant_type(body: &Fields<'_>) -> Option<String> {
-    let said = body.word("participant_type");
-    said.map(|said| said.trim().to_ascii_lowercase()).or_else(|| {
-        let derived = match body.word("sender_type")?.trim() {
+    let given = body.non_blank("participant_type");
+    given.map(|given| given.trim().to_ascii_lowercase()).or_else(|| {
+        let derived = match body.non_blank("sender_type")?.trim() {
             "Models::Contact" => "customer",
             "Models::User" => "agent",
             "Models::SystemAccount" => "bot",
@@ -73,7 +73,7 @@ fn fields(
     context: &EventContext<'_>,
 ) -> Message {
     let mut statuses = Statuses::default();
-    if let Some(status) = body.word("status") {
+    if let Some(status) = body.non_blank("status") {
         statuses.add(&status, context.received_at);
     }
     let participant_type =
@@ -86,10 +86,10 @@ fn fields(
         received_at: context.received_at,
         created_at: body.time("created_at"),
         channel_at: if is_incoming { channel_at() } else { None },
-        r#type: body.word("type"),
+        r#type: body.non_blank("type"),
         participant_type,
         participant_id: body.id("participant_id"),
-        sender_type: body.word("sender_type"),
+        sender_type: body.non_blank("sender_type"),
         sender_id: body.id("sender_id"),
         text: body.text("text"),
         external_id: body.id("external_id"),
@@ -97,10 +97,10 @@ fn fields(
         is_campaign: body.boolean("is_campaign"),
         is_edited: body.boolean("is_edited"),
         review_star: body.integer("review_star"),
-        file: body.object_as_is("file"),
-        reply: body.as_is("reply"),
-        buttons: body.array_as_is("buttons"),
-        raw_message: body.object_as_is("raw_message"),
+        file: body.raw_object("file"),
+        reply: body.raw("reply"),
+        buttons: body.raw_array("buttons"),
+        raw_message: body.raw_object("raw_message"),
         statuses,
         ..Message::default()
     }
@@ -108,25 +108,25 @@ fn fields(
 
 fn sender(body: &Fields<'_>, message: &Message, context: &EventContext<'_>) -> Option<Sender> {
     let sender_id = message.sender_id.clone()?;
-    let face = body.object("sender");
-    let face = face.as_ref();
+    let profile = body.object("sender");
+    let profile = profile.as_ref();
     Some(Sender {
         organization_id: context.organization_id.to_owned(),
         sender_id,
-        // Events of one message show its sender at different times, but hold no clock but that
-        // of the message; the hash decides between them, so that order cannot.
+        // Events of one message contain its sender at different times, but only the time of the
+        // message. The hash breaks ties, so that the order of arrival does not.
         key: FoldKey::new(message.created_at, None, 0, context.hash.tie()),
         r#type: message.participant_type.clone(),
-        name: face.and_then(|face| face.word("name")),
-        username: face.and_then(|face| face.word("username")),
-        avatar: face.and_then(|face| face.avatar("avatar")),
+        name: profile.and_then(|profile| profile.non_blank("name")),
+        username: profile.and_then(|profile| profile.non_blank("username")),
+        avatar: profile.and_then(|profile| profile.avatar("avatar")),
     })
 }
 
-fn campaign(body: &Fields<'_>, message: &Message) -> Option<Broadcast> {
+fn broadcast(body: &Fields<'_>, message: &Message) -> Option<Broadcast> {
     let campaign = body.object("last_campaign")?;
     let broadcast_id = campaign.id("id")?;
-    // A customer's answer also carries the last campaign of its room.
+    // A reply of the customer also contains the last campaign of its room.
     if message.is_campaign != Some(true) {
         return None;
     }
@@ -134,7 +134,7 @@ fn campaign(body: &Fields<'_>, message: &Message) -> Option<Broadcast> {
         organization_id: message.organization_id.clone(),
         broadcast_id,
         received_at: message.received_at,
-        name: campaign.said("name"),
+        name: campaign.non_placeholder("name"),
         channel_integration_id: message.channel_integration_id.clone(),
         ..Broadcast::default()
     })

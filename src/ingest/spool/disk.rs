@@ -1,8 +1,7 @@
-//! What is on the disk: one file of redb's, which has the transactions, the checksums and the
-//! lock that a file of our own would have to learn.
+//! The file of the spool: a redb database, for its transactions, checksums and file lock.
 //!
-//! redb and not a log-structured store: a queue deletes as much as it writes, and deleting
-//! leaves nothing behind here that a compaction would have to find.
+//! Not a log-structured store: a queue deletes as much as it writes, and redb reuses the space of
+//! deleted rows without compaction.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -22,30 +21,31 @@ use crate::event::Webhook;
 use crate::ingest::queue::OVERHEAD_BYTES;
 use crate::model::{EventId, Timestamp};
 
-/// A webhook: its id, when it was received (microseconds since 1970), endpoint, organisation of
-/// the endpoint, id of the request, body.
+/// A webhook: id, time of receipt (microseconds since 1970), endpoint, organisation of the
+/// endpoint, request id, body.
 type Row = (u128, i64, &'static str, Option<&'static str>, &'static str, &'static [u8]);
 
-/// Webhooks in the order in which they were kept.
+/// Webhooks in the order in which they were appended.
 const WEBHOOKS: TableDefinition<'_, u64, Row> = TableDefinition::new("webhook");
 
-/// Bytes that redb may keep in memory: what is read soon was written long ago.
+/// Page cache of redb. Small, because the oldest webhooks are read first and have long left any
+/// cache.
 const CACHE_BYTES: usize = 4 << 20;
 
-/// What waits.
+/// Number and size of the spooled webhooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// How many webhooks.
+    /// Number of webhooks.
     pub events: u64,
-    /// What they count towards the limit, in bytes.
+    /// Size as it counts towards `spool.max_bytes`.
     pub bytes: u64,
-    /// When the first one was received.
+    /// Time of receipt of the oldest webhook.
     pub oldest_at: Option<Timestamp>,
-    /// Whether the disk failed when it was last used.
+    /// Whether the last operation failed.
     pub has_failed: bool,
 }
 
-/// The webhooks on the disk. Everything here blocks.
+/// The spooled webhooks. All methods block.
 pub struct Disk {
     open: Box<Open>,
     state: Mutex<State>,
@@ -55,7 +55,7 @@ pub struct Disk {
 type Open = dyn Fn() -> Result<Database, DatabaseError> + Send + Sync;
 
 struct State {
-    /// `None` after a failure: redb is opened anew then, and mends what was half written.
+    /// `None` after a failure: redb is opened again and repairs the file.
     database: Option<Database>,
     contents: Contents,
 }
@@ -67,19 +67,19 @@ struct Contents {
 }
 
 impl Disk {
-    /// Opens the file in this folder, which is made if it is missing. Fails if another process
-    /// has it open.
+    /// Opens or creates the file in `folder`, which is created if it is missing. Fails if another
+    /// process has the file open.
     pub fn in_folder(folder: &Path) -> Result<Self, redb::Error> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let file = folder.join("spool.redb");
         let disk = Self::on(move || {
             let mut options = OpenOptions::new();
-            // Bodies are in it, for nobody else to read.
+            // Readable by this user only: it contains bodies.
             options.read(true).write(true).create(true).truncate(false).mode(0o600);
             FileBackend::new(options.open(&file)?)
         })?;
-        // The file is in the folder for good, and the folder in its own, once these are on the
-        // disk as well.
+        // A new file survives a power failure only after an fsync of its folder, and a new folder
+        // only after one of its parent.
         File::open(folder)?.sync_all()?;
         if let Some(parent) = folder.canonicalize()?.parent() {
             File::open(parent)?.sync_all()?;
@@ -87,7 +87,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Opens what a storage holds.
+    /// Opens or creates a database on `storage`.
     pub fn on<S: StorageBackend>(
         storage: impl Fn() -> Result<S, DatabaseError> + Send + Sync + 'static,
     ) -> Result<Self, redb::Error> {
@@ -103,18 +103,18 @@ impl Disk {
         Ok(Self { open: Box::new(open), state, depth })
     }
 
-    /// What waits.
+    /// Number and size of the spooled webhooks.
     pub fn depth(&self) -> Depth {
         *self.depth.borrow()
     }
 
-    /// Follows what waits.
+    /// Subscribes to changes of the depth.
     pub fn watch(&self) -> watch::Receiver<Depth> {
         self.depth.subscribe()
     }
 
-    /// Adds webhooks as long as no more than `max_bytes` wait, and returns how many it added.
-    /// These are on the disk then.
+    /// Appends webhooks up to a total size of `max_bytes`, and returns how many were appended once
+    /// they are on the disk.
     pub fn append(&self, webhooks: &[Webhook], max_bytes: u64) -> Result<usize, redb::Error> {
         self.use_database(|database, contents| {
             let transaction = database.begin_write()?;
@@ -133,13 +133,14 @@ impl Disk {
                 added += 1;
             }
             drop(table);
-            // With redb's default durability, which waits for the disk.
+            // redb's default durability: returns after an fsync.
             transaction.commit()?;
             Ok(added)
         })
     }
 
-    /// The first webhooks with their keys: at most `limit`, and fewer if these hold `max_bytes`.
+    /// The oldest webhooks with their keys: at most `limit`, and no more once they reach
+    /// `max_bytes`.
     pub fn first(&self, limit: usize, max_bytes: u64) -> Result<Vec<(u64, Webhook)>, redb::Error> {
         self.use_database(|database, _| {
             let table = database.begin_read()?.open_table(WEBHOOKS)?;
@@ -157,7 +158,7 @@ impl Disk {
         })
     }
 
-    /// Removes webhooks.
+    /// Removes webhooks by key.
     pub fn remove(&self, keys: &[u64]) -> Result<(), redb::Error> {
         self.use_database(|database, Contents { depth, .. }| {
             let transaction = database.begin_write()?;
@@ -175,20 +176,20 @@ impl Disk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked has dropped the database, and it is opened anew.
+        // A panic has dropped the database, so it is opened again.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn use_database<T>(
         &self,
-        question: impl FnOnce(&Database, &mut Contents) -> Result<T, redb::Error>,
+        operation: impl FnOnce(&Database, &mut Contents) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
         let mut state = self.state();
-        let answer = state.use_database(&*self.open, question);
-        // WebhookResponse while nobody else can change it: the last word has to be the true one.
-        let depth = Depth { has_failed: answer.is_err(), ..state.contents.depth };
+        let result = state.use_database(&*self.open, operation);
+        // Sent while the state is locked, so that depths are published in order.
+        let depth = Depth { has_failed: result.is_err(), ..state.contents.depth };
         self.depth.send_replace(depth);
-        answer
+        result
     }
 }
 
@@ -196,7 +197,7 @@ impl State {
     fn use_database<T>(
         &mut self,
         open: &Open,
-        question: impl FnOnce(&Database, &mut Contents) -> Result<T, redb::Error>,
+        operation: impl FnOnce(&Database, &mut Contents) -> Result<T, redb::Error>,
     ) -> Result<T, redb::Error> {
         let database = match self.database.take() {
             Some(database) => database,
@@ -207,13 +208,13 @@ impl State {
             }
         };
         let mut contents = self.contents;
-        let answer = question(&database, &mut contents)?;
+        let result = operation(&database, &mut contents)?;
         *self = Self { database: Some(database), contents };
-        Ok(answer)
+        Ok(result)
     }
 }
 
-/// Looks through all of it; makes the table if it is missing.
+/// Reads all rows to compute the depth; creates the table if it is missing.
 fn contents(database: &Database) -> Result<Contents, redb::Error> {
     let transaction = database.begin_write()?;
     let table = transaction.open_table(WEBHOOKS)?;
@@ -230,7 +231,7 @@ fn contents(database: &Database) -> Result<Contents, redb::Error> {
     Ok(contents)
 }
 
-/// What a webhook counts towards the limit, in bytes.
+/// Size of a webhook as it counts towards the limit.
 const fn size(body: usize) -> u64 {
     (body + OVERHEAD_BYTES) as u64
 }

@@ -122,7 +122,7 @@ impl StoredKeys {
             }
             let uses: Vec<_> = uses.into_iter().collect();
             if let Err(cause) =
-                store::within(QUERY_TIMEOUT, api_key::note_uses(&self.db, &uses)).await
+                store::within(QUERY_TIMEOUT, api_key::update_last_used(&self.db, &uses)).await
             {
                 warn!("when keys were used is not noted: {}", Failure::from(cause));
             }

@@ -1,14 +1,15 @@
-//! What the recipients of broadcasts are asked.
+//! Queries of table `broadcast_log`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
 use crate::model::Timestamp;
 use crate::store::rows::column;
+use crate::store::walk::Walk;
 
-/// What tells a log.
+/// Key of a log.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
 pub struct LogKey {
@@ -16,57 +17,55 @@ pub struct LogKey {
     pub log_id: String,
 }
 
-/// Lists the recipients of a broadcast (organisation, id) after `from` (time, id), newest first;
-/// before it if `backward`, then the nearest of these first.
+/// Place of a log in the list of its broadcast.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// `broadcast_log.at`.
+    #[serde(with = "crate::model::micros")]
+    pub at: Timestamp,
+    /// Tells logs of the same time apart.
+    pub log_id: String,
+}
+
+/// Lists the logs of a broadcast (organisation, id), newest first, by index
+/// `broadcast_log_by_broadcast`.
 pub async fn list(
     db: impl PgExecutor<'_>,
     (organization_id, broadcast_id): (&str, &str),
     status: Option<&str>,
-    from: Option<(Timestamp, &str)>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<LogKey>> {
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        LogKey,
-        r#"
-            select organization_id as "organization_id!", log_id as "log_id!"
-            from (
-                select organization_id, log_id
-                from broadcast_log
-                where not $7
-                    and organization_id = $1
-                    and broadcast_id = $2
-                    and ($3::text is null or status = $3)
-                    and (not $4 or (at, log_id) < ($5::timestamptz, $6))
-                order by at desc, log_id desc
-                limit $8
-            ) as after
-            union all
-            select organization_id, log_id
-            from (
-                select organization_id, log_id
-                from broadcast_log
-                where $7
-                    and organization_id = $1
-                    and broadcast_id = $2
-                    and ($3::text is null or status = $3)
-                    and (not $4 or (at, log_id) > ($5::timestamptz, $6))
-                order by at, log_id
-                limit $8
-            ) as before
-        "#,
-        organization_id,
-        broadcast_id,
-        status,
-        from.is_some(),
-        from.map(|(at, _)| at) as _,
-        from.map(|(_, log_id)| log_id),
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
+    let from = walk.from.as_ref();
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                LogKey,
+                r#"
+                    select organization_id, log_id
+                    from broadcast_log
+                    where organization_id = $1
+                        and broadcast_id = $2
+                        and ($3::text is null or status = $3)
+                        and ($4::timestamptz is null or (at, log_id) "#
+                    + $cmp
+                    + r#" ($4, $5))
+                    order by "#
+                    + $order
+                    + r#"
+                    limit $6
+                "#,
+                organization_id,
+                broadcast_id,
+                status,
+                from.map(|place| place.at) as _,
+                from.map(|place| place.log_id.as_str()),
+                walk.rows,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
+    if walk.backward { page!(">", "at, log_id") } else { page!("<", "at desc, log_id desc") }
 }
 
 /// A recipient of a broadcast.
@@ -154,7 +153,14 @@ pub struct LogRow {
     pub failed_seen_at: Option<Timestamp>,
 }
 
-/// The logs of these keys, in their order.
+impl LogRow {
+    /// Place in the list of its broadcast.
+    pub fn place(&self) -> Place {
+        Place { at: self.at, log_id: self.id.clone() }
+    }
+}
+
+/// Fetches the logs of these keys, in their order.
 pub async fn show(db: impl PgExecutor<'_>, keys: &[LogKey]) -> sqlx::Result<Vec<LogRow>> {
     sqlx::query_as!(
         LogRow,

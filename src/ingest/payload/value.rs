@@ -1,0 +1,43 @@
+//! Properties of JSON values.
+//!
+//! No function here returns content of a value: it could reach a reason or a log.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+/// Maximum length of an id. Ids are index keys, which Postgres limits to about 2,700 bytes.
+pub const MAX_ID_BYTES: usize = 512;
+
+/// Describes a value for a reason, by type and never by content: readers of reasons may not be
+/// allowed to read messages.
+pub fn describe(value: &Value) -> Cow<'static, str> {
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(_) => "a boolean".into(),
+        Value::Number(_) => "a number".into(),
+        Value::String(text) if is_placeholder(text) => "blank".into(),
+        Value::String(text) if text.len() > MAX_ID_BYTES => {
+            format!("text of {} bytes", text.len()).into()
+        }
+        Value::String(_) => "text".into(),
+        Value::Array(_) => "an array".into(),
+        Value::Object(_) => "an object".into(),
+    }
+}
+
+/// Whether a text stands for an absent value.
+pub fn is_placeholder(text: &str) -> bool {
+    let text = text.trim();
+    text.is_empty() || text.eq_ignore_ascii_case("n/a")
+}
+
+/// Whether a value has more than `depth` levels of nesting.
+pub fn is_deeper(value: &Value, depth: usize) -> bool {
+    let inside = |value| depth == 0 || is_deeper(value, depth - 1);
+    match value {
+        Value::Array(elements) => elements.iter().any(inside),
+        Value::Object(object) => object.values().any(inside),
+        _ => false,
+    }
+}
