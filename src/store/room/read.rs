@@ -120,7 +120,7 @@ pub async fn list(
     let (session_after, session_until) = session.unwrap_or_default();
     // A session starts with an activity, so rooms last active before it cannot match.
     let since = filter.since.max(session_after);
-    let (pattern, resembled) = filter.query.as_ref().map(Query::of_rooms).unzip();
+    let (pattern, resembled) = filter.query.as_ref().map(Query::room_patterns).unzip();
     let resembled = resembled.flatten();
     let from = walk.from.as_ref();
     macro_rules! page {
