@@ -83,7 +83,7 @@ pub async fn serve(
     let App { router, ingest, read } = App::start(&config, db.clone(), disk, &mut ingesting)?;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
-    background.spawn(async move { keys.note_uses().await });
+    background.spawn(async move { keys.update_last_used().await });
     background.spawn(upkeep::keep_metrics(metrics.clone(), ingest.spool.clone()));
     let ops =
         Ops { db: db.clone(), spool: ingest.spool.clone(), metrics, stopping: is_stopping.clone() };

@@ -54,8 +54,8 @@ fn document(examples: &BTreeMap<String, Value>) -> OpenApi {
         }
     }
     let mut components = document.components.take().unwrap_or_default();
-    for refusal in common::refusals() {
-        components.responses.insert(refusal.name.to_owned(), refusal.response.into());
+    for error in common::errors() {
+        components.responses.insert(error.name.to_owned(), error.response.into());
     }
     let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     components.security_schemes.insert("key".to_owned(), key.into());

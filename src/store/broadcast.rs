@@ -105,9 +105,9 @@ pub struct Place {
     /// `broadcast.at`.
     #[serde(with = "crate::model::micros")]
     pub at: Timestamp,
-    /// Tells broadcasts of the same time apart.
+    /// Tie-breaker for equal times.
     pub broadcast_id: String,
-    /// Tells broadcasts of the same id apart; empty if unknown.
+    /// Tie-breaker for equal ids; empty if unknown.
     pub organization_id: String,
 }
 

@@ -40,7 +40,7 @@ pub struct Place {
     pub is_log: bool,
     /// `log_id`, or `message_id` of a message without a log.
     pub id: String,
-    /// Tells rows of the same id apart; empty if unknown.
+    /// Tie-breaker for equal ids; empty if unknown.
     pub organization_id: String,
 }
 

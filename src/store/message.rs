@@ -109,7 +109,8 @@ pub struct MessageRow {
     pub error_code: Option<i64>,
     /// Meta's title of the error, or else its message; null without one.
     pub error_title: Option<String>,
-    /// Kind of sender: `customer`, `agent` or `bot`; derived from `sender_type` if Qontak did not send it.
+    /// Kind of sender: `customer`, `agent` or `bot`; derived from `sender_type` if Qontak did not send
+    /// it.
     pub participant_type: Option<String>,
     /// Qontak's id of the sender's membership in the room.
     pub participant_id: Option<String>,
@@ -117,8 +118,8 @@ pub struct MessageRow {
     pub sender_type: Option<String>,
     /// Qontak's id of the contact or user that sent the message.
     pub sender_id: Option<String>,
-    /// Id of the message at the channel (`wamid.…`); null until the channel accepts the message. Equals
-    /// `whatsapp_message_id` of its broadcast log.
+    /// Id of the message at the channel (`wamid.…`); null until the channel accepts the message.
+    /// Equals `whatsapp_message_id` of its broadcast log.
     pub external_id: Option<String>,
     /// Channel; null if no event contained it.
     pub channel: Option<String>,
@@ -134,13 +135,15 @@ pub struct MessageRow {
     pub review_star: Option<i64>,
     /// Qontak's id of the attached file; null without one.
     pub file_uniq_id: Option<String>,
-    /// Attachment: `{filename, url, size, large, medium, small}`; null without one. The URL may expire.
+    /// Attachment: `{filename, url, size, large, medium, small}`; null without one. The lifetime of
+    /// the URL is unknown.
     pub file: Option<Value>,
     /// Message that this one replies to, as sent by Qontak: an object with `id`, or a string.
     pub reply: Option<Value>,
     /// Buttons of the message; null when there are none.
     pub buttons: Option<Value>,
-    /// WhatsApp's message object, with details of locations, contacts, orders and interactive messages.
+    /// WhatsApp's message object, with details of locations, contacts, orders and interactive
+    /// messages.
     pub raw_message: Option<Value>,
     /// Time the message was created, as reported by Qontak; never the time of an event.
     pub created_at: Option<Timestamp>,

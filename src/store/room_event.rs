@@ -71,15 +71,15 @@ pub struct RoomEventRow {
     pub discriminator: String,
 }
 
-/// Place of an event in the list of its room.
+/// Place of a lifecycle event in the list of its room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Place {
-    /// Time of the event, or else of its first report.
+    /// Time of the lifecycle event, or else of its first report.
     #[serde(with = "crate::model::micros")]
     pub at: Timestamp,
-    /// Tells events of the same time apart.
+    /// Tie-breaker for equal times.
     pub r#type: String,
-    /// Tells events of the same type apart.
+    /// Tie-breaker for equal types.
     pub discriminator: String,
 }
 
@@ -94,8 +94,8 @@ impl RoomEventRow {
     }
 }
 
-/// Lists the events of a room, newest first. A room has few events, so all of them are found by the
-/// primary key and sorted.
+/// Lists the lifecycle events of a room, newest first. A room has few, so all of them are found by
+/// the primary key and sorted.
 pub async fn list(
     db: impl PgExecutor<'_>,
     room: &RoomKey,

@@ -125,7 +125,7 @@ impl Query {
 
     /// Returns the `tsquery` over `message_words` for these days and, if given, these organisations
     /// (by hash). Words of three or more characters match as prefixes, shorter ones as a whole.
-    pub fn of_messages(
+    pub fn message_tsquery(
         &self,
         days: std::ops::RangeInclusive<i64>,
         organizations: Option<&[i32]>,
@@ -161,7 +161,7 @@ impl Query {
     }
 
     /// Returns `like` patterns for the text of a message, in lower case.
-    pub fn of_texts(&self) -> Vec<String> {
+    pub fn text_patterns(&self) -> Vec<String> {
         match self {
             Self::Words(words) => {
                 words.iter().map(|word| format!("%{}%", word.to_ascii_lowercase())).collect()
@@ -172,7 +172,7 @@ impl Query {
 
     /// Returns a `like` pattern over `room_words`, and the text for a trigram similarity search.
     /// Postgres converts them to lower case, so that its locale is used as in the index.
-    pub fn of_rooms(&self) -> (String, Option<String>) {
+    pub fn room_patterns(&self) -> (String, Option<String>) {
         match self {
             Self::Phone(number) => (format!("%{number}%"), None),
             Self::Words(words) => {
@@ -227,7 +227,7 @@ mod tests {
     fn tsquery_contains_each_word_for_each_day() {
         let query = Query::Words(vec!["OK".to_owned(), "batik".to_owned()]);
         assert_eq!(
-            query.of_messages(255..=256, Some(&[-1])),
+            query.message_tsquery(255..=256, Some(&[-1])),
             "('ffok'|'100ok')&('ffbatik':*|'100batik':*)&('ff~ffffffff'|'100~ffffffff')"
         );
     }

@@ -20,4 +20,9 @@ impl<P> Walk<P> {
     pub const fn first(rows: i64) -> Self {
         Self { from: None, backward: false, rows }
     }
+
+    /// The same part with its place converted.
+    pub fn map<Q>(self, convert: impl FnOnce(P) -> Q) -> Walk<Q> {
+        Walk { from: self.from.map(convert), backward: self.backward, rows: self.rows }
+    }
 }

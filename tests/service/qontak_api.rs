@@ -229,7 +229,7 @@ async fn invalid_qontak_parameters_return_422_naming_the_parameter(db: PgPool) {
         ("untagged=maybe", "untagged: must be one of true, false"),
         ("sessions=half", "sessions: must be one of open, expiring, expired"),
         ("response_status[]=x", "response_status: must be one of unresponded, responded"),
-        ("tags[]=", "tags: must be up to 100 texts of 1 to 512 characters"),
+        ("tags[]=", "tags: must be up to 100 values, none empty"),
         ("time_offset=99", "time_offset: must be between -12 and 14"),
         (
             "start_date=2025-02-30",

@@ -102,7 +102,7 @@ impl TryFrom<WebhookRow> for Webhook {
     }
 }
 
-/// Event without its body, as the API shows it.
+/// An event without its body.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
 pub struct EventRow {
@@ -207,7 +207,7 @@ pub async fn list(
     if walk.backward { page!(">", "day, event_id") } else { page!("<", "day desc, event_id desc") }
 }
 
-/// Finds an event by its id within these organisations.
+/// Finds an event within these organisations; `None` for all.
 pub async fn find(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,

@@ -35,9 +35,9 @@ pub struct Place {
     /// `message.at`.
     #[serde(with = "crate::model::micros")]
     pub at: Timestamp,
-    /// Tells messages of the same time apart.
+    /// Tie-breaker for equal times.
     pub message_id: String,
-    /// Tells messages of the same id apart; empty if unknown.
+    /// Tie-breaker for equal ids; empty if unknown.
     pub organization_id: String,
 }
 
@@ -47,7 +47,7 @@ pub struct RoomPlace {
     /// `message.at`.
     #[serde(with = "crate::model::micros")]
     pub at: Timestamp,
-    /// Tells messages of the same time apart.
+    /// Tie-breaker for equal times.
     pub message_id: String,
 }
 

@@ -148,8 +148,8 @@ impl<'a> Scan<'a> {
     ) -> sqlx::Result<Vec<ScannedKey>> {
         let Self { organizations, hashes, room_ids, filter, from, backward } = self;
         // Here the words filter scanned rows and do not use the word index, so any day will do.
-        let words = filter.query.as_ref().map(|query| query.of_messages(0..=0, None));
-        let patterns = filter.query.as_ref().map(Query::of_texts);
+        let words = filter.query.as_ref().map(|query| query.message_tsquery(0..=0, None));
+        let patterns = filter.query.as_ref().map(Query::text_patterns);
         macro_rules! page {
             ($cmp:tt, $order:tt) => {
                 sqlx::query_as!(

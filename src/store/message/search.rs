@@ -85,7 +85,7 @@ pub async fn search(
             (next - days + 1).max(first)..=next
         };
         next = if backward { next + days } else { next - days };
-        let words = query.of_messages(window, hashes);
+        let words = query.message_tsquery(window, hashes);
         let rest = Walk { from: Some(edge), backward, rows: limit - found.len() as i64 };
         let more = fetch(&mut db, organizations, &words, filter, &rest).await?;
         // Every match of these days is read, so take no more days than the page should need.

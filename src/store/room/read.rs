@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgExecutor;
+use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
 use crate::model::{Timestamp, phone};
@@ -48,23 +49,13 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Last active before this time.
     pub until: Option<Timestamp>,
-    /// Name or numbers that contain this, or nearly.
+    /// Name or numbers that contain this text or one similar to it.
     pub query: Option<Query>,
 }
 
 /// State of a room's session: WhatsApp's 24-hour customer service window, which starts with each
 /// message of the customer.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantNames,
-    ToSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, ToSchema)]
 #[strum(serialize_all = "snake_case")]
 #[schema(rename_all = "snake_case")]
 pub enum Session {
@@ -98,9 +89,9 @@ pub struct Place {
     /// `room.activity_at`.
     #[serde(with = "crate::model::micros")]
     pub activity_at: Timestamp,
-    /// Tells rooms of the same time apart.
+    /// Tie-breaker for equal times.
     pub room_id: String,
-    /// Tells rooms of the same id apart; empty if unknown.
+    /// Tie-breaker for equal ids; empty if unknown.
     pub organization_id: String,
 }
 
@@ -129,7 +120,7 @@ pub async fn list(
     let (session_after, session_until) = session.unwrap_or_default();
     // A session starts with an activity, so rooms last active before it cannot match.
     let since = filter.since.max(session_after);
-    let (pattern, resembled) = filter.query.as_ref().map(Query::of_rooms).unzip();
+    let (pattern, resembled) = filter.query.as_ref().map(Query::room_patterns).unzip();
     let resembled = resembled.flatten();
     let from = walk.from.as_ref();
     macro_rules! page {
@@ -208,7 +199,7 @@ pub async fn list(
     }
 }
 
-/// Finds a room by its id within these organisations.
+/// Finds a room within these organisations; `None` for all.
 pub async fn find(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -220,7 +211,7 @@ pub async fn find(
             select organization_id, room_id, activity_at as "activity_at!"
             from room
             where room_id = $1 and ($2::text[] is null or organization_id = any($2))
-            -- Prefer a row with an organisation: one without may be of any.
+            -- Prefer a row with a known organisation.
             order by organization_id desc
             limit 1
         "#,
@@ -231,77 +222,77 @@ pub async fn find(
     .await
 }
 
-/// Room without its last message, as the API shows it.
+/// A room without its last message.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RoomRow {
-    /// Qontak's id of the room; opaque text.
+    /// Qontak's id of the room; an opaque string.
     pub id: String,
-    /// Organisation it belongs to; null when no body and no endpoint named one.
+    /// Organisation of the room; null when unknown.
     pub organization_id: Option<String>,
     /// Display name of the contact.
     pub name: Option<String>,
-    /// Free text, mostly empty.
+    /// Free text, usually empty.
     pub description: Option<String>,
-    /// `campaign`, `unassigned`, `assigned`, `resolved`, `deleted`; open list.
+    /// `campaign`, `unassigned`, `assigned`, `resolved` or `deleted`; new values are possible.
     pub status: Option<String>,
-    /// `Models::CustomerServiceRoom` and others.
+    /// Type at Qontak: `Models::CustomerServiceRoom`, …
     pub r#type: Option<String>,
     /// Tags of the conversation.
     pub tags: Option<Vec<String>>,
-    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; open list.
+    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; new values are possible.
     pub channel: Option<String>,
-    /// Name of the business account, as sent; may start with a space.
+    /// Name of the business account as sent by Qontak; may start with a space.
     pub channel_account: Option<String>,
-    /// The business number (+62…) or a token; only in room events.
+    /// Business number (`+62…`) or a token; sent in room events only.
     pub channel_uniq_id: Option<String>,
-    /// The contact at the channel: a phone number on WhatsApp, something like an e-mail in web
-    /// chat. Never assume a phone.
+    /// Id of the contact at the channel: a phone number on WhatsApp, similar to an e-mail address in
+    /// web chat.
     pub account_uniq_id: Option<String>,
-    /// The integration (number, page, …) it runs through.
+    /// Qontak's id of the channel integration (number, page, …).
     pub channel_integration_id: Option<String>,
-    /// `open`, `expiring`, `expired`; sent in 2021 only.
+    /// `open`, `expiring` or `expired`; Qontak sent it in 2021 only.
     pub session: Option<String>,
-    /// Last message of the customer: start of the 24-hour window.
+    /// Time of the customer's last message, which starts the 24-hour customer service window.
     pub session_at: Option<Timestamp>,
-    /// Messages that no agent has read.
+    /// Number of messages that no agent has read.
     pub unread_count: Option<i64>,
-    /// Creation, by Qontak's clock.
+    /// Time the room was created, as reported by Qontak.
     pub created_at: Option<Timestamp>,
-    /// Qontak's `updated_at`; stays near `created_at` in some answers.
+    /// `updated_at` as reported by Qontak; stays near `created_at` in some events.
     pub updated_at: Option<Timestamp>,
-    /// Time of the last message, by Qontak's clock.
+    /// Time of the last message, as reported by Qontak.
     pub last_message_at: Option<Timestamp>,
-    /// Last activity, by Qontak's clock.
+    /// Time of the last activity, as reported by Qontak.
     pub last_activity_at: Option<Timestamp>,
-    /// Picture of the contact: `{url, large, medium, small, …}`, or a URL.
+    /// Avatar of the contact: `{url, large, medium, small, …}`, or a URL.
     pub avatar: Option<Value>,
-    /// When it was resolved; null unless `status` is `resolved`.
+    /// Time the room was resolved; null unless `status` is `resolved`.
     pub resolved_at: Option<Timestamp>,
-    /// Who resolved it; null unless `status` is `resolved`.
+    /// Id of the user that resolved the room; null unless `status` is `resolved`.
     pub resolved_by_id: Option<String>,
-    /// Kind of `resolved_by_id`.
+    /// Type of `resolved_by_id`; null unless `status` is `resolved`.
     pub resolved_by_type: Option<String>,
-    /// Id at the channel, if any.
+    /// Id of the room at the channel.
     pub external_id: Option<String>,
-    /// Division of the organisation.
+    /// Qontak's id of the division.
     pub division_id: Option<String>,
-    /// User ids of the agents; absent in message events.
+    /// User ids of the agents; sent in room events only.
     pub agent_ids: Option<Vec<String>>,
     /// Note of the agents: `{text}`.
     pub note: Option<Value>,
-    /// Object of the channel: `{is_participant_online}`.
+    /// Details of the channel: `{is_participant_online}`.
     pub extra: Option<Value>,
-    /// Copies of an e-mail conversation.
+    /// CC recipients of an e-mail conversation.
     pub email_cc: Option<Value>,
-    /// Whether it is kept from being resolved by time.
+    /// Whether the room is excluded from automatic resolution.
     pub is_dont_auto_resolve: Option<bool>,
     /// Whether the contact is blocked.
     pub is_blocked: Option<bool>,
-    /// Whether the last word is the customer's.
+    /// Whether the last message is the customer's.
     pub is_unresponded: Option<bool>,
-    /// Whether the survey is sent by hand.
+    /// Whether the survey is sent manually.
     pub is_manual_survey: Option<bool>,
-    /// What lists are sorted by: the latest known sign of life.
+    /// Sort key of lists: time of the latest known activity.
     #[serde(skip)]
     pub activity_at: Timestamp,
 }
@@ -317,7 +308,7 @@ impl RoomRow {
     }
 }
 
-/// Fetches the rooms of these keys, in their order.
+/// Fetches the rooms with these keys, in the order of the keys.
 pub async fn show(db: impl PgExecutor<'_>, keys: &[RoomKey]) -> sqlx::Result<Vec<RoomRow>> {
     sqlx::query_as!(
         RoomRow,
