@@ -101,24 +101,24 @@ pub async fn serve(
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         () = stop => {}
-        () = &mut serving => bail!("the server ended by itself"),
-        // Without the cause: the message of a panic may quote data. Its location is in the log.
-        _ = ingesting.join_next() => bail!("an ingest task ended by itself"),
-        _ = background.join_next() => bail!("a background task ended by itself"),
+        () = &mut serving => bail!("the HTTP server ended unexpectedly"),
+        // Without the cause: a panic message may quote data. Its location is in the log.
+        _ = ingesting.join_next() => bail!("an ingest task ended unexpectedly"),
+        _ = background.join_next() => bail!("a background task ended unexpectedly"),
         never = upkeep::keep_database(&config, &db, is_prepared) => never
     }
 
     stopping.send_replace(true);
     event_tail.close();
     serving.await;
-    // The other half went to the requests.
+    // The first half was for requests in flight.
     let limit = config.http.stop_timeout / 2;
     if ingest.drain(limit).await.is_err() {
-        bail!("queued events could not be stored within {limit:?}");
+        bail!("queued events not stored within {limit:?}");
     }
     ingesting.shutdown().await;
     background.shutdown().await;
-    // Not `PgPool::close`, which would wait for aborted requests.
+    // No `PgPool::close`: it would wait for the connections of aborted requests.
     let spooled = ingest.spool.map_or(0, |spool| spool.depth().events);
     info!(spooled, "stopped");
     Ok(())
@@ -133,7 +133,7 @@ fn open_disk(settings: &config::Spool) -> anyhow::Result<Option<Disk>> {
     let help = match Disk::in_folder(folder) {
         Ok(disk) => return Ok(Some(disk)),
         Err(redb::Error::DatabaseAlreadyOpen) => {
-            "in use by another process; give each process a folder of its own".to_owned()
+            "in use by another process; use a separate folder for each process".to_owned()
         }
         Err(cause) => format!("cannot be opened: {cause}"),
     };

@@ -1,8 +1,9 @@
-//! `qontak-receiver serve | migrate | check | key | replay | body | openapi | simulate | healthcheck`.
+//! Command line: one file per command that needs more than a few lines.
 
 mod check;
 mod key;
 mod replay;
+#[cfg(feature = "simulate")]
 mod simulate;
 
 use std::ffi::OsString;
@@ -26,11 +27,11 @@ use crate::router::openapi;
 use crate::store;
 use crate::telemetry;
 
-/// Receives the webhooks of Mekari Qontak, makes them durable, lets them be read.
+/// Stores Mekari Qontak webhooks in Postgres and serves them over a REST API
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Settings that win over the defaults; the environment wins over them.
+    /// Settings file (TOML); overrides the defaults, overridden by the environment
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -39,34 +40,39 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Receive webhooks and serve the API (the default).
+    /// Receive webhooks and serve the API (default)
     Serve,
-    /// Bring the database's schema up to date, make the journal's partitions, and end.
+    /// Apply pending migrations, create journal partitions and search indexes, then exit
     Migrate,
-    /// Tell what is wrong with settings, database, partitions or clock, and what to do.
+    /// Check settings, spool, database, clock, keys and partitions
+    ///
+    /// Prints one line per check. A failed check says what to do, and the exit code is 1.
     Check,
-    /// Make, list and revoke keys of the read API.
+    /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
-    /// Read events of the journal again, by the rules of this version. Harmless to repeat.
+    /// Replay events of the journal with the current parser
+    ///
+    /// Can be repeated: replaying an event again has no further effect.
     Replay(replay::Arguments),
-    /// Print the body of an event of the journal, byte for byte as it came in.
+    /// Print the raw request body of an event
     Body {
-        /// Its id.
+        /// Event id
         event_id: Uuid,
     },
-    /// Print the OpenAPI document of the API, as it is served at /openapi.json.
+    /// Print the OpenAPI document, as served at /openapi.json
     Openapi,
-    /// Play Qontak: send real-looking webhooks to a URL, measure, and look whether they are found.
+    /// Send simulated Qontak webhooks to a URL, measure latency, and verify the result
     ///
-    /// Needs no settings. Exit code 0 means that every event was answered as it should be, and,
-    /// with --verify, that all of it was found.
+    /// Needs no settings. The exit code is 0 if every event got the expected response and, with
+    /// --verify, the API shows the expected state.
+    #[cfg(feature = "simulate")]
     Simulate(simulate::Arguments),
-    /// Ask the service on this machine whether it is alive; for a container's health check.
+    /// Exit with 0 if the service on this machine is alive; for container health checks
     Healthcheck,
 }
 
-/// Does what a command line asks for; the first of these words is the program's name.
+/// Runs a command line, whose first word is the program's name.
 pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse_from(words);
     let config = || Config::load(arguments.config.as_deref());
@@ -80,10 +86,14 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
             let config = config()?;
             telemetry::start(&config.log)?;
             let pool = store::connect(&config.database)?;
-            store::migrate(&pool).await.context("migrate")?;
-            app::upkeep::make_partitions(&pool, &config.retention).await.context("partitions")?;
-            store::search::sync_indexes(&pool, config.search.enabled).await.context("search")?;
-            info!("the schema is up to date");
+            store::migrate(&pool).await.context("cannot migrate the schema")?;
+            app::upkeep::make_partitions(&pool, &config.retention)
+                .await
+                .context("cannot create partitions")?;
+            store::search::sync_indexes(&pool, config.search.enabled)
+                .await
+                .context("cannot prepare search indexes")?;
+            info!("schema is up to date");
         }
         Command::Check => return check::run(&config()?).await,
         Command::Key(command) => key::run(&config()?, command).await?,
@@ -95,11 +105,12 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         Command::Body { event_id } => {
             let pool = store::connect(&config()?.database)?;
             let found = store::event::find_body(&pool, None, EventId(event_id)).await?;
-            let (body, _) = found.context("the journal holds no such event")?;
+            let (body, _) = found.context("event not found in the journal")?;
             io::Write::write_all(&mut io::stdout(), &body)?;
         }
         Command::Openapi => println!("{}", openapi::text()),
-        // It may run where there is no service, so it asks for none of its settings.
+        // Without settings: it may run on another machine than the service.
+        #[cfg(feature = "simulate")]
         Command::Simulate(arguments) => return simulate::run(arguments).await,
         Command::Healthcheck => healthcheck(&config()?).await?,
     }
@@ -114,29 +125,29 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
         };
-        info!("{name}: stopping");
+        info!(signal = name, "stopping");
     })
 }
 
-/// Liveness, not readiness: a container must not be restarted because its database is away.
+/// Liveness, not readiness: restarting a container does not help when its database is unavailable.
 async fn healthcheck(config: &Config) -> anyhow::Result<()> {
     let mut address = config.ops.listen;
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }
-    let ask = async {
+    let request = async {
         let mut stream = TcpStream::connect(address).await?;
         stream
             .write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             .await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        std::io::Result::Ok(answer)
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await?;
+        std::io::Result::Ok(response)
     };
-    let answer = tokio::time::timeout(Duration::from_secs(3), ask)
+    let response = tokio::time::timeout(Duration::from_secs(3), request)
         .await
-        .context("no answer in 3 s")?
-        .with_context(|| format!("cannot ask {address}"))?;
-    ensure!(answer.starts_with(b"HTTP/1.1 200"), "{address} does not answer 200");
+        .with_context(|| format!("{address}: no response within 3s"))?
+        .with_context(|| format!("{address}: request failed"))?;
+    ensure!(response.starts_with(b"HTTP/1.1 200"), "{address}: expected status 200");
     Ok(())
 }

@@ -1,25 +1,38 @@
-//! Receives the webhooks of Mekari Qontak, makes them durable, lets them be read.
+//! Stores Mekari Qontak webhooks in Postgres and serves them over a REST API.
 //!
-//! A webhook's way, and where each step lives:
+//! The way of a webhook, with the file of each step:
 //!
 //! ```text
 //! POST /webhooks/qontak/{token}
-//!   └─ receive             the handler: the three steps below, in order
-//!       ├─ receive::auth       does the caller know a live token?  request → Authentic
-//!       ├─ receive::normalize  what does it say? never fails       Webhook → Event
-//!       │    └─ receive::payload   Qontak's field names, and only there
-//!       └─ receive::writer     commit it with its neighbours       Event   → Receipt → 200
-//!            ├─ store              all SQL
-//!            └─ receive::spool     or, while the database is away, keep it for later
-//! GET /v1/…
-//!   └─ read                keys, pages, one file per resource
-//!       └─ store
+//!   http/server.rs           connections, limits, shutdown
+//!   router.rs                every route; request id, log line, panics
+//!   receive.rs               the handler, in three steps
+//!     receive/auth.rs          token and body              request → Authentic
+//!     ingest.rs                Ingest::accept: store the event, or spool it
+//!       ingest/normalize.rs      parse; never fails        Webhook → Event
+//!         ingest/payload.rs        Qontak's field names: classify.rs, fields.rs, changes.rs
+//!       ingest/writer.rs         group commit              Event → Receipt
+//!         store.rs                 all SQL, one file per table
+//!       ingest/spool.rs          local disk, while the database is unavailable
+//!     receive.rs               Receipt → 200
 //! ```
 //!
-//! [`simulate`] stands on the other side: it plays Qontak, and looks whether all of that is true.
-//! [`replay`] sends what the journal holds the same way again. [`event`] and [`model`] are the
-//! words that both ways share. [`app`] puts the parts together and takes them apart in order;
-//! [`cli`] and [`config`] say how.
+//! The way of a read:
+//!
+//! ```text
+//! GET /v1/…
+//!   read.rs                  routes, one file per resource
+//!     read/reader.rs           key, scopes, organisations   request → Reader
+//!     read/page.rs             cursors and pages; read/export.rs: CSV and NDJSON
+//!     store.rs                 the query
+//! ```
+//!
+//! [`event`] and [`model`] define the types that all of these share. [`http`] has what every HTTP
+//! surface needs: errors, extractors, conditional requests. [`app`] starts the parts and stops them
+//! in order; [`cli`] has the other commands, [`config`] the settings. [`simulate`] plays Qontak: it
+//! sends webhooks and verifies what the API shows.
+//!
+//! `docs/architecture.md` describes the layers and the rules of merging.
 
 pub mod app;
 pub mod cli;
@@ -31,6 +44,7 @@ pub mod model;
 pub mod read;
 pub mod receive;
 pub mod router;
+#[cfg(feature = "simulate")]
 pub mod simulate;
 pub mod store;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! Keeps the database ready: schema, partitions and retention; and renders metrics.
+//! Recurring work: schema, partitions, retention, and aggregation of metrics.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ const PREPARE_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval of the upkeep of the journal.
 const JOURNAL_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Timeout of one upkeep of the journal. A connection that died silently must not end it for good.
+/// Timeout of one upkeep of the journal: a connection that died silently must not block later ones.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Timeout of building search indexes: partitions exist for days ahead, so it may take long.
+/// Timeout of building search indexes. It may be long, since partitions exist for days ahead.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
 /// Interval of [`keep_metrics`].
@@ -41,13 +41,16 @@ pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
     make_partitions(db, &config.retention).await.context("database: cannot create partitions")?;
     batch::delete_future(db).await.context("database: cannot be written")?;
     for (setting, value) in store::durability(db).await? {
-        warn!(setting, value, "database may lose acknowledged events in a crash");
+        warn!(
+            setting,
+            value, "durability setting is weakened, acknowledged events can be lost in a crash"
+        );
     }
     Ok(())
 }
 
-/// Whether a failed start is an outage of the database, which may end by itself. Wrong settings
-/// or a wrong schema are none.
+/// Whether a failed start is due to an outage of the database, which may end by itself. Wrong
+/// settings and a wrong schema are not outages.
 pub fn is_outage(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.downcast_ref().is_some_and(store::is_outage))
 }

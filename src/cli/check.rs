@@ -1,4 +1,7 @@
-//! `qontak-receiver check`.
+//! `qontak-receiver check`: tests the installation.
+//!
+//! All checks run, so that one call shows every problem; only those that need a reachable database
+//! with the current schema are skipped without it.
 
 use std::process::ExitCode;
 
@@ -7,7 +10,7 @@ use crate::ingest::spool::disk::Disk;
 use crate::model::Timestamp;
 use crate::store::{self, api_key, partition};
 
-/// Prints one line for each thing that was looked at.
+/// Prints one line per check.
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut ok = true;
     let mut line = |name: &str, result: Result<String, String>| {
@@ -24,21 +27,21 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let settings = format!("{} endpoint(s), {tokens} token(s)", config.endpoint.len());
     line("settings", Ok(settings));
 
-    line("spool", look_at_spool(&config.spool));
+    line("spool", check_spool(&config.spool));
     if let Err(error) = store::check_connection(&config.database).await {
         line("database", Err(format!("{}: {error}", store::UNREACHABLE)));
         return Ok(ExitCode::FAILURE);
     }
-    line("database", Ok("reached".into()));
+    line("database", Ok("reachable".into()));
     let pool = store::connect(&config.database)?;
     let clock = store::clock(&pool).await?;
     let skew = (Timestamp::now().0 - clock.0).abs();
     line(
         "clock",
         if skew.num_seconds() <= 5 {
-            Ok(format!("within {} ms of the database's", skew.num_milliseconds()))
+            Ok(format!("differs from the database by {} ms", skew.num_milliseconds()))
         } else {
-            Err(format!("{} s away from the database's; synchronise both", skew.num_seconds()))
+            Err(format!("differs from the database by {} s; synchronise both", skew.num_seconds()))
         },
     );
     let weak: Vec<String> = store::durability(&pool)
@@ -50,16 +53,16 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     line(
         "durability",
         if weak.is_empty() {
-            Ok("a commit is on disk".into())
+            Ok("commits are flushed to disk".into())
         } else {
-            Err(format!("{weak}: a crash can lose acknowledged events; turn it on"))
+            Err(format!("{weak}: acknowledged events can be lost in a crash; turn it on"))
         },
     );
     let pending = store::pending_migrations(&pool).await?;
     if pending > 0 {
         line(
             "schema",
-            Err(format!("{pending} migration(s) to run; run `qontak-receiver migrate`")),
+            Err(format!("{pending} pending migration(s); run `qontak-receiver migrate`")),
         );
         return Ok(ExitCode::FAILURE);
     }
@@ -68,9 +71,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     line(
         "keys",
         Ok(match (config.key.len(), stored) {
-            (0, 0) => {
-                "none: nobody can read the API; see `qontak-receiver key create --help`".into()
-            }
+            (0, 0) => "none, so the API cannot be read; run `qontak-receiver key create`".into(),
             (in_settings, stored) => {
                 format!("{in_settings} in the settings, {stored} in the database")
             }
@@ -80,20 +81,20 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     line(
         "partitions",
         match missing.first() {
-            None => Ok("there for today and tomorrow".into()),
+            None => Ok("exist for today and tomorrow".into()),
             Some(day) => Err(format!("none for {day}; run `qontak-receiver migrate`")),
         },
     );
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Whether the spool can be used. A running service has it locked, which is fine.
-fn look_at_spool(settings: &config::Spool) -> Result<String, String> {
+/// Checks that the spool can be opened. A running service locks it, which is not an error.
+fn check_spool(settings: &config::Spool) -> Result<String, String> {
     let Some(folder) = settings.folder() else {
-        return Ok("none: while the database is away, webhooks are answered 503".into());
+        return Ok("none; webhooks get 503 while the database is unavailable".into());
     };
     match Disk::in_folder(folder) {
-        Ok(disk) => Ok(format!("{} webhook(s) wait in {}", disk.depth().events, folder.display())),
+        Ok(disk) => Ok(format!("{} webhook(s) in {}", disk.depth().events, folder.display())),
         Err(redb::Error::DatabaseAlreadyOpen) => Ok("in use by a running service".into()),
         Err(cause) => Err(format!("{}: {cause}; check spool.folder", folder.display())),
     }

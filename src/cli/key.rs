@@ -13,85 +13,87 @@ use crate::read::key;
 use crate::store;
 use crate::store::api_key::{self, KeyRow, NewKey};
 
-/// What to do with keys.
+/// Subcommands of `key`.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a key and print it, this once: only its SHA-256 is kept.
+    /// Create a key and print it
+    ///
+    /// The key cannot be shown again: the database stores only its SHA-256.
     Create(Create),
-    /// List all keys: who may read what, until when, and when each was last used.
+    /// List all keys with scopes, organisations, expiry and last use
     List,
-    /// Take a key back for good. Replicas know it within 5 seconds.
+    /// Revoke a key permanently; all replicas reject it within 5 seconds
     Revoke {
-        /// The name of the key, or its id.
+        /// Name or id of the key
         #[arg(value_name = "NAME-OR-ID")]
         key: String,
     },
 }
 
-/// The key to make.
+/// Arguments of `key create`.
 #[derive(clap::Args)]
 pub struct Create {
-    /// What to call it: 1 to 64 characters. The name of a revoked or expired key is free again.
+    /// Name, 1 to 64 characters; the name of a revoked or expired key can be reused
     #[arg(long, value_parser = name)]
     name: String,
-    /// What it may do; may be given several times. An export needs `read` as well.
+    /// Permission; may be repeated. `export` requires `read`
     #[arg(long = "scope", value_name = "SCOPE", required = true, value_delimiter = ',')]
     scopes: Vec<Scope>,
-    /// The id of an organisation whose data it may see, or * for all; may be given several times.
+    /// Id of an organisation whose data the key may read, or * for all; may be repeated
     #[arg(
         long = "organization", value_name = "ID", required = true, value_delimiter = ',',
         value_parser = organization
     )]
     organizations: Vec<String>,
-    /// When it ends: 2027-01-31 (at 0:00 UTC), 2027-01-31T17:00:00Z, or from now on, as 90d. Else
-    /// never.
+    /// Expiry: 2027-01-31 (0:00 UTC), 2027-01-31T17:00:00Z, or a duration from now such as 90d
+    /// [default: never]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<Timestamp>,
 }
 
-/// Does what the command says.
+/// Runs a subcommand.
 pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     store::check_connection(&config.database).await?;
     let pool = store::connect(&config.database)?;
     ensure!(
         store::pending_migrations(&pool).await? == 0,
-        "the schema is not up to date; run `qontak-receiver migrate`"
+        "schema is not up to date; run `qontak-receiver migrate`"
     );
     match command {
-        Command::Create(wanted) => create(&pool, wanted).await,
+        Command::Create(arguments) => create(&pool, arguments).await,
         Command::List => list(&pool, config).await,
         Command::Revoke { key } => revoke(&pool, config, &key).await,
     }
 }
 
-/// Prints the key alone, so that a script can take it; what is to be said goes to stderr.
-async fn create(pool: &PgPool, wanted: Create) -> anyhow::Result<()> {
-    let Create { name, scopes, organizations, expires } = wanted;
+/// Prints only the key to stdout, so that a script can read it; the description goes to stderr.
+async fn create(pool: &PgPool, arguments: Create) -> anyhow::Result<()> {
+    let Create { name, scopes, organizations, expires } = arguments;
     ensure!(
         !scopes.contains(&Scope::Export) || scopes.contains(&Scope::Read),
-        "--scope export: an export is read, so it needs --scope read as well"
+        "--scope export requires --scope read"
     );
-    let secret = key::generate().context("the system has no random bits")?;
+    let secret = key::generate().context("the system's random number generator failed")?;
     let new = NewKey {
         api_key_id: Uuid::now_v7(),
         name,
         sha256: key::hash(&secret),
         scopes: distinct(scopes.iter().map(|scope| scope.as_str().to_owned())),
-        organizations: config::those_seen(&distinct(organizations)),
+        organizations: config::unless_all(&distinct(organizations)),
         expires_at: expires,
     };
     ensure!(
         api_key::create(pool, &new).await?,
-        "--name {}: a key with this name is live; revoke it, or take another name",
+        "--name {}: a key with this name is live; revoke it or choose another name",
         new.name
     );
     eprintln!(
-        "key {} ({}) may {} of {}, {}; it is not shown again:",
+        "created key {} ({}): scopes {}; organisations {}; expires {}. It is not shown again:",
         new.name,
         new.api_key_id,
         new.scopes.join(", "),
-        new.organizations.as_deref().map_or("all organisations".to_owned(), |ids| ids.join(", ")),
-        new.expires_at.map_or("for ever".to_owned(), |at| format!("until {at}")),
+        new.organizations.as_deref().map_or("*".to_owned(), |ids| ids.join(", ")),
+        new.expires_at.map_or("never".to_owned(), |at| at.to_string()),
     );
     println!("{secret}");
     Ok(())
@@ -106,7 +108,7 @@ async fn list(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
         let scopes = distinct(key.scopes.iter().map(|scope| scope.as_str().to_owned()));
         let organizations = key.organizations();
         let none = || "-".to_owned();
-        let organizations = shown(organizations.as_deref());
+        let organizations = show(organizations.as_deref());
         let state = "in the settings".to_owned();
         [name.clone(), scopes.join(","), organizations, none(), none(), none(), state, none()]
     }));
@@ -117,7 +119,7 @@ async fn list(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
         [
             key.name,
             key.scopes.join(","),
-            shown(key.organizations.as_deref()),
+            show(key.organizations.as_deref()),
             minute(key.created_at),
             time(key.expires_at, "never"),
             time(key.last_used_at, "never"),
@@ -132,19 +134,19 @@ async fn list(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
 async fn revoke(pool: &PgPool, config: &Config, name_or_id: &str) -> anyhow::Result<()> {
     match api_key::revoke(pool, name_or_id).await? {
         Some((name, id)) => {
-            println!("key {name} ({id}) is revoked; replicas refuse it within 5 s");
+            println!("revoked key {name} ({id}); all replicas reject it within 5 s");
             Ok(())
         }
         None if config.key.contains_key(name_or_id) => bail!(
-            "{name_or_id}: this key is in the settings; remove key.{name_or_id} there and start \
-             the service again"
+            "{name_or_id}: this key is in the settings; remove key.{name_or_id} there and restart \
+             the service"
         ),
         None => bail!("{name_or_id}: no live key has this name or id; see `key list`"),
     }
 }
 
 fn state(key: &KeyRow) -> &'static str {
-    // The name of an expired key may have been taken back later.
+    // A key that expired before it was revoked is listed as expired.
     let end = key.revoked_at.unwrap_or_else(Timestamp::now);
     match key.expires_at {
         Some(at) if at <= end => "expired",
@@ -153,7 +155,7 @@ fn state(key: &KeyRow) -> &'static str {
     }
 }
 
-fn shown(organizations: Option<&[String]>) -> String {
+fn show(organizations: Option<&[String]>) -> String {
     organizations.map_or("*".to_owned(), |ids| ids.join(","))
 }
 
@@ -161,7 +163,7 @@ fn minute(time: Timestamp) -> String {
     time.0.format("%Y-%m-%dT%H:%MZ").to_string()
 }
 
-/// Columns as wide as the widest of their cells.
+/// Prints a table; each column is as wide as its widest cell.
 fn print<const N: usize>(table: &[[String; N]]) {
     let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max();
     let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
@@ -180,27 +182,23 @@ fn distinct(texts: impl IntoIterator<Item = String>) -> Vec<String> {
 
 fn name(text: &str) -> Result<String, &'static str> {
     if text.trim() != text || !(1..=64).contains(&text.chars().count()) {
-        return Err("expected 1 to 64 characters, without spaces around them");
+        return Err("expected 1 to 64 characters without leading or trailing spaces");
     }
     if text.chars().any(char::is_control) {
-        return Err("a name has no control characters");
+        return Err("control characters are not allowed");
     }
-    // `key revoke` takes names and ids alike.
-    if text.parse::<Uuid>().is_ok() {
-        Err("a name must not look like an id")
-    } else {
-        Ok(text.to_owned())
-    }
+    // `key revoke` accepts both names and ids.
+    if text.parse::<Uuid>().is_ok() { Err("must not be a UUID") } else { Ok(text.to_owned()) }
 }
 
 fn organization(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() {
-        return Err("must not be empty: give the id of an organisation, or * for all");
+        return Err("expected the id of an organisation, or * for all");
     }
     Ok(text.trim().to_owned())
 }
 
-/// Reads a day, a time, or how long from now.
+/// Parses a day, a time, or a duration from now.
 fn expiry(text: &str) -> Result<Timestamp, &'static str> {
     let after = |text| {
         Utc::now().checked_add_signed(
@@ -210,10 +208,11 @@ fn expiry(text: &str) -> Result<Timestamp, &'static str> {
         )
     };
     let at = time(text).ok().or_else(|| after(text).map(Timestamp));
-    let at =
-        at.ok_or("expected 2027-01-31, 2027-01-31T17:00:00Z, or a time from now as 90d or 12h")?;
+    let at = at.ok_or(
+        "expected 2027-01-31, 2027-01-31T17:00:00Z, or a duration from now such as 90d or 12h",
+    )?;
     if at <= Timestamp::now() {
-        return Err("it must not be in the past");
+        return Err("must be in the future");
     }
-    if at.0.year() > 9999 { Err("it must be before the year 10000") } else { Ok(at) }
+    if at.0.year() > 9999 { Err("must be before the year 10000") } else { Ok(at) }
 }

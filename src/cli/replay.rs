@@ -1,4 +1,4 @@
-//! `qontak-receiver replay`.
+//! `qontak-receiver replay`: parses events of the journal again and applies the result.
 
 use std::time::Duration;
 
@@ -17,19 +17,18 @@ use crate::model::Timestamp;
 use crate::store::event::Selection;
 use crate::store::{self, dry_run::Difference};
 
-/// How long looking for events may take: the journal has no index for every question.
+/// Statement timeout of selecting events: the journal has no index for every filter.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// How long an event waits for its commit: no sender waits for it.
+/// Timeout of one event's commit. Longer than for webhooks, since no sender waits.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What to replay.
+/// Arguments of `replay`.
 #[derive(Args)]
 pub struct Arguments {
     #[command(flatten)]
     events: Events,
-    /// Change nothing; print what would change: events with another outcome, and rows by table,
-    /// key and columns.
+    /// Change nothing; print events whose outcome would change, and rows by table, key and columns
     #[arg(long)]
     dry_run: bool,
 }
@@ -37,37 +36,37 @@ pub struct Arguments {
 #[derive(Args)]
 #[group(required = true, multiple = true)]
 struct Events {
-    /// An event; may be given several times.
+    /// Event with this id; may be repeated
     #[arg(long = "id", value_name = "ID")]
     ids: Vec<Uuid>,
-    /// Events received at that time (2025-06-12 or 2025-06-12T02:15:03Z) or later.
+    /// Events received at or after this time: 2025-06-12 or 2025-06-12T02:15:03Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<Timestamp>,
-    /// Events received before that time.
+    /// Events received before this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
-    /// Events of a kind.
+    /// Events of this kind
     #[arg(long, value_parser = PossibleValuesParser::new(Kind::VARIANTS))]
     kind: Option<String>,
-    /// Events with an outcome.
+    /// Events with this outcome
     #[arg(long, value_parser = PossibleValuesParser::new(Outcome::VARIANTS))]
     outcome: Option<String>,
-    /// All events that the journal holds.
+    /// All events in the journal
     #[arg(long)]
     all: bool,
 }
 
-/// Reads a day or a time.
+/// Parses a day or a time.
 pub fn time(text: &str) -> Result<Timestamp, String> {
     let day = text.parse().map(|day: NaiveDate| Timestamp(day.and_time(NaiveTime::MIN).and_utc()));
     let time = || text.parse().map(Timestamp);
     day.or_else(|_| time()).map_err(|_| "expected 2025-06-12 or 2025-06-12T02:15:03Z".to_owned())
 }
 
-/// Replays, and prints what changed.
+/// Replays the selected events and prints each change of outcome.
 pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()> {
     let Events { ids, from, to, kind, outcome, all: _ } = arguments.events;
-    // What comes in from now on is read by these rules already.
+    // Events received from now on are parsed by this version anyway.
     let to = to.or_else(|| Some(Timestamp::now()));
     let selection = Selection { ids, from, to, kind, outcome };
     store::check_connection(&config.database).await?;
@@ -76,7 +75,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
     let read = store::connect_to_read(&config.database, 1)?;
 
     let (mut events, mut changed, mut rows) = (0, 0, 0);
-    let report = |Replayed { event_id, before, outcome }| {
+    let print = |Replayed { event_id, before, outcome }| {
         events += 1;
         if before != outcome {
             changed += 1;
@@ -84,13 +83,13 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
         }
     };
     if arguments.dry_run {
-        let report_difference = |Difference { table, key, columns }| {
+        let print_difference = |Difference { table, key, columns }| {
             rows += 1;
-            let what = if columns.is_empty() { "new".to_owned() } else { columns.join(", ") };
-            println!("{table} {key}: {what}");
+            let change = if columns.is_empty() { "new".to_owned() } else { columns.join(", ") };
+            println!("{table} {key}: {change}");
         };
         let (write, limit) = (store::connect(&database)?, config.writer.commit_timeout);
-        replay::dry_run(&read, &write, limit, &selection, report, report_difference).await?;
+        replay::dry_run(&read, &write, limit, &selection, print, print_difference).await?;
         println!(
             "{events} event(s) would be replayed: {changed} with another outcome, \
              {rows} change(s) of rows"
@@ -99,7 +98,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
         let mut tasks = JoinSet::new();
         let writer =
             Writer::start(&database, &config.writer, &mut tasks)?.with_timeout(ANSWER_TIMEOUT);
-        replay::replay(&read, &writer, &selection, report).await?;
+        replay::replay(&read, &writer, &selection, print).await?;
         println!("{events} event(s) replayed, {changed} with another outcome");
     }
     Ok(())

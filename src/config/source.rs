@@ -1,16 +1,16 @@
-//! Where settings come from: the defaults, a file, the environment; later ones win.
+//! Sources of settings: the defaults, a file, the environment. Later ones take precedence.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use config::{Environment, File, FileFormat};
+use config::{ConfigError, Environment, File, FileFormat};
 use serde::de::value::{Error as ValueError, StringDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-/// Reads all sources. An error is one line that names the key.
+/// Reads all sources. An error is one line that names the setting.
 pub fn read<T: DeserializeOwned>(
     file: Option<&Path>,
     environment: BTreeMap<String, String>,
@@ -29,18 +29,18 @@ pub fn read<T: DeserializeOwned>(
         .add_source(source)
         .build()
         .and_then(config::Config::try_deserialize)
-        .map_err(|error| anyhow!("configuration: {}", without_value(&error.to_string())))
+        .map_err(|error| anyhow!(line(error)))
 }
 
-/// The settings that the environment holds: those with our prefix, the name under which every
-/// program expects the database, and what the files of `…_FILE` contain.
+/// Selects the settings of the environment: variables with the prefix, `DATABASE_URL`, and the
+/// contents of the files named by `…_FILE`.
 fn settings_of(environment: BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
     let mut settings = BTreeMap::new();
     for (name, value) in environment {
         let (name, value) = match name.strip_suffix("_FILE") {
             Some(plain) if plain == "DATABASE_URL" || plain.starts_with("RECEIVER__") => {
                 let value = std::fs::read_to_string(&value)
-                    .with_context(|| format!("{name}: cannot read the file it names"))?;
+                    .with_context(|| format!("{name}: cannot read the file"))?;
                 (plain.to_owned(), value.trim().to_owned())
             }
             _ => (name, value),
@@ -54,7 +54,7 @@ fn settings_of(environment: BTreeMap<String, String>) -> anyhow::Result<BTreeMap
     Ok(settings)
 }
 
-/// A list of a file, or one text with commas of the environment.
+/// Reads a list: an array in a file, comma-separated text in the environment.
 pub fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -64,7 +64,7 @@ pub fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
         type Value = Vec<String>;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a list, or text with commas between the elements")
+            f.write_str("a list, or text with comma-separated elements")
         }
 
         fn visit_str<E>(self, text: &str) -> Result<Vec<String>, E> {
@@ -90,21 +90,32 @@ pub fn list<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     elements.into_iter().map(element).collect::<Result<_, ValueError>>().map_err(D::Error::custom)
 }
 
-/// An error of the parser in one line. It may quote a value or a whole line of a file, and these
-/// may be secrets.
-fn without_value(text: &str) -> String {
+/// Formats an error as one line that starts with the setting. The value is left out, since it may
+/// be a secret.
+fn line(error: ConfigError) -> String {
+    match error {
+        ConfigError::At { error, key: Some(key), .. } => {
+            format!("{key}: {}", without_value(&error))
+        }
+        ConfigError::Type { expected, key: Some(key), .. } => format!("{key}: expected {expected}"),
+        ConfigError::NotFound(key) => format!("{key}: not set"),
+        error => format!("configuration: {}", without_value(&error)),
+    }
+}
+
+fn without_value(error: &ConfigError) -> String {
+    let text = error.to_string();
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     // `TOML parse error at line 1, column 9 | 1 | tokens = [… | ^ expected …`
-    if let Some((place, _)) = line.split_once(" | ") {
-        return place.to_owned();
+    if let Some((position, _)) = line.split_once(" | ") {
+        return position.to_owned();
     }
     // `invalid type: string "…", expected …`
-    for said in ["invalid type", "invalid value"] {
-        if let (Some(start), Some(end)) = (line.find(said), line.rfind(", expected"))
-            && start < end
-        {
-            return format!("{}{said}{}", &line[..start], &line[end..]);
+    let quotes_value = ["invalid type", "invalid value", "unknown variant"];
+    match line.rfind("expected ") {
+        Some(start) if quotes_value.iter().any(|said| line.starts_with(said)) => {
+            line[start..].to_owned()
         }
+        _ => line,
     }
-    line
 }

@@ -1,4 +1,4 @@
-//! A body being written: bytes, and the few things that bodies are made of.
+//! Buffer of a body, and the values that bodies consist of.
 
 use std::fmt::Arguments;
 use std::io::Write;
@@ -14,12 +14,12 @@ const GIVEN_NAMES: [&str; 12] = [
 const FAMILY_NAMES: [&str; 8] =
     ["Rahmawati", "Santoso", "Pratama", "Wulandari", "Susilo", "Gunawan", "Marlina", "Hidayat"];
 
-/// Room for a body of real size: growing would copy it.
+/// Initial capacity in bytes, enough for most bodies.
 const CAPACITY: usize = 4096;
 
-/// A body being written.
+/// Body under construction.
 pub struct Body<'a> {
-    /// The world that it tells of.
+    /// The world that it describes.
     pub world: &'a World,
     bytes: Vec<u8>,
 }
@@ -30,19 +30,19 @@ impl<'a> Body<'a> {
         Self { world, bytes: Vec::with_capacity(CAPACITY) }
     }
 
-    /// What was written.
+    /// The finished body.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// Appends text as it is.
+    /// Appends text unchanged.
     pub fn put(&mut self, text: &str) {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
-    /// Appends what `format_args!` makes. It is slow, so not for what every body has.
+    /// Appends formatted text. Slower than the other methods.
     pub fn format(&mut self, text: Arguments<'_>) {
-        self.bytes.write_fmt(text).expect("memory takes everything");
+        self.bytes.write_fmt(text).expect("writing to a Vec cannot fail");
     }
 
     /// Appends an id.
@@ -51,14 +51,14 @@ impl<'a> Body<'a> {
         self.put(self.world.ids.of(subject, number).hyphenated().encode_lower(&mut text));
     }
 
-    /// Appends an id as JSON.
+    /// Appends an id in quotes.
     pub fn quoted_id(&mut self, subject: Subject, number: u32) {
         self.put("\"");
         self.id(subject, number);
         self.put("\"");
     }
 
-    /// Appends WhatsApp's id of a message.
+    /// Appends the WhatsApp id of a message.
     pub fn wamid(&mut self, message: u32) {
         let mut text = [0; uuid::fmt::Simple::LENGTH];
         self.put("wamid.HBgNNjI4MTIwMDAwMDAwMBUC");
@@ -66,18 +66,18 @@ impl<'a> Body<'a> {
         self.put("AA==");
     }
 
-    /// Appends a time, of milliseconds since 1970, as Qontak shows it.
+    /// Appends a time, given in milliseconds since 1970, in Qontak's format.
     pub fn time(&mut self, millis: i64) {
         let time = DateTime::from_timestamp_millis(millis).unwrap_or_default().naive_utc();
         self.digits(time.year().unsigned_abs(), 4);
-        for (before, number) in [
+        for (separator, number) in [
             ("-", time.month()),
             ("-", time.day()),
             ("T", time.hour()),
             (":", time.minute()),
             (":", time.second()),
         ] {
-            self.put(before);
+            self.put(separator);
             self.digits(number, 2);
         }
         self.put(".");
@@ -85,7 +85,7 @@ impl<'a> Body<'a> {
         self.put("Z");
     }
 
-    /// Appends a number with this many digits.
+    /// Appends a number with exactly `count` digits.
     pub fn digits(&mut self, mut number: u32, count: usize) {
         let at = self.bytes.len();
         self.bytes.resize(at + count, b'0');
@@ -100,17 +100,17 @@ impl<'a> Body<'a> {
         self.put(if flag { "true" } else { "false" });
     }
 
-    /// Appends the name of a person.
+    /// Appends a person's name.
     pub fn name(&mut self, subject: Subject, number: u32) {
-        let one = self.world.ids.trait_of(subject, number, 96) as usize;
+        let one = self.world.ids.attribute(subject, number, 96) as usize;
         self.put(GIVEN_NAMES[one % 12]);
         self.put(" ");
         self.put(FAMILY_NAMES[one / 12]);
     }
 
-    /// Fills a gap that any body may have; `contact` is the number of the contact's room.
-    pub fn fill(&mut self, gap: &'static str, contact: u32) {
-        match gap {
+    /// Fills a placeholder that any body may have. `contact` is the number of the contact's room.
+    pub fn fill(&mut self, name: &'static str, contact: u32) {
+        match name {
             "organization_id" => self.id(Subject::Organization, 0),
             "channel_integration_id" => self.id(Subject::Integration, 0),
             "contact_name" => self.name(Subject::Room, contact),
@@ -119,7 +119,7 @@ impl<'a> Body<'a> {
                 self.digits(contact, 7);
             }
             "now" => self.time(self.world.now),
-            other => unreachable!("no template has a gap {other}"),
+            other => unreachable!("unknown placeholder {other}"),
         }
     }
 }
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_as_qontak_writes_it() {
+    fn times_have_the_format_of_qontak() {
         let world = World::new(1, 0);
         let mut body = Body::new(&world);
         body.time(1_749_694_503_007);

@@ -1,26 +1,27 @@
-//! Conversations: a customer writes, a bot greets, an agent takes over, answers, and resolves.
+//! Scenario `chat`: a customer writes, a bot greets, an agent takes over, replies and resolves.
 
-use super::Webhook;
 use super::expected::Status;
 use super::message::{Author, Message};
 use super::room::{Room, Shape};
+use super::room_event::room_event;
+use super::webhook::Webhook;
 use super::world::World;
 
-/// How many conversations go on at a time. The rooms of a busy team: few enough that their
-/// events meet in one batch, too many for each batch to hold the same.
-const MOST_OPEN: usize = 256;
+/// Maximum number of open conversations, as in a busy team: few enough that a batch has several
+/// events of one room, too many for each batch to have the same rooms.
+const MAX_OPEN: usize = 256;
 
-/// Conversations that go on.
+/// Open conversations.
 #[derive(Debug, Default)]
 pub struct Chat(Vec<Conversation>);
 
 impl Chat {
-    /// The next event of any of them; a new one opens with the shape that `shape` tells.
+    /// The next event of a random conversation. `shape` chooses the format of new ones.
     pub fn next(&mut self, world: &mut World, shape: fn(&mut World) -> Shape) -> Webhook {
         self.step(world, shape).1
     }
 
-    /// The next event of a message; those of rooms are left out.
+    /// The next message event; room events are skipped.
     pub fn next_message(&mut self, world: &mut World, shape: fn(&mut World) -> Shape) -> Webhook {
         loop {
             if let (true, webhook) = self.step(world, shape) {
@@ -29,38 +30,38 @@ impl Chat {
         }
     }
 
-    /// The next event, and whether it is one of a message.
+    /// The next event, and whether it is a message event.
     fn step(&mut self, world: &mut World, shape: fn(&mut World) -> Shape) -> (bool, Webhook) {
-        // A conversation has some 20 events, so at this rate more begin than end.
-        if self.0.is_empty() || self.0.len() < MOST_OPEN && world.one_in(16) {
+        // A conversation has about 20 events, so at this rate more begin than end.
+        if self.0.is_empty() || self.0.len() < MAX_OPEN && world.one_in(16) {
             let shape = shape(world);
             self.0.push(Conversation::begin(world, shape));
         }
         let one = world.below(self.0.len() as u32) as usize;
-        let is_of_message = self.0[one].next.is_of_message();
+        let is_message_event = self.0[one].next.is_message_event();
         let webhook = self.0[one].next(world);
-        if self.0[one].next == Step::Over {
+        if self.0[one].next == Step::Done {
             self.0.swap_remove(one);
         }
-        (is_of_message, webhook)
+        (is_message_event, webhook)
     }
 }
 
-/// What happens next in a conversation.
+/// Next step of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     CustomerWrites,
     RoomOpens,
     BotGreets,
     AgentTakesOver,
-    AgentAnswers,
+    AgentReplies,
     StatusChanges,
     AgentResolves,
-    Over,
+    Done,
 }
 
 impl Step {
-    const fn is_of_message(self) -> bool {
+    const fn is_message_event(self) -> bool {
         !matches!(self, Self::RoomOpens | Self::AgentTakesOver | Self::AgentResolves)
     }
 }
@@ -70,15 +71,15 @@ struct Conversation {
     room: Room,
     last: Message,
     next: Step,
-    /// How often the agent is yet to answer.
-    answers: u32,
+    /// Number of replies the agent has still to send.
+    replies_left: u32,
 }
 
 impl Conversation {
     fn begin(world: &mut World, shape: Shape) -> Self {
         let room = Room::open(world, shape, "unassigned");
         let last = Message::write(world, Author::Customer);
-        Self { room, last, next: Step::CustomerWrites, answers: 1 + world.below(5) }
+        Self { room, last, next: Step::CustomerWrites, replies_left: 1 + world.below(5) }
     }
 
     fn next(&mut self, world: &mut World) -> Webhook {
@@ -89,7 +90,7 @@ impl Conversation {
                     Step::RoomOpens
                 } else {
                     self.last = Message::write(world, Author::Customer);
-                    Step::AgentAnswers
+                    Step::AgentReplies
                 };
                 room.unread_count += 1;
                 room.session_at = self.last.created_at;
@@ -98,38 +99,38 @@ impl Conversation {
             }
             Step::RoomOpens => {
                 self.next = Step::BotGreets;
-                room.event(world, "room_created", &self.last)
+                room_event(world, room, "room_created", &self.last)
             }
-            Step::BotGreets => self.answer(world, Author::Bot),
+            Step::BotGreets => self.reply(world, Author::Bot),
             Step::AgentTakesOver => {
-                self.next = Step::AgentAnswers;
+                self.next = Step::AgentReplies;
                 room.status = "assigned";
                 room.updated_at = world.now;
-                room.event(world, "agent_assigned_to_room", &self.last)
+                room_event(world, room, "agent_assigned_to_room", &self.last)
             }
-            Step::AgentAnswers => {
-                self.answers -= 1;
+            Step::AgentReplies => {
+                self.replies_left -= 1;
                 room.unread_count = 0;
-                self.answer(world, Author::Agent)
+                self.reply(world, Author::Agent)
             }
             Step::StatusChanges => self.change_status(world),
-            Step::AgentResolves | Step::Over => {
-                self.next = Step::Over;
+            Step::AgentResolves | Step::Done => {
+                self.next = Step::Done;
                 room.status = "resolved";
                 room.updated_at = world.now;
-                room.event(world, "room_resolved", &self.last)
+                room_event(world, room, "room_resolved", &self.last)
             }
         }
     }
 
-    fn answer(&mut self, world: &mut World, author: Author) -> Webhook {
+    fn reply(&mut self, world: &mut World, author: Author) -> Webhook {
         self.last = Message::write(world, author);
         self.room.last_message_at = self.last.created_at;
         self.next = Step::StatusChanges;
         self.last.event(world, &self.room)
     }
 
-    /// The last message comes a step further, and perhaps no further than that.
+    /// Advances the status of the last message, which may be its final one.
     fn change_status(&mut self, world: &mut World) -> Webhook {
         let (status, is_last) = match self.last.status {
             Status::Created if world.one_in(25) => (Status::Failed, true),
@@ -141,7 +142,7 @@ impl Conversation {
         if is_last {
             self.next = match self.last.author {
                 Author::Bot => Step::AgentTakesOver,
-                _ if self.answers == 0 => Step::AgentResolves,
+                _ if self.replies_left == 0 => Step::AgentResolves,
                 _ => Step::CustomerWrites,
             };
         }

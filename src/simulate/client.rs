@@ -1,7 +1,7 @@
-//! One kept-alive HTTP/1.1 connection, made again when it is lost.
+//! HTTP/1.1 client with one keep-alive connection, which is reopened when it is lost.
 //!
-//! hyper's connection as it is, driven by the task that uses it: a pool and redirects would cost
-//! the CPU that is to be measured.
+//! Uses hyper's connection directly, driven by the task that sends: the pool of a full client would
+//! use CPU time of the machine that is measured.
 
 use std::pin::Pin;
 use std::str::FromStr;
@@ -10,23 +10,23 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// How long an answer may take. Qontak's own limit is not known; one that takes longer is lost.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Timeout of a request. Qontak's own timeout is not known.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where to send requests: `http://host:port/path`.
+/// URL of a server: `http://host:port/path`.
 #[derive(Clone, Debug)]
 pub struct Address {
     host: String,
     port: u16,
-    /// With the port, as the header says it.
+    /// Value of the header `host`.
     authority: HeaderValue,
-    /// Without a slash at the end.
+    /// Without a trailing slash.
     path: String,
 }
 
@@ -38,16 +38,15 @@ impl FromStr for Address {
         match uri.scheme_str() {
             Some("http") => {}
             Some("https") => bail!(
-                "https is not supported; name the service itself by http://, not what ends TLS \
-                 before it"
+                "https is not supported; use the http:// address of the service behind the TLS proxy"
             ),
             _ => bail!("expected http://host:port/path"),
         }
         let authority = uri.authority().context("expected a host")?;
-        ensure!(!authority.as_str().contains('@'), "expected no user before the host");
+        ensure!(!authority.as_str().contains('@'), "expected a URL without user information");
         let path = uri.path_and_query().map_or("", |path| path.as_str());
         Ok(Self {
-            // An address of IPv6 stands in brackets.
+            // IPv6 addresses have brackets.
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(80),
             authority: HeaderValue::from_str(authority.as_str())?,
@@ -56,121 +55,121 @@ impl FromStr for Address {
     }
 }
 
-/// Why there was no answer.
+/// Reason why a request got no response.
 #[derive(Debug, thiserror::Error)]
-pub enum QueueError {
-    /// Nobody listens there.
+pub enum RequestError {
+    /// The connection cannot be opened.
     #[error("cannot connect to {0}: {1}")]
-    Unreached(String, std::io::Error),
-    /// The connection broke.
+    Connect(String, std::io::Error),
+    /// The connection was lost.
     #[error("connection lost")]
     Lost(#[from] hyper::Error),
-    /// It took too long.
-    #[error("no answer in {} s", ANSWER_TIMEOUT.as_secs())]
-    TooSlow,
+    /// The response took too long.
+    #[error("no response within {}s", REQUEST_TIMEOUT.as_secs())]
+    Timeout,
 }
 
-impl QueueError {
-    /// In a word, for a count.
+impl RequestError {
+    /// Name in reports.
     pub const fn as_str(&self) -> &'static str {
         match self {
-            Self::Unreached(..) => "cannot connect",
+            Self::Connect(..) => "cannot connect",
             Self::Lost(_) => "connection lost",
-            Self::TooSlow => "no answer in time",
+            Self::Timeout => "no response in time",
         }
     }
 }
 
-/// A client of one address.
+/// Client of one server.
 pub struct Client {
     address: Address,
-    link: Option<Link>,
+    connection: Option<Connection>,
 }
 
-struct Link {
+struct Connection {
     requests: SendRequest<Full<Bytes>>,
-    connection: Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
+    connection: Pin<Box<http1::Connection<TokioIo<TcpStream>, Full<Bytes>>>>,
 }
 
 impl Client {
-    /// A client that is not connected yet.
+    /// Creates a client; it connects with the first request.
     pub const fn new(address: Address) -> Self {
-        Self { address, link: None }
+        Self { address, connection: None }
     }
 
-    /// Connects, unless it is connected.
-    pub async fn connect(&mut self) -> Result<(), QueueError> {
-        self.link().await?;
+    /// Connects unless already connected.
+    pub async fn connect(&mut self) -> Result<(), RequestError> {
+        self.connection().await?;
         Ok(())
     }
 
     /// Posts a JSON body.
-    pub async fn post(&mut self, body: Vec<u8>) -> Result<(StatusCode, Bytes), QueueError> {
+    pub async fn post(&mut self, body: Vec<u8>) -> Result<(StatusCode, Bytes), RequestError> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(if self.address.path.is_empty() { "/" } else { &self.address.path })
             .header(HOST, self.address.authority.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(Full::from(body))
-            .expect("the address was looked at");
+            .expect("the address was validated");
         self.send(request).await
     }
 
-    /// Gets what is at a path below the address, for the holder of a key.
+    /// Sends a GET request for a path below the address.
     pub async fn get(
         &mut self,
         path: &str,
         bearer: &HeaderValue,
-    ) -> Result<(StatusCode, Bytes), QueueError> {
+    ) -> Result<(StatusCode, Bytes), RequestError> {
         let request = Request::builder()
             .uri(format!("{}{path}", self.address.path))
             .header(HOST, self.address.authority.clone())
             .header(AUTHORIZATION, bearer.clone())
             .body(Full::default())
-            .expect("paths are made of ids and cursors");
+            .expect("paths consist of ids and cursors");
         self.send(request).await
     }
 
     async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<(StatusCode, Bytes), QueueError> {
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, async {
-            Ok(self.link().await?.exchange(request).await?)
+    ) -> Result<(StatusCode, Bytes), RequestError> {
+        let response = tokio::time::timeout(REQUEST_TIMEOUT, async {
+            Ok(self.connection().await?.exchange(request).await?)
         });
-        let answer = answer.await.unwrap_or(Err(QueueError::TooSlow));
-        if answer.is_err() {
-            self.link = None;
+        let response = response.await.unwrap_or(Err(RequestError::Timeout));
+        if response.is_err() {
+            self.connection = None;
         }
-        answer
+        response
     }
 
-    async fn link(&mut self) -> Result<&mut Link, QueueError> {
-        let mut kept = self.link.take();
-        if let Some(link) = &mut kept
-            && !link.is_alive().await
+    async fn connection(&mut self) -> Result<&mut Connection, RequestError> {
+        let mut current = self.connection.take();
+        if let Some(connection) = &mut current
+            && !connection.is_alive().await
         {
-            kept = None;
+            current = None;
         }
-        let link = match kept {
-            Some(link) => link,
-            None => Link::to(&self.address).await?,
+        let connection = match current {
+            Some(connection) => connection,
+            None => Connection::open(&self.address).await?,
         };
-        Ok(self.link.insert(link))
+        Ok(self.connection.insert(connection))
     }
 }
 
-impl Link {
-    async fn to(address: &Address) -> Result<Self, QueueError> {
+impl Connection {
+    async fn open(address: &Address) -> Result<Self, RequestError> {
         let Address { host, port, .. } = address;
-        let unreached = |cause| QueueError::Unreached(format!("{host}:{port}"), cause);
-        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreached)?;
-        stream.set_nodelay(true).map_err(unreached)?;
+        let connect_error = |cause| RequestError::Connect(format!("{host}:{port}"), cause);
+        let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(connect_error)?;
+        stream.set_nodelay(true).map_err(connect_error)?;
         let (requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
         Ok(Self { requests, connection: Box::pin(connection) })
     }
 
-    /// Whether the other end has not closed it meanwhile: then a request would be lost with it.
+    /// Whether the connection is still open. A request sent over a closed one would be lost.
     async fn is_alive(&mut self) -> bool {
         tokio::select! {
             biased;
@@ -184,19 +183,19 @@ impl Link {
         request: Request<Full<Bytes>>,
     ) -> hyper::Result<(StatusCode, Bytes)> {
         let requests = &mut self.requests;
-        let answer = async {
+        let exchange = async {
             let response = requests.send_request(request).await?;
             let status = response.status();
             Ok((status, response.into_body().collect().await?.to_bytes()))
         };
-        let mut answer = std::pin::pin!(answer);
+        let mut exchange = std::pin::pin!(exchange);
         tokio::select! {
             biased;
-            answer = &mut answer => return answer,
+            response = &mut exchange => return response,
             _ = &mut self.connection => {}
         }
-        // It was closed, perhaps right behind the answer.
-        answer.await
+        // The connection was closed, possibly right after the response.
+        exchange.await
     }
 }
 
@@ -205,12 +204,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_http_and_what_else_is_not_supported_is_said() {
+    fn only_http_addresses_are_accepted_and_https_is_explained() {
         let address: Address = "http://[::1]:8080/webhooks/qontak/t".parse().unwrap();
         assert_eq!((address.host.as_str(), address.port), ("::1", 8080));
         assert_eq!(address.path, "/webhooks/qontak/t");
-        let refusal = "https://localhost".parse::<Address>().unwrap_err().to_string();
-        assert!(refusal.contains("https is not supported"), "{refusal}");
+        let error = "https://localhost".parse::<Address>().unwrap_err().to_string();
+        assert!(error.contains("https is not supported"), "{error}");
         for text in ["localhost:8080", "/path", "ftp://host", "http://user@host"] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

@@ -1,13 +1,15 @@
-//! What must the API show, once everything that was acknowledged has been stored?
+//! Expected state of the API after all acknowledged events.
 //!
-//! The rules of Qontak's statuses and rooms once more, and not by the code of the service: an
-//! oracle that shares it would share its mistakes.
+//! The rules of statuses and rooms are implemented a second time, without code of the service: an
+//! oracle that shares code with the service shares its bugs.
+
+use strum::VariantArray;
 
 use super::world::Ids;
 
-/// A status of a message or of a broadcast log, from the lowest to the highest rank; `failed`
-/// has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Status of a message or broadcast log, by ascending rank; `failed` has no rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
     Created,
     Pending,
@@ -18,62 +20,53 @@ pub enum Status {
 }
 
 impl Status {
-    /// Every status.
-    pub const ALL: [Self; 6] =
-        [Self::Created, Self::Pending, Self::Sent, Self::Delivered, Self::Read, Self::Failed];
-
-    /// Its name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Pending => "pending",
-            Self::Sent => "sent",
-            Self::Delivered => "delivered",
-            Self::Read => "read",
-            Self::Failed => "failed",
-        }
+    /// Name in bodies and in the API.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-/// A set of statuses.
+/// Set of statuses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statuses(u8);
 
 impl Statuses {
-    /// This one alone.
+    /// The set of one status.
     pub const fn of(status: Status) -> Self {
         Self(1 << status as u8)
     }
 
-    /// Those of either.
-    pub const fn and(self, other: Self) -> Self {
+    /// The union of both sets.
+    pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether it is one of them.
-    pub const fn has(self, status: Status) -> bool {
+    /// Whether the set contains a status.
+    pub const fn contains(self, status: Status) -> bool {
         self.0 & Self::of(status).0 != 0
     }
 
-    /// The status that follows from these: delivered and read beat failed, failed beats the rest.
+    /// The effective status: read and delivered take precedence over failed, failed over the rest.
     pub fn effective(self) -> Option<Status> {
         use Status::{Created, Delivered, Failed, Pending, Read, Sent};
-        [Read, Delivered, Failed, Sent, Pending, Created].into_iter().find(|&one| self.has(one))
+        [Read, Delivered, Failed, Sent, Pending, Created]
+            .into_iter()
+            .find(|&one| self.contains(one))
     }
 }
 
-/// What an event says of what it is about.
+/// State that an event reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Claim {
-    /// Of a message.
+    /// State of a message.
     pub message: Option<MessageClaim>,
-    /// Of a room.
+    /// State of a room.
     pub room: Option<RoomClaim>,
-    /// Of a recipient of a broadcast.
+    /// State of a recipient of a broadcast.
     pub log: Option<LogClaim>,
 }
 
-/// A message, and the statuses that it has had.
+/// Reported statuses of a message.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageClaim {
     pub number: u32,
@@ -82,7 +75,7 @@ pub struct MessageClaim {
     pub statuses: Statuses,
 }
 
-/// A snapshot of a room.
+/// Reported snapshot of a room.
 #[derive(Clone, Copy, Debug)]
 pub struct RoomClaim {
     pub number: u32,
@@ -90,7 +83,7 @@ pub struct RoomClaim {
     pub status: &'static str,
 }
 
-/// A recipient of a broadcast, and how far it has come.
+/// Reported statuses of a recipient of a broadcast.
 #[derive(Clone, Copy, Debug)]
 pub struct LogClaim {
     pub number: u32,
@@ -99,45 +92,45 @@ pub struct LogClaim {
     pub error_code: Option<i64>,
 }
 
-/// The statuses of one subject. An event without an acknowledgement may have been stored or not,
-/// and its status is in doubt.
+/// Statuses of one message or log. An event without acknowledgement may or may not have been stored,
+/// so its status is uncertain.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
     acknowledged: Statuses,
-    doubtful: Statuses,
+    uncertain: Statuses,
 }
 
 impl Progress {
-    fn learn(&mut self, statuses: Statuses, is_acknowledged: bool) {
-        let place = if is_acknowledged { &mut self.acknowledged } else { &mut self.doubtful };
-        *place = place.and(statuses);
+    fn add(&mut self, statuses: Statuses, is_acknowledged: bool) {
+        let set = if is_acknowledged { &mut self.acknowledged } else { &mut self.uncertain };
+        *set = set.union(statuses);
     }
 
-    /// What must be found, if nothing in doubt was stored.
+    /// Expected status if no uncertain event was stored.
     pub fn status(self) -> Option<Status> {
         self.acknowledged.effective()
     }
 
-    /// Whether any event told of it.
-    pub fn is_told_of(self) -> bool {
-        self.acknowledged.and(self.doubtful) != Statuses::default()
+    /// Whether any event reported it.
+    pub fn is_reported(self) -> bool {
+        self.acknowledged.union(self.uncertain) != Statuses::default()
     }
 
-    /// Whether nothing is in doubt.
+    /// Whether all of its events were acknowledged.
     pub fn is_certain(self) -> bool {
-        self.doubtful == Statuses::default()
+        self.uncertain == Statuses::default()
     }
 
-    /// Whether `found` can be right.
+    /// Whether `found` is correct for some subset of the uncertain events.
     pub fn allows(self, found: Option<&str>) -> bool {
-        (0..1 << Status::ALL.len())
+        (0..1 << Status::VARIANTS.len())
             .map(Statuses)
-            .filter(|some| some.and(self.doubtful) == self.doubtful)
-            .any(|some| self.acknowledged.and(some).effective().map(Status::as_str) == found)
+            .filter(|some| some.union(self.uncertain) == self.uncertain)
+            .any(|some| self.acknowledged.union(some).effective().map(Status::as_str) == found)
     }
 }
 
-/// A message to be found.
+/// Expected message.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Message {
     pub room: u32,
@@ -145,16 +138,16 @@ pub struct Message {
     pub progress: Progress,
 }
 
-/// A room to be found.
+/// Expected room.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Room {
-    /// Its newest snapshot: clock and status.
+    /// Newest acknowledged snapshot: clock and status.
     pub newest: Option<(i64, &'static str)>,
-    /// Whether an event of it was not acknowledged, so that a newer one may be stored.
-    pub is_doubtful: bool,
+    /// Whether an event was not acknowledged, so that a newer snapshot may be stored.
+    pub is_uncertain: bool,
 }
 
-/// A recipient of a broadcast to be found.
+/// Expected recipient of a broadcast.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Log {
     pub broadcast: u32,
@@ -162,7 +155,7 @@ pub struct Log {
     pub error_code: Option<i64>,
 }
 
-/// Everything to be found, by number.
+/// Expected state, by number.
 #[derive(Debug)]
 pub struct Expected {
     pub ids: Ids,
@@ -172,39 +165,39 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// Nothing yet.
+    /// An empty state.
     pub const fn new(ids: Ids) -> Self {
         Self { ids, messages: Vec::new(), rooms: Vec::new(), logs: Vec::new() }
     }
 
-    /// Takes note of what an event said; in any order, and as often as it is said.
-    pub fn learn(&mut self, claim: &Claim, is_acknowledged: bool) {
-        if let Some(said) = claim.message {
-            let message = at(&mut self.messages, said.number);
-            (message.room, message.created_at) = (said.room, said.created_at);
-            message.progress.learn(said.statuses, is_acknowledged);
-            at(&mut self.rooms, said.room).is_doubtful |= !is_acknowledged;
+    /// Adds what an event reports. Order and repetition do not matter.
+    pub fn add(&mut self, claim: &Claim, is_acknowledged: bool) {
+        if let Some(reported) = claim.message {
+            let message = at(&mut self.messages, reported.number);
+            (message.room, message.created_at) = (reported.room, reported.created_at);
+            message.progress.add(reported.statuses, is_acknowledged);
+            at(&mut self.rooms, reported.room).is_uncertain |= !is_acknowledged;
         }
-        if let Some(said) = claim.room {
-            let room = at(&mut self.rooms, said.number);
+        if let Some(reported) = claim.room {
+            let room = at(&mut self.rooms, reported.number);
             if !is_acknowledged {
-                room.is_doubtful = true;
-            } else if room.newest.is_none_or(|(clock, _)| clock < said.clock) {
-                room.newest = Some((said.clock, said.status));
+                room.is_uncertain = true;
+            } else if room.newest.is_none_or(|(clock, _)| clock < reported.clock) {
+                room.newest = Some((reported.clock, reported.status));
             }
         }
-        if let Some(said) = claim.log {
-            let log = at(&mut self.logs, said.number);
-            log.broadcast = said.broadcast;
-            log.progress.learn(said.statuses, is_acknowledged);
+        if let Some(reported) = claim.log {
+            let log = at(&mut self.logs, reported.number);
+            log.broadcast = reported.broadcast;
+            log.progress.add(reported.statuses, is_acknowledged);
             if is_acknowledged {
-                log.error_code = log.error_code.or(said.error_code);
+                log.error_code = log.error_code.or(reported.error_code);
             }
         }
     }
 }
 
-/// The place of this number, made if need be.
+/// The element of this number, created if missing.
 fn at<T: Clone + Default>(all: &mut Vec<T>, number: u32) -> &mut T {
     let number = number as usize;
     if all.len() <= number {
@@ -218,22 +211,22 @@ mod tests {
     use super::*;
 
     fn set(statuses: &[Status]) -> Statuses {
-        statuses.iter().fold(Statuses::default(), |set, &one| set.and(Statuses::of(one)))
+        statuses.iter().fold(Statuses::default(), |set, &one| set.union(Statuses::of(one)))
     }
 
     #[test]
-    fn failed_beats_sent_and_is_beaten_by_delivered() {
+    fn failed_ranks_above_sent_and_below_delivered() {
         assert_eq!(set(&[Status::Sent, Status::Failed]).effective(), Some(Status::Failed));
         assert_eq!(set(&[Status::Delivered, Status::Failed]).effective(), Some(Status::Delivered));
         assert_eq!(Statuses::default().effective(), None);
     }
 
     #[test]
-    fn what_was_not_acknowledged_may_be_found_or_not() {
+    fn unacknowledged_statuses_may_be_stored_or_not() {
         let mut progress = Progress::default();
-        progress.learn(set(&[Status::Sent]), true);
+        progress.add(set(&[Status::Sent]), true);
         assert!(!progress.allows(Some("read")));
-        progress.learn(set(&[Status::Read]), false);
+        progress.add(set(&[Status::Read]), false);
         assert!(progress.allows(Some("read")) && progress.allows(Some("sent")));
         assert!(!progress.allows(Some("created")) && !progress.allows(None));
     }

@@ -1,4 +1,4 @@
-//! Sends traffic, as fast as it may, and measures how long each answer takes.
+//! Load generator: sends traffic over several connections and measures latency.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,44 +8,44 @@ use hyper::StatusCode;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::client::{Address, Client, QueueError};
+use super::client::{Address, Client, RequestError};
 use super::expected::{Claim, Expected};
 use super::report::Report;
-use super::{Traffic, Webhook};
+use super::traffic::Traffic;
+use super::webhook::Webhook;
 
-/// How long a connection rests after it was lost: a service that restarts must not be told a
-/// thousand events in vain.
-const REST: Duration = Duration::from_millis(100);
+/// Pause after a failed request, so that few events are lost while the service restarts.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How much is sent, where, and how fast.
+/// Target, concurrency, rate and duration of a run.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// The webhook's URL.
+    /// URL of the webhook.
     pub to: Address,
-    /// How many connections, each with one event at a time.
+    /// Number of connections, each with one request in flight.
     pub connections: usize,
-    /// Events a second; else as many as the connections bear.
+    /// Events per second; `None`: as many as the connections can send.
     pub rate: Option<f64>,
-    /// When to stop.
+    /// End of the run.
     pub limit: Limit,
 }
 
-/// When to stop.
+/// End of a run.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the names say it")]
+#[expect(missing_docs, reason = "the names are sufficient")]
 pub enum Limit {
     Count(u64),
     Time(Duration),
     EndOfTraffic,
 }
 
-/// What all connections share.
+/// State shared by all connections.
 struct Run {
     load: Load,
     began: Instant,
     source: Mutex<Source>,
-    book: Mutex<Book>,
-    /// With a rate, one for each event that is due.
+    results: Mutex<Results>,
+    /// With a rate: one permit per event that is due.
     due: Semaphore,
 }
 
@@ -54,13 +54,13 @@ struct Source {
     taken: u64,
 }
 
-struct Book {
+struct Results {
     report: Report,
     expected: Expected,
 }
 
 impl Load {
-    /// Sends the traffic. Fails if there is nobody to send it to.
+    /// Sends the traffic. Fails if the target cannot be reached at the start.
     pub async fn run(self, traffic: Traffic) -> anyhow::Result<(Report, Expected)> {
         let mut clients: Vec<Client> =
             (0..self.connections).map(|_| Client::new(self.to.clone())).collect();
@@ -72,7 +72,7 @@ impl Load {
             load: self,
             began: Instant::now(),
             source: Mutex::new(Source { traffic, taken: 0 }),
-            book: Mutex::new(Book { report: Report::default(), expected }),
+            results: Mutex::new(Results { report: Report::default(), expected }),
             due: Semaphore::new(0),
         });
         let mut tasks = JoinSet::new();
@@ -81,7 +81,7 @@ impl Load {
         }
         if run.load.rate.is_some() {
             let run = run.clone();
-            tasks.spawn_blocking(move || run.keep_time());
+            tasks.spawn_blocking(move || run.schedule());
         }
         let mut progress = tokio::time::interval(Duration::from_secs(1));
         progress.tick().await;
@@ -92,48 +92,48 @@ impl Load {
                     None => break,
                     Some(ended) => ended?,
                 },
-                _ = progress.tick() => before = run.tell_progress(before),
+                _ = progress.tick() => before = run.print_progress(before),
             }
         }
         let took = run.began.elapsed();
         let unsent = run.planned().map_or(0, |planned| planned - lock(&run.source).taken);
         let run = Arc::into_inner(run).expect("the tasks have ended");
-        let mut book = run.book.into_inner().unwrap_or_else(PoisonError::into_inner);
-        book.report.ended(took, unsent);
-        Ok((book.report, book.expected))
+        let mut results = run.results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        results.report.ended(took, unsent);
+        Ok((results.report, results.expected))
     }
 }
 
 impl Run {
-    /// One connection: sends one event after the other.
+    /// Sends events over one connection, one after the other.
     async fn send(self: Arc<Self>, mut client: Client) {
         loop {
             if self.load.rate.is_some() {
                 let Ok(due) = self.due.acquire().await else { return };
                 due.forget();
             }
-            let Some((Webhook { body, claim, is_cut }, due)) = self.next() else {
+            let Some((Webhook { body, claim, is_truncated }, due)) = self.next() else {
                 self.due.close();
                 return;
             };
-            let answer = client.post(body).await;
-            let is_lost = answer.is_err();
-            lock(&self.book).note(answer, due.elapsed(), &claim, is_cut);
-            if is_lost {
-                tokio::time::sleep(REST).await;
+            let response = client.post(body).await;
+            let has_failed = response.is_err();
+            lock(&self.results).record(response, due.elapsed(), &claim, is_truncated);
+            if has_failed {
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
 
-    /// The next event, and when it was due; `None` when it is time to stop.
+    /// The next event and the time it was due; `None` at the end.
     fn next(&self) -> Option<(Webhook, Instant)> {
         let mut source = lock(&self.source);
-        let is_over = match self.load.limit {
+        let has_ended = match self.load.limit {
             Limit::Count(count) => source.taken >= count,
             Limit::Time(time) => self.began.elapsed() >= time,
             Limit::EndOfTraffic => false,
         };
-        if is_over || self.planned().is_some_and(|planned| source.taken >= planned) {
+        if has_ended || self.planned().is_some_and(|planned| source.taken >= planned) {
             return None;
         }
         let webhook = source.traffic.next()?;
@@ -142,8 +142,8 @@ impl Run {
         Some((webhook, due))
     }
 
-    /// When the event of this number is due. Not when a connection is free for it: a service
-    /// that stops answering would be asked less, and look faster than it is.
+    /// Scheduled time of an event. Latency counts from it, not from the time a connection is free:
+    /// otherwise a stalled service would receive fewer requests and look faster than it is.
     fn due_at(&self, number: u64) -> Instant {
         match self.load.rate {
             Some(rate) => self.began + Duration::from_secs_f64(number as f64 / rate),
@@ -151,7 +151,7 @@ impl Run {
         }
     }
 
-    /// How many there are to be, if that is known beforehand.
+    /// Number of events of the run, if it is known in advance.
     fn planned(&self) -> Option<u64> {
         match (self.load.limit, self.load.rate) {
             (Limit::Count(count), _) => Some(count),
@@ -160,9 +160,9 @@ impl Run {
         }
     }
 
-    /// Lets each event go when it is due. A thread, because the timer of tokio is a millisecond
-    /// late, and so is what it measures.
-    fn keep_time(&self) {
+    /// Releases each event when it is due. A thread, because tokio's timer has a resolution of a
+    /// millisecond, which would add to the measured latency.
+    fn schedule(&self) {
         for number in 0..self.planned().unwrap_or(u64::MAX) {
             std::thread::sleep(self.due_at(number).saturating_duration_since(Instant::now()));
             if self.due.is_closed() {
@@ -170,14 +170,14 @@ impl Run {
             }
             self.due.add_permits(1);
         }
-        // For each connection, to find that it is over.
+        // Wakes each connection, so that it sees the end.
         self.due.add_permits(self.load.connections);
     }
 
-    fn tell_progress(&self, before: u64) -> u64 {
+    fn print_progress(&self, before: u64) -> u64 {
         let (sent, failed) = {
-            let book = lock(&self.book);
-            (book.report.sent, book.report.failed)
+            let results = lock(&self.results);
+            (results.report.sent, results.report.failed)
         };
         let seconds = self.began.elapsed().as_secs();
         eprintln!("{seconds:>5} s  {sent:>9} sent  {:>7}/s  {failed:>5} failed", sent - before);
@@ -185,19 +185,19 @@ impl Run {
     }
 }
 
-impl Book {
-    fn note(
+impl Results {
+    fn record(
         &mut self,
-        answer: Result<(StatusCode, Bytes), QueueError>,
+        response: Result<(StatusCode, Bytes), RequestError>,
         latency: Duration,
         claim: &Claim,
-        is_cut: bool,
+        is_truncated: bool,
     ) {
-        let is_acknowledged = match answer {
-            Ok((status, bytes)) => self.report.answered(status, &bytes, is_cut, latency),
-            Err(why) => self.report.unanswered(why.as_str(), latency),
+        let is_acknowledged = match response {
+            Ok((status, bytes)) => self.report.responded(status, &bytes, is_truncated, latency),
+            Err(error) => self.report.failed(error.as_str(), latency),
         };
-        self.expected.learn(claim, is_acknowledged);
+        self.expected.add(claim, is_acknowledged);
     }
 }
 

@@ -1,12 +1,12 @@
-//! What does Qontak send of a message?
+//! State of a simulated message, and the bodies of its events.
 
 use std::sync::LazyLock;
 
-use super::Webhook;
 use super::body::Body;
 use super::expected::{Claim, MessageClaim, Status, Statuses};
 use super::room::{Room, Shape};
 use super::template::Template;
+use super::webhook::Webhook;
 use super::world::{Subject, World};
 
 static MESSAGE: LazyLock<Template> =
@@ -15,10 +15,10 @@ static FILE: LazyLock<Template> =
     LazyLock::new(|| Template::parse(include_str!("body/message-file.json")));
 static LEGACY: LazyLock<Template> =
     LazyLock::new(|| Template::parse(include_str!("body/legacy-message.json")));
-static STRANGE: LazyLock<Template> =
-    LazyLock::new(|| Template::parse(include_str!("body/strange-message.json")));
+static INVALID: LazyLock<Template> =
+    LazyLock::new(|| Template::parse(include_str!("body/invalid-message.json")));
 
-const OF_CUSTOMERS: [&str; 6] = [
+const CUSTOMER_TEXTS: [&str; 6] = [
     "Halo Kak, kemeja batik ukuran L masih ada?",
     "Kalau dikirim hari ini, sampai Bandung kapan ya? Mau dipakai hari Sabtu untuk acara keluarga.",
     "Baik Kak, saya ambil dua yang warna cokelat. Bisa bayar di tempat? 🙏",
@@ -26,21 +26,22 @@ const OF_CUSTOMERS: [&str; 6] = [
     "Paketnya sudah sampai, tapi satu kancingnya lepas. Bisa ditukar tidak? Ini fotonya.",
     "Terima kasih banyak ya Kak, pelayanannya cepat sekali 😊",
 ];
-const OF_AGENTS: [&str; 5] = [
+const AGENT_TEXTS: [&str; 5] = [
     "Selamat siang Kak, masih ada. Mau warna cokelat atau biru? Kami kirim fotonya ya.",
     "Kalau pesan sebelum jam 15.00, paket dikirim hari ini dan sampai dalam dua hari kerja.",
     "Siap Kak, totalnya Rp370.000 sudah termasuk ongkir. Mohon konfirmasi alamatnya ya.",
     "Mohon maaf atas ketidaknyamanannya Kak. Silakan kirim kembali, ongkirnya kami ganti.",
     "Sama-sama Kak, ditunggu pesanan berikutnya!",
 ];
-const OF_BOTS: [&str; 2] = [
+const BOT_TEXTS: [&str; 2] = [
     "Halo Kak! Terima kasih sudah menghubungi Toko Maju. Admin kami akan segera membalas ya 🙏",
     "Toko Maju buka setiap hari 09.00 sampai 21.00 WIB. Ketik 1 untuk pesanan, 2 untuk katalog.",
 ];
-const OF_BROADCASTS: [&str; 1] = ["Halo Kak, diskon 25% untuk semua batik di Toko Maju sampai 30 \
+const BROADCAST_TEXTS: [&str; 1] =
+    ["Halo Kak, diskon 25% untuk semua batik di Toko Maju sampai 30 \
      Juni. Balas STOP untuk berhenti."];
 
-/// Who wrote a message.
+/// Author of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Author {
     Customer,
@@ -48,22 +49,22 @@ pub enum Author {
     Bot,
 }
 
-/// A message as it is now. Times are milliseconds since 1970.
+/// Current state of a message. Times are milliseconds since 1970.
 #[derive(Clone, Copy, Debug)]
 pub struct Message {
     pub number: u32,
     pub author: Author,
     pub created_at: i64,
     pub status: Status,
-    /// The broadcast that sent it.
+    /// Number of the broadcast that sent it.
     pub broadcast: Option<u32>,
 }
 
 impl Message {
-    /// A message written now.
+    /// Writes a message now.
     pub const fn write(world: &mut World, author: Author) -> Self {
         let created_at = match author {
-            // WhatsApp tells whole seconds.
+            // WhatsApp reports whole seconds.
             Author::Customer => world.now - world.now % 1000,
             Author::Agent | Author::Bot => world.now,
         };
@@ -71,7 +72,7 @@ impl Message {
         Self { number, author, created_at, status: Status::Created, broadcast: None }
     }
 
-    /// What an event with it says of it.
+    /// What an event of this moment reports.
     pub const fn claim(&self, room: &Room) -> MessageClaim {
         MessageClaim {
             number: self.number,
@@ -81,22 +82,22 @@ impl Message {
         }
     }
 
-    /// An event of the message: it is new, or its status is.
+    /// The event of a new message or a new status.
     pub fn event(&self, world: &World, room: &Room) -> Webhook {
         let mut body = Body::new(world);
         let template = match room.shape {
             Shape::Current | Shape::Plain => &MESSAGE,
             Shape::Legacy => &LEGACY,
-            Shape::Strange => &STRANGE,
+            Shape::Invalid => &INVALID,
         };
-        template.write(&mut body, |gap, body| self.fill(gap, room, body));
+        template.write(&mut body, |name, body| self.fill(name, room, body));
         let (message, room) = (Some(self.claim(room)), Some(room.claim(world)));
         Webhook::new(body, Claim { message, room, log: None })
     }
 
-    /// Fills a gap that is about the message, or else its room.
-    pub fn fill(&self, gap: &'static str, room: &Room, body: &mut Body<'_>) {
-        match gap {
+    /// Fills a placeholder about the message or its room.
+    pub fn fill(&self, name: &'static str, room: &Room, body: &mut Body<'_>) {
+        match name {
             "message_id" => body.id(Subject::Message, self.number),
             "type" => body.put(if self.has_file(room, body.world) { "image" } else { "text" }),
             "is_campaign" => body.flag(self.broadcast.is_some()),
@@ -114,7 +115,7 @@ impl Message {
                 Author::Agent => "agent",
                 Author::Bot => "bot",
             }),
-            // One membership for each who takes part.
+            // One participant id per room and author.
             "participant_id" => {
                 body.id(Subject::Participant, room.number * 3 + self.author as u32);
             }
@@ -130,12 +131,12 @@ impl Message {
             "avatar" if self.author == Author::Bot => body.put("null"),
             "avatar" => room.fill("room_avatar", body),
             "text" => body.put(self.text(body.world)),
-            // WhatsApp's word for a voice message that was listened to.
-            "status" if self.status == Status::Read && room.shape == Shape::Strange => {
+            // WhatsApp's status of a voice message that was played.
+            "status" if self.status == Status::Read && room.shape == Shape::Invalid => {
                 body.put("played");
             }
             "status" => body.put(self.status.as_str()),
-            // Until the channel has accepted it.
+            // Unknown until the channel has accepted the message.
             "external_id" if self.status == Status::Created && self.author != Author::Customer => {
                 body.put("null");
             }
@@ -158,7 +159,7 @@ impl Message {
                 FILE.write(body, |_, body| body.id(Subject::File, self.number));
             }
             "file" => {}
-            _ => room.fill(gap, body),
+            _ => room.fill(name, body),
         }
     }
 
@@ -179,22 +180,22 @@ impl Message {
     }
 
     fn has_file(&self, room: &Room, world: &World) -> bool {
-        let is_picture = || world.ids.trait_of(Subject::File, self.number, 8) == 0;
+        let is_image = || world.ids.attribute(Subject::File, self.number, 8) == 0;
         match self.author {
             _ if self.broadcast.is_some() => true,
-            Author::Customer => room.shape != Shape::Plain && is_picture(),
+            Author::Customer => room.shape != Shape::Plain && is_image(),
             Author::Agent | Author::Bot => false,
         }
     }
 
     fn text(&self, world: &World) -> &'static str {
         let texts: &[&str] = match self.author {
-            _ if self.broadcast.is_some() => &OF_BROADCASTS,
-            Author::Customer => &OF_CUSTOMERS,
-            Author::Agent => &OF_AGENTS,
-            Author::Bot => &OF_BOTS,
+            _ if self.broadcast.is_some() => &BROADCAST_TEXTS,
+            Author::Customer => &CUSTOMER_TEXTS,
+            Author::Agent => &AGENT_TEXTS,
+            Author::Bot => &BOT_TEXTS,
         };
-        let one = world.ids.trait_of(Subject::Message, self.number, texts.len() as u32);
+        let one = world.ids.attribute(Subject::Message, self.number, texts.len() as u32);
         texts[one as usize]
     }
 }

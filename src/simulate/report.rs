@@ -1,4 +1,4 @@
-//! What became of what was sent, counted.
+//! Counts and latencies of responses.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,99 +9,100 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Longer than any answer may take, in microseconds; what was due even longer ago counts as this.
-const LONGEST: u64 = 600_000_000;
+/// Upper bound of recorded latencies, in microseconds. Longer ones count as this.
+const MAX_LATENCY_US: u64 = 600_000_000;
 
-/// Outcomes that answers name, in Qontak's envelope.
+/// Outcomes in responses of the service.
 const OUTCOMES: [&str; 4] = ["applied", "recorded", "quarantined", "spooled"];
 
-/// Counts of answers, and how long they took.
+/// Counts and latencies of a run.
 #[derive(Debug)]
 pub struct Report {
-    /// How many were sent.
+    /// Number of events sent.
     pub sent: u64,
-    /// How many were not answered as they should be.
+    /// Number of events without the expected response.
     pub failed: u64,
-    /// How many are yet to be stored.
+    /// Number of events spooled.
     pub spooled: u64,
-    /// How many were due but not even sent, because the time was over.
+    /// Number of events that were due but not sent before the end.
     pub unsent: u64,
     took: Duration,
-    answers: BTreeMap<(u16, &'static str), u64>,
-    unanswered: BTreeMap<&'static str, u64>,
+    responses: BTreeMap<(u16, &'static str), u64>,
+    errors: BTreeMap<&'static str, u64>,
     latency: Histogram<u64>,
 }
 
 impl Default for Report {
     fn default() -> Self {
-        let latency = Histogram::new_with_bounds(1, LONGEST, 3).expect("the bounds are sound");
+        let latency =
+            Histogram::new_with_bounds(1, MAX_LATENCY_US, 3).expect("the bounds are valid");
         Self {
             sent: 0,
             failed: 0,
             spooled: 0,
             unsent: 0,
             took: Duration::ZERO,
-            answers: BTreeMap::new(),
-            unanswered: BTreeMap::new(),
+            responses: BTreeMap::new(),
+            errors: BTreeMap::new(),
             latency,
         }
     }
 }
 
 impl Report {
-    /// Counts an answer; true if it says that the event may be forgotten.
-    pub fn answered(
+    /// Records a response. Returns whether it acknowledges the event.
+    pub fn responded(
         &mut self,
         status: StatusCode,
         body: &[u8],
-        is_cut: bool,
+        is_truncated: bool,
         latency: Duration,
     ) -> bool {
         let what = match status {
             _ if status.is_success() => outcome(body),
-            StatusCode::BAD_REQUEST if is_cut => "malformed, cut off on purpose",
+            StatusCode::BAD_REQUEST if is_truncated => "malformed, cut off on purpose",
             _ => "refused",
         };
-        *self.answers.entry((status.as_u16(), what)).or_default() += 1;
+        *self.responses.entry((status.as_u16(), what)).or_default() += 1;
         self.failed += u64::from(what == "refused");
         self.spooled += u64::from(what == "spooled");
         self.count(latency);
         status.is_success()
     }
 
-    /// Counts one that had no answer, so that nobody knows what became of it.
-    pub fn unanswered(&mut self, why: &'static str, latency: Duration) -> bool {
-        *self.unanswered.entry(why).or_default() += 1;
+    /// Records a request without a response: the event may or may not have been stored.
+    pub fn failed(&mut self, error: &'static str, latency: Duration) -> bool {
+        *self.errors.entry(error).or_default() += 1;
         self.failed += 1;
         self.count(latency);
         false
     }
 
-    /// Says how long it took to send all of it.
+    /// Records the duration of the run.
     pub const fn ended(&mut self, took: Duration, unsent: u64) {
         self.took = took;
         self.unsent = unsent;
     }
 
-    /// Whether everything was sent, and answered as it should be.
+    /// Whether every event was sent and got the expected response.
     pub const fn is_clean(&self) -> bool {
         self.failed == 0 && self.unsent == 0
     }
 
-    /// All of it, for programs.
+    /// The report as JSON.
     pub fn json(&self) -> Value {
-        let answers = self.answers.iter().map(
+        let responses = self.responses.iter().map(
             |((status, what), count)| json!({ "status": status, "what": what, "count": count }),
         );
-        let unanswered = self
-            .unanswered
+        let errors = self
+            .errors
             .iter()
-            .map(|(why, count)| json!({ "status": null, "what": why, "count": count }));
+            .map(|(error, count)| json!({ "status": null, "what": error, "count": count }));
         json!({
             "sent": self.sent,
             "seconds": self.took.as_secs_f64(),
             "events_per_second": self.per_second(),
-            "answers": answers.chain(unanswered).collect::<Vec<_>>(),
+            "answers": responses.chain(errors).collect::<Vec<_>>(),
             "failed": self.failed,
             "unsent": self.unsent,
             "latency_ms": {
@@ -124,8 +125,8 @@ impl Report {
 
     fn count(&mut self, latency: Duration) {
         self.sent += 1;
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(LONGEST);
-        self.latency.saturating_record(micros.clamp(1, LONGEST));
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(MAX_LATENCY_US);
+        self.latency.saturating_record(micros.clamp(1, MAX_LATENCY_US));
     }
 }
 
@@ -134,14 +135,14 @@ impl fmt::Display for Report {
         let seconds = self.took.as_secs_f64();
         let per_second = self.per_second();
         writeln!(f, "sent     {} in {seconds:.1} s, {per_second:.0} events/s", self.sent)?;
-        for ((status, what), count) in &self.answers {
+        for ((status, what), count) in &self.responses {
             writeln!(f, "{status}      {count} {what}")?;
         }
-        for (why, count) in &self.unanswered {
-            writeln!(f, "failed   {count} {why}")?;
+        for (error, count) in &self.errors {
+            writeln!(f, "failed   {count} {error}")?;
         }
         if self.unsent > 0 {
-            writeln!(f, "unsent   {} were due, but there was no free connection", self.unsent)?;
+            writeln!(f, "unsent   {} were due, but no connection was free", self.unsent)?;
         }
         let ms = |quantile| self.latency_ms(quantile);
         write!(
@@ -156,10 +157,10 @@ impl fmt::Display for Report {
     }
 }
 
-/// What a 2xx says became of the event; `accepted` if it does not say.
+/// Outcome named by a 2xx response; `accepted` if it names none.
 fn outcome(body: &[u8]) -> &'static str {
     #[derive(Deserialize)]
-    struct Answer<'a> {
+    struct Response<'a> {
         #[serde(borrow)]
         data: Option<Data<'a>>,
         verify_info: Option<serde::de::IgnoredAny>,
@@ -170,11 +171,11 @@ fn outcome(body: &[u8]) -> &'static str {
         duplicate: Option<bool>,
     }
     match serde_json::from_slice(body) {
-        Ok(Answer { verify_info: Some(_), .. }) => "handshake",
-        Ok(Answer { data: Some(Data { outcome: Some("spooled"), .. }), .. }) => "spooled",
-        Ok(Answer { data: Some(Data { duplicate: Some(true), .. }), .. }) => "duplicate",
-        Ok(Answer { data: Some(Data { outcome: Some(said), .. }), .. }) => {
-            OUTCOMES.into_iter().find(|known| *known == said).unwrap_or("accepted")
+        Ok(Response { verify_info: Some(_), .. }) => "handshake",
+        Ok(Response { data: Some(Data { outcome: Some("spooled"), .. }), .. }) => "spooled",
+        Ok(Response { data: Some(Data { duplicate: Some(true), .. }), .. }) => "duplicate",
+        Ok(Response { data: Some(Data { outcome: Some(outcome), .. }), .. }) => {
+            OUTCOMES.into_iter().find(|known| *known == outcome).unwrap_or("accepted")
         }
         _ => "accepted",
     }

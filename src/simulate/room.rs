@@ -1,37 +1,28 @@
-//! What does Qontak send of a room?
+//! State of a simulated room, and the part of a body that describes it.
 
-use std::sync::LazyLock;
-
-use super::Webhook;
 use super::body::Body;
-use super::expected::{Claim, RoomClaim};
-use super::message::Message;
-use super::template::Template;
+use super::expected::RoomClaim;
 use super::world::{Subject, World};
-
-static ROOM: LazyLock<Template> = LazyLock::new(|| Template::parse(include_str!("body/room.json")));
-static LEGACY_RESOLVED: LazyLock<Template> =
-    LazyLock::new(|| Template::parse(include_str!("body/legacy-room-resolved.json")));
 
 const AVATAR: &str = r#"{"url":"https://cdn.example.com/assets/qi-user.png","large":{"url":"https://cdn.example.com/assets/qi-user.png"},"filename":null,"size":0,"small":{"url":"https://cdn.example.com/assets/qi-user.png"},"medium":{"url":"https://cdn.example.com/assets/qi-user.png"}}"#;
 
-/// How many agents look after all rooms.
+/// Number of agents of all rooms together.
 const AGENTS: u32 = 20;
 
-/// Which of Qontak's habits the bodies of a room follow.
+/// Format of the bodies of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Those of today.
+    /// The current format.
     Current,
-    /// The same, without pictures: neither of people nor in messages.
+    /// The current format without avatars and image messages.
     Plain,
-    /// Those of 2021: nothing names the event.
+    /// The format of 2021, without a name of the event.
     Legacy,
-    /// Those of nobody: wrong types, unknown fields, NUL, letters of every plane.
-    Strange,
+    /// An invented format: wrong types, unknown fields, NUL, characters of every Unicode plane.
+    Invalid,
 }
 
-/// A room as it is now. Times are milliseconds since 1970.
+/// Current state of a room. Times are milliseconds since 1970.
 #[derive(Debug)]
 pub struct Room {
     pub number: u32,
@@ -42,12 +33,12 @@ pub struct Room {
     pub updated_at: i64,
     pub last_message_at: i64,
     pub unread_count: u32,
-    /// The number of the agent who looks after it.
+    /// Number of the assigned agent.
     pub agent: u32,
 }
 
 impl Room {
-    /// A room that opens now.
+    /// Opens a room now.
     pub fn open(world: &mut World, shape: Shape, status: &'static str) -> Self {
         let (number, now) = (world.new_room(), world.now);
         Self {
@@ -59,36 +50,19 @@ impl Room {
             updated_at: now,
             last_message_at: now,
             unread_count: 0,
-            agent: world.ids.trait_of(Subject::Room, number, AGENTS),
+            agent: world.ids.attribute(Subject::Room, number, AGENTS),
         }
     }
 
-    /// Its snapshot in an event of this moment.
+    /// What an event of this moment reports.
     pub const fn claim(&self, world: &World) -> RoomClaim {
         RoomClaim { number: self.number, clock: world.now, status: self.status }
     }
 
-    /// An event of the room, which shows its last message as well.
-    pub fn event(&self, world: &World, event: &'static str, last: &Message) -> Webhook {
-        let mut body = Body::new(world);
-        let room = Some(self.claim(world));
-        if self.shape == Shape::Legacy && event == "room_resolved" {
-            LEGACY_RESOLVED.write(&mut body, |gap, body| self.fill(gap, body));
-            return Webhook::new(body, Claim { room, ..Claim::default() });
-        }
-        ROOM.write(&mut body, |gap, body| match gap {
-            "room_event" => body.put(event),
-            "webhook_event" if event.starts_with("agent_") => body.put("agent_responsibility"),
-            "webhook_event" => body.put("room_interaction"),
-            _ => last.fill(gap, self, body),
-        });
-        Webhook::new(body, Claim { message: Some(last.claim(self)), room, log: None })
-    }
-
-    /// Fills a gap that is about the room.
-    pub fn fill(&self, gap: &'static str, body: &mut Body<'_>) {
+    /// Fills a placeholder about the room.
+    pub fn fill(&self, name: &'static str, body: &mut Body<'_>) {
         let is_resolved = self.status == "resolved";
-        match gap {
+        match name {
             "room_id" => body.id(Subject::Room, self.number),
             "room_status" => body.put(self.status),
             "session_at" => body.time(self.session_at),
@@ -113,7 +87,7 @@ impl Room {
             "resolved_by_id" if is_resolved => body.quoted_id(Subject::Agent, self.agent),
             "resolved_by_type" if is_resolved => body.put("\"Models::User\""),
             "resolved_at" | "resolved_by_id" | "resolved_by_type" => body.put("null"),
-            _ => body.fill(gap, self.number),
+            _ => body.fill(name, self.number),
         }
     }
 }

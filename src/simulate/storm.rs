@@ -1,18 +1,18 @@
-//! Everything at once, and nothing as it should be: conversations and broadcasts in the shapes
-//! of every year, out of order, twice, cut off, and among them what nobody can make sense of.
+//! Scenario `storm`: chats and broadcasts in all formats, out of order, duplicated, truncated, and
+//! mixed with events that change no room, message or broadcast.
 
-use super::Webhook;
 use super::body::Body;
 use super::broadcast::Broadcasts;
 use super::chat::Chat;
 use super::expected::Claim;
 use super::room::Shape;
+use super::webhook::Webhook;
 use super::world::{Subject, World};
 
-/// How many events wait for their turn: one may come that much too early, or later.
+/// Number of events to choose the next one from; limits how far out of order an event can be.
 const WINDOW: usize = 64;
 
-/// A storm of webhooks.
+/// State of the scenario.
 #[derive(Debug)]
 pub struct Storm {
     chat: Chat,
@@ -21,33 +21,34 @@ pub struct Storm {
 }
 
 impl Storm {
-    /// A storm whose broadcasts have so many recipients.
+    /// Starts the scenario; each broadcast has this many recipients.
     pub fn new(recipients: u32) -> Self {
-        Self { chat: Chat::default(), broadcasts: Broadcasts::of(recipients), waiting: Vec::new() }
+        Self { chat: Chat::default(), broadcasts: Broadcasts::new(recipients), waiting: Vec::new() }
     }
 
-    /// Any of those that wait.
+    /// A random one of the waiting events.
     pub fn next(&mut self, world: &mut World) -> Webhook {
         while self.waiting.len() < WINDOW {
             world.tick();
-            let webhook = self.arrive(world);
+            let webhook = self.generate(world);
             self.waiting.push(webhook);
         }
         let one = world.below(self.waiting.len() as u32) as usize;
         let webhook = self.waiting.swap_remove(one);
-        // Again, sooner or later, and then perhaps again.
+        // Sent again later, possibly several times.
         if world.one_in(8) {
             self.waiting.push(webhook.clone());
         }
         if world.one_in(100) {
-            self.waiting.push(cut(&webhook, world));
+            let length = 1 + world.below(webhook.body.len() as u32 - 1);
+            self.waiting.push(webhook.truncated(length as usize));
         }
         webhook
     }
 
-    fn arrive(&mut self, world: &mut World) -> Webhook {
+    fn generate(&mut self, world: &mut World) -> Webhook {
         match world.below(100) {
-            0..3 => odd(world),
+            0..3 => other_event(world),
             3..60 => self.chat.next(world, any_shape),
             _ => self.broadcasts.next(world, any_shape),
         }
@@ -57,24 +58,17 @@ impl Storm {
 fn any_shape(world: &mut World) -> Shape {
     match world.below(8) {
         0 => Shape::Legacy,
-        1 => Shape::Strange,
+        1 => Shape::Invalid,
         _ => Shape::Current,
     }
 }
 
-/// The same, cut off on the way.
-fn cut(whole: &Webhook, world: &mut World) -> Webhook {
-    let mut body = whole.body.clone();
-    body.truncate(1 + world.below(body.len() as u32 - 1) as usize);
-    Webhook { body, claim: Claim::default(), is_cut: true }
-}
-
-/// What says nothing of any room, message or broadcast.
-fn odd(world: &mut World) -> Webhook {
-    let (kind, number) = (world.below(6), world.new_oddity());
+/// An event about no room, message or broadcast.
+fn other_event(world: &mut World) -> Webhook {
+    let (kind, number) = (world.below(6), world.new_other());
     let mut body = Body::new(world);
     let (before, after) = match kind {
-        // Names that no version knows, known ones that change nothing, and the handshake.
+        // An unknown name, known names that change nothing, and the handshake.
         0 => (
             r#"{"data_event":"csat_survey_submitted","survey":{"score":5,"comment":"Cepat"},"id":""#,
             r#""}"#,
@@ -88,12 +82,12 @@ fn odd(world: &mut World) -> Webhook {
             r#""}"#,
         ),
         3 => (r#"{"verify_info":""#, r#""}"#),
-        // Neither a name nor a shape; and what is no object.
+        // No name and no known shape; not an object.
         4 => (r#"{"catatan":"bukan dari Qontak","nomor":""#, r#""}"#),
         _ => (r#"[{"data_event":"receive_message_from_customer","id":""#, r#""}]"#),
     };
     body.put(before);
-    body.id(Subject::Oddity, number);
+    body.id(Subject::Other, number);
     body.put(after);
     Webhook::new(body, Claim::default())
 }

@@ -1,50 +1,50 @@
-//! How is a body written for little more than the cost of copying it?
+//! Templates of bodies: JSON with placeholders, parsed once.
 //!
-//! JSON with gaps, read once: `<<name>>` stands where something is filled in, in a text or in
-//! place of a value. The files are in `body/`, and look like the bodies they become.
+//! `<<name>>` is a placeholder, inside a string or in place of a value. Rendering costs little more
+//! than copying, because the load generator shares the machine with what it measures.
 
 use super::body::Body;
 
-/// The text of a body, cut up at its gaps.
+/// A parsed template.
 pub struct Template {
     head: String,
-    /// The name of each gap, and the text behind it.
+    /// Name of each placeholder, and the text after it.
     tail: Vec<(&'static str, String)>,
 }
 
 impl Template {
-    /// Reads a template. Blanks between the tokens are dropped: Qontak sends none.
+    /// Parses a template. White space between tokens is dropped: Qontak sends none.
     pub fn parse(text: &'static str) -> Self {
-        let mut is_text = false;
+        let mut is_string = false;
         let mut pieces = text.split("<<");
-        let head = dense(pieces.next().unwrap_or_default(), &mut is_text);
+        let head = minify(pieces.next().unwrap_or_default(), &mut is_string);
         let tail = pieces.map(|piece| {
-            let (name, behind) = piece.split_once(">>").expect("a gap is closed");
-            (name, dense(behind, &mut is_text))
+            let (name, after) = piece.split_once(">>").expect("every placeholder is closed");
+            (name, minify(after, &mut is_string))
         });
         Self { head, tail: tail.collect() }
     }
 
-    /// Appends it to a body; `fill` appends what belongs into the gap of that name.
+    /// Appends the template to a body; `fill` appends the value of each placeholder.
     pub fn write(&self, body: &mut Body<'_>, mut fill: impl FnMut(&'static str, &mut Body<'_>)) {
         body.put(&self.head);
-        for (name, behind) in &self.tail {
+        for (name, after) in &self.tail {
             fill(name, body);
-            body.put(behind);
+            body.put(after);
         }
     }
 }
 
-/// JSON without the blanks between its tokens. `is_text` tells whether it begins, and ends,
-/// inside a text.
-fn dense(json: &str, is_text: &mut bool) -> String {
+/// Drops white space between the tokens of JSON. `is_string`: whether it begins, and then ends,
+/// inside a string.
+fn minify(json: &str, is_string: &mut bool) -> String {
     let mut is_escaped = false;
     let keep = |&c: &char| {
         if c == '"' && !is_escaped {
-            *is_text = !*is_text;
+            *is_string = !*is_string;
         }
         is_escaped = c == '\\' && !is_escaped;
-        *is_text || !c.is_ascii_whitespace()
+        *is_string || !c.is_ascii_whitespace()
     };
     json.chars().filter(keep).collect()
 }
@@ -55,7 +55,7 @@ mod tests {
     use crate::simulate::world::World;
 
     #[test]
-    fn gaps_are_filled_and_only_blanks_between_tokens_are_dropped() {
+    fn placeholders_are_filled_and_only_white_space_between_tokens_is_dropped() {
         let template = Template::parse(
             r#"{
                 "text": "a \"b\"  <<text>> c",

@@ -1,4 +1,4 @@
-//! Is everything that was acknowledged found over the API, in its right final state?
+//! Verification: compares what the API shows with the expected state.
 
 mod api;
 
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use strum::VariantArray;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -17,28 +18,28 @@ use self::api::{Broadcast, Log, Message, Reader, Room};
 use super::expected::{self, Expected, Progress, Status};
 use super::world::Subject;
 
-/// How long what is in the spool may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time for spooled events to be committed.
+const SPOOL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How many readers there are.
+/// Number of concurrent readers.
 const READERS: usize = 8;
 
-/// How many mistakes are printed.
-const MOST_SHOWN: usize = 20;
+/// Maximum number of differences to print.
+const MAX_PRINTED: usize = 20;
 
-/// What was found.
+/// Result of the verification.
 #[derive(Debug, Serialize)]
 pub struct Verdict {
     messages: usize,
     rooms: usize,
     #[serde(rename = "broadcast_logs")]
     logs: usize,
-    /// Each mistake in a line.
+    /// One line per difference.
     wrong: Vec<String>,
 }
 
 impl Verdict {
-    /// Whether there is no mistake.
+    /// Whether there is no difference.
     pub const fn is_clean(&self) -> bool {
         self.wrong.is_empty()
     }
@@ -47,11 +48,11 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { messages, rooms, logs, wrong } = self;
-        for line in wrong.iter().take(MOST_SHOWN) {
+        for line in wrong.iter().take(MAX_PRINTED) {
             writeln!(f, "{line}")?;
         }
-        if wrong.len() > MOST_SHOWN {
-            writeln!(f, "and {} more", wrong.len() - MOST_SHOWN)?;
+        if wrong.len() > MAX_PRINTED {
+            writeln!(f, "and {} more", wrong.len() - MAX_PRINTED)?;
         }
         let wrong = wrong.len();
         write!(
@@ -61,30 +62,30 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Compares what the API shows with what is expected. What is missing has time to arrive if some
-/// of it was `spooled`.
+/// Compares the API with the expected state. If events were spooled, differences are checked again
+/// until [`SPOOL_TIMEOUT`].
 pub async fn verify(api: Api, expected: Expected, spooled: u64) -> anyhow::Result<Verdict> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SPOOL_TIMEOUT;
     let oracle = Arc::new(Oracle::new(api, expected));
-    let mut open = oracle.questions();
+    let mut remaining = oracle.parts();
     loop {
-        let wrong = oracle.clone().ask_all(open).await?;
+        let wrong = oracle.clone().compare_all(remaining).await?;
         if wrong.is_empty() || spooled == 0 || Instant::now() >= deadline {
             return Ok(oracle.verdict(wrong.into_iter().flat_map(|(_, wrong)| wrong).collect()));
         }
-        open = wrong.into_iter().map(|(question, _)| question).collect();
+        remaining = wrong.into_iter().map(|(part, _)| part).collect();
         sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// What is to be compared at a time, by its number.
+/// Unit of comparison: a room with its messages, or a broadcast with its logs, by number.
 #[derive(Clone, Copy, Debug)]
-enum Question {
+enum Part {
     Room(u32),
     Broadcast(u32),
 }
 
-/// Knows all answers.
+/// Expected state, indexed by room and broadcast.
 struct Oracle {
     api: Api,
     expected: Expected,
@@ -100,40 +101,40 @@ impl Oracle {
         Self { api, expected, messages_by_room, logs_by_broadcast }
     }
 
-    fn questions(&self) -> Vec<Question> {
-        let is_told_of = |number: &u32| {
+    fn parts(&self) -> Vec<Part> {
+        let is_reported = |number: &u32| {
             let room = &self.expected.rooms[*number as usize];
             room.newest.is_some() || self.messages_by_room.contains_key(number)
         };
-        let rooms = (0..self.expected.rooms.len() as u32).filter(is_told_of).map(Question::Room);
-        let broadcasts = self.logs_by_broadcast.keys().copied().map(Question::Broadcast);
+        let rooms = (0..self.expected.rooms.len() as u32).filter(is_reported).map(Part::Room);
+        let broadcasts = self.logs_by_broadcast.keys().copied().map(Part::Broadcast);
         rooms.chain(broadcasts).collect()
     }
 
-    /// Asks all of these, and returns those with a wrong answer, each mistake in a line.
-    async fn ask_all(
+    /// Compares the given parts. Returns those that differ, with one line per difference.
+    async fn compare_all(
         self: Arc<Self>,
-        questions: Vec<Question>,
-    ) -> anyhow::Result<Vec<(Question, Vec<String>)>> {
-        let (questions, next) = (Arc::new(questions), Arc::new(AtomicUsize::new(0)));
+        parts: Vec<Part>,
+    ) -> anyhow::Result<Vec<(Part, Vec<String>)>> {
+        let (parts, next) = (Arc::new(parts), Arc::new(AtomicUsize::new(0)));
         let mut readers = JoinSet::new();
         for _ in 0..READERS {
-            let (oracle, questions, next) = (self.clone(), questions.clone(), next.clone());
+            let (oracle, parts, next) = (self.clone(), parts.clone(), next.clone());
             readers.spawn(async move {
                 let mut reader = oracle.api.reader();
                 let mut all_wrong = Vec::new();
-                while let Some(&question) = questions.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(&part) = parts.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let mut wrong = Vec::new();
-                    match question {
-                        Question::Room(number) => {
+                    match part {
+                        Part::Room(number) => {
                             oracle.compare_room(number, &mut reader, &mut wrong).await?;
                         }
-                        Question::Broadcast(number) => {
+                        Part::Broadcast(number) => {
                             oracle.compare_broadcast(number, &mut reader, &mut wrong).await?;
                         }
                     }
                     if !wrong.is_empty() {
-                        all_wrong.push((question, wrong));
+                        all_wrong.push((part, wrong));
                     }
                 }
                 anyhow::Ok(all_wrong)
@@ -155,17 +156,17 @@ impl Oracle {
         let id = self.id(Subject::Room, number);
         let room: Room = reader.one(&format!("/v1/rooms/{id}")).await?.unwrap_or_default();
         let of_room = self.messages_by_room.get(&number).map_or(&[][..], Vec::as_slice);
-        let expected::Room { newest, is_doubtful } = self.expected.rooms[number as usize];
-        if !is_doubtful {
+        let expected::Room { newest, is_uncertain } = self.expected.rooms[number as usize];
+        if !is_uncertain {
             let status = newest.map(|(_, status)| status);
-            tell(wrong, "room", &id, status, room.status.as_deref());
+            compare(wrong, "room", &id, status, room.status.as_deref());
             let last = self.last_of(of_room);
             let found = room.last_message.map(|message| message.id);
             let (last, found) = (
                 last.map(|id| format!("last message {id}")),
                 found.map(|id| format!("last message {id}")),
             );
-            tell(wrong, "room", &id, last.as_deref(), found.as_deref());
+            compare(wrong, "room", &id, last.as_deref(), found.as_deref());
         }
         let shown: Vec<Message> = reader.all(&format!("/v1/rooms/{id}/messages")).await?;
         let mut shown: HashMap<String, Option<String>> =
@@ -174,10 +175,10 @@ impl Oracle {
             let id = self.id(Subject::Message, message);
             let found = shown.remove(&id).flatten();
             let progress = self.expected.messages[message as usize].progress;
-            tell_progress(wrong, "message", &id, progress, found.as_deref());
+            compare_progress(wrong, "message", &id, progress, found.as_deref());
         }
         for (id, found) in shown {
-            tell(wrong, "message", &id, None, Some(found.as_deref().unwrap_or("it")));
+            compare(wrong, "message", &id, None, Some(found.as_deref().unwrap_or("it")));
         }
         Ok(())
     }
@@ -199,27 +200,27 @@ impl Oracle {
         for (number, log) in logs() {
             let id = self.id(Subject::Log, number);
             let found = shown.remove(&id).unwrap_or_default();
-            tell_progress(wrong, "log", &id, log.progress, found.status.as_deref());
+            compare_progress(wrong, "log", &id, log.progress, found.status.as_deref());
             if log.progress.is_certain() {
                 let code = |code: Option<i64>| code.map(|code| format!("error {code}"));
                 let (code, found) = (code(log.error_code), code(found.error_code));
-                tell(wrong, "log", &id, code.as_deref(), found.as_deref());
+                compare(wrong, "log", &id, code.as_deref(), found.as_deref());
             }
         }
         for (id, found) in shown {
-            tell(wrong, "log", &id, None, Some(found.status.as_deref().unwrap_or("it")));
+            compare(wrong, "log", &id, None, Some(found.status.as_deref().unwrap_or("it")));
         }
         if logs().all(|(_, log)| log.progress.is_certain()) {
-            for (status, found) in Status::ALL.into_iter().zip(funnel.counts()) {
+            for (status, found) in Status::VARIANTS.iter().copied().zip(funnel.counts()) {
                 let count = logs().filter(|(_, log)| log.progress.status() == Some(status)).count();
                 let of = |count| format!("{count} {}", status.as_str());
-                tell(wrong, "broadcast", &id, Some(&of(count as i64)), Some(&of(found)));
+                compare(wrong, "broadcast", &id, Some(&of(count as i64)), Some(&of(found)));
             }
         }
         Ok(())
     }
 
-    /// The id of the latest of these messages.
+    /// The id of the last of these messages.
     fn last_of(&self, messages: &[u32]) -> Option<String> {
         let at = |message: u32| {
             let created_at = self.expected.messages[message as usize].created_at;
@@ -244,16 +245,17 @@ impl Oracle {
     }
 }
 
-/// The numbers of those that were told of, by what they belong to.
+/// Groups the numbers of all reported messages or logs by their room or broadcast.
 fn group(all: impl Iterator<Item = (u32, Progress)>) -> HashMap<u32, Vec<u32>> {
     let mut groups: HashMap<u32, Vec<u32>> = HashMap::new();
-    for (number, (of, _)) in (0..).zip(all).filter(|(_, (_, progress))| progress.is_told_of()) {
-        groups.entry(of).or_default().push(number);
+    for (number, (parent, _)) in (0..).zip(all).filter(|(_, (_, progress))| progress.is_reported())
+    {
+        groups.entry(parent).or_default().push(number);
     }
     groups
 }
 
-fn tell_progress(
+fn compare_progress(
     wrong: &mut Vec<String>,
     what: &str,
     id: &str,
@@ -261,11 +263,11 @@ fn tell_progress(
     found: Option<&str>,
 ) {
     if !progress.allows(found) {
-        tell(wrong, what, id, progress.status().map(Status::as_str), found);
+        compare(wrong, what, id, progress.status().map(Status::as_str), found);
     }
 }
 
-fn tell(
+fn compare(
     wrong: &mut Vec<String>,
     what: &str,
     id: &str,

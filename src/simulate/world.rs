@@ -1,11 +1,11 @@
-//! What all of the traffic has in common: its chance, its clock, and whom it has met.
+//! Random numbers, clock and ids of the simulated traffic.
 //!
-//! Everything follows from the seed, by arithmetic that is written down here rather than taken
-//! from a crate: the same seed must give the same bytes in a later version as well.
+//! The generator is implemented here instead of taken from a crate, because the same seed must give
+//! the same bytes in later versions.
 
 use uuid::{Builder, Uuid};
 
-/// What an id is of.
+/// Kind of thing that an id identifies.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject {
     Organization,
@@ -20,16 +20,15 @@ pub enum Subject {
     Broadcast,
     Template,
     Log,
-    Oddity,
+    Other,
 }
 
-/// The ids of everything there is, each a function of the seed, its kind and its number; so a
-/// number is all that needs to be remembered of anything.
+/// Ids as a function of seed, kind and number, so that only numbers have to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct Ids(u64);
 
 impl Ids {
-    /// The ids of this seed.
+    /// The ids of a seed.
     pub const fn new(seed: u64) -> Self {
         Self(mix(seed))
     }
@@ -41,8 +40,8 @@ impl Ids {
         Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
     }
 
-    /// A number below `n` that is always the same for this one.
-    pub fn trait_of(self, subject: Subject, number: u32, n: u32) -> u32 {
+    /// A constant attribute of this subject: a number below `n`.
+    pub fn attribute(self, subject: Subject, number: u32, n: u32) -> u32 {
         below(self.bits(subject, number).1, n)
     }
 
@@ -53,76 +52,76 @@ impl Ids {
     }
 }
 
-/// Where the traffic stands.
+/// State that all scenarios share.
 #[derive(Debug)]
 pub struct World {
-    /// The ids of everything.
+    /// All ids.
     pub ids: Ids,
     /// Qontak's clock, in milliseconds since 1970.
     pub now: i64,
-    chance: u64,
+    random: u64,
     rooms: u32,
     messages: u32,
     logs: u32,
     broadcasts: u32,
-    oddities: u32,
+    others: u32,
 }
 
 impl World {
-    /// Everything begins, at `start` (milliseconds since 1970).
+    /// An empty world at `start` (milliseconds since 1970).
     pub const fn new(seed: u64, start: i64) -> Self {
         Self {
             ids: Ids::new(seed),
             now: start,
-            chance: mix(!seed),
+            random: mix(!seed),
             rooms: 0,
             messages: 0,
             logs: 0,
             broadcasts: 0,
-            oddities: 0,
+            others: 0,
         }
     }
 
-    /// Some milliseconds pass. No two events have the same clock.
+    /// Advances the clock by 1 to 8 ms, so that no two events have the same time.
     pub fn tick(&mut self) {
         self.now += 1 + i64::from(self.below(8));
     }
 
-    /// A number below `n`, by chance.
+    /// A random number below `n`.
     pub const fn below(&mut self, n: u32) -> u32 {
         // SplitMix64.
-        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        below(mix(self.chance), n)
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        below(mix(self.random), n)
     }
 
-    /// True once in `n` times, by chance.
+    /// True with probability 1/n.
     pub const fn one_in(&mut self, n: u32) -> bool {
         self.below(n) == 0
     }
 
-    /// The number of a new room.
+    /// Number of a new room.
     pub const fn new_room(&mut self) -> u32 {
         next(&mut self.rooms)
     }
 
-    /// The number of a new message.
+    /// Number of a new message.
     pub const fn new_message(&mut self) -> u32 {
         next(&mut self.messages)
     }
 
-    /// The number of a new broadcast log.
+    /// Number of a new broadcast log.
     pub const fn new_log(&mut self) -> u32 {
         next(&mut self.logs)
     }
 
-    /// The number of a new broadcast.
+    /// Number of a new broadcast.
     pub const fn new_broadcast(&mut self) -> u32 {
         next(&mut self.broadcasts)
     }
 
-    /// The number of a new body that is none of these.
-    pub const fn new_oddity(&mut self) -> u32 {
-        next(&mut self.oddities)
+    /// Number of a new event about none of these.
+    pub const fn new_other(&mut self) -> u32 {
+        next(&mut self.others)
     }
 }
 
@@ -132,7 +131,7 @@ const fn next(count: &mut u32) -> u32 {
 }
 
 const fn below(bits: u64, n: u32) -> u32 {
-    // The upper bits are as good as any; the bias is below n in four thousand million.
+    // Multiply-shift instead of a modulo; the bias is at most n / 2^32.
     (((bits >> 32) * n as u64) >> 32) as u32
 }
 
@@ -150,11 +149,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_trait_is_met() {
+    fn attributes_take_every_value() {
         let ids = Ids::new(1);
         for n in [5, 96] {
-            let met = (0..1000).map(|number| ids.trait_of(Subject::Room, number, n));
-            assert_eq!(met.collect::<BTreeSet<_>>(), (0..n).collect(), "{n}");
+            let values = (0..1000).map(|number| ids.attribute(Subject::Room, number, n));
+            assert_eq!(values.collect::<BTreeSet<_>>(), (0..n).collect(), "{n}");
         }
     }
 }

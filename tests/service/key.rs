@@ -132,19 +132,22 @@ async fn invalid_key_commands_fail_and_name_the_allowed_values(db: PgPool) {
     let expires = |value| [&usual[..], &["--expires", value]].concat();
     let cases = [
         (change(4, "write"), "possible values: read, export, replay"),
-        (change(4, "export"), "needs --scope read as well"),
-        (change(6, ""), "must not be empty: give the id of an organisation, or * for all"),
-        (change(6, "a,,b"), "must not be empty: give the id of an organisation, or * for all"),
+        (change(4, "export"), "--scope export requires --scope read"),
+        (change(6, ""), "expected the id of an organisation, or * for all"),
+        (change(6, "a,,b"), "expected the id of an organisation, or * for all"),
         (change(2, "taken"), "--name taken: a key with this name is live"),
         (change(2, ""), "expected 1 to 64 characters"),
         (change(2, &long), "expected 1 to 64 characters"),
-        (change(2, "a\tb"), "a name has no control characters"),
-        (change(2, ORGANIZATION), "a name must not look like an id"),
-        (expires("2020-01-31"), "it must not be in the past"),
-        (expires("0d"), "it must not be in the past"),
-        (expires("2027-02-30"), "expected 2027-01-31, 2027-01-31T17:00:00Z, or a time from now"),
-        (expires("soon"), "expected 2027-01-31, 2027-01-31T17:00:00Z, or a time from now"),
-        (expires(&far_year), "it must be before the year 10000"),
+        (change(2, "a\tb"), "control characters are not allowed"),
+        (change(2, ORGANIZATION), "must not be a UUID"),
+        (expires("2020-01-31"), "must be in the future"),
+        (expires("0d"), "must be in the future"),
+        (
+            expires("2027-02-30"),
+            "expected 2027-01-31, 2027-01-31T17:00:00Z, or a duration from now",
+        ),
+        (expires("soon"), "expected 2027-01-31, 2027-01-31T17:00:00Z, or a duration from now"),
+        (expires(&far_year), "must be before the year 10000"),
         (usual[..5].to_vec(), "--organization <ID>"),
         (vec!["revoke", "unknown"], "unknown: no live key has this name or id; see `key list`"),
         (vec!["revoke", ORGANIZATION], "no live key has this name or id"),
@@ -181,7 +184,7 @@ async fn key_commands_require_the_schema_and_check_reports_the_number_of_keys(db
     key(&settings, &["revoke", "n"]).await.unwrap();
     settings.retain(|name, _| !name.starts_with("RECEIVER__KEY__"));
     let report = check(&settings).await;
-    assert!(report.contains("ok    keys       none: nobody can read the API"), "{report}");
+    assert!(report.contains("ok    keys       none, so the API cannot be read"), "{report}");
 }
 
 #[sqlx::test]

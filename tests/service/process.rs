@@ -145,7 +145,9 @@ async fn disabled_fsync_is_logged_as_a_warning_at_start(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     service.signal("TERM");
     let (_, log) = service.wait_for_exit().await;
-    let warned = log.iter().any(|line| line.contains("WARN") && line.contains("fsync is off"));
+    let warned = log
+        .iter()
+        .any(|line| line.contains("WARN") && line.contains(r#""setting":"fsync","value":"off""#));
     assert_eq!(warned, fsync == "off", "{log:?}");
 }
 
@@ -170,7 +172,7 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     let checked = run(&settings, &["check"]).await;
     let checked = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.contains("ok    schema     up to date"), "{checked}");
-    assert!(checked.contains("ok    partitions there for today and tomorrow"), "{checked}");
+    assert!(checked.contains("ok    partitions exist for today and tomorrow"), "{checked}");
 
     let drop: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class where relname ~ '^event_[0-9]+$' order by 1",
@@ -334,7 +336,7 @@ async fn invalid_settings_stop_the_start_with_a_one_line_error(db: PgPool) {
         ("DATABASE_URL", "", "DATABASE_URL"),
         ("RECEIVER__ENDPOINT__QONTAK__TOKENS", "short", "endpoint.qontak.tokens"),
         ("RECEIVER__LOG__FILTER", "a=b=c", "log.filter"),
-        ("RECEIVER__LOG__FORMAT", "xml", "expected text or json"),
+        ("RECEIVER__LOG__FORMAT", "xml", "log.format: expected text or json"),
         ("DATABASE_URL", "postgres://localhost:1/none", "check DATABASE_URL"),
     ];
     for (name, value, named) in cases {
@@ -392,5 +394,5 @@ async fn journal_compresses_bodies_and_returns_the_original_bytes(db: PgPool) {
     let unknown = "01973f2a-0000-7000-8000-000000000000";
     let output = run(&settings(&db.connect_options()), &["body", unknown]).await;
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "qontak-receiver: the journal holds no such event\n");
+    assert_eq!(stderr, "qontak-receiver: event not found in the journal\n");
 }

@@ -141,7 +141,7 @@ async fn simulated_broadcast_sends_every_status_of_each_recipient(db: PgPool) {
     let output = simulate(&[&url, "--broadcasts", "1"]).await;
     assert!(!output.status.success());
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("--broadcasts: needs --scenario broadcast"), "{stderr}");
+    assert!(stderr.contains("--broadcasts: requires --scenario broadcast"), "{stderr}");
 }
 
 #[sqlx::test(migrations = false)]

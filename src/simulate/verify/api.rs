@@ -1,4 +1,4 @@
-//! The read API as a client sees it.
+//! Client of the read API.
 
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,8 @@ use tokio::time::sleep;
 
 use crate::simulate::client::{Address, Client};
 
-/// How long an API that is away may take to come back.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time to retry while the API is unavailable.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The read API of an installation.
 #[derive(Clone, Debug)]
@@ -22,36 +22,37 @@ pub struct Api {
 }
 
 impl Api {
-    /// The API at an address, for the holder of a key.
+    /// The API at an address, read with a key.
     pub fn new(address: Address, key: &str) -> anyhow::Result<Self> {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {key}")).context("not a key")?;
+        let mut bearer =
+            HeaderValue::try_from(format!("Bearer {key}")).context("--key: invalid key")?;
         bearer.set_sensitive(true);
         Ok(Self { address, bearer })
     }
 
-    /// Somebody who reads it.
+    /// Opens a reader with its own connection.
     pub fn reader(&self) -> Reader {
         Reader { client: Client::new(self.address.clone()), bearer: self.bearer.clone() }
     }
 }
 
-/// One connection to the API.
+/// Reader of the API over one connection.
 pub struct Reader {
     client: Client,
     bearer: HeaderValue,
 }
 
 impl Reader {
-    /// What a path shows; `None` if there is nothing.
+    /// Gets one resource; `None` if it does not exist.
     pub async fn one<T: DeserializeOwned>(&mut self, path: &str) -> anyhow::Result<Option<T>> {
-        Ok(self.get(path).await?.map(|answer| answer.data))
+        Ok(self.get(path).await?.map(|response| response.data))
     }
 
-    /// All pages of a list.
+    /// Gets all pages of a list.
     pub async fn all<T: DeserializeOwned>(&mut self, path: &str) -> anyhow::Result<Vec<T>> {
         let mut rows = Vec::new();
         let mut page = format!("{path}?limit=500");
-        while let Some(Answer::<Vec<T>> { data, meta }) = self.get(&page).await? {
+        while let Some(Response::<Vec<T>> { data, meta }) = self.get(&page).await? {
             rows.extend(data);
             let Some(next) = meta.and_then(|meta| meta.pagination.cursor.next) else {
                 break;
@@ -61,28 +62,31 @@ impl Reader {
         Ok(rows)
     }
 
-    async fn get<T: DeserializeOwned>(&mut self, path: &str) -> anyhow::Result<Option<Answer<T>>> {
-        let deadline = Instant::now() + PATIENCE;
+    async fn get<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+    ) -> anyhow::Result<Option<Response<T>>> {
+        let deadline = Instant::now() + RETRY_TIMEOUT;
         loop {
-            let answer = self.client.get(path, &self.bearer).await;
-            match answer {
+            let response = self.client.get(path, &self.bearer).await;
+            match response {
                 Ok((StatusCode::OK, body)) => {
-                    let answer = serde_json::from_slice(&body);
-                    return answer.map(Some).with_context(|| format!("GET {path}"));
+                    let response = serde_json::from_slice(&body);
+                    return response.map(Some).with_context(|| format!("GET {path}"));
                 }
                 Ok((StatusCode::NOT_FOUND, _)) => return Ok(None),
                 Ok((StatusCode::SERVICE_UNAVAILABLE, _)) | Err(_) if Instant::now() < deadline => {
                     sleep(Duration::from_secs(1)).await;
                 }
-                Ok((status, _)) => bail!("GET {path}: the API answers {status}"),
-                Err(why) => return Err(why).with_context(|| format!("GET {path}")),
+                Ok((status, _)) => bail!("GET {path}: unexpected status {status}"),
+                Err(error) => return Err(error).with_context(|| format!("GET {path}")),
             }
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Answer<T> {
+struct Response<T> {
     data: T,
     meta: Option<Meta>,
 }
@@ -102,21 +106,21 @@ struct Cursor {
     next: Option<String>,
 }
 
-/// A room as the API shows it.
+/// Room in the API.
 #[derive(Default, Deserialize)]
 pub struct Room {
     pub status: Option<String>,
     pub last_message: Option<Message>,
 }
 
-/// A message as the API shows it.
+/// Message in the API.
 #[derive(Deserialize)]
 pub struct Message {
     pub id: String,
     pub status: Option<String>,
 }
 
-/// A recipient of a broadcast as the API shows it.
+/// Recipient of a broadcast in the API.
 #[derive(Default, Deserialize)]
 pub struct Log {
     pub id: String,
@@ -124,7 +128,7 @@ pub struct Log {
     pub error_code: Option<i64>,
 }
 
-/// A broadcast as the API shows it.
+/// Broadcast in the API.
 #[derive(Default, Deserialize)]
 pub struct Broadcast {
     created: i64,
@@ -136,7 +140,7 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// How many recipients have each status, in the order of `Status::ALL`.
+    /// Number of recipients per status, in the order of `Status::VARIANTS`.
     pub const fn counts(&self) -> [i64; 6] {
         [self.created, self.pending, self.sent, self.delivered, self.read, self.failed]
     }

@@ -1,0 +1,173 @@
+//! Sections of the settings, with the range of each value. `config/default.toml` documents them.
+#![expect(missing_docs, reason = "config/default.toml documents each setting")]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use axum::http::uri::Authority;
+use secrecy::SecretString;
+use serde::Deserialize;
+use strum::VariantNames;
+
+use super::bounds::{Integer, Milliseconds};
+use super::source;
+
+type Count = Integer<1, { 1 << 30 }>;
+type Days = Integer<1, 3650>;
+/// 1 ms to 1 hour.
+type Timeout = Milliseconds<1, 3_600_000>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    pub listen: SocketAddr,
+    #[serde(with = "Count")]
+    pub max_connections: usize,
+    #[serde(with = "Timeout")]
+    pub header_timeout: Duration,
+    #[serde(with = "Timeout")]
+    pub idle_timeout: Duration,
+    #[serde(with = "Count")]
+    pub max_body_bytes: usize,
+    #[serde(with = "Timeout")]
+    pub body_timeout: Duration,
+    #[serde(with = "Count")]
+    pub max_reading_bytes: usize,
+    #[serde(with = "humantime_serde")]
+    pub stop_timeout: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Api {
+    #[serde(deserialize_with = "source::list")]
+    pub cors_origins: Vec<Origin>,
+    #[serde(with = "Integer::<0, { u32::MAX as u64 }>")]
+    pub requests_per_second: u32,
+    #[serde(with = "Count")]
+    pub burst: u32,
+}
+
+/// Origin of a browser page: scheme and host, with the port unless it is the default one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Origin(pub HeaderValue);
+
+impl TryFrom<String> for Origin {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        // Browsers send the origin in lower case, and the comparison is case-sensitive.
+        let is_host = |host: &str| host.parse::<Authority>().is_ok() && host == host.to_lowercase();
+        let origin = host.filter(|host| is_host(host)).and_then(|_| text.parse().ok());
+        origin.map(Self).ok_or("expected origins such as https://dashboard.example.com")
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ops {
+    pub listen: SocketAddr,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: Option<SecretString>,
+    #[serde(with = "Count")]
+    pub read_connections: u32,
+    #[serde(with = "humantime_serde")]
+    pub acquire_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    pub migrate: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Writer {
+    #[serde(with = "Count")]
+    pub tasks: u32,
+    #[serde(with = "Count")]
+    pub max_batch: usize,
+    #[serde(with = "Count")]
+    pub max_queue_bytes: usize,
+    #[serde(with = "humantime_serde")]
+    pub answer_timeout: Duration,
+    #[serde(with = "humantime_serde")]
+    pub commit_timeout: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spool {
+    pub folder: PathBuf,
+    #[serde(with = "Integer::<65536, { 1 << 40 }>")]
+    pub max_bytes: u64,
+}
+
+impl Spool {
+    /// The folder; `None` if no spool is configured.
+    pub fn folder(&self) -> Option<&Path> {
+        (!self.folder.as_os_str().is_empty()).then_some(self.folder.as_path())
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stream {
+    #[serde(with = "Integer::<0, { 1 << 20 }>")]
+    pub max_listeners: usize,
+    #[serde(with = "Count")]
+    pub max_behind: usize,
+    #[serde(with = "Timeout")]
+    pub heartbeat: Duration,
+    #[serde(with = "Milliseconds::<60_000, { 3650 * 86_400_000 }>")]
+    pub keep: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Search {
+    pub enabled: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    #[serde(with = "Days")]
+    pub event_days: u64,
+    // At least 1: partitions are created once an hour, so a day's must exist before the day begins.
+    #[serde(with = "Days")]
+    pub days_ahead: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    pub filter: String,
+}
+
+/// Format of log lines.
+// Not an enum for serde: the `config` crate would report an unknown word without the known ones.
+#[derive(Clone, Copy, Debug, Deserialize, strum::EnumString, strum::VariantNames)]
+#[serde(try_from = "String")]
+#[strum(serialize_all = "lowercase")]
+pub enum LogFormat {
+    /// For a terminal.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl TryFrom<String> for LogFormat {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        word.parse().map_err(|_| format!("expected {}", Self::VARIANTS.join(" or ")))
+    }
+}
