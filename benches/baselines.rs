@@ -15,7 +15,7 @@ use qontak_receiver::ingest::normalize::{Normalized, normalize};
 use qontak_receiver::ingest::writer::{Receipt, WriteError, Writer};
 use qontak_receiver::receive::auth::Authentic;
 use qontak_receiver::receive::state::ReceiveState;
-use qontak_receiver::receive::{answer, echo};
+use qontak_receiver::receive::{event_response, handshake_response};
 use qontak_receiver::{router, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -70,15 +70,15 @@ where
     let state = Arc::new(ReceiveState::new(config, ingest));
     let receive = async move |Authentic(webhook): Authentic| -> Response {
         match normalize(webhook) {
-            Normalized::Handshake(handshake) => echo(&handshake),
+            Normalized::Handshake(handshake) => handshake_response(&handshake),
             Normalized::Event(event) => match write(*event).await {
-                Ok(receipt) => answer(receipt),
+                Ok(receipt) => event_response(receipt),
                 Err(error) => Error::from(error).into_response(),
             },
         }
     };
     let routes = Router::new().route("/webhooks/qontak/{token}", any(receive)).with_state(state);
     let listener = TcpListener::bind(config.http.listen).await?;
-    http::server::serve(listener, router::serving(routes), &config.http, pending()).await;
+    http::server::serve(listener, router::with_middleware(routes), &config.http, pending()).await;
     Ok(())
 }

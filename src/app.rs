@@ -66,14 +66,14 @@ pub async fn serve(
         Err(cause) => return Err(cause),
     };
 
-    let subscriber = TcpListener::bind(config.http.listen)
+    let listener = TcpListener::bind(config.http.listen)
         .await
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
     let ops_listener = TcpListener::bind(config.ops.listen)
         .await
         .with_context(|| format!("ops.listen: cannot listen on {}", config.ops.listen))?;
     info!(
-        http.listen = %subscriber.local_addr()?, ops.listen = %ops_listener.local_addr()?,
+        http.listen = %listener.local_addr()?, ops.listen = %ops_listener.local_addr()?,
         "ready for webhooks",
     );
     let (stopping, mut is_stopping) = watch::channel(false);
@@ -83,7 +83,7 @@ pub async fn serve(
     let App { router, ingest, read } = App::start(&config, db.clone(), disk, &mut ingesting)?;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
-    background.spawn(async move { keys.note_uses().await });
+    background.spawn(async move { keys.update_last_used().await });
     background.spawn(upkeep::keep_metrics(metrics.clone(), ingest.spool.clone()));
     let ops =
         Ops { db: db.clone(), spool: ingest.spool.clone(), metrics, stopping: is_stopping.clone() };
@@ -95,7 +95,7 @@ pub async fn serve(
     let event_tail = read.event_tail.clone();
     // The router has its own clone; queued events are committed once all requests have ended.
     drop(read);
-    let serving = http::server::serve(subscriber, router, &config.http, async move {
+    let serving = http::server::serve(listener, router, &config.http, async move {
         _ = is_stopping.wait_for(|stopping| *stopping).await
     });
     let mut serving = std::pin::pin!(serving);

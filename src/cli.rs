@@ -82,7 +82,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
             let pool = store::connect(&config.database)?;
             store::migrate(&pool).await.context("migrate")?;
             app::upkeep::make_partitions(&pool, &config.retention).await.context("partitions")?;
-            store::search::prepare(&pool, config.search.enabled).await.context("search")?;
+            store::search::sync_indexes(&pool, config.search.enabled).await.context("search")?;
             info!("the schema is up to date");
         }
         Command::Check => return check::run(&config()?).await,

@@ -1,6 +1,6 @@
 //! HTTP tool box: what routes of every surface use. Knows no route.
 //!
-//! - [`error`]: every error response · [`extract`]: path and query parameters
+//! - [`error`]: every error response · [`extract`], [`query`]: path and query parameters
 //! - [`conditional`]: ETag/304, compression, CORS · [`representation`]: JSON, NDJSON or CSV
 //! - [`server`]: accepts connections within limits · [`time_limit`]: request timeout
 //! - [`trace`]: request ids and the log line of a request
@@ -8,6 +8,7 @@
 pub mod conditional;
 pub mod error;
 pub mod extract;
+pub mod query;
 pub mod representation;
 pub mod server;
 pub mod time_limit;

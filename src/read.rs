@@ -1,6 +1,7 @@
-//! `GET /v1/…`: the way out. Keys, pages, and one file per resource.
+//! Read API, `GET /v1/…`: one file per resource.
 //!
-//! Envelope, names and errors are Qontak's own, so that a client of its API feels at home.
+//! [`reader`] authenticates a request and validates its parameters; [`page`] and [`export`] return
+//! lists. Envelope, field names and errors follow Qontak's API, so that its clients can be reused.
 
 mod broadcast;
 mod delivery;
@@ -8,6 +9,7 @@ mod envelope;
 mod event;
 pub mod export;
 pub mod key;
+mod keys;
 mod ledger;
 mod message;
 pub mod open;
@@ -30,9 +32,9 @@ use utoipa_axum::routes;
 
 use self::state::ReadState;
 use crate::http::Error;
-use crate::http::time_limit::in_time;
+use crate::http::time_limit::timeout;
 
-/// The routes of the way out. Each answers within `limit`.
+/// Routes of the read API; the timeout of a response is `limit`.
 pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
     OpenApiRouter::default()
         .routes(routes!(room::list))
@@ -54,7 +56,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(stats::show))
         .routes(routes!(ledger::list))
         .routes(routes!(stream::listen))
-        .layer(from_fn(move |request, next| in_time(limit, request, next)))
+        .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }
 
 async fn only_post() -> Error {

@@ -1,4 +1,6 @@
-//! `POST /webhooks/qontak/{token}`: the way in, three steps.
+//! `POST /webhooks/qontak/{token}`: authenticate, normalize, store.
+//!
+//! Nothing else happens between commit and response.
 
 pub mod auth;
 pub mod endpoint;
@@ -26,30 +28,30 @@ use crate::ingest::normalize::{Normalized, normalize};
 use crate::ingest::payload::Handshake;
 use crate::ingest::writer::Receipt;
 
-/// The routes of the way in.
+/// The webhook route.
 pub fn routes() -> OpenApiRouter<Arc<ReceiveState>> {
-    // Any method: only who knows a token may learn that it must be POST.
+    // Any method, because only a valid token may get a 405; others get a 404.
     OpenApiRouter::default().routes(routes!(receive).map(|_| any(receive)))
 }
 
-/// Takes a webhook of Qontak's.
+/// Receive a Qontak webhook
 ///
-/// Answers 2xx only once the event is committed, or in the spool. A repeated delivery is a 2xx as
-/// well: the sender only wants to know whether it may forget the event, and it may.
+/// A 2xx response means that the event is stored durably: committed to Postgres, or fsynced to the
+/// local spool while Postgres is unavailable. A duplicate delivery is a 2xx too.
 #[utoipa::path(
     post, path = "/webhooks/qontak/{token}",
-    params(("token" = String, Path, description = "A live token of an endpoint.")),
-    request_body(content = Value, description = "Any event of Qontak's, or its handshake."),
+    params(("token" = String, Path, description = "Token of an endpoint.")),
+    request_body(content = Value, description = "Any Qontak event, or the `verify_info` handshake."),
     responses(
-        (status = OK, description = "It is safe.", body = WebhookResponse),
-        (status = ACCEPTED, description = "It is safe, but cannot be identified.", body = WebhookResponse),
-        (status = BAD_REQUEST, description = "Not JSON. The bytes are kept; a resend may be whole.", body = Answer),
-        (status = NOT_FOUND, description = "No such token, or no such path.", body = ErrorResponse),
-        (status = METHOD_NOT_ALLOWED, description = "Not a POST.", body = ErrorResponse),
-        (status = REQUEST_TIMEOUT, description = "The body took too long.", body = ErrorResponse),
-        (status = PAYLOAD_TOO_LARGE, description = "The body is too large.", body = ErrorResponse),
-        (status = UNSUPPORTED_MEDIA_TYPE, description = "Clearly not JSON.", body = ErrorResponse),
-        (status = SERVICE_UNAVAILABLE, description = "It cannot be kept now: send it again.", body = ErrorResponse),
+        (status = OK, description = "Stored durably.", body = WebhookResponse),
+        (status = ACCEPTED, description = "Stored durably but quarantined: the event could not be identified.", body = WebhookResponse),
+        (status = BAD_REQUEST, description = "Not valid JSON. The body is stored; send the complete event again.", body = EventResponse),
+        (status = NOT_FOUND, description = "Unknown token or path.", body = ErrorResponse),
+        (status = METHOD_NOT_ALLOWED, description = "Method is not POST.", body = ErrorResponse),
+        (status = REQUEST_TIMEOUT, description = "Request body timed out.", body = ErrorResponse),
+        (status = PAYLOAD_TOO_LARGE, description = "Request body is too large.", body = ErrorResponse),
+        (status = UNSUPPORTED_MEDIA_TYPE, description = "Content type cannot be JSON, or content encoding is not gzip.", body = ErrorResponse),
+        (status = SERVICE_UNAVAILABLE, description = "Temporarily unavailable; retry after `Retry-After` seconds.", body = ErrorResponse),
     )
 )]
 async fn receive(
@@ -57,29 +59,29 @@ async fn receive(
     Authentic(webhook): Authentic,
 ) -> Result<Response, Error> {
     match normalize(webhook) {
-        Normalized::Handshake(handshake) => Ok(echo(&handshake)),
-        Normalized::Event(event) => Ok(answer(state.ingest.accept(*event).await?)),
+        Normalized::Handshake(handshake) => Ok(handshake_response(&handshake)),
+        Normalized::Event(event) => Ok(event_response(state.ingest.accept(*event).await?)),
     }
 }
 
-/// The answer to a handshake.
-pub fn echo(handshake: &Handshake) -> Response {
+/// Response to a handshake: echoes it.
+pub fn handshake_response(handshake: &Handshake) -> Response {
     counter!("handshakes_total").increment(1);
     Json(WebhookResponse::Handshake(handshake)).into_response()
 }
 
-/// What a caller is told: what became of its event, or its handshake.
+/// Body of a webhook response: the receipt of an event, or the handshake.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum WebhookResponse<'a> {
-    Event(Answer<'a>),
+    Event(EventResponse<'a>),
     Handshake(&'a Handshake),
 }
 
-/// What a caller is told of its event, in Qontak's envelope.
+/// Receipt of an event in Qontak's envelope.
 #[derive(Serialize, ToSchema)]
-struct Answer<'a> {
-    /// `success`, or `error` if it is to be sent again.
+struct EventResponse<'a> {
+    /// `success`, or `error` if the sender should send the event again.
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -87,21 +89,21 @@ struct Answer<'a> {
     data: &'a Receipt,
 }
 
-/// The answer that tells a caller what became of its event.
-pub fn answer(receipt: Receipt) -> Response {
+/// Response with the receipt of an event.
+pub fn event_response(receipt: Receipt) -> Response {
     let status = match receipt.outcome {
-        // However often it comes: a resend may still be whole.
+        // Duplicates too: only a complete body is a success.
         Some(Outcome::Malformed) => StatusCode::BAD_REQUEST,
         Some(Outcome::Quarantined) if !receipt.duplicate => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
     };
-    let answer = if status.is_success() {
-        Answer { status: "success", error: None, data: &receipt }
+    let body = if status.is_success() {
+        EventResponse { status: "success", error: None, data: &receipt }
     } else {
         let error = ErrorBody::new(status, receipt.reasons.clone());
-        Answer { status: "error", error: Some(error), data: &receipt }
+        EventResponse { status: "error", error: Some(error), data: &receipt }
     };
-    let mut response = (status, Json(WebhookResponse::Event(answer))).into_response();
+    let mut response = (status, Json(WebhookResponse::Event(body))).into_response();
     response.extensions_mut().insert(receipt);
     response
 }

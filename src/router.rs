@@ -1,4 +1,4 @@
-//! Every route of the service, and the layers around them.
+//! All routes of the service, and the middleware that every request passes.
 
 mod docs;
 pub mod openapi;
@@ -27,25 +27,26 @@ use crate::{read, receive};
 
 /// All routes of the public port: webhooks, the read API and its documentation.
 pub fn router(receive: Arc<ReceiveState>, read: ReadState) -> Router {
-    let readable = openapi::routes().merge(docs::routes()).merge(readable(read.read_timeout));
-    let readable = conditional::around(readable, &read.cors_origins).with_state(read);
-    serving(Router::from(receive::routes()).with_state(receive).merge(readable))
+    let read_routes = openapi::routes().merge(docs::routes()).merge(read_api(read.read_timeout));
+    let read_routes = conditional::with_read_middleware(read_routes, &read.cors_origins);
+    let webhooks = Router::from(receive::routes()).with_state(receive);
+    with_middleware(webhooks.merge(read_routes.with_state(read)))
 }
 
-/// The read API. Each route responds within `limit`.
-fn readable(limit: Duration) -> OpenApiRouter<ReadState> {
+/// The read API. Each response starts within `limit`.
+fn read_api(limit: Duration) -> OpenApiRouter<ReadState> {
     OpenApiRouter::default()
         .nest("/v1", read::routes(limit))
         .nest("/api/open/v1", read::open::routes(limit))
 }
 
-/// Adds the layers that every request passes.
-pub fn serving(routes: Router) -> Router {
+/// Adds the middleware that every request passes.
+pub fn with_middleware(routes: Router) -> Router {
     let nosniff = HeaderValue::from_static("nosniff");
     let private = HeaderValue::from_static("private, no-cache");
     // One stack, because each `layer` of a router boxes every request. The first is the outermost.
     let layers = ServiceBuilder::new()
-        // Outside of the log, so that the log has the id. A caller's own id is kept.
+        // Outside of the log, which needs the id. An id sent by the caller is kept.
         .layer(SetRequestIdLayer::x_request_id(MakeShortId))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(from_fn(trace::log))
@@ -58,8 +59,8 @@ pub fn serving(routes: Router) -> Router {
         .layer(layers)
 }
 
-/// Generates request ids of 62 random bits. They stand in every log line and journal row, where a
-/// UUID would take twice the space.
+/// Generates request ids of 62 random bits: half the size of a UUID, in every log line and journal
+/// row.
 #[derive(Clone, Copy)]
 struct MakeShortId;
 

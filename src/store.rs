@@ -1,7 +1,39 @@
 //! All SQL, one file per table.
 //!
-//! Rows are merged by Postgres, in `on conflict do update`, with rules that do not depend on
-//! order. Any number of writers and replicas agree, and nothing is read before it is written.
+//! Rows are merged by Postgres in `insert … on conflict do update`, with rules that do not depend on
+//! order. So any number of writers and replicas agree, and no row is read before it is written.
+//!
+//! Tables:
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `event` | the journal: all webhooks, duplicates, replays |
+//! | `partition` | daily partitions of the journal |
+//! | `ledger` | deliveries per hour and outcome |
+//! | `batch` | applied events in stream order, positions |
+//! | `room` | conversations: merge of snapshots, lists, statistics |
+//! | `room_event` | lifecycle events of rooms |
+//! | `message` | messages: merge, lists, counts per hour |
+//! | `sender` | last known names and avatars |
+//! | `broadcast` | broadcasts |
+//! | `broadcast_log` | recipients of broadcasts: merge, lists, counts, funnel |
+//! | `api_key` | keys of the read API |
+//!
+//! Queries over several tables: `delivery` (delivery statuses of messages and broadcast logs),
+//! `search` (search queries and their indexes), `trace` (everything about an id or phone number).
+//!
+//! Infrastructure:
+//!
+//! | file | content |
+//! | --- | --- |
+//! | `connect` | pools, options and timeouts of connections |
+//! | `writer_connection` | the connection of a writer; runs `transaction` |
+//! | `transaction` | the statements of a batch, in order |
+//! | `dry_run` | the same, compared and rolled back |
+//! | `failure` | Postgres errors, classified by what the caller should do |
+//! | `rows` | arrays and rounds of rows for bulk statements |
+//! | `schema` | migrations, checks of server settings and clock |
+//! | `walk` | which rows of a list to fetch: start, direction, limit |
 
 pub mod api_key;
 pub mod batch;
@@ -26,7 +58,9 @@ mod transaction;
 pub mod walk;
 mod writer_connection;
 
-pub use self::connect::{UNREACHABLE, connect, connect_to_read, reach, snapshot, within};
+pub use self::connect::{
+    UNREACHABLE, check_connection, connect, connect_to_read, snapshot, within,
+};
 pub use self::event::{PreviousOutcome, Stored, Written};
 pub use self::failure::{Failure, is_outage};
 pub use self::schema::{clock, durability, migrate, pending_migrations};

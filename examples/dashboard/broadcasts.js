@@ -63,7 +63,7 @@ async function one(id, query) {
 
 // A bar counts the recipients who reached at least this step.
 function funnel({ total, reached, failed, seconds_to_delivery: delivery, seconds_to_read: read }) {
-  const took = ({ p50, p95 }) => (p50 === null ? "" : `half within ${duration(p50)}, 95 of 100 within ${duration(p95)}`);
+  const took = ({ p50, p95 }) => (p50 === null ? "" : `median ${duration(p50)}, 95th percentile ${duration(p95)}`);
   const bars = [
     ["Recipients", "total", total, ""],
     ["Sent", "sent", reached.sent, ""],
@@ -90,9 +90,9 @@ function reasons({ failed_by_code: failures }) {
     localized(failure.error_meaning) ?? failure.error_title,
     localized(failure.error_advice),
   ]);
-  const list = table(["Recipients", "Code", "What happened", "What to do"], rows);
+  const list = table(["Recipients", "Code", "Meaning", "Advice"], rows);
   list.classList.add("failures");
-  return [make("h3", {}, "Why some failed"), list];
+  return [make("h3", {}, "Failures by error code"), list];
 }
 
 function recipients(logs) {

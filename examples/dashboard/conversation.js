@@ -131,7 +131,7 @@ function progress(message) {
 
 function failure(message) {
   const parts = [localized(message.error_meaning) ?? message.error_title, localized(message.error_advice)];
-  return make("p.failure", {}, parts.filter(Boolean).join(" ") || "Failed; Qontak reported no reason.");
+  return make("p.failure", {}, parts.filter(Boolean).join(" ") || "Failed; no error was reported.");
 }
 
 // A link to the attachment if its URL is http or https.

@@ -8,7 +8,7 @@ const fields = [
   ["Search", "q", "search"],
   ["Status", "status", ["", "unassigned", "assigned", "resolved", "campaign"]],
   ["Channel", "channel", ["", "wa_cloud", "wa", "ig", "web_chat"]],
-  ["Answer", "response", ["", "unanswered", "answered"]],
+  ["Response", "response", ["", "unanswered", "answered"]],
   ["Session", "session", ["", "open", "expiring", "expired"]],
   ["From", "start_date", "date"],
   ["Until", "end_date", "date"],
@@ -19,7 +19,7 @@ export function rooms(main) {
   const list = make("ul.rooms");
   const around = make("div");
   const talk = make("section.conversation", { "aria-label": "Conversation" });
-  const hint = make("p.nothing", {}, "Choose a conversation.");
+  const hint = make("p.nothing", {}, "Select a conversation.");
   main.append(make("section.list", { "aria-label": "Rooms" }, form, list, around), talk, hint);
   const opened = conversation(talk);
   let now = {};
@@ -65,4 +65,4 @@ function line(room, id, query) {
         (room.tags ?? []).map((tag) => make("span.mark.tag", {}, tag)))));
 }
 
-const preview = (message) => (message ? (message.text ?? `[${message.type ?? "message"}]`) : "No message.");
+const preview = (message) => (message ? (message.text ?? `[${message.type ?? "message"}]`) : "No messages.");

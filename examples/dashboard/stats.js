@@ -81,6 +81,6 @@ function chart(stats) {
     make("p.legend", {}, make("span.in", {}, `${total("in")} in`), make("span.out", {}, `${total("out")} out`),
       `${stats.time_zone}; the highest bar is ${most}`),
     draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Messages over time; the table below contains the same data" }, ...parts),
-    make("details", {}, make("summary", {}, "As a table"), table(["When", "Channel", "In", "Out"], rows)),
+    make("details", {}, make("summary", {}, "As a table"), table(["Time", "Channel", "In", "Out"], rows)),
   ];
 }

@@ -30,7 +30,7 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Brings the schema up to date and warns if the server's settings weaken durability.
 pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
-    store::reach(&config.database).await.context(store::UNREACHABLE)?;
+    store::check_connection(&config.database).await.context(store::UNREACHABLE)?;
     if config.database.migrate {
         store::migrate(db).await.context("database: cannot migrate the schema")?;
     }
@@ -39,7 +39,7 @@ pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
         bail!("database: {pending} pending migration(s); run `qontak-receiver migrate`");
     }
     make_partitions(db, &config.retention).await.context("database: cannot create partitions")?;
-    batch::forget_future(db).await.context("database: cannot be written")?;
+    batch::delete_future(db).await.context("database: cannot be written")?;
     for (setting, value) in store::durability(db).await? {
         warn!(setting, value, "database may lose acknowledged events in a crash");
     }
@@ -75,7 +75,7 @@ pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) 
         let kept = store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await;
         log_failure("journal upkeep failed", kept);
         if config.database.migrate {
-            let prepare = search::prepare(db, config.search.enabled);
+            let prepare = search::sync_indexes(db, config.search.enabled);
             log_failure(
                 "search indexes not prepared",
                 store::within(SEARCH_TIMEOUT, prepare).await,
@@ -95,7 +95,7 @@ fn log_failure(message: &str, result: sqlx::Result<()>) {
 async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
     let steps = [
         keep_partitions(db, &config.retention).await,
-        batch::forget(db, config.stream.keep).await.map(drop),
+        batch::delete_expired(db, config.stream.keep).await.map(drop),
         ledger::compact(db).await,
         message::count::compact(db).await,
         broadcast_log::count::compact(db).await,

@@ -25,7 +25,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     line("settings", Ok(settings));
 
     line("spool", look_at_spool(&config.spool));
-    if let Err(error) = store::reach(&config.database).await {
+    if let Err(error) = store::check_connection(&config.database).await {
         line("database", Err(format!("{}: {error}", store::UNREACHABLE)));
         return Ok(ExitCode::FAILURE);
     }

@@ -51,7 +51,7 @@ pub struct Create {
 
 /// Does what the command says.
 pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
-    store::reach(&config.database).await?;
+    store::check_connection(&config.database).await?;
     let pool = store::connect(&config.database)?;
     ensure!(
         store::pending_migrations(&pool).await? == 0,

@@ -70,7 +70,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
     // What comes in from now on is read by these rules already.
     let to = to.or_else(|| Some(Timestamp::now()));
     let selection = Selection { ids, from, to, kind, outcome };
-    store::reach(&config.database).await?;
+    store::check_connection(&config.database).await?;
     let database = config.database.clone();
     config.database.statement_timeout = SEARCH_TIMEOUT;
     let read = store::connect_to_read(&config.database, 1)?;

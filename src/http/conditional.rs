@@ -1,7 +1,6 @@
-//! What HTTP offers to who reads: what is known already is not sent again, the rest is compressed,
-//! and pages of other origins may ask.
+//! HTTP middleware for the read API: conditional requests (ETag/304), compression and CORS.
 //!
-//! Webhooks pass none of this: it would cost them, and Qontak makes no use of it.
+//! Webhooks do not pass through it: it costs CPU time, and Qontak uses none of it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -27,14 +26,13 @@ use tower_http::cors::CorsLayer;
 use super::Error;
 use crate::event::BodyHash;
 
-/// These routes with all of that. Of the origins in `cors_origins` pages may ask.
-pub fn around<S: Clone + Send + Sync + 'static>(
+/// Adds the middleware to these routes. Pages of `cors_origins` may send requests.
+pub fn with_read_middleware<S: Clone + Send + Sync + 'static>(
     routes: Router<S>,
     cors_origins: &[HeaderValue],
 ) -> Router<S> {
     let cors = (!cors_origins.is_empty()).then(|| cors(cors_origins));
-    // Fast, for the machine has webhooks to take as well. A refusal gets its request's id later on,
-    // and is small.
+    // Fastest, because webhooks need the CPU too. Errors are small.
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
         DefaultPredicate::new()
             .and(|status: StatusCode, _, _: &HeaderMap, _: &Extensions| status.is_success()),
@@ -42,15 +40,15 @@ pub fn around<S: Clone + Send + Sync + 'static>(
     let layers = ServiceBuilder::new()
         .layer(option_layer(cors))
         .layer(compression)
-        .layer(from_fn(unless_known));
+        .layer(from_fn(conditional_get));
     routes
-        // Else `router::serving` sets it, around these layers, and a browser's question whether it
-        // may ask would get no further.
+        // Without it `router::with_middleware` sets one outside of these layers, and CORS preflight
+        // requests would get a 405.
         .method_not_allowed_fallback(async || Error::MethodNotAllowed("GET, HEAD"))
         .layer(layers)
 }
 
-/// Whoever asks sends a key; a browser has none to add by itself, so credentials are not allowed.
+/// Credentials are not allowed: clients send a key in a header, and there are no cookies.
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins.to_vec())
@@ -73,15 +71,15 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .max_age(Duration::from_secs(3600))
 }
 
-/// Gives an answer its `ETag`, and answers 304 to who has it already. What is streamed has none.
+/// Adds an `ETag` and responds 304 if `If-None-Match` contains it. Streamed responses have none.
 ///
-/// The tag is a weak one, since the same answer is sent compressed as well.
-async fn unless_known(request: Request, next: Next) -> Response {
-    let is_read = [Method::GET, Method::HEAD].contains(request.method());
-    let known: Vec<_> = request.headers().get_all(IF_NONE_MATCH).iter().cloned().collect();
+/// The tag is weak, because the same response is also sent compressed.
+async fn conditional_get(request: Request, next: Next) -> Response {
+    let is_safe = [Method::GET, Method::HEAD].contains(request.method());
+    let if_none_match: Vec<_> = request.headers().get_all(IF_NONE_MATCH).iter().cloned().collect();
     let response = next.run(request).await;
     let is_whole = response.body().size_hint().exact().is_some();
-    if !is_read || response.status() != StatusCode::OK || !is_whole {
+    if !is_safe || response.status() != StatusCode::OK || !is_whole {
         return response;
     }
     let (mut head, body) = response.into_parts();
@@ -89,23 +87,23 @@ async fn unless_known(request: Request, next: Next) -> Response {
         return Error::Internal.into_response();
     };
     let tag = format!("W/\"{}\"", &BodyHash::of(&body).to_hex()[..32]);
-    let is_known = known.iter().any(|tags| names(tags, &tag));
+    let is_unchanged = if_none_match.iter().any(|header| contains_tag(header, &tag));
     head.headers.insert(ETAG, HeaderValue::try_from(tag).expect("hex digits and quotes"));
-    if is_known {
+    if is_unchanged {
         head.status = StatusCode::NOT_MODIFIED;
         head.headers.remove(CONTENT_TYPE);
-        // Said of all that may be compressed, and of this answer it cannot be seen.
+        // The compression layer adds it only to responses that it may compress.
         head.headers.append(VARY, HeaderValue::from_static("accept-encoding"));
-        // A body of no known length: else axum would say that the length is 0, which is not that
-        // of what is known.
-        let nothing = stream::empty::<Result<Bytes, Infallible>>();
-        return Response::from_parts(head, Body::from_stream(nothing));
+        // A body of unknown length: otherwise axum adds `content-length: 0`, which contradicts the
+        // cached response.
+        let empty = stream::empty::<Result<Bytes, Infallible>>();
+        return Response::from_parts(head, Body::from_stream(empty));
     }
     Response::from_parts(head, Body::from(body))
 }
 
-/// Whether a header `If-None-Match` names this tag, be it as a weak or a strong one.
-fn names(header: &HeaderValue, tag: &str) -> bool {
+/// Whether `If-None-Match` contains this tag, as a weak or a strong one.
+fn contains_tag(header: &HeaderValue, tag: &str) -> bool {
     let strong = tag.trim_start_matches("W/");
     let mut tags = header.to_str().unwrap_or_default().split(',').map(str::trim);
     tags.any(|one| one == "*" || one.trim_start_matches("W/") == strong)

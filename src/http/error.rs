@@ -1,4 +1,6 @@
-//! Every refusal, in Qontak's own form.
+//! Error responses in Qontak's envelope.
+//!
+//! A fault of ours is never a 4xx: the sender would drop the event.
 
 use std::any::Any;
 use std::time::Duration;
@@ -16,44 +18,40 @@ use super::trace;
 use crate::ingest::writer::WriteError;
 use crate::store::Failure;
 
-/// Why a request is refused. `Display` is what the caller is told; causes are for the log alone.
+/// Why a request fails. `Display` is the message of the response; causes are only logged.
 ///
-/// The status says what the sender should do: 4xx do not repeat it like this, 503 again later, if it
-/// says when (`Retry-After`).
-/// A fault of ours is never a 4xx, for that would lose the event.
+/// The status tells the sender what to do: 4xx means do not repeat it, 503 with `Retry-After` means
+/// retry.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say it")]
+#[expect(missing_docs, reason = "the messages document them")]
 pub enum Error {
     #[error("not found")]
     NotFound,
-    #[error("method not allowed, use {0}")]
+    #[error("method not allowed; use {0}")]
     MethodNotAllowed(&'static str),
-    #[error("the body was not complete after {} s", .0.as_secs())]
-    TooSlow(Duration),
-    #[error("the body is larger than {0} bytes")]
-    TooLarge(usize),
-    #[error("the body was cut off")]
-    BodyCutOff,
+    #[error("request body timed out after {0:?}")]
+    BodyTimeout(Duration),
+    #[error("request body is larger than {0} bytes")]
+    BodyTooLarge(usize),
+    #[error("request body ended early")]
+    IncompleteBody,
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
     #[error(transparent)]
     WriteError(#[from] WriteError),
-    #[error("too many {0}, try again later")]
+    #[error("too many {0}, retry later")]
     Overloaded(&'static str),
     #[error("{0}")]
     NotReady(&'static str),
-    #[error(
-        "this question took too long: ask for less, such as a shorter time from start_date to \
-         end_date"
-    )]
+    #[error("query timed out; narrow it, e.g. with a shorter start_date..end_date range")]
     QueryTimeout,
-    #[error("a key is needed: Authorization: Bearer <key>")]
+    #[error("API key missing; send `Authorization: Bearer <key>`")]
     Unauthorized,
-    #[error("this key is unknown, expired or revoked")]
+    #[error("API key is unknown, expired or revoked")]
     UnknownKey,
-    #[error("this key lacks the scope `{0}`")]
+    #[error("API key lacks the scope `{0}`")]
     Forbidden(&'static str),
-    #[error("too many requests with this key, try again in {0} s")]
+    #[error("rate limit of this API key exceeded, retry in {0}s")]
     TooManyRequests(u64),
     #[error("{}", .0.join("; "))]
     Unprocessable(Vec<String>),
@@ -64,19 +62,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// A parameter that cannot be used, and what is allowed.
+    /// An invalid parameter, and what is allowed.
     pub fn parameter(name: &str, allowed: impl AsRef<str>) -> Self {
         Self::Unprocessable(vec![format!("{name}: {}", allowed.as_ref())])
     }
 
-    /// The status it is answered with.
+    /// HTTP status of the response.
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyCutOff => StatusCode::BAD_REQUEST,
+            Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::IncompleteBody => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthorized | Self::UnknownKey => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -96,12 +94,12 @@ impl Error {
             Self::MethodNotAllowed(allowed) => Some((ALLOW, HeaderValue::from_static(allowed))),
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::UnknownKey => {
-                // As RFC 6750, section 3.1, wants it.
+                // RFC 6750, section 3.1.
                 let challenge = HeaderValue::from_static(r#"Bearer error="invalid_token""#);
                 Some((WWW_AUTHENTICATE, challenge))
             }
             Self::TooManyRequests(seconds) => Some((RETRY_AFTER, HeaderValue::from(*seconds))),
-            // Seconds. Soon, because a queue empties fast and a sender may give up.
+            // Seconds. Short, because a queue drains fast and a sender may give up.
             Self::WriteError(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
                 Some((RETRY_AFTER, HeaderValue::from_static("2")))
             }
@@ -112,15 +110,15 @@ impl Error {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        // The others are the caller's doing, or were logged where they happened.
+        // Other errors are the caller's, or were logged where they occurred.
         if let Self::Database(cause) = self {
             // SQLSTATE query_canceled: the statement timeout.
             let code = cause.as_database_error().and_then(|cause| cause.code());
             if code.as_deref() == Some("57014") {
-                warn!("database: the statement timeout ended a question");
+                warn!("query timed out");
                 return Self::QueryTimeout.into_response();
             }
-            error!("database: {}", Failure::from(cause));
+            error!(error = %Failure::from(cause), "database query failed");
             return Self::WriteError(WriteError::StorageUnavailable).into_response();
         }
         let status = self.status();
@@ -133,7 +131,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// Qontak's envelope around a refusal.
+/// An error in Qontak's envelope.
 #[derive(Serialize, ToSchema)]
 pub struct ErrorResponse {
     /// Always `error`.
@@ -151,30 +149,29 @@ impl From<&Error> for ErrorResponse {
     }
 }
 
-/// What is refused, and why.
+/// Status and messages of an error.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Reasons)]
 pub struct ErrorBody {
-    /// The status of the answer.
+    /// HTTP status of the response.
     code: u16,
-    /// Each thing that is wrong, in English; for a parameter its name and what is allowed.
+    /// One message per problem, in English. For a parameter: its name, and what is allowed.
     messages: Vec<String>,
-    /// As in the header `x-request-id`, and in the log.
+    /// Request id, as in the header `x-request-id` and in the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     request_id: Option<String>,
 }
 
 impl ErrorBody {
-    /// A refusal with this status, for these reasons.
+    /// Error of the current request.
     pub fn new(status: StatusCode, messages: Vec<String>) -> Self {
         Self { code: status.as_u16(), messages, request_id: trace::current_request_id() }
     }
 }
 
-/// The answer to a request whose handler panicked.
+/// Response to a request whose handler panicked.
 pub fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
-    // Its text may quote data; its place was logged by the panic hook.
+    // The text may quote data. The panic hook has logged the location.
     drop(cause);
     Error::Internal.into_response()
 }

@@ -1,7 +1,6 @@
-//! The server: takes connections, as many as it can bear, and ends them in order.
+//! HTTP server with a connection limit, timeouts and graceful shutdown.
 //!
-//! In place of `axum::serve`, which takes any number of them and lets each one last for ever,
-//! whether or not it ever sends a request.
+//! It replaces `axum::serve`, which accepts any number of connections and never closes an idle one.
 
 mod stall;
 
@@ -26,24 +25,24 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
-use self::stall::{Answer, Streams};
+use self::stall::{ResponseBody, StreamExecutor};
 use super::Error;
 use crate::config;
 
-/// The largest head of a request.
+/// Maximum size of a request head.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// What an HTTP/2 connection may send ahead of our reading: no more than its protocol demands.
+/// Flow-control window of HTTP/2 connections and streams: the default of the protocol.
 const WINDOW_BYTES: u32 = 64 * 1024;
 
-/// How many connections beyond the limit are told so at a time; the rest is dropped.
-const MAX_REFUSALS: usize = 256;
+/// Connections above the limit that get a 503 at the same time; further ones are closed at once.
+const MAX_REJECTIONS: usize = 256;
 
-/// How long one of them may take to hear it.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time to send that 503.
+const REJECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves until `stop` resolves. Requests in flight may then end within half of
-/// `http.stop_timeout`; the rest is cut off.
+/// Serves until `stop` resolves. Requests in flight then have half of `http.stop_timeout` to end;
+/// the rest is aborted.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -53,19 +52,19 @@ pub async fn serve(
     let protocol = Arc::new(protocol(settings));
     let router = TowerToHyperService::new(router);
     let graceful = GracefulShutdown::new();
-    let (mut connections, mut refusals) = (JoinSet::new(), JoinSet::new());
+    let (mut connections, mut rejections) = (JoinSet::new(), JoinSet::new());
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
-            // Who has left is counted out before the next one is counted in.
+            // Closed connections are removed before the next one is counted.
             biased;
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            Some(_) = refusals.join_next() => {}
+            Some(_) = rejections.join_next() => {}
             stream = accept(&listener) => {
                 prepare(&stream, settings.idle_timeout);
                 if connections.len() < settings.max_connections {
-                    connections.spawn(attend(
+                    connections.spawn(serve_connection(
                         stream,
                         protocol.clone(),
                         router.clone(),
@@ -74,8 +73,9 @@ pub async fn serve(
                     ));
                 } else {
                     counter!("connections_refused_total").increment(1);
-                    if refusals.len() < MAX_REFUSALS {
-                        refusals.spawn(async { _ = timeout(REFUSAL_TIMEOUT, refuse(stream)).await });
+                    if rejections.len() < MAX_REJECTIONS {
+                        let rejection = timeout(REJECTION_TIMEOUT, reject(stream));
+                        rejections.spawn(async move { _ = rejection.await });
                     }
                 }
             }
@@ -83,21 +83,22 @@ pub async fn serve(
         gauge!("connections").set(connections.len() as f64);
     }
     drop(listener);
-    // A stranger who never ends a request must not keep us.
-    let for_requests = settings.stop_timeout / 2;
-    if timeout(for_requests, graceful.shutdown()).await.is_err() {
-        warn!("some requests did not end in {for_requests:?} and are cut off");
+    // A client that never ends its request must not prevent the shutdown.
+    let deadline = settings.stop_timeout / 2;
+    if timeout(deadline, graceful.shutdown()).await.is_err() {
+        while connections.try_join_next().is_some() {}
+        warn!(connections = connections.len(), "shutdown deadline reached, aborting requests");
     }
 }
 
-/// What a connection may cost.
-fn protocol(settings: &config::Http) -> Builder<Streams> {
-    let mut protocol = Builder::new(Streams { timeout: settings.idle_timeout });
+/// Limits and timeouts of a connection.
+fn protocol(settings: &config::Http) -> Builder<StreamExecutor> {
+    let mut protocol = Builder::new(StreamExecutor { timeout: settings.idle_timeout });
     protocol
         .http1()
         .timer(TokioTimer::new())
-        // hyper begins to wait for the next head when it has answered the last request, so this
-        // is how long a connection may be idle.
+        // hyper starts to wait for the next head after the last response, so this is also the idle
+        // timeout.
         .header_read_timeout(settings.idle_timeout)
         .max_buf_size(MAX_HEAD_BYTES);
     protocol
@@ -108,81 +109,85 @@ fn protocol(settings: &config::Http) -> Builder<Streams> {
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES)
         .max_send_buf_size(WINDOW_BYTES as usize)
-        // It has no idle timeout: who still answers may stay.
+        // hyper has no idle timeout for HTTP/2: a connection that answers pings stays open.
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));
     protocol
 }
 
-/// The next connection.
+/// Accepts the next connection.
 async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return stream,
-            // Its client has already left.
+            // The client has already disconnected.
             Err(cause) if cause.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(cause) => {
-                error!("cannot take a connection: {cause}");
-                // Most likely there are too many open files, and it needs somebody to leave.
+                error!(error = %cause, "accept failed");
+                // Usually too many open files, until a connection closes.
                 sleep(Duration::from_secs(1)).await;
             }
         }
     }
 }
 
-/// Sets what the socket itself has to do. A connection without it is still a good one.
-#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "it is Linux's own"))]
+/// Sets socket options. Errors are ignored: the connection works without them.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "used on Linux only"))]
 fn prepare(stream: &TcpStream, idle_timeout: Duration) {
-    // An answer is written at once; waiting for more of it is of no use.
+    // A response is written as a whole, so Nagle's algorithm would only delay it.
     _ = stream.set_nodelay(true);
-    // A client that takes nothing of its answers would keep its place for ever, for hyper limits
-    // the time for reading only.
+    // hyper limits the time of reads only. Without this a client that reads no responses would keep
+    // its connection forever.
     #[cfg(target_os = "linux")]
     {
         _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(idle_timeout));
     }
 }
 
-/// Serves a connection until it ends. Without a whole head in time it is closed: hyper would wait
-/// for the first bytes for ever, since they tell the protocol and so its timeouts.
-async fn attend(
+/// Serves a connection until it ends. Closes it without a request head in time: hyper has no
+/// timeout for the first bytes, because they decide the protocol and so its timeouts.
+async fn serve_connection(
     stream: TcpStream,
-    protocol: Arc<Builder<Streams>>,
+    protocol: Arc<Builder<StreamExecutor>>,
     router: TowerToHyperService<Router>,
     header_timeout: Duration,
     watcher: Watcher,
 ) {
-    let begun = Notify::new();
+    let first_request = Notify::new();
     let service = service_fn(|request| {
-        begun.notify_one();
-        let answer = router.call(request);
-        async { answer.await.map(|answer| answer.map(Answer::new)) }
+        first_request.notify_one();
+        let response = router.call(request);
+        async { response.await.map(|response| response.map(ResponseBody::new)) }
     });
-    let serving = protocol.serve_connection(TokioIo::new(stream), service);
-    let mut serving = pin!(watcher.watch(serving));
+    let connection = protocol.serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(watcher.watch(connection));
     tokio::select! {
-        _ = &mut serving => return,
-        in_time = timeout(header_timeout, begun.notified()) => if in_time.is_err() { return },
+        _ = &mut connection => return,
+        started = timeout(header_timeout, first_request.notified()) => {
+            if started.is_err() {
+                return;
+            }
+        }
     }
-    // How it ends is the client's business.
-    _ = serving.await;
+    // Errors of a connection are the client's.
+    _ = connection.await;
 }
 
-/// Tells a client that there are too many, so that it knows to come back.
-async fn refuse(mut stream: TcpStream) -> io::Result<()> {
-    let answer = Error::Overloaded("connections").into_response();
-    stream.write_all(&raw(answer).await).await?;
+/// Responds 503 with `Retry-After` and closes the connection.
+async fn reject(mut stream: TcpStream) -> io::Result<()> {
+    let response = Error::Overloaded("connections").into_response();
+    stream.write_all(&serialize(response).await).await?;
     stream.shutdown().await?;
-    // Closed with its request unread, the connection would be reset and the answer lost.
+    // Closing with unread data would reset the connection and lose the response.
     let mut unread = [0; 1024];
     while stream.read(&mut unread).await? > 0 {}
     Ok(())
 }
 
-/// An answer as it is on the wire.
-async fn raw(answer: Response) -> Vec<u8> {
-    let (head, body) = answer.into_parts();
-    let body = to_bytes(body, usize::MAX).await.expect("a refusal is in memory");
+/// Serializes a response as HTTP/1.1.
+async fn serialize(response: Response) -> Vec<u8> {
+    let (head, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("an error body is in memory");
     let mut raw = format!("HTTP/1.1 {}\r\n", head.status).into_bytes();
     for (name, value) in &head.headers {
         raw.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());

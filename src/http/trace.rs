@@ -1,4 +1,6 @@
-//! One log line per request, when it is over.
+//! Request ids, and one log line per request when it ends.
+//!
+//! No line contains a path, query or body: they hold tokens and personal data.
 
 use std::time::Instant;
 
@@ -11,11 +13,11 @@ use tracing::info;
 use crate::event::Kind;
 use crate::ingest::writer::Receipt;
 
-/// Logs a request. It knows no path, no query and no body: these hold tokens and people.
+/// Middleware that logs each request.
 pub async fn log(request: Request, next: Next) -> Response {
-    let began = Instant::now();
+    let started = Instant::now();
     let method = request.method().clone();
-    // The pattern, not the path: it groups, and it holds nobody's data.
+    // The pattern, not the path: it can be grouped and contains no data.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let id = request.extensions().get::<RequestId>().cloned();
     let request_id = request_id(&request);
@@ -23,11 +25,11 @@ pub async fn log(request: Request, next: Next) -> Response {
 
     let mut route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let status = response.status().as_u16();
-    // A wrong token is answered as an unknown path, and logged as one.
+    // A wrong token gets the response of an unknown path, so it is logged as one.
     if status == 404 && route.starts_with("/webhooks") {
         route = "unmatched";
     }
-    let duration_ms = (began.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+    let duration_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
     if let Some(receipt) = response.extensions().get::<Receipt>() {
         info!(
             http.method = %method, http.route = route, http.status = status, duration_ms,
@@ -37,25 +39,25 @@ pub async fn log(request: Request, next: Next) -> Response {
             event.outcome = receipt.outcome(),
             event.duplicate = receipt.duplicate,
             batch.size = receipt.batch_size,
-            "{method} {route} → {status}",
+            "request",
         );
     } else {
         info!(
             http.method = %method, http.route = route, http.status = status, duration_ms,
             request.id = request_id,
-            "{method} {route} → {status}",
+            "request",
         );
     }
     response
 }
 
-/// The id of a request: the caller's `x-request-id`, else one of ours.
+/// Id of a request: the caller's `x-request-id`, or a generated one.
 pub fn request_id(request: &Request) -> String {
     request.extensions().get().map(text).unwrap_or_default()
 }
 
-/// The id of the request that is being answered, for a refusal, which may come from where nobody
-/// has the request any more. A connection that is refused as such has none.
+/// Id of the current request, for code that does not have the request. `None` outside of
+/// [`log`], e.g. for a connection above the limit.
 pub fn current_request_id() -> Option<String> {
     REQUEST_ID.try_with(|id| id.as_ref().map(text)).ok().flatten()
 }

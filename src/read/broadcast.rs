@@ -6,22 +6,24 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
-use strum::VariantNames;
 use utoipa::ToSchema;
 
 use self::funnel::{Counts, Funnel};
 use super::envelope::{One, one};
-use super::page::{List, Micros, Page};
-use super::reader::Reader;
+use super::page::{List, PageQuery};
+use super::reader::{Authorized, AuthorizedList};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
-use crate::http::extract::{Id, Parameters};
+use crate::http::extract::Id;
 use crate::model::Status;
-use crate::store::broadcast::{self, BroadcastRow};
-use crate::store::broadcast_log::{self, LogKey, LogRow, count, funnel as recipients};
+use crate::query;
+use crate::store::broadcast::{self, BroadcastRow, Place};
+use crate::store::broadcast_log::{
+    self, LogKey, LogRow, Place as LogPlace, count, funnel as recipients,
+};
 use crate::store::walk::Walk;
 
-/// A broadcast as the API shows it, with what is told of its recipients.
+/// A broadcast with its delivery funnel.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Broadcast_Funnel)]
 struct Broadcast {
@@ -31,8 +33,8 @@ struct Broadcast {
     recipients: Funnel,
 }
 
-/// A broadcast as a list shows it. (One generic type would do for both, but utoipa does not tell
-/// what its parameter is made of, and a table wants to know its columns.)
+/// A broadcast with its recipients by status. Not one generic type with [`Broadcast`], because
+/// utoipa does not expand a flattened type parameter, and CSV needs its columns.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Broadcast_Counts)]
 struct Listed {
@@ -43,14 +45,13 @@ struct Listed {
 }
 
 impl Listed {
-    /// Its place in the order of the list.
-    fn place(&self) -> (Micros, String, String) {
-        let organization_id = self.row.organization_id.clone().unwrap_or_default();
-        (Micros(self.row.at), self.row.id.clone(), organization_id)
+    /// Its place in the list.
+    fn place(&self) -> Place {
+        self.row.place()
     }
 }
 
-/// A recipient as the API shows it.
+/// A recipient of a broadcast.
 #[derive(Serialize, ToSchema)]
 pub struct Log {
     #[serde(flatten)]
@@ -61,84 +62,82 @@ pub struct Log {
     pub progress: Progress,
 }
 
-/// Broadcasts, newest first, each with how far its recipients are.
+/// List broadcasts, newest first, each with its recipients by status
 #[utoipa::path(
-    get, path = "/broadcasts", responses((status = OK, body = List<Listed>))
+    get, path = "/broadcasts", params(PageQuery), responses((status = OK, body = List<Listed>))
 )]
 pub async fn list(
-    reader: Reader,
-    mut parameters: Parameters,
+    AuthorizedList { reader, page, .. }: AuthorizedList<Place>,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let page = Page::read(&reader, &mut parameters)?;
-    parameters.finish()?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let from = from.as_ref().map(|(at, id, organization_id)| broadcast::Place {
-            at: at.0,
-            broadcast_id: id,
-            organization_id,
-        });
-        let rows = broadcast::list(&db, reader.organizations(), from, backward, rows).await?;
+    let fetch = async move |walk: Walk<Place>| {
+        let rows = broadcast::list(&db, reader.organizations(), &walk).await?;
         let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
         let broadcasts = rows.into_iter().zip(counts);
         Ok(broadcasts.map(|(row, recipients)| Listed { row, recipients }).collect())
     };
-    page.answer(fetch, Listed::place).await
+    page.respond(fetch, Listed::place).await
 }
 
-/// One broadcast with its whole funnel.
+/// Get a broadcast with its delivery funnel
 #[utoipa::path(
     get, path = "/broadcasts/{id}", responses((status = OK, body = One<Broadcast>))
 )]
 pub async fn show(
-    reader: Reader,
+    Authorized { reader, .. }: Authorized,
     Id(id): Id,
-    parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    parameters.finish()?;
     let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let organization_id = row.organization_id.as_deref().unwrap_or_default();
     let mut funnel = Funnel::of(recipients::groups(&db, organization_id, &id).await?);
     let codes = funnel.error_codes();
-    funnel.entitle(recipients::titles(&db, organization_id, &id, &codes).await?);
+    funnel.set_titles(recipients::titles(&db, organization_id, &id, &codes).await?);
     Ok(one(Broadcast { row, recipients: funnel }))
 }
 
-/// The recipients of one broadcast, newest first.
+query! {
+    /// Filters of the list of recipients.
+    struct LogQuery {
+        /// Filter by effective status.
+        status: Status,
+    }
+}
+
+/// List the recipients of a broadcast, newest first
 #[utoipa::path(
-    get, path = "/broadcasts/{id}/logs",
-    params(("status" = inline(Option<Status>), Query, description = "Only recipients with this effective status.")),
+    get, path = "/broadcasts/{id}/logs", params(LogQuery, PageQuery),
     responses((status = OK, body = List<Log>))
 )]
 pub async fn logs(
-    reader: Reader,
+    AuthorizedList { reader, query, page }: AuthorizedList<LogPlace, LogQuery>,
     Id(id): Id,
-    mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let status = parameters.one_of("status", Status::VARIANTS);
-    let page = Page::read(&reader, &mut parameters)?;
-    parameters.finish()?;
     let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let organization_id = row.organization_id.unwrap_or_default();
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String)>| {
-        let from = from.as_ref().map(|(at, id)| (at.0, id.as_str()));
+    let status = query.status.map(Status::as_str);
+    let fetch = async move |walk: Walk<LogPlace>| {
         let broadcast = (organization_id.as_str(), id.as_str());
-        let keys = broadcast_log::list(&db, broadcast, status.as_deref(), from, backward, rows);
-        find_logs(&db, &keys.await?).await
+        let keys = broadcast_log::list(&db, broadcast, status, &walk).await?;
+        find_logs(&db, &keys).await
     };
-    page.answer(fetch, |log: &Log| (Micros(log.row.at), log.row.id.clone())).await
+    page.respond(fetch, Log::place).await
 }
 
-/// The recipients of these keys, in their order.
+/// Recipients in the order of the keys.
 pub async fn find_logs(db: &PgPool, keys: &[LogKey]) -> sqlx::Result<Vec<Log>> {
     let rows = broadcast_log::show(db, keys).await?;
     Ok(rows.into_iter().map(Log::new).collect())
 }
 
 impl Log {
-    /// Whether it is one of the broadcast.
+    /// Its place in the list of its broadcast.
+    fn place(&self) -> LogPlace {
+        self.row.place()
+    }
+
+    /// Whether it belongs to the broadcast.
     pub fn is_of(&self, broadcast: &BroadcastRow) -> bool {
         self.row.messages_broadcast_id.as_ref() == Some(&broadcast.id)
             && self.row.organization_id == broadcast.organization_id

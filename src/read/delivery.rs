@@ -1,48 +1,47 @@
-//! What became of everything that was sent, a broadcast's or not.
+//! Delivery statuses of everything that was sent, as part of a broadcast or not.
 
 use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::Response;
+use chrono::Utc;
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
-use strum::VariantNames;
 use utoipa::ToSchema;
 
-use super::page::{List, Micros, Page};
-use super::reader::Reader;
+use super::page::{List, PageQuery};
+use super::reader::AuthorizedList;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
-use crate::http::extract::Parameters;
+use crate::http::query::Parameter;
+use crate::http::query::value::{DayOrTime, Integer, period, text};
 use crate::model::{Status, Timestamp, phone};
-use crate::store::delivery::{self, Filter, Key, Part, Recipient};
+use crate::store::broadcast_log::{self, LogKey, LogRow};
+use crate::store::delivery::{self, Filter, Place, Recipient};
 use crate::store::message::{self, MessageKey, MessageRow};
 use crate::store::walk::Walk;
-use crate::store::{
-    self,
-    broadcast_log::{self, LogKey, LogRow},
-};
+use crate::{parameter_schema, query, store};
 
-/// What became of one thing that was sent to one customer.
+/// Delivery status of one message to one customer.
 #[derive(Serialize, ToSchema)]
 struct Delivery {
-    /// The message, if any event told of it.
+    /// Id of the message; null if no event about it was received.
     message_id: Option<String>,
-    /// The recipient of a broadcast.
+    /// Id of the broadcast recipient; null if it is not part of a broadcast.
     log_id: Option<String>,
-    /// The broadcast.
+    /// Id of the broadcast.
     messages_broadcast_id: Option<String>,
-    /// Its id at the channel (`wamid.…`), once that has accepted it.
+    /// Message id of the channel (`wamid.…`); null until the channel accepted the message.
     external_id: Option<String>,
-    /// The conversation.
+    /// Id of the conversation; null if unknown.
     room_id: Option<String>,
-    /// Organisation; null when unknown.
+    /// Organisation; null if unknown.
     organization_id: Option<String>,
     /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; open list.
     channel: Option<String>,
-    /// The integration it was sent through.
+    /// Channel integration it was sent through.
     channel_integration_id: Option<String>,
-    /// Phone number of the recipient, if it is known to be one.
+    /// Phone number of the recipient; null if the channel has none.
     contact_phone_number: Option<String>,
     /// Name of the recipient.
     contact_full_name: Option<String>,
@@ -52,78 +51,101 @@ struct Delivery {
     r#type: Option<String>,
     /// Whether a broadcast sent it.
     is_campaign: bool,
-    /// What follows from all statuses of log and message together.
+    /// Effective status: the result of all statuses of recipient and message.
     status: Option<&'static str>,
     #[serde(flatten)]
     progress: Progress,
-    /// WhatsApp error code, e.g. 131026: undeliverable.
+    /// WhatsApp error code, e.g. 131026 (undeliverable).
     error_code: Option<i64>,
     /// Meta's title of the error.
     error_title: Option<String>,
     #[serde(flatten)]
     explained: Explained,
-    /// Whether Meta charges for it.
+    /// Whether Meta charges for it; null if not reported.
     billable: Option<bool>,
     /// `marketing`, `utility`, `authentication`, …; open list.
     pricing_category: Option<String>,
     /// `PMP` (per message), `CBP` (per conversation); open list.
     pricing_model: Option<String>,
-    /// Creation, by Qontak's clock.
+    /// Creation time, as reported by Qontak.
     created_at: Option<Timestamp>,
     #[serde(skip)]
-    key: Key,
+    key: Place,
 }
 
-/// Where a row stands in the list: time, whether it is a log, id, organisation.
-type Place = (Micros, bool, String, String);
+query! {
+    /// Filters of the list of delivery statuses.
+    struct DeliveryQuery {
+        /// Filter by the phone number of the recipient, written as `08…`, `62…` or `+62…`; for a
+        /// message that is not part of a broadcast, that of the room.
+        phone: Phone,
+        /// Filter by effective status, of the recipient and its message together.
+        status: Status,
+        /// Filter by WhatsApp error code. Only recipients of broadcasts have one.
+        error: ErrorCode,
+        /// Sent on this day (`2025-06-12`, UTC) or at this time, or later.
+        start_date: DayOrTime,
+        /// Sent until the end of this day (UTC), or before this time.
+        end_date: DayOrTime,
+    }
+}
 
-/// What became of everything that was sent, newest first.
+/// A WhatsApp error code.
+type ErrorCode = Integer<0, { i32::MAX as i64 }>;
+
+/// The spellings of a phone number.
+struct Phone(Vec<String>);
+
+parameter_schema!(Phone, [], text().pattern(Some(phone::PATTERN)));
+
+impl Parameter for Phone {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        let spellings = phone::spellings(values[0]);
+        if spellings.is_empty() {
+            return Err("must be a phone number (6281234567890, 0812…)".to_owned());
+        }
+        Ok(Self(spellings))
+    }
+}
+
+impl DeliveryQuery {
+    fn filter(self) -> Result<Filter, Error> {
+        let (since, until) = period(self.start_date, self.end_date, &Utc)?;
+        Ok(Filter {
+            phones: self.phone.map(|phone| phone.0),
+            status: self.status.map(|status| status.as_str().to_owned()),
+            error_code: self.error.map(|code| code.0),
+            since,
+            until,
+        })
+    }
+}
+
+/// List delivery statuses of outgoing messages and broadcast recipients, newest first
 ///
 /// A recipient of a broadcast and its message are one row.
 #[utoipa::path(
-    get, path = "/delivery-statuses", params(Filter),
+    get, path = "/delivery-statuses", params(DeliveryQuery, PageQuery),
     responses((status = OK, body = List<Delivery>))
 )]
 pub async fn list(
-    reader: Reader,
-    mut parameters: Parameters,
+    AuthorizedList { reader, query, page }: AuthorizedList<Place, DeliveryQuery>,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let phones = parameters.value("phone").and_then(|text| {
-        let spellings = phone::spellings(&text);
-        if spellings.is_empty() {
-            return parameters.refuse("phone", "must be a phone number (6281234567890, 0812…)");
-        }
-        Some(spellings)
-    });
-    let status = parameters.one_of("status", Status::VARIANTS);
-    let error_code = parameters.integer("error", 0..=i64::from(i32::MAX));
-    let (start, end) = parameters.period();
-    let page = Page::read(&reader, &mut parameters)?;
-    parameters.finish()?;
-    let filter = Filter { phones, status, error_code, start, end };
-    let fetch = async move |Walk { from, backward, rows }: Walk<Place>| {
-        let from = from.map(|(at, is_log, id, organization_id)| Key {
-            at: at.0,
-            is_log,
-            id,
-            organization_id,
-        });
-        let organizations = reader.organizations();
-        let part = Part { organizations, from: from.as_ref(), backward, limit: rows };
-        // A log that comes in between would take its message from the list and not stand there itself.
+    let filter = query.filter()?;
+    let fetch = async move |walk: Walk<Place>| {
+        // One snapshot: a log inserted between two statements would take its message off the list
+        // without being listed itself.
         let mut snapshot = store::snapshot(&db).await?;
-        let keys = delivery::list(&mut snapshot, &filter, part).await?;
+        let keys = delivery::list(&mut snapshot, reader.organizations(), &filter, &walk).await?;
         show(&mut snapshot, keys).await
     };
-    let place = |Delivery { key, .. }: &Delivery| {
-        (Micros(key.at), key.is_log, key.id.clone(), key.organization_id.clone())
-    };
-    page.answer(fetch, place).await
+    page.respond(fetch, |delivery: &Delivery| delivery.key.clone()).await
 }
 
-/// The rows of these keys, one each and in their order: whether there are more is told by how many.
-async fn show(db: &mut PgConnection, keys: Vec<Key>) -> sqlx::Result<Vec<Delivery>> {
+/// Rows in the order of the keys, one each: the caller derives from their number whether there are
+/// more.
+async fn show(db: &mut PgConnection, keys: Vec<Place>) -> sqlx::Result<Vec<Delivery>> {
     let log_keys = keys
         .iter()
         .filter(|key| key.is_log)
@@ -137,22 +159,22 @@ async fn show(db: &mut PgConnection, keys: Vec<Key>) -> sqlx::Result<Vec<Deliver
     message_keys.extend(delivery::twins(&mut *db, &logs).await?);
     let messages = message::show(&mut *db, &message_keys).await?;
     let recipients = delivery::recipients(db, &messages).await?;
-    let found = Found::of(logs, messages, recipients);
-    Ok(keys.into_iter().map(|key| found.row(key)).collect())
+    let joined = Joined::of(logs, messages, recipients);
+    Ok(keys.into_iter().map(|key| joined.row(key)).collect())
 }
 
-/// The parts of which rows are made.
-struct Found {
+/// Everything rows are joined from.
+struct Joined {
     logs: HashMap<(String, String), LogRow>,
-    /// By their ids.
+    /// By organisation and message id.
     messages: HashMap<(String, String), MessageRow>,
-    /// Ids of messages by their ids at the channel.
+    /// Message ids by organisation and channel id.
     twins: HashMap<(String, String), String>,
-    /// By the ids of their rooms.
+    /// By organisation and room id.
     recipients: HashMap<(String, String), Recipient>,
 }
 
-impl Found {
+impl Joined {
     fn of(logs: Vec<LogRow>, messages: Vec<MessageRow>, recipients: Vec<Recipient>) -> Self {
         let key = |organization_id: &Option<String>, id: &str| {
             (organization_id.clone().unwrap_or_default(), id.to_owned())
@@ -174,7 +196,7 @@ impl Found {
         }
     }
 
-    fn row(&self, key: Key) -> Delivery {
+    fn row(&self, key: Place) -> Delivery {
         let within = |id: &str| (key.organization_id.clone(), id.to_owned());
         let log = self.logs.get(&within(&key.id)).filter(|_| key.is_log);
         let wamid = log.and_then(|log| log.whatsapp_message_id.as_deref());
@@ -189,8 +211,8 @@ impl Found {
 }
 
 impl Delivery {
-    /// Of a log and its message; either may lack everything.
-    fn new(key: Key, log: LogRow, message: MessageRow, recipient: Option<&Recipient>) -> Self {
+    /// Joins a log and its message; either may be empty.
+    fn new(key: Place, log: LogRow, message: MessageRow, recipient: Option<&Recipient>) -> Self {
         let progress = progress(&log, &message);
         let some = |id: String| (!id.is_empty()).then_some(id);
         let (log_id, message_id) = (some(log.id), some(message.id));
@@ -226,7 +248,7 @@ impl Delivery {
     }
 }
 
-/// What log and message tell together.
+/// Status times of log and message together.
 fn progress(log: &LogRow, message: &MessageRow) -> Progress {
     let first = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),

@@ -1,77 +1,83 @@
-//! The journal: what came in and what became of it.
+//! The journal: events and their raw bodies.
 
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sqlx::PgPool;
-use strum::VariantNames;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::envelope::{One, one};
-use super::page::{List, Page};
-use super::reader::{Reader, Replayer};
+use super::page::{List, PageQuery};
+use super::reader::{Authorized, AuthorizedList, AuthorizedReplay};
+use super::state::ReadState;
 use crate::event::{Kind, Outcome};
 use crate::http::Error;
-use crate::http::extract::{Id, Parameters};
-use crate::ingest::replay::{Replayed, normalize_again};
+use crate::http::extract::Id;
+use crate::http::query::value::Text;
+use crate::ingest::replay::{Replayed, read_again};
 use crate::model::EventId;
-use crate::read::state::ReadState;
-use crate::store::event::{self, EventRow, Filter};
+use crate::query;
+use crate::store::event::{self, EventRow, Filter, Place};
 use crate::store::walk::Walk;
 
-/// The journal: events, newest first.
-#[utoipa::path(
-    get, path = "/events", params(Filter), responses((status = OK, body = List<EventRow>))
-)]
-pub async fn list(
-    reader: Reader,
-    mut parameters: Parameters,
-    State(db): State<PgPool>,
-) -> Result<Response, Error> {
-    let kind = parameters.one_of("kind", Kind::VARIANTS);
-    let outcome = parameters.one_of("outcome", Outcome::VARIANTS);
-    let subject_id = parameters.text("subject_id");
-    let page = Page::read(&reader, &mut parameters)?;
-    parameters.finish()?;
-    let filter = Filter { kind, outcome, subject_id };
-    let fetch = async move |Walk { from, backward, rows }: Walk<Uuid>| {
-        let from = from.map(EventId);
-        event::list(&db, reader.organizations(), &filter, from, backward, rows).await
-    };
-    page.answer(fetch, |row| row.event_id).await
+query! {
+    /// Filters of the list of events.
+    struct EventQuery {
+        /// Filter by kind.
+        kind: Kind,
+        /// Filter by outcome.
+        outcome: Outcome,
+        /// Filter by the id of the message, broadcast log or room that the event is about.
+        subject_id: Text,
+    }
 }
 
-/// One event, without its body.
+/// List events of the journal, newest first
+#[utoipa::path(
+    get, path = "/events", params(EventQuery, PageQuery),
+    responses((status = OK, body = List<EventRow>))
+)]
+pub async fn list(
+    AuthorizedList { reader, query, page }: AuthorizedList<Place, EventQuery>,
+    State(db): State<PgPool>,
+) -> Result<Response, Error> {
+    let filter = Filter {
+        kind: query.kind.map(|kind| kind.as_str().to_owned()),
+        outcome: query.outcome.map(|outcome| outcome.as_str().to_owned()),
+        subject_id: query.subject_id.map(|text| text.0),
+    };
+    let fetch = async move |walk: Walk<Place>| {
+        event::list(&db, reader.organizations(), &filter, &walk).await
+    };
+    page.respond(fetch, EventRow::place).await
+}
+
+/// Get an event without its body
 #[utoipa::path(get, path = "/events/{id}", responses((status = OK, body = One<EventRow>)))]
 pub async fn show(
-    reader: Reader,
+    Authorized { reader, .. }: Authorized,
     Id(id): Id,
-    parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    parameters.finish()?;
     let row = event::find(&db, reader.organizations(), parse(&id)?).await?;
     Ok(one(row.ok_or(Error::NotFound)?))
 }
 
-/// The bytes of one event as they came in.
+/// Get the raw request body of an event
 #[utoipa::path(
     get, path = "/events/{id}/body",
     responses((
         status = OK,
-        description = "The body that Qontak posted; octets if it is not JSON.",
+        description = "The body as received; `application/octet-stream` if it is not JSON.",
         content((Value = "application/json"), (Vec<u8> = "application/octet-stream"))
     ))
 )]
 pub async fn body(
-    reader: Reader,
+    Authorized { reader, .. }: Authorized,
     Id(id): Id,
-    parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    parameters.finish()?;
     let found = event::find_body(&db, reader.organizations(), parse(&id)?).await?;
     let (body, outcome) = found.ok_or(Error::NotFound)?;
     let content_type = match outcome {
@@ -81,38 +87,35 @@ pub async fn body(
     Ok(([(CONTENT_TYPE, content_type)], body).into_response())
 }
 
-/// Reads an event again, by the rules of this version.
+/// Replay an event with the current parser
 ///
-/// Wants a key with the scope `replay`. It may be repeated: what is there already does not change.
+/// Requires a key with the scope `replay`. Idempotent: rows that are up to date do not change.
 #[utoipa::path(
     post, path = "/events/{id}/replay", responses((status = OK, body = One<ReplayedRow>))
 )]
 pub async fn replay(
-    Replayer(reader): Replayer,
+    AuthorizedReplay { reader }: AuthorizedReplay,
     Id(id): Id,
-    parameters: Parameters,
-    State(app): State<ReadState>,
+    State(state): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
-    parameters.finish()?;
-    let webhook = event::find_webhook(&app.db, reader.organizations(), parse(&id)?).await?;
-    let event = webhook.and_then(normalize_again).ok_or(Error::NotFound)?;
-    let receipt = app.ingest.writer.write(event).await?;
-    let Replayed { event_id, before, outcome } =
-        Replayed::from_receipt(&receipt).ok_or(Error::NotFound)?;
+    let webhook = event::find_webhook(&state.db, reader.organizations(), parse(&id)?).await?;
+    let event = webhook.and_then(read_again).ok_or(Error::NotFound)?;
+    let receipt = state.ingest.writer.write(event).await?;
+    let Replayed { event_id, before, outcome } = Replayed::of(&receipt).ok_or(Error::NotFound)?;
     let reasons = receipt.reasons;
     Ok(one(ReplayedRow { event_id, outcome_before: before, outcome, reasons }))
 }
 
-/// What became of a replayed event.
+/// Result of a replay.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Replayed)]
 struct ReplayedRow {
     event_id: EventId,
-    /// What it was before.
+    /// Outcome before the replay.
     outcome_before: Outcome,
-    /// What it is now.
+    /// Outcome after the replay.
     outcome: Outcome,
-    /// Why it is quarantined or malformed, and each field that could not be used.
+    /// Why the event is quarantined or malformed, and each field that could not be read.
     reasons: Vec<String>,
 }
 

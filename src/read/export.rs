@@ -1,7 +1,7 @@
-//! A whole list in one answer, page after page as its reader takes it.
+//! Exports: a whole list in one response, fetched page by page as the client reads it.
 //!
-//! What is held is one page, and between pages no connection to the database: a reader may take
-//! as long as it likes, and be as slow.
+//! Memory holds one page, and between pages no database connection is held, so a slow client costs
+//! little.
 
 mod csv;
 
@@ -18,23 +18,22 @@ use utoipa::ToSchema;
 
 use self::csv::Columns;
 use crate::http::Error;
-use crate::http::representation::Form;
+use crate::http::representation::Format;
 use crate::store::walk::Walk;
 use crate::store::{self, Failure};
 
-/// The most rows that may be asked for; without a limit there are as many as there are.
+/// Maximum of the parameter `limit` of an export; without it all rows are exported.
 pub const MAX_LIMIT: i64 = 1_000_000_000;
 
-/// Rows of a page: large enough that finding it costs little, small enough to be held.
+/// Rows fetched at a time: enough to make the query cheap per row, few enough to hold.
 const PAGE_ROWS: i64 = 500;
 
-/// Statements have a limit of their own. This is for a page whose answer never comes, because the
-/// link died without a word.
+/// Timeout of a page, for a connection that died silently. Statements have a timeout of their own.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Answers with the rows of a walk, at most `limit` of them.
-pub async fn answer<P, R, F>(
-    form: Form,
+/// Responds with the rows of a walk, at most `limit` of them.
+pub async fn respond<P, R, F>(
+    format: Format,
     path: &str,
     limit: Option<i64>,
     walk: Walk<P>,
@@ -46,45 +45,45 @@ where
     R: Serialize + ToSchema + Send + 'static,
     F: Future<Output = sqlx::Result<Vec<R>>> + Send + 'static,
 {
-    let columns = (form == Form::Csv).then(Columns::of::<R>);
-    let head = columns.as_ref().map(|columns| Bytes::from(columns.head()));
+    let columns = (format == Format::Csv).then(Columns::of::<R>);
+    let header = columns.as_ref().map(|columns| Bytes::from(columns.header()));
     let left = limit.unwrap_or(i64::MAX);
     let mut export = Export { columns, walk, left, fetch, place };
-    // Found before the answer begins, so that a failure still has a status.
+    // Fetched before the response begins, so that a failure still has a status.
     let first = export.next().await?;
     let rest = try_unfold(export, async |mut export: Export<_, _, _>| {
         Ok(export.next().await?.map(|page| (page, export)))
     });
     let rest = rest.map_err(|cause: sqlx::Error| {
         let failure = Failure::from(cause);
-        error!("an export was cut off: {failure}");
+        error!(error = %failure, "export aborted");
         failure
     });
-    let pages = iter(head.into_iter().chain(first).map(Ok)).chain(rest);
+    let pages = iter(header.into_iter().chain(first).map(Ok)).chain(rest);
 
     let list = path.rsplit('/').next().unwrap_or_default();
-    let file = format!("{list}-{}.{}", Utc::now().format("%F"), form.name());
+    let file = format!("{list}-{}.{}", Utc::now().format("%F"), format.as_str());
     let headers = [
         (VARY, "accept".to_owned()),
-        (CONTENT_TYPE, format!("{}; charset=utf-8", form.media_type())),
+        (CONTENT_TYPE, format!("{}; charset=utf-8", format.media_type())),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
     ];
     Ok((headers, Body::from_stream(pages)).into_response())
 }
 
-/// An export on its way.
+/// State of an export.
 struct Export<P, F, L> {
-    /// Those of CSV; else each line is a row as JSON.
+    /// Columns of CSV; `None` for NDJSON.
     columns: Option<Columns>,
     walk: Walk<P>,
-    /// Rows still wanted.
+    /// Rows left to export.
     left: i64,
     fetch: F,
     place: L,
 }
 
 impl<P, F, L> Export<P, F, L> {
-    /// The next page as text; none after the last.
+    /// The next page as text; `None` after the last.
     async fn next<R, T>(&mut self) -> sqlx::Result<Option<Bytes>>
     where
         R: Serialize,
@@ -95,21 +94,21 @@ impl<P, F, L> Export<P, F, L> {
         if self.left == 0 {
             return Ok(None);
         }
-        let asked = self.left.min(PAGE_ROWS);
+        let wanted = self.left.min(PAGE_ROWS);
         let Walk { from, backward, .. } = &mut self.walk;
-        let walk = Walk { from: from.take(), backward: *backward, rows: asked };
+        let walk = Walk { from: from.take(), backward: *backward, rows: wanted };
         let rows = store::within(PAGE_TIMEOUT, self.fetch.clone()(walk)).await?;
         let Some(last) = rows.last() else { return Ok(None) };
         self.walk.from = Some((self.place)(last));
         let found = rows.len() as i64;
-        self.left = if found < asked { 0 } else { self.left - found };
+        self.left = if found < wanted { 0 } else { self.left - found };
 
         if let Some(columns) = &self.columns {
             return Ok(Some(columns.lines(&rows).into()));
         }
         let mut text = Vec::new();
         for row in &rows {
-            serde_json::to_writer(&mut text, row).expect("rows are JSON, and memory takes it");
+            serde_json::to_writer(&mut text, row).expect("rows are JSON");
             text.push(b'\n');
         }
         Ok(Some(text.into()))

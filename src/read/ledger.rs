@@ -1,30 +1,27 @@
-//! Whether it adds up, per hour.
+//! The ledger: deliveries per hour by outcome.
 
 use axum::extract::State;
 use axum::response::Response;
 use sqlx::PgPool;
 
-use super::page::{List, Micros, Page};
-use super::reader::Reader;
+use super::page::{List, PageQuery};
+use super::reader::AuthorizedList;
 use crate::http::Error;
-use crate::http::extract::Parameters;
-use crate::store::ledger::{self, LedgerRow};
+use crate::store::ledger::{self, LedgerRow, Place};
 use crate::store::walk::Walk;
 
-/// Deliveries per hour, newest first; hours without any are left out.
+/// List webhook deliveries per hour by outcome, newest first
 ///
-/// It adds up: received = applied + recorded + quarantined + malformed + duplicate.
-#[utoipa::path(get, path = "/ledger", responses((status = OK, body = List<LedgerRow>)))]
+/// Hours without deliveries are omitted. In every hour
+/// `received = applied + recorded + quarantined + malformed + duplicate`.
+#[utoipa::path(
+    get, path = "/ledger", params(PageQuery), responses((status = OK, body = List<LedgerRow>))
+)]
 pub async fn list(
-    reader: Reader,
-    mut parameters: Parameters,
+    AuthorizedList { reader, page, .. }: AuthorizedList<Place>,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let page = Page::read(&reader, &mut parameters)?;
-    parameters.finish()?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<Micros>| {
-        let from = from.map(|hour| hour.0);
-        ledger::list(&db, reader.organizations(), from, backward, rows).await
-    };
-    page.answer(fetch, |row| Micros(row.hour)).await
+    let fetch =
+        async move |walk: Walk<Place>| ledger::list(&db, reader.organizations(), &walk).await;
+    page.respond(fetch, LedgerRow::place).await
 }

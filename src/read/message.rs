@@ -1,25 +1,30 @@
-//! Messages, each with its sender and the times of its statuses.
+//! Messages, each with its sender and status times.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
+use strum::{EnumString, VariantNames};
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
-use super::page::{List, Micros, Page};
-use super::reader::Reader;
+use super::page::{List, PageQuery};
+use super::reader::{Authorized, AuthorizedList};
 use super::search;
+use super::state::ReadState;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
-use crate::http::extract::{Id, Parameters};
-use crate::read::state::ReadState;
-use crate::store::message::{self, Filter, MessageKey, MessageRow, Place};
+use crate::http::extract::Id;
+use crate::http::query::value::{DayOrTime, Text, period};
+use crate::query;
+use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
+use crate::store::search::Query;
 use crate::store::walk::Walk;
 
-/// A message as the API shows it.
+/// A message with its sender and status times.
 #[derive(Serialize, ToSchema)]
 pub struct Message {
     #[serde(flatten)]
@@ -31,21 +36,26 @@ pub struct Message {
     pub progress: Progress,
 }
 
-/// Who sent it, as last seen.
+/// The sender, as last reported by an event.
 #[derive(Serialize, ToSchema)]
 struct Sender {
     /// Display name.
     name: Option<String>,
-    /// User name; agents only.
+    /// Username; agents only.
     username: Option<String>,
-    /// Picture: `{url, large, medium, small, …}`, or a URL.
+    /// Avatar: `{url, large, medium, small, …}`, or a URL.
     avatar: Option<Value>,
 }
 
 impl Message {
-    /// Its place in the order of a conversation.
-    pub fn place(&self) -> (Micros, String) {
-        (Micros(self.row.at), self.row.id.clone())
+    /// Its place in the list of all messages.
+    fn place(&self) -> Place {
+        self.row.place()
+    }
+
+    /// Its place in the list of its room.
+    pub fn room_place(&self) -> RoomPlace {
+        self.row.room_place()
     }
 
     /// Whether it belongs to the room.
@@ -54,7 +64,7 @@ impl Message {
             && self.row.organization_id == room.organization_id
     }
 
-    /// The same, of a room's key.
+    /// Whether it belongs to the room with this key.
     pub fn is_of(&self, room: &RoomKey) -> bool {
         self.row.room_id.as_ref() == Some(&room.room_id)
             && self.row.organization_id.as_deref().unwrap_or_default() == room.organization_id
@@ -82,78 +92,101 @@ impl Message {
     }
 }
 
-/// Messages across rooms, newest first.
-#[utoipa::path(
-    get, path = "/messages", params(Filter), responses((status = OK, body = List<Message>))
-)]
-pub async fn list(
-    reader: Reader,
-    mut parameters: Parameters,
-    State(app): State<ReadState>,
-) -> Result<Response, Error> {
-    let r#type = parameters.text("type");
-    let status = parameters.text("status");
-    let direction = parameters.one_of("direction", &["in", "out", "customer", "agent", "bot"]);
-    let external_id = parameters.text("external_id");
-    let room_ids = parameters.text("room_id").map(|id| vec![id]);
-    let (start, end) = parameters.period();
-    let query = search::query(&mut parameters, &app);
-    let page = Page::read(&reader, &mut parameters)?;
-    parameters.finish()?;
-    let participant_types = direction.as_deref().map(participant_types);
-    let filter = Filter {
-        r#type,
-        status,
-        participant_types,
-        external_id,
-        room_ids,
-        start,
-        end,
-        query,
-        ..Filter::default()
-    };
-    search::ready(&app.db, filter.query.as_ref()).await?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let from = from.as_ref().map(|(at, message_id, organization_id)| Place {
-            at: at.0,
-            message_id,
-            organization_id,
-        });
-        let organizations = reader.organizations();
-        let keys = message::list(&app.db, organizations, &filter, from, backward, rows).await?;
-        messages(&app.db, &keys).await
-    };
-    let place = |Message { row, .. }: &Message| {
-        (Micros(row.at), row.id.clone(), row.organization_id.clone().unwrap_or_default())
-    };
-    page.answer(fetch, place).await
-}
-
-/// Who writes in this direction.
-fn participant_types(direction: &str) -> &'static [&'static str] {
-    match direction {
-        "in" | "customer" => &["customer"],
-        "agent" => &["agent"],
-        "bot" => &["bot"],
-        _ => &["agent", "bot"],
+query! {
+    /// Filters of the list of messages.
+    struct MessageQuery {
+        /// Filter by `type`: `text`, `image`, `document`, …
+        r#type: Text,
+        /// Filter by effective `status`: `sent`, `delivered`, `read`, `failed`, …
+        status: Text,
+        /// Filter by direction: `in` is from a customer, `out` from an agent or bot.
+        direction: Direction,
+        /// Filter by the message id of the channel (`wamid.…`).
+        external_id: Text,
+        /// Filter by room.
+        room_id: Text,
+        /// Sent on this day (`2025-06-12`, UTC) or at this time, or later.
+        start_date: DayOrTime,
+        /// Sent until the end of this day (UTC), or before this time.
+        end_date: DayOrTime,
+        /// Search in the text: all words must occur, in any order. A word of three letters or more
+        /// also matches as a prefix: `terima` finds `terimakasih`. Phone numbers as `08…`, `62…`
+        /// or `+62…`.
+        q: Query,
     }
 }
 
-/// One message.
+/// Direction of a message, or the type of its sender.
+#[derive(Clone, Copy, EnumString, ToSchema, VariantNames)]
+#[schema(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+enum Direction {
+    In,
+    Out,
+    Customer,
+    Agent,
+    Bot,
+}
+
+impl Direction {
+    const fn participant_types(self) -> &'static [&'static str] {
+        match self {
+            Self::In | Self::Customer => &["customer"],
+            Self::Agent => &["agent"],
+            Self::Bot => &["bot"],
+            Self::Out => &["agent", "bot"],
+        }
+    }
+}
+
+impl MessageQuery {
+    fn filter(self) -> Result<Filter, Error> {
+        let (since, until) = period(self.start_date, self.end_date, &Utc)?;
+        Ok(Filter {
+            r#type: self.r#type.map(|text| text.0),
+            status: self.status.map(|text| text.0),
+            participant_types: self.direction.map(Direction::participant_types),
+            external_id: self.external_id.map(|text| text.0),
+            room_ids: self.room_id.map(|id| vec![id.0]),
+            since,
+            until,
+            query: self.q,
+            ..Filter::default()
+        })
+    }
+}
+
+/// List messages across rooms, newest first
+#[utoipa::path(
+    get, path = "/messages", params(MessageQuery, PageQuery),
+    responses((status = OK, body = List<Message>))
+)]
+pub async fn list(
+    AuthorizedList { reader, query, page }: AuthorizedList<Place, MessageQuery>,
+    State(state): State<ReadState>,
+) -> Result<Response, Error> {
+    let filter = query.filter()?;
+    search::require(&state, "q", filter.query.as_ref()).await?;
+    let fetch = async move |walk: Walk<Place>| {
+        let keys = message::list(&state.db, reader.organizations(), &filter, &walk).await?;
+        messages(&state.db, &keys).await
+    };
+    page.respond(fetch, Message::place).await
+}
+
+/// Get a message
 #[utoipa::path(get, path = "/messages/{id}", responses((status = OK, body = One<Message>)))]
 pub async fn show(
-    reader: Reader,
+    Authorized { reader, .. }: Authorized,
     Id(id): Id,
-    parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    parameters.finish()?;
     let key = message::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let message = messages(&db, &[key]).await?.pop().ok_or(Error::NotFound)?;
     Ok(one(message))
 }
 
-/// The messages of these keys, in their order.
+/// Messages in the order of the keys.
 pub async fn messages(db: &PgPool, keys: &[MessageKey]) -> sqlx::Result<Vec<Message>> {
     let rows = message::show(db, keys).await?;
     Ok(rows.into_iter().map(Message::new).collect())

@@ -1,7 +1,7 @@
-//! `GET /api/open/v1/…`: what Qontak's own API answers, by its paths and parameters, so that a
-//! client of it needs only another base URL and another key.
+//! Qontak's own routes, `GET /api/open/v1/…`, so that a client of its API needs only another base URL
+//! and another key.
 //!
-//! The rows are those of `/v1`, with all that Qontak has besides; pages are Qontak's own.
+//! The rows are those of `/v1` with Qontak's additional fields; pages are in Qontak's format.
 
 mod log;
 mod page;
@@ -9,109 +9,187 @@ mod page;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::middleware::from_fn;
 use chrono::{FixedOffset, Offset, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use strum::{EnumString, VariantNames};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::log::Log;
-use self::page::{Asked, OpenList, Page, Place};
+use self::page::{OpenList, Page, PageQuery, Place};
 use super::envelope::{One, one};
 use super::message::Message;
-use super::reader::Reader;
+use super::reader::{Authorized, Reader};
+use super::state::ReadState;
 use super::{room as rooms, search};
+use crate::config::Scope;
 use crate::http::Error;
-use crate::http::extract::{Id, Parameters};
-use crate::http::time_limit::in_time;
-use crate::read::state::ReadState;
+use crate::http::extract::Id;
+use crate::http::query::value::{DayOrTime, Flag, Integer, Several, Text, period};
+use crate::http::query::{Parameters, Query};
+use crate::http::time_limit::timeout;
+use crate::query;
 use crate::store::broadcast_log::{self, count};
+use crate::store::message::RoomPlace;
 use crate::store::room::{self, Filter, RoomRow, Session};
+use crate::store::search::Query as SearchQuery;
 use crate::store::walk::Walk;
 use crate::store::{broadcast, message};
 
-/// The routes of Qontak's own API that are served here. Each answers within `limit`.
+/// Qontak's routes that are served here; the timeout of a response is `limit`.
 pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
     OpenApiRouter::default()
         .routes(routes!(list_rooms))
         .routes(routes!(show_room))
         .routes(routes!(list_messages))
         .routes(routes!(list_logs))
-        .layer(from_fn(move |request, next| in_time(limit, request, next)))
+        .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }
 
-/// A room as Qontak's own API shows it.
+/// A room in the format of Qontak's API.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OpenRoom)]
 struct Room {
     #[serde(flatten)]
     room: RoomRow,
-    /// The newest one; null if none has come.
+    /// The newest message; null if none was received yet.
     last_message: Option<OpenMessage>,
 }
 
-/// A message as Qontak's own API shows it.
+/// A message in the format of Qontak's API.
 #[derive(Serialize, ToSchema)]
 struct OpenMessage {
     #[serde(flatten)]
     message: Message,
-    /// Qontak always has null.
+    /// Always null, as in Qontak's API.
     local_id: Option<String>,
     channel_integration: ChannelIntegration,
-    /// Qontak's free object; empty here.
+    /// Free object of Qontak; always empty here.
     #[schema(value_type = Object)]
     last_campaign: Value,
 }
 
-/// What a message came or went through.
+/// Channel integration of a message.
 #[derive(Serialize, ToSchema)]
 struct ChannelIntegration {
     id: Option<String>,
     target_channel: Option<String>,
 }
 
-/// Conversations as Qontak lists them, latest activity first.
-///
-/// Parameters that take several values may be given as `tags[]=a&tags[]=b`, as `tags[0]=a` or as
-/// `tags=a`; any of the values will do.
-#[utoipa::path(get, path = "/rooms", responses((status = OK, body = OpenList<Room>)), params(
-    Asked,
-    ("query" = Option<String>, Query, description = "Part of the contact's name, or its number."),
-    ("status" = Option<String>, Query, description = "campaign, unassigned, assigned, resolved, deleted."),
-    ("sessions" = inline(Option<Session>), Query, description = "How much is left of the 24 hours after the customer's last message: `open`, `expiring` or `expired`."),
-    ("tags" = Option<Vec<String>>, Query, description = "Has one of these tags."),
-    ("untagged" = Option<bool>, Query, description = "Has no tag, or has one."),
-    ("user_ids" = Option<Vec<String>>, Query, description = "One of these agents takes part."),
-    ("channels" = Option<Vec<String>>, Query, description = "wa_cloud, ig, web_chat, …"),
-    ("response_status" = inline(Option<Vec<Responded>>), Query, description = "Whether the room waits for an answer."),
-    ("type" = Option<Vec<String>>, Query, description = "`Models::CustomerServiceRoom` and others."),
-    ("start_date" = Option<String>, Query, description = "Active from this day or time on."),
-    ("end_date" = Option<String>, Query, description = "Active until the end of this day, or before this time."),
-    ("time_offset" = Option<i64>, Query, minimum = -12, maximum = 14, description = "Hours that the days of `start_date` and `end_date` are ahead of UTC: 7 in Jakarta."),
-))]
-async fn list_rooms(
+/// A request of a key with scope `read` for a list.
+struct OpenRequest<Q = ()> {
     reader: Reader,
-    mut parameters: Parameters,
-    State(app): State<ReadState>,
+    query: Q,
+    page: Page,
+}
+
+impl<Q: Query> FromRequestParts<ReadState> for OpenRequest<Q> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
+        let reader = Reader::authenticate(parts, state, Scope::Read).await?;
+        let mut parameters = Parameters::new(parts)?;
+        let query = Q::read(&mut parameters);
+        let page = Page::read(&mut parameters);
+        parameters.finish()?;
+        Ok(Self { reader, query, page })
+    }
+}
+
+query! {
+    /// Filters of the list of rooms.
+    struct RoomQuery {
+        /// Part of the contact's name, or its number.
+        query: SearchQuery,
+        /// Filter by status: `campaign`, `unassigned`, `assigned`, `resolved`, `deleted`.
+        status: Text,
+        /// Filter by time left in WhatsApp's 24-hour customer service window.
+        sessions: Session,
+        /// Filter by tags: rooms with any of them.
+        tags: Several<Text>,
+        /// Filter by whether the room has no tag.
+        untagged: Flag,
+        /// Filter by agents: rooms with any of them.
+        user_ids: Several<Text>,
+        /// Filter by channels: `wa_cloud`, `ig`, `web_chat`, …
+        channels: Several<Text>,
+        /// Filter by whether the room waits for an answer. Both values are the same as none.
+        response_status: Several<ResponseStatus>,
+        /// Filter by room types: `Models::CustomerServiceRoom`, …
+        r#type: Several<Text>,
+        /// Active on this day or at this time, or later.
+        start_date: DayOrTime,
+        /// Active until the end of this day, or before this time.
+        end_date: DayOrTime,
+        /// UTC offset of the days of `start_date` and `end_date` in hours: 7 in Jakarta.
+        time_offset: Integer<-12, 14>,
+    }
+}
+
+/// Whether a room was answered.
+#[derive(Clone, Copy, PartialEq, EnumString, ToSchema, VariantNames)]
+#[schema(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+enum ResponseStatus {
+    Unresponded,
+    Responded,
+}
+
+impl RoomQuery {
+    fn filter(self) -> Result<Filter, Error> {
+        let hours = self.time_offset.map_or(0, |hours| hours.0);
+        let zone = FixedOffset::east_opt(hours as i32 * 3600).unwrap_or_else(|| Utc.fix());
+        let (since, until) = period(self.start_date, self.end_date, &zone)?;
+        let texts = |values: Option<Several<Text>>| -> Option<Vec<String>> {
+            values.map(|several| several.0.into_iter().map(|text| text.0).collect())
+        };
+        Ok(Filter {
+            status: self.status.map(|status| vec![status.0]),
+            channel: texts(self.channels),
+            agent: texts(self.user_ids),
+            tag: texts(self.tags),
+            r#type: texts(self.r#type),
+            untagged: self.untagged.map(|flag| flag.0),
+            is_unanswered: match self.response_status.as_ref().map(|several| &several.0[..]) {
+                Some([status]) => Some(*status == ResponseStatus::Unresponded),
+                _ => None,
+            },
+            session: self.sessions,
+            since,
+            until,
+            query: self.query,
+            ..Filter::default()
+        })
+    }
+}
+
+/// List conversations in the format of Qontak's API, latest activity first
+///
+/// A list parameter may be given as `tags[]=a&tags[]=b`, as `tags[0]=a` or as `tags=a`.
+#[utoipa::path(
+    get, path = "/rooms", params(PageQuery, RoomQuery),
+    responses((status = OK, body = OpenList<Room>))
+)]
+async fn list_rooms(
+    OpenRequest { reader, query, page }: OpenRequest<RoomQuery>,
+    State(state): State<ReadState>,
 ) -> Result<Json<OpenList<Room>>, Error> {
-    let filter = filter(&mut parameters, &app);
-    let page = Page::read(&mut parameters);
-    parameters.finish()?;
-    let db = &app.db;
-    search::ready(db, filter.query.as_ref()).await?;
+    let filter = query.filter()?;
+    search::require(&state, "query", filter.query.as_ref()).await?;
+    let db = &state.db;
     let list = async |walk: Walk<Place>| {
-        let Walk { from, backward, rows } = walk;
-        let ids = from.as_ref().map(|place| (place.0, place.id(0), place.id(1)));
-        let from = ids.as_ref().map(|(at, room_id, organization_id)| room::Place {
-            activity_at: *at,
-            room_id,
-            organization_id,
+        let walk = walk.map(|place| room::Place {
+            activity_at: place.0,
+            room_id: place.id(0),
+            organization_id: place.id(1),
         });
-        room::list(db, reader.organizations(), &filter, from, backward, rows).await
+        room::list(db, reader.organizations(), &filter, &walk).await
     };
     let total = match page.count() {
         Some(all) => Some(list(all).await?.len() as i64),
@@ -122,88 +200,35 @@ async fn list_rooms(
         let organization_id = room.organization_id.clone().unwrap_or_default();
         Place(room.activity_at, vec![room.id.clone(), organization_id])
     };
-    Ok(page.answer(rooms::rooms(db, &keys).await?, total, place, Room::new))
+    Ok(page.respond(rooms::rooms(db, &keys).await?, total, place, Room::new))
 }
 
-/// Whether a room was answered, as Qontak's clients ask for it.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "for the OpenAPI document")]
-enum Responded {
-    Unresponded,
-    Responded,
-}
-
-/// Reads which rooms are asked for.
-fn filter(parameters: &mut Parameters, app: &ReadState) -> Filter {
-    const RESPONSES: [&str; 2] = ["unresponded", "responded"];
-    let status = parameters.text("status").map(|status| vec![status]);
-    let session = parameters.one_of("sessions", &Session::ALL.map(Session::as_str));
-    let tags = parameters.several("tags");
-    let untagged = parameters.flag("untagged");
-    let agents = parameters.several("user_ids");
-    let channels = parameters.several("channels");
-    let responses = parameters.several("response_status");
-    let types = parameters.several("type");
-    let hours = parameters.integer("time_offset", -12..=14).unwrap_or(0);
-    let zone = FixedOffset::east_opt(hours as i32 * 3600).unwrap_or_else(|| Utc.fix());
-    let (since, until) = parameters.period_in(&zone);
-    let query = search::query_named("query", parameters, app);
-    if responses.iter().flatten().any(|response| !RESPONSES.contains(&response.as_str())) {
-        parameters.refuse::<()>("response_status", "must be one of unresponded, responded");
-    }
-    Filter {
-        status,
-        channel: channels,
-        agent: agents,
-        tag: tags,
-        r#type: types,
-        untagged,
-        // Both are the same as neither.
-        is_unanswered: match responses.as_deref() {
-            Some([response]) => Some(response == "unresponded"),
-            _ => None,
-        },
-        session: session.as_deref().and_then(Session::named),
-        since,
-        until,
-        query,
-        ..Filter::default()
-    }
-}
-
-/// One conversation as Qontak shows it.
+/// Get a conversation in the format of Qontak's API
 #[utoipa::path(get, path = "/rooms/{id}", responses((status = OK, body = One<Room>)))]
 async fn show_room(
-    reader: Reader,
+    Authorized { reader, .. }: Authorized,
     Id(id): Id,
-    parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Json<One<Room>>, Error> {
-    parameters.finish()?;
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let room = rooms::rooms(&db, &[key]).await?.pop().ok_or(Error::NotFound)?;
     Ok(one(Room::new(room)))
 }
 
-/// The messages of one conversation as Qontak shows them, newest first.
+/// List the messages of a conversation in the format of Qontak's API, newest first
 #[utoipa::path(
-    get, path = "/rooms/{id}/messages", responses((status = OK, body = OpenList<OpenMessage>)),
-    params(Asked)
+    get, path = "/rooms/{id}/messages", params(PageQuery),
+    responses((status = OK, body = OpenList<OpenMessage>))
 )]
 async fn list_messages(
-    reader: Reader,
+    OpenRequest { reader, page, .. }: OpenRequest,
     Id(id): Id,
-    mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Json<OpenList<OpenMessage>>, Error> {
-    let page = Page::read(&mut parameters);
-    parameters.finish()?;
     let room = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let list = async |Walk { from, backward, rows }: Walk<Place>| {
-        let from = from.as_ref().map(|place| (place.0, place.id(0)));
-        let from = from.as_ref().map(|(at, id)| (*at, id.as_str()));
-        message::list_by_room(&db, &room, from, backward, rows).await
+    let list = async |walk: Walk<Place>| {
+        let walk = walk.map(|place| RoomPlace { at: place.0, message_id: place.id(0) });
+        message::list_by_room(&db, &room, &walk).await
     };
     let total = match page.count() {
         Some(all) => Some(list(all).await?.len() as i64),
@@ -212,46 +237,49 @@ async fn list_messages(
     let keys = page.cut(list(page.walk()).await?);
     let messages = super::message::messages(&db, &keys).await?;
     let place = |message: &Message| Place(message.row.at, vec![message.row.id.clone()]);
-    Ok(page.answer(messages, total, place, OpenMessage::new))
+    Ok(page.respond(messages, total, place, OpenMessage::new))
 }
 
-/// The recipients of one broadcast as Qontak lists them, newest first.
+query! {
+    /// Filters of the list of recipients.
+    struct LogQuery {
+        /// Filter by status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`.
+        status: Text,
+    }
+}
+
+/// List the recipients of a broadcast in the format of Qontak's API, newest first
 #[utoipa::path(
-    get, path = "/broadcasts/{id}/whatsapp/log", responses((status = OK, body = OpenList<Log>)),
-    params(Asked, ("status" = Option<String>, Query, description = "created, pending, sent, delivered, read, failed."))
+    get, path = "/broadcasts/{id}/whatsapp/log", params(PageQuery, LogQuery),
+    responses((status = OK, body = OpenList<Log>))
 )]
 async fn list_logs(
-    reader: Reader,
+    OpenRequest { reader, query, page }: OpenRequest<LogQuery>,
     Id(id): Id,
-    mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Json<OpenList<Log>>, Error> {
-    let status = parameters.text("status");
-    let page = Page::read(&mut parameters);
-    parameters.finish()?;
+    let status = query.status.map(|text| text.0);
     let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let total = if page.count().is_some() {
         let counted = count::list(&db, std::slice::from_ref(&row)).await?;
-        let asked = |counted: &&count::Counted| {
+        let matches = |counted: &&count::Counted| {
             status.as_ref().is_none_or(|status| *status == counted.status)
         };
-        Some(counted.iter().filter(asked).map(|counted| counted.count).sum())
+        Some(counted.iter().filter(matches).map(|counted| counted.count).sum())
     } else {
         None
     };
     let organization_id = row.organization_id.unwrap_or_default();
-    let Walk { from, backward, rows } = page.walk();
-    let from = from.as_ref().map(|place| (place.0, place.id(0)));
-    let from = from.as_ref().map(|(at, id)| (*at, id.as_str()));
+    let walk = page.walk().map(|place| broadcast_log::Place { at: place.0, log_id: place.id(0) });
     let key = (organization_id.as_str(), id.as_str());
-    let keys = broadcast_log::list(&db, key, status.as_deref(), from, backward, rows).await?;
+    let keys = broadcast_log::list(&db, key, status.as_deref(), &walk).await?;
     let rows = broadcast_log::show(&db, &page.cut(keys)).await?;
-    Ok(page.answer(rows, total, |row| Place(row.at, vec![row.id.clone()]), Log::new))
+    Ok(page.respond(rows, total, |row| Place(row.at, vec![row.id.clone()]), Log::new))
 }
 
 impl Room {
     fn new(rooms::Room { mut room, last_message }: rooms::Room) -> Self {
-        // Where nothing is known, Qontak's clients expect lists.
+        // Qontak's clients expect arrays.
         room.tags.get_or_insert_default();
         room.agent_ids.get_or_insert_default();
         Self { room, last_message: last_message.map(OpenMessage::new) }

@@ -1,56 +1,98 @@
 //! Pages of a list, both ways, by key.
 //!
-//! A cursor says after which row a page begins, so pages are stable while rows arrive, and page
-//! 10,000 costs what page 1 costs.
+//! A cursor holds the place of the row before the page, so pages are stable while rows arrive, and
+//! page 10,000 costs what page 1 costs.
 
 use axum::Json;
 use axum::http::header::{HeaderName, LINK, VARY};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::de::{DeserializeOwned, Error as _};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::export;
 use super::reader::Reader;
 use crate::config::Scope;
 use crate::http::Error;
-use crate::http::extract::Parameters;
-use crate::http::representation::Form;
-use crate::model::Timestamp;
+use crate::http::query::value::{Flag, Token};
+use crate::http::query::{Parameter, Parameters, Query};
+use crate::http::representation::Format;
 use crate::store::walk::Walk;
+use crate::{parameter_schema, query};
 
-/// Rows on a page, if nothing else is asked for.
-pub const DEFAULT_LIMIT: i64 = 50;
-/// The most rows on a page.
+/// Rows of a page by default.
+const DEFAULT_LIMIT: i64 = 50;
+/// Maximum rows of a page.
 pub const MAX_LIMIT: i64 = 500;
-/// How far rows are counted.
-pub const MAX_TOTAL: i64 = 10_000;
+/// Rows are counted up to this many.
+const MAX_TOTAL: i64 = 10_000;
 
-/// What of a list is asked for, and in which form. `P` is a row's place in the order of the list.
+/// Version of the cursor's content; cursors of another version are rejected.
+const CURSOR_VERSION: u8 = 1;
+
+query! {
+    /// Parameters of every list.
+    pub struct PageQuery {
+        /// Format of the response. `ndjson` and `csv` are exports: this page and all pages after it,
+        /// one row per line. An export needs a key with the scope `export`. The header `Accept` has
+        /// the same effect.
+        format: Format,
+        /// Rows of a page, 50 by default. Of an export all rows are returned, or this many, which may
+        /// then be more than 500.
+        limit: Limit,
+        /// Whether `meta.pagination.total` counts the rows of all pages, up to 10,000.
+        is_counted: Flag,
+        /// Cursor of a page: a `meta.pagination.cursor` of this list, with the same filters.
+        cursor: Token,
+    }
+}
+
+/// Number of rows. Its maximum depends on the format, so [`Page::read`] checks it.
+struct Limit(String);
+
+parameter_schema!(
+    Limit,
+    [],
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(MAX_LIMIT))
+        .default(Some(json!(DEFAULT_LIMIT)))
+);
+
+impl Parameter for Limit {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        Ok(Self(values[0].to_owned()))
+    }
+}
+
+/// The requested page of a list, and its format. `P` is the place of a row in the list.
 pub struct Page<P> {
     from: Option<P>,
     backward: bool,
-    form: Form,
+    format: Format,
     limit: Option<i64>,
     is_counted: bool,
     fingerprint: String,
     path: String,
-    base: String,
+    url_before_cursor: String,
 }
 
-/// The answer that shows a page of a list, in Qontak's envelope.
+/// Response with one page of a list, in Qontak's envelope.
 #[derive(Serialize, ToSchema)]
 pub struct List<T> {
     /// Always `success`.
     status: &'static str,
-    /// The rows of this page.
+    /// Rows of this page.
     data: Vec<T>,
     meta: Meta,
 }
 
-/// What an answer with a page says of it.
+/// Metadata of a page.
 #[derive(Serialize, ToSchema)]
 struct Meta {
     pagination: Pagination,
@@ -59,45 +101,28 @@ struct Meta {
 #[derive(Serialize, ToSchema)]
 struct Pagination {
     cursor: Cursors,
-    /// The most rows that the page may have.
+    /// Maximum rows of the page.
     limit: i64,
-    /// With `is_counted=true` the rows of all pages; 10,000 stands for so many or more.
+    /// With `is_counted=true` the number of rows of all pages; 10,000 means 10,000 or more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     total: Option<i64>,
 }
 
-/// What to ask the pages around with, as `cursor`.
+/// Values of the parameter `cursor` for the adjacent pages.
 #[derive(Serialize, ToSchema)]
 struct Cursors {
-    /// Of the page behind this one; null on the last.
+    /// Cursor of the next page; null on the last page.
     next: Option<String>,
-    /// Of the page before this one; null on the first.
+    /// Cursor of the previous page; null on the first page.
     prev: Option<String>,
-}
-
-/// A time in a cursor: exact, which the form that the API shows is not.
-#[derive(Clone, Copy, Debug)]
-pub struct Micros(pub Timestamp);
-
-impl Serialize for Micros {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i64(self.0.0.timestamp_micros())
-    }
-}
-
-impl<'de> Deserialize<'de> for Micros {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let time = Timestamp::from_micros(i64::deserialize(deserializer)?);
-        time.filter(|time| time.is_storable())
-            .map(Self)
-            .ok_or_else(|| D::Error::custom("no such time"))
-    }
 }
 
 #[derive(Serialize, Deserialize)]
 struct Cursor<P> {
-    /// Which list with which filters it belongs to.
+    #[serde(rename = "v")]
+    version: u8,
+    /// The list and filters it is valid for.
     #[serde(rename = "q")]
     fingerprint: String,
     #[serde(rename = "b")]
@@ -107,38 +132,48 @@ struct Cursor<P> {
 }
 
 impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
-    /// Reads the parameters that all lists have: `limit`, `cursor`, `is_counted` and `format`. Fails if it is to
-    /// be an export and the key has no right to one.
+    /// Reads [`PageQuery`]. Fails if it is an export and the key lacks the scope.
     pub fn read(reader: &Reader, parameters: &mut Parameters) -> Result<Self, Error> {
-        let fingerprint = parameters.fingerprint();
-        let form = Form::read(parameters);
-        if form != Form::Json {
+        let PageQuery { format, limit, is_counted, cursor } = PageQuery::read(parameters);
+        let format = format.or_else(|| Format::accepted(parameters.accept()));
+        let format = format.unwrap_or(Format::Json);
+        if format != Format::Json {
             reader.require(Scope::Export)?;
         }
-        let max = if form == Form::Json { MAX_LIMIT } else { export::MAX_LIMIT };
-        let limit = parameters.integer("limit", 1..=max);
-        let is_counted = parameters.flag("is_counted").unwrap_or(false);
-        let cursor: Option<Cursor<P>> = parameters.value("cursor").and_then(|text| {
-            let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok();
-            // No id has a NUL, and Postgres takes none.
-            let bytes = bytes.filter(|bytes| !bytes.windows(6).any(|six| six == br"\u0000"));
-            let cursor = bytes.and_then(|bytes| serde_json::from_slice::<Cursor<P>>(&bytes).ok());
-            cursor.filter(|cursor| cursor.fingerprint == fingerprint).or_else(|| {
-                parameters
-                    .refuse("cursor", "must be one that this list gave, with the same filters")
-            })
+        let max = if format == Format::Json { MAX_LIMIT } else { export::MAX_LIMIT };
+        let limit = limit.and_then(|Limit(text)| {
+            let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
+            if limit.is_none() {
+                parameters.reject("limit", &format!("must be between 1 and {max}"));
+            }
+            limit
         });
-        let backward = cursor.as_ref().is_some_and(|cursor| cursor.backward);
-        let from = cursor.map(|cursor| cursor.place);
-        let (path, base) = (parameters.path().to_owned(), parameters.base());
-        Ok(Self { from, backward, form, limit, is_counted, fingerprint, path, base })
+        let fingerprint = parameters.fingerprint();
+        let cursor = cursor.and_then(|Token(text)| {
+            let cursor = decode(&text, &fingerprint);
+            if cursor.is_none() {
+                parameters
+                    .reject("cursor", "must be one that this list gave, with the same filters");
+            }
+            cursor
+        });
+        Ok(Self {
+            backward: cursor.as_ref().is_some_and(|cursor| cursor.backward),
+            from: cursor.map(|cursor| cursor.place),
+            format,
+            limit,
+            is_counted: is_counted.is_some_and(|flag| flag.0),
+            fingerprint,
+            path: parameters.path().to_owned(),
+            url_before_cursor: parameters.url_before_cursor(),
+        })
     }
 
-    /// Answers with the page, or, if it is to be an export, with it and all that follow.
+    /// Responds with the page or, for an export, with this page and all after it.
     ///
-    /// `fetch` finds rows, in the order of walking; an export asks a clone of it for each of its
-    /// pages. `place` tells where a row stands in the list.
-    pub async fn answer<R, F>(
+    /// `fetch` returns rows in the order of the walk; an export calls a clone of it per page.
+    /// `place` returns the place of a row in the list.
+    pub async fn respond<R, F>(
         self,
         fetch: impl FnOnce(Walk<P>) -> F + Clone + Send + 'static,
         place: impl Fn(&R) -> P + Send + 'static,
@@ -147,39 +182,52 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         R: Serialize + ToSchema + Send + 'static,
         F: Future<Output = sqlx::Result<Vec<R>>> + Send + 'static,
     {
-        let Self { from, backward, form, limit, .. } = self;
-        if form != Form::Json {
+        let Self { from, backward, format, limit, .. } = self;
+        if format != Format::Json {
             let walk = Walk { from, backward, rows: 0 };
-            return export::answer(form, &self.path, limit, walk, fetch, place).await;
+            return export::respond(format, &self.path, limit, walk, fetch, place).await;
         }
         let total = if self.is_counted { Some(count(fetch.clone(), &place).await?) } else { None };
         let limit = limit.unwrap_or(DEFAULT_LIMIT);
         let has_from = from.is_some();
-        // One more than the page holds, to know whether it is the last.
+        // One row more than the page holds tells whether there is another page.
         let mut rows = fetch(Walk { from, backward, rows: limit + 1 }).await?;
         let has_more = rows.len() as i64 > limit;
         rows.truncate(limit as usize);
         if backward {
             rows.reverse();
         }
-        // Where we came from there are rows; ahead there are if one more was found.
         let (has_next, has_prev) = if backward { (true, has_more) } else { (has_more, has_from) };
         let cursor = |backward, place| {
-            let cursor = Cursor { fingerprint: self.fingerprint.clone(), backward, place };
+            let fingerprint = self.fingerprint.clone();
+            let cursor = Cursor { version: CURSOR_VERSION, fingerprint, backward, place };
             let json = serde_json::to_vec(&cursor).expect("places are numbers and texts");
             BASE64_URL_SAFE_NO_PAD.encode(json)
         };
         let next = rows.last().filter(|_| has_next).map(|row| cursor(false, place(row)));
         let prev = rows.first().filter(|_| has_prev).map(|row| cursor(true, place(row)));
-        let links = links(&self.base, [("next", &next), ("prev", &prev)]);
+        let links = links(&self.url_before_cursor, [("next", &next), ("prev", &prev)]);
         let pagination = Pagination { cursor: Cursors { next, prev }, limit, total };
-        let meta = Meta { pagination };
-        let page = Json(List { status: "success", data: rows, meta });
+        let page = Json(List { status: "success", data: rows, meta: Meta { pagination } });
         Ok(([(VARY, "accept")], links, page).into_response())
     }
 }
 
-/// How many rows a list has, up to [`MAX_TOTAL`]: counted page by page, so that no statement is slow.
+/// Decodes a cursor. `None` if it is not one of this list.
+fn decode<P: DeserializeOwned>(text: &str, fingerprint: &str) -> Option<Cursor<P>> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+    let json: Value = serde_json::from_slice(&bytes).ok()?;
+    // No id has a NUL, which Postgres rejects.
+    let has_nul = |value: &Value| value.as_str().is_some_and(|text| text.contains('\0'));
+    if json["p"].as_object()?.values().any(has_nul) {
+        return None;
+    }
+    let cursor: Cursor<P> = serde_json::from_value(json).ok()?;
+    let is_valid = cursor.version == CURSOR_VERSION && cursor.fingerprint == fingerprint;
+    is_valid.then_some(cursor)
+}
+
+/// Counts the rows of a list up to [`MAX_TOTAL`], page by page, so that no statement is slow.
 async fn count<P, R, F>(
     fetch: impl FnOnce(Walk<P>) -> F + Clone,
     place: impl Fn(&R) -> P,
@@ -200,10 +248,13 @@ where
     Ok(total)
 }
 
-/// The header `Link` with the pages around, if there are any.
-fn links(base: &str, pages: [(&str, &Option<String>); 2]) -> Option<[(HeaderName, String); 1]> {
+/// The header `Link` with the adjacent pages; `None` if there are none.
+fn links(
+    url_before_cursor: &str,
+    pages: [(&str, &Option<String>); 2],
+) -> Option<[(HeaderName, String); 1]> {
     let link = |(rel, cursor): (_, &Option<String>)| {
-        cursor.as_ref().map(|cursor| format!("<{base}{cursor}>; rel=\"{rel}\""))
+        cursor.as_ref().map(|cursor| format!("<{url_before_cursor}{cursor}>; rel=\"{rel}\""))
     };
     let links: Vec<String> = pages.into_iter().filter_map(link).collect();
     (!links.is_empty()).then(|| [(LINK, links.join(", "))])

@@ -1,72 +1,121 @@
-//! Extractors that authenticate a request of the read API.
+//! Extractors of the read API: authentication, query parameters and page in one.
+//!
+//! A handler gets a [`Reader`] only from one of these, so it can forget neither the key nor to
+//! reject unknown parameters.
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::key::Key;
+use super::page::Page;
 use super::state::ReadState;
 use crate::config::Scope;
 use crate::http::Error;
+use crate::http::query::{Parameters, Query};
 
-/// A caller whose key may read.
-///
-/// Only this extractor makes one, and every question to the store wants to know the
-/// organisations, so a handler cannot forget to check.
+/// The key of a caller.
 #[derive(Clone, Debug)]
 pub struct Reader(Arc<Key>);
 
 impl Reader {
-    /// Its key.
-    pub fn key(&self) -> &Key {
-        &self.0
-    }
-
-    /// The organisations whose data it may see; `None` for all.
+    /// Organisations whose data it may see; `None` for all.
     pub fn organizations(&self) -> Option<&[String]> {
         self.0.organizations.as_deref()
     }
 
-    /// Refuses what its key may not do, with a 403 that names the scope.
-    pub fn require(&self, scope: Scope) -> Result<(), Error> {
-        let may = self.0.scopes.contains(&scope);
-        may.then_some(()).ok_or(Error::Forbidden(scope.as_str()))
+    /// The key itself.
+    pub fn key(&self) -> &Key {
+        &self.0
     }
 
-    /// Whoever sends a key that is known, whatever it may do.
-    async fn with_key(parts: &Parts, state: &ReadState) -> Result<Self, Error> {
+    /// Fails with a 403 that names the scope if the key lacks it.
+    pub fn require(&self, scope: Scope) -> Result<(), Error> {
+        let has_scope = self.0.scopes.contains(&scope);
+        has_scope.then_some(()).ok_or(Error::Forbidden(scope.as_str()))
+    }
+
+    /// Authenticates a request by its header `Authorization`. For extractors only.
+    pub async fn authenticate(
+        parts: &Parts,
+        state: &ReadState,
+        scope: Scope,
+    ) -> Result<Self, Error> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, sent) =
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Error::Unauthorized);
         }
-        state.keys.admit(sent.trim()).await.map(Self)
-    }
-}
-
-impl FromRequestParts<ReadState> for Reader {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
-        let reader = Self::with_key(parts, state).await?;
-        reader.require(Scope::Read)?;
+        let reader = state.keys.admit(sent.trim()).await.map(Self)?;
+        reader.require(scope)?;
         Ok(reader)
     }
 }
 
-/// A caller whose key may have events read again.
-#[derive(Debug)]
-pub struct Replayer(pub Reader);
+/// A request of a key with scope `read`, with query parameters `Q` and no others.
+pub struct Authorized<Q = ()> {
+    /// The caller.
+    pub reader: Reader,
+    /// Its parameters.
+    pub query: Q,
+}
 
-impl FromRequestParts<ReadState> for Replayer {
+impl<Q: Query> FromRequestParts<ReadState> for Authorized<Q> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
-        let reader = Reader::with_key(parts, state).await?;
-        reader.require(Scope::Replay)?;
-        Ok(Self(reader))
+        let reader = Reader::authenticate(parts, state, Scope::Read).await?;
+        let mut parameters = Parameters::new(parts)?;
+        let query = Q::read(&mut parameters);
+        parameters.finish()?;
+        Ok(Self { reader, query })
+    }
+}
+
+/// The same for a list: with a page, whose cursor holds a `Place`.
+pub struct AuthorizedList<Place, Q = ()> {
+    /// The caller.
+    pub reader: Reader,
+    /// Its filters.
+    pub query: Q,
+    /// The page.
+    pub page: Page<Place>,
+}
+
+impl<Place, Q> FromRequestParts<ReadState> for AuthorizedList<Place, Q>
+where
+    Place: Serialize + DeserializeOwned + Send + 'static,
+    Q: Query,
+{
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
+        let reader = Reader::authenticate(parts, state, Scope::Read).await?;
+        let mut parameters = Parameters::new(parts)?;
+        let query = Q::read(&mut parameters);
+        let page = Page::read(&reader, &mut parameters)?;
+        parameters.finish()?;
+        Ok(Self { reader, query, page })
+    }
+}
+
+/// A request of a key with scope `replay`, without query parameters.
+pub struct AuthorizedReplay {
+    /// The caller.
+    pub reader: Reader,
+}
+
+impl FromRequestParts<ReadState> for AuthorizedReplay {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
+        let reader = Reader::authenticate(parts, state, Scope::Replay).await?;
+        Parameters::new(parts)?.finish()?;
+        Ok(Self { reader })
     }
 }

@@ -2,161 +2,172 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use serde::Serialize;
 use sqlx::PgPool;
+use strum::{EnumString, VariantNames};
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
 use super::message::Message;
-use super::page::{List, Micros, Page};
-use super::reader::Reader;
+use super::page::{List, PageQuery};
+use super::reader::{Authorized, AuthorizedList};
 use super::search;
+use super::state::ReadState;
 use crate::http::Error;
-use crate::http::extract::{Id, Parameters};
-use crate::read::state::ReadState;
-use crate::store::message::{self, MessageKey};
-use crate::store::room::{self, Filter, RoomKey, RoomRow, Session};
-use crate::store::room_event::{self, Place, RoomEventRow};
+use crate::http::extract::Id;
+use crate::http::query::value::{DayOrTime, Text, period};
+use crate::query;
+use crate::store::message::{self, MessageKey, RoomPlace};
+use crate::store::room::{self, Filter, Place, RoomKey, RoomRow, Session};
+use crate::store::room_event::{self, RoomEventRow};
+use crate::store::search::Query;
 use crate::store::walk::Walk;
 
-/// A room as the API shows it.
+/// A conversation with its last message.
 #[derive(Serialize, ToSchema)]
 pub struct Room {
     #[serde(flatten)]
     pub room: RoomRow,
-    /// The newest one; null if none has come.
+    /// The newest message; null if none was received yet.
     pub last_message: Option<Message>,
 }
 
 impl Room {
-    /// Its place in the order of the list.
-    fn place(&self) -> (Micros, String, String) {
-        let Self { room, .. } = self;
-        let organization_id = room.organization_id.clone().unwrap_or_default();
-        (Micros(room.activity_at), room.id.clone(), organization_id)
+    /// Its place in the list.
+    fn place(&self) -> Place {
+        self.room.place()
     }
 }
 
-/// Conversations, latest activity first, each with its last message.
+query! {
+    /// Filters of the list of rooms.
+    struct RoomQuery {
+        /// Filter by `status`: `campaign`, `unassigned`, `assigned`, `resolved`, …
+        status: Text,
+        /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …
+        channel: Text,
+        /// Filter by channel integration (a WhatsApp number, a page, …).
+        channel_integration_id: Text,
+        /// Filter by a user id in `agent_ids`.
+        agent: Text,
+        /// Filter by tag.
+        tag: Text,
+        /// Filter by `account_uniq_id` of the contact. On WhatsApp it is the phone number, written
+        /// as `08…`, `62…` or `+62…`.
+        account_uniq_id: Text,
+        /// Filter by response state: `unanswered` or `answered`.
+        response: ResponseState,
+        /// Filter by time left in WhatsApp's 24-hour customer service window.
+        session: Session,
+        /// Active on this day (`2025-06-12`, UTC) or at this time, or later.
+        start_date: DayOrTime,
+        /// Active until the end of this day (UTC), or before this time.
+        end_date: DayOrTime,
+        /// Search in name and numbers (`account_uniq_id`, `channel_uniq_id`): a part of them, or a
+        /// similar word. Phone numbers as `08…`, `62…` or `+62…`.
+        q: Query,
+    }
+}
+
+/// Whether a room waits for an answer.
+#[derive(Clone, Copy, PartialEq, EnumString, ToSchema, VariantNames)]
+#[schema(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+enum ResponseState {
+    /// The last message is the customer's.
+    Unanswered,
+    /// The last message is not the customer's.
+    Answered,
+}
+
+impl RoomQuery {
+    fn filter(self) -> Result<Filter, Error> {
+        let (since, until) = period(self.start_date, self.end_date, &Utc)?;
+        let one = |text: Option<Text>| text.map(|text| vec![text.0]);
+        Ok(Filter {
+            status: one(self.status),
+            channel: one(self.channel),
+            channel_integration_id: self.channel_integration_id.map(|text| text.0),
+            agent: one(self.agent),
+            tag: one(self.tag),
+            account_uniq_id: self.account_uniq_id.map(|text| text.0),
+            is_unanswered: self.response.map(|state| state == ResponseState::Unanswered),
+            session: self.session,
+            since,
+            until,
+            query: self.q,
+            ..Filter::default()
+        })
+    }
+}
+
+/// List conversations, latest activity first, each with its last message
 ///
-/// A conversation that goes on moves to the front, so follow the cursors for a stable walk and ask
-/// the first page again for news.
+/// Activity moves a conversation to the front: follow the cursors for a stable walk, and request
+/// the first page again for updates.
 #[utoipa::path(
-    get, path = "/rooms", params(Filter), responses((status = OK, body = List<Room>))
+    get, path = "/rooms", params(RoomQuery, PageQuery),
+    responses((status = OK, body = List<Room>))
 )]
 pub async fn list(
-    reader: Reader,
-    mut parameters: Parameters,
-    State(app): State<ReadState>,
+    AuthorizedList { reader, query, page }: AuthorizedList<Place, RoomQuery>,
+    State(state): State<ReadState>,
 ) -> Result<Response, Error> {
-    let filter = filter(&mut parameters, &app);
-    let page = Page::read(&reader, &mut parameters)?;
-    parameters.finish()?;
-    search::ready(&app.db, filter.query.as_ref()).await?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let from = from.as_ref().map(|(at, room_id, organization_id)| room::Place {
-            activity_at: at.0,
-            room_id,
-            organization_id,
-        });
-        let organizations = reader.organizations();
-        let keys = room::list(&app.db, organizations, &filter, from, backward, rows).await?;
-        rooms(&app.db, &keys).await
+    let filter = query.filter()?;
+    search::require(&state, "q", filter.query.as_ref()).await?;
+    let fetch = async move |walk: Walk<Place>| {
+        let keys = room::list(&state.db, reader.organizations(), &filter, &walk).await?;
+        rooms(&state.db, &keys).await
     };
-    page.answer(fetch, Room::place).await
+    page.respond(fetch, Room::place).await
 }
 
-/// Reads which rooms are asked for.
-fn filter(parameters: &mut Parameters, app: &ReadState) -> Filter {
-    let mut one = |name| parameters.text(name).map(|value| vec![value]);
-    let (status, channel) = (one("status"), one("channel"));
-    let (agent, tag) = (one("agent"), one("tag"));
-    let channel_integration_id = parameters.text("channel_integration_id");
-    let account_uniq_id = parameters.text("account_uniq_id");
-    let response = parameters.one_of("response", &["unanswered", "answered"]);
-    let session = parameters.one_of("session", &Session::ALL.map(Session::as_str));
-    let (since, until) = parameters.period();
-    let query = search::query(parameters, app);
-    Filter {
-        status,
-        channel,
-        channel_integration_id,
-        agent,
-        tag,
-        account_uniq_id,
-        is_unanswered: response.map(|word| word == "unanswered"),
-        session: session.as_deref().and_then(Session::named),
-        since,
-        until,
-        query,
-        ..Filter::default()
-    }
-}
-
-/// One conversation.
+/// Get a conversation
 #[utoipa::path(get, path = "/rooms/{id}", responses((status = OK, body = One<Room>)))]
 pub async fn show(
-    reader: Reader,
+    Authorized { reader, .. }: Authorized,
     Id(id): Id,
-    parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    parameters.finish()?;
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let room = rooms(&db, &[key]).await?.pop().ok_or(Error::NotFound)?;
     Ok(one(room))
 }
 
-/// The messages of one conversation, newest first.
+/// List the messages of a conversation, newest first
 #[utoipa::path(
-    get, path = "/rooms/{id}/messages", responses((status = OK, body = List<Message>))
+    get, path = "/rooms/{id}/messages", params(PageQuery),
+    responses((status = OK, body = List<Message>))
 )]
 pub async fn messages(
-    reader: Reader,
+    AuthorizedList { reader, page, .. }: AuthorizedList<RoomPlace>,
     Id(id): Id,
-    mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let page = Page::read(&reader, &mut parameters)?;
-    parameters.finish()?;
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String)>| {
-        let from = from.as_ref().map(|(at, id)| (at.0, id.as_str()));
-        let keys = message::list_by_room(&db, &key, from, backward, rows).await?;
+    let fetch = async move |walk: Walk<RoomPlace>| {
+        let keys = message::list_by_room(&db, &key, &walk).await?;
         super::message::messages(&db, &keys).await
     };
-    page.answer(fetch, Message::place).await
+    page.respond(fetch, Message::room_place).await
 }
 
-/// What happened to one conversation, newest first.
+/// List the lifecycle events of a conversation, newest first
+///
+/// Created, assigned, unassigned, handed over, resolved.
 #[utoipa::path(
-    get, path = "/rooms/{id}/events", responses((status = OK, body = List<RoomEventRow>))
+    get, path = "/rooms/{id}/events", params(PageQuery),
+    responses((status = OK, body = List<RoomEventRow>))
 )]
 pub async fn events(
-    reader: Reader,
+    AuthorizedList { reader, page, .. }: AuthorizedList<room_event::Place>,
     Id(id): Id,
-    mut parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let page = Page::read(&reader, &mut parameters)?;
-    parameters.finish()?;
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let fetch = async move |Walk { from, backward, rows }: Walk<(Micros, String, String)>| {
-        let from = from.as_ref().map(|(at, r#type, discriminator)| Place {
-            at: at.0,
-            r#type,
-            discriminator,
-        });
-        room_event::list(&db, &key, from, backward, rows).await
-    };
-    page.answer(fetch, |event| {
-        (
-            Micros(event.at.unwrap_or(event.received_at)),
-            event.r#type.clone(),
-            event.discriminator.clone(),
-        )
-    })
-    .await
+    let fetch = async move |walk: Walk<room_event::Place>| room_event::list(&db, &key, &walk).await;
+    page.respond(fetch, RoomEventRow::place).await
 }
 
 /// Rooms with their last messages, in the order of the keys.

@@ -1,35 +1,40 @@
-//! The parameter `q`.
+//! The parameter `q`, or `query` on Qontak's own routes.
 
-use sqlx::PgPool;
+use utoipa::openapi::schema::ObjectBuilder;
 
+use super::state::ReadState;
 use crate::http::Error;
-use crate::http::extract::Parameters;
-use crate::read::state::ReadState;
+use crate::http::query::Parameter;
+use crate::http::query::value::text;
+use crate::parameter_schema;
 use crate::store::search::{self, Query};
 
-/// Reads what is searched for.
-pub fn query(parameters: &mut Parameters, app: &ReadState) -> Option<Query> {
-    query_named("q", parameters, app)
+parameter_schema!(Query, [], schema());
+
+fn schema() -> ObjectBuilder {
+    text().max_length(Some(Query::MAX_CHARACTERS)).pattern(Some(Query::PATTERN))
 }
 
-/// The same from the parameter of this name.
-pub fn query_named(
-    name: &'static str,
-    parameters: &mut Parameters,
-    app: &ReadState,
-) -> Option<Query> {
-    let text = parameters.text(name)?;
-    if !app.search_enabled {
-        return parameters
-            .refuse(name, "search is switched off here, by the setting search.enabled");
+impl Parameter for Query {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        Self::parse(values[0]).ok_or_else(|| Self::ALLOWED.to_owned())
     }
-    Query::parse(&text).or_else(|| parameters.refuse(name, Query::ALLOWED))
 }
 
-/// Refuses a search until its indexes are there: it would read everything.
-pub async fn ready(db: &PgPool, query: Option<&Query>) -> Result<(), Error> {
-    if query.is_some() && !search::is_ready(db).await? {
-        return Err(Error::NotReady("the indexes of search are not made yet, try again later"));
+/// Fails if search is disabled, or if its indexes do not exist yet: the query would scan the table.
+pub async fn require(
+    state: &ReadState,
+    name: &'static str,
+    query: Option<&Query>,
+) -> Result<(), Error> {
+    if query.is_none() {
+        return Ok(());
+    }
+    if !state.search_enabled {
+        return Err(Error::parameter(name, "search is disabled by the setting search.enabled"));
+    }
+    if !search::is_ready(&state.db).await? {
+        return Err(Error::NotReady("search indexes are being built, retry later"));
     }
     Ok(())
 }

@@ -1,24 +1,24 @@
-//! Contacts, agents and bots.
+//! Senders of messages: contacts, agents and bots.
 
 use axum::extract::State;
 use axum::response::IntoResponse;
 use sqlx::PgPool;
 
 use super::envelope::{One, one};
-use super::reader::Reader;
+use super::reader::Authorized;
 use crate::http::Error;
-use crate::http::extract::{Id, Parameters};
+use crate::http::extract::Id;
 use crate::store::sender::{self, SenderRow};
 
-/// Who sent a message: the last known name, username, picture and type.
+/// Get a sender
+///
+/// Name, username, avatar and type of a contact, agent or bot, as last reported by an event.
 #[utoipa::path(get, path = "/senders/{id}", responses((status = OK, body = One<SenderRow>)))]
 pub async fn show(
-    reader: Reader,
+    Authorized { reader, .. }: Authorized,
     Id(id): Id,
-    parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    parameters.finish()?;
     let sender = sender::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     Ok(one(sender))
 }

@@ -8,7 +8,7 @@ use axum::extract::FromRef;
 use axum::http::HeaderValue;
 use sqlx::PgPool;
 
-use super::key::Keys;
+use super::keys::Keys;
 use super::stream::event_tail::EventTail;
 use crate::config::Config;
 use crate::ingest::Ingest;
@@ -17,7 +17,7 @@ use crate::ingest::Ingest;
 #[derive(Clone)]
 pub struct ReadState(Arc<Parts>);
 
-/// What there is to share.
+/// Shared parts of the state.
 pub struct Parts {
     /// Connections for reading.
     pub db: PgPool,

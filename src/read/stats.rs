@@ -1,4 +1,4 @@
-//! Numbers for charts: messages in and out over time, how long customers wait, what is open now.
+//! Statistics for charts: messages over time, first response times, open conversations.
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -6,82 +6,85 @@ use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 use sqlx::PgPool;
-use utoipa::{IntoParams, ToSchema};
+use strum::{EnumString, IntoStaticStr, VariantNames};
+use utoipa::ToSchema;
 
 use super::envelope::{One, one};
-use super::reader::Reader;
+use super::reader::Authorized;
 use crate::http::Error;
-use crate::http::extract::Parameters;
+use crate::http::query::Parameter;
+use crate::http::query::value::{DayOrTime, non_empty, period};
 use crate::model::Timestamp;
 use crate::store::message::count::{self, Counted};
 use crate::store::room::stats;
+use crate::{parameter_schema, query};
 
-/// Rooms that are counted or looked at for one number: so many take some hundredths of a second.
+/// Maximum number of open rooms that are counted; counting them takes some 10 ms.
 const MAX_OPEN: i64 = 20_000;
+/// Maximum number of rooms whose first response time is measured: the latest ones.
 const MAX_FIRST_RESPONSES: i64 = 1_000;
 
 #[derive(Serialize, ToSchema)]
 struct Stats {
     /// `hour` or `day`.
     interval: &'static str,
-    /// Whose days and clocks these are.
+    /// Time zone of all times in the response.
     #[schema(value_type = String)]
     time_zone: Tz,
-    /// From then on.
+    /// Start of the period, inclusive.
     start: Local,
-    /// Before then.
+    /// End of the period, exclusive.
     end: Local,
-    /// By hour or day, and channel.
+    /// Messages per hour or day and channel.
     messages: Vec<Messages>,
     first_response: FirstResponse,
     rooms: Rooms,
 }
 
-/// Messages of one channel in one hour or day; those without any are left out.
+/// Messages of one channel in one hour or day.
 #[derive(Serialize, ToSchema)]
 struct Messages {
-    /// When the hour or day began.
+    /// Start of the hour or day.
     at: Local,
-    /// Null where no event named it.
+    /// Channel; null if no event named it.
     channel: Option<String>,
-    /// Of customers.
+    /// Messages from customers.
     r#in: i64,
-    /// Of agents and bots.
+    /// Messages from agents and bots.
     out: i64,
-    /// Of agents.
+    /// Messages from agents.
     out_agent: i64,
-    /// Of bots, broadcasts among them, and of whom Qontak did not name.
+    /// Messages from bots, including broadcasts, and from senders of unknown type.
     out_bot: i64,
 }
 
-/// From the first message of a customer's in a room to the first one of an agent's after it; bots
-/// do not count.
+/// Time from the first message of the customer in a room to the first message of an agent after it.
+/// Bots do not count.
 #[derive(Serialize, ToSchema)]
 struct FirstResponse {
-    /// Rooms that were answered so.
+    /// Number of rooms with a first response.
     rooms: i64,
-    /// Seconds that half of them took at most; null if there are none.
+    /// Median in seconds; null if `rooms` is 0.
     p50_seconds: Option<f64>,
-    /// Seconds that 95 of 100 took at most.
+    /// 95th percentile in seconds; null if `rooms` is 0.
     p95_seconds: Option<f64>,
-    /// Whether only the latest 1,000 rooms were looked at, since there are so many or more: then
-    /// `rooms` is less than the whole, and the seconds are those of a sample.
+    /// Whether only the latest 1,000 rooms were measured because there are 1,000 or more. `rooms` and
+    /// the percentiles are then those of a sample.
     is_sample: bool,
 }
 
-/// Rooms as they are now.
+/// Rooms now.
 #[derive(Serialize, ToSchema)]
 struct Rooms {
-    /// Unassigned or assigned; 20,000 stands for so many or more.
+    /// Rooms that are unassigned or assigned; 20,000 means 20,000 or more.
     open: i64,
-    /// Those of them in which the last word is the customer's.
+    /// Open rooms whose last message is from the customer.
     unanswered: i64,
-    /// Whether it was counted no further than 20,000: then there are so many open rooms or more, and
-    /// `unanswered` is of these only.
+    /// Whether counting stopped at 20,000 open rooms. `unanswered` is then the number among these.
     is_sample: bool,
 }
 
-/// A time as clocks show it in a time zone.
+/// A time with the UTC offset of the time zone.
 #[derive(ToSchema)]
 #[schema(value_type = String, format = DateTime)]
 struct Local(DateTime<Tz>);
@@ -92,22 +95,37 @@ impl Serialize for Local {
     }
 }
 
-/// Messages by the hour or day and channel, first response times, and rooms that are open now.
+query! {
+    /// Parameters of the statistics.
+    struct StatsQuery {
+        /// Interval of the counts; `day` by default.
+        interval: Interval,
+        /// Time zone of days and hours, such as `Asia/Jakarta`; `UTC` by default.
+        time_zone: TimeZone,
+        /// From this day (`2025-06-12`) or time on. Defaults to 7 days before `end_date`, or 24 hours
+        /// by the hour. At most 366 days before `end_date`, or 31 days by the hour.
+        start_date: DayOrTime,
+        /// Until the end of this day, or before this time; until the end of this hour by default.
+        end_date: DayOrTime,
+    }
+}
+
+/// Get statistics: messages per hour or day and channel, first response times, open conversations
 ///
-/// Hours, days and channels without messages are left out.
-#[utoipa::path(get, path = "/stats", params(Span), responses((status = OK, body = One<Stats>)))]
+/// Hours, days and channels without messages are omitted.
+#[utoipa::path(
+    get, path = "/stats", params(StatsQuery), responses((status = OK, body = One<Stats>))
+)]
 pub async fn show(
-    reader: Reader,
-    mut parameters: Parameters,
+    Authorized { reader, query }: Authorized<StatsQuery>,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    let Span { interval, time_zone, start, end } = Span::read(&mut parameters);
-    parameters.finish()?;
+    let Span { interval, time_zone, since, until } = query.span()?;
     let organizations = reader.organizations();
-    let starts = interval.starts(start, end, time_zone);
-    let counted = count::list(&db, organizations, &starts, start, end).await?;
+    let starts = interval.starts(since, until, time_zone);
+    let counted = count::list(&db, organizations, &starts, since, until).await?;
     let response =
-        stats::first_response(&db, organizations, start, end, MAX_FIRST_RESPONSES).await?;
+        stats::first_response(&db, organizations, since, until, MAX_FIRST_RESPONSES).await?;
     let open = stats::count_open(&db, organizations, MAX_OPEN).await?;
     let local = |time: Timestamp| Local(time.0.with_timezone(&time_zone));
     let messages = counted.into_iter().filter_map(|row| {
@@ -115,16 +133,16 @@ pub async fn show(
         Some(Messages::new(local(*starts.get(span)?), row))
     });
     Ok(one(Stats {
-        interval: interval.as_str(),
+        interval: interval.into(),
         time_zone,
-        start: local(start),
-        end: local(end),
+        start: local(since),
+        end: local(until),
         messages: messages.collect(),
         first_response: FirstResponse {
             rooms: response.answered,
             p50_seconds: response.p50_seconds,
             p95_seconds: response.p95_seconds,
-            is_sample: response.looked_at == MAX_FIRST_RESPONSES,
+            is_sample: response.examined == MAX_FIRST_RESPONSES,
         },
         rooms: Rooms {
             open: open.open,
@@ -147,87 +165,67 @@ impl Messages {
     }
 }
 
-/// What is asked for.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
+/// Validated parameters.
 struct Span {
-    /// What to count by; `day` if nothing is said.
-    #[param(inline, value_type = Option<Interval>)]
     interval: Interval,
-    /// Whose days they are: a name such as `Asia/Jakarta`; else `UTC`.
-    #[param(value_type = Option<String>)]
     time_zone: Tz,
-    /// From this day (`2025-06-12`) or time on; else the last 7 days, or the last 24 hours. At most
-    /// 366 days, or 31 by the hour, before `end_date`.
-    #[param(rename = "start_date", value_type = Option<String>)]
-    start: Timestamp,
-    /// Until the end of this day, or before this time; else until now.
-    #[param(rename = "end_date", value_type = Option<String>)]
-    end: Timestamp,
+    since: Timestamp,
+    until: Timestamp,
 }
 
-impl Span {
-    fn read(parameters: &mut Parameters) -> Self {
-        let interval = Interval::read(parameters);
-        let time_zone = parameters.value("time_zone").and_then(|name| {
-            name.parse().ok().or_else(|| {
-                parameters.refuse("time_zone", "must be a name such as Asia/Jakarta or UTC")
-            })
-        });
-        let time_zone = time_zone.unwrap_or(Tz::UTC);
-        let (start, end) = parameters.period_in(&time_zone);
-        let (usual, most) = interval.days();
-        let end = end.unwrap_or_else(|| match start {
-            // No further than may be asked for.
-            Some(start) => next_hour().min(Timestamp(start.0 + TimeDelta::days(most))),
+impl StatsQuery {
+    fn span(self) -> Result<Span, Error> {
+        let interval = self.interval.unwrap_or(Interval::Day);
+        let time_zone = self.time_zone.map_or(Tz::UTC, |zone| zone.0);
+        let (since, until) = period(self.start_date, self.end_date, &time_zone)?;
+        let (default, max) = interval.days();
+        let until = until.unwrap_or_else(|| match since {
+            Some(since) => next_hour().min(Timestamp(since.0 + TimeDelta::days(max))),
             None => next_hour(),
         });
-        let start = start.unwrap_or_else(|| Timestamp(end.0 - TimeDelta::days(usual)));
-        // A year in which clocks are set has an hour more.
-        let limit = TimeDelta::days(most) + TimeDelta::hours(2);
-        if start >= end {
-            parameters.refuse::<()>("end_date", "must be after start_date");
-        } else if end.0 - start.0 > limit {
-            let allowed = format!("must be at most {most} days before end_date");
-            parameters.refuse::<()>("start_date", &allowed);
+        let since = since.unwrap_or_else(|| Timestamp(until.0 - TimeDelta::days(default)));
+        if since >= until {
+            return Err(Error::parameter("end_date", "must be after start_date"));
         }
-        Self { interval, time_zone, start, end }
+        // A year in which clocks are set back has an hour more.
+        if until.0 - since.0 > TimeDelta::days(max) + TimeDelta::hours(2) {
+            let expected = format!("must be at most {max} days before end_date");
+            return Err(Error::parameter("start_date", expected));
+        }
+        Ok(Span { interval, time_zone, since, until })
     }
 }
 
-/// When the hour is over: so who asks again within it gets the same answer, if nothing came.
+/// The end of the current hour, so that repeated requests within the hour have the same response
+/// unless messages arrive.
 fn next_hour() -> Timestamp {
     let seconds = Timestamp::now().0.timestamp();
     Timestamp::from_unix((seconds / 3600 + 1) * 3600).unwrap_or_else(Timestamp::now)
 }
 
-/// What messages are counted by.
-#[derive(Clone, Copy, PartialEq, Eq, ToSchema)]
+/// An IANA time zone.
+struct TimeZone(Tz);
+
+parameter_schema!(TimeZone, [], non_empty());
+
+impl Parameter for TimeZone {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        let expected = "must be a name such as Asia/Jakarta or UTC";
+        values[0].parse().map(Self).map_err(|_| expected.to_owned())
+    }
+}
+
+/// Interval of the counts.
+#[derive(Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, ToSchema, VariantNames)]
 #[schema(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 enum Interval {
-    /// By the hour.
     Hour,
-    /// By the day.
     Day,
 }
 
 impl Interval {
-    const ALL: [Self; 2] = [Self::Hour, Self::Day];
-
-    fn read(parameters: &mut Parameters) -> Self {
-        let word = parameters.one_of("interval", &Self::ALL.map(Self::as_str));
-        let given = Self::ALL.into_iter().find(|one| word.as_deref() == Some(one.as_str()));
-        given.unwrap_or(Self::Day)
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-        }
-    }
-
-    /// Days that are shown if nothing else is asked for, and at most.
+    /// Default and maximum length of the period in days.
     const fn days(self) -> (i64, i64) {
         match self {
             Self::Hour => (1, 31),
@@ -235,7 +233,7 @@ impl Interval {
         }
     }
 
-    /// When each hour or day of this time begins.
+    /// Starts of the hours or days of the period.
     fn starts(self, start: Timestamp, end: Timestamp, zone: Tz) -> Vec<Timestamp> {
         let day_of = |time: Timestamp| time.0.with_timezone(&zone).date_naive();
         let first = match self {

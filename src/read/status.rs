@@ -1,4 +1,4 @@
-//! How far something that was sent has come: its statuses, and what of them does not fit together.
+//! Delivery progress of a message: its statuses with their times, and contradictions among them.
 
 use std::collections::BTreeMap;
 
@@ -9,30 +9,31 @@ use utoipa::ToSchema;
 use crate::model::whatsapp_error::{self, Text};
 use crate::model::{Status, Timestamp};
 
-/// All that is told of the statuses of one message or recipient.
+/// Statuses of one message or recipient.
 #[derive(Serialize, ToSchema)]
 pub struct Progress {
-    /// Of every status seen, when; the effective one is `status`.
+    /// Time of each reported status. The effective status is `status`.
     status_times: BTreeMap<&'static str, StatusTime>,
-    /// Statuses that were not reported but must have been reached, since a later one was: who read
-    /// it has received it. They have no time.
+    /// Statuses that were not reported, but reached because a later one was: a message that was read
+    /// was delivered. They have no time.
     implied: Vec<&'static str>,
-    /// Reports that contradict each other: `failed_and_delivered`, `failed_and_read`. A phone with
-    /// several devices reports both.
+    /// Contradicting reports: `failed_and_delivered`, `failed_and_read`. WhatsApp reports both for a
+    /// recipient with several devices.
     conflicts: Vec<&'static str>,
 }
 
-/// When a status was reached, and who says so.
+/// Time of a status, and its source.
 #[derive(Serialize, ToSchema)]
 pub struct StatusTime {
+    /// Time of the status.
     at: Timestamp,
-    /// Whose clock it is. `channel`: WhatsApp's. `body`: Qontak's, the creation of the message.
-    /// `received`: ours, when we first saw the status, so an upper bound.
+    /// Clock of `at`. `channel`: WhatsApp's. `body`: Qontak's, the creation of the message.
+    /// `received`: this service's, when it first received the status; an upper bound.
     source: &'static str,
 }
 
 impl Progress {
-    /// Of what was sent to a customer.
+    /// Progress of an outgoing message.
     pub fn outgoing(times: [(&'static str, Option<StatusTime>); 6]) -> Self {
         let mut progress = Self::incoming(times);
         let is_seen = |status: &str| progress.status_times.contains_key(status);
@@ -49,35 +50,33 @@ impl Progress {
         progress
     }
 
-    /// The effective status: what follows from all that were seen.
+    /// The effective status: the highest rank of those reported.
     pub fn status(&self) -> Option<&'static str> {
         Status::VARIANTS.iter().copied().rfind(|status| self.status_times.contains_key(status))
     }
 
-    /// Each status that was seen, with its time and who says so.
+    /// Each reported status with its time and source.
     pub fn times(&self) -> impl Iterator<Item = (&'static str, Timestamp, &'static str)> {
         self.status_times.iter().map(|(status, time)| (*status, time.at, time.source))
     }
 
-    /// Of what a customer sent: nothing follows from its statuses.
+    /// Progress of an incoming message: its statuses imply nothing.
     pub fn incoming(times: [(&'static str, Option<StatusTime>); 6]) -> Self {
         let times = times.into_iter().filter_map(|(status, time)| Some((status, time?)));
         Self { status_times: times.collect(), implied: Vec::new(), conflicts: Vec::new() }
     }
 }
 
-/// Each of these implies those before it.
+/// Each of these implies the previous ones.
 const LADDER: [&str; 3] = ["sent", "delivered", "read"];
 
 impl StatusTime {
-    /// The best time there is: `channel` is WhatsApp's clock, `body` the time that Qontak gives,
-    /// `received` the time at which we first saw the status, so an upper bound.
+    /// The most accurate of the known times; `None` if the status was not received.
     pub fn best(
         channel: Option<Timestamp>,
         body: Option<Timestamp>,
         received: Option<Timestamp>,
     ) -> Option<Self> {
-        // Only a status that was seen has a time.
         let received = received?;
         let (at, source) = match (channel, body) {
             (Some(at), _) => (at, "channel"),
@@ -88,18 +87,18 @@ impl StatusTime {
     }
 }
 
-/// What an error code stands for. Both are `None` for a code that is not known: then Meta's own
-/// title has to do.
+/// Explanation of a WhatsApp error code. Both fields are null for codes not listed here; Meta's
+/// title is then all there is.
 #[derive(Serialize, ToSchema)]
 pub struct Explained {
-    /// What happened.
+    /// What happened, in English and Indonesian.
     error_meaning: Option<Text>,
-    /// What to do about it.
+    /// What to do, in English and Indonesian.
     error_advice: Option<Text>,
 }
 
 impl Explained {
-    /// What is known of this WhatsApp error code.
+    /// Looks up a WhatsApp error code.
     pub fn of(error_code: Option<i64>) -> Self {
         let reason = error_code.and_then(whatsapp_error::explain);
         Self {

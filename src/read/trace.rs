@@ -1,8 +1,8 @@
-//! The whole life behind an id or a phone number.
+//! Trace: everything related to an id or a phone number.
 //!
-//! From what is known by it, everything that belongs to that is found, step by step: a room has
-//! messages, a message has a room and a log, a log has a message and a broadcast, and all of them
-//! have events in the journal.
+//! Starts from the rows with that id and follows their relations: a room has messages, a message has
+//! a room and a broadcast log, a log has a message and a broadcast, and all of them have events in
+//! the journal.
 
 mod timeline;
 
@@ -20,10 +20,10 @@ use self::timeline::TimelineEntry;
 use super::broadcast::{self, Log};
 use super::envelope::{One, one};
 use super::message::{self, Message};
-use super::reader::Reader;
+use super::reader::Authorized;
 use super::room::{self, Room};
 use crate::http::Error;
-use crate::http::extract::{Id, Parameters};
+use crate::http::extract::Id;
 use crate::model::{EventId, phone};
 use crate::store::broadcast::BroadcastRow;
 use crate::store::broadcast_log;
@@ -31,11 +31,12 @@ use crate::store::event::{self, EventRow};
 use crate::store::message::{MessageKey, list_by_room};
 use crate::store::room::RoomKey;
 use crate::store::trace::{self, RoomEventRow, Scope};
+use crate::store::walk::Walk;
 
-/// How many rows of each kind are shown at most: the newest.
-const MOST: usize = 50;
+/// Maximum rows of each kind: the newest.
+const MAX_ROWS: usize = 50;
 
-/// All that belongs together; of each kind the newest.
+/// Related rows, the newest 50 of each kind.
 #[derive(Serialize, ToSchema)]
 struct Trace {
     broadcasts: Vec<BroadcastRow>,
@@ -44,59 +45,57 @@ struct Trace {
     rooms: Vec<Room>,
     room_events: Vec<RoomEventRow>,
     events: Vec<EventRow>,
-    /// What happened to all of these, in the order of time.
+    /// Status changes, lifecycle events and webhooks of these rows, oldest first.
     timeline: Vec<TimelineEntry>,
-    /// Where there is more of a kind than is shown: the lists that have all of it.
+    /// For each kind with more than 50 rows, the paths of the lists with all of them.
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
     more: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// The whole life behind an id of any kind or a phone number.
+/// Trace everything known about an id or phone number
 ///
-/// The id of a message, broadcast, log, room or event, or one of the channel (`wamid.…`). Of each
-/// kind the newest 50 are shown.
+/// The id of a message, broadcast, broadcast log, room or event, or a message id of the channel
+/// (`wamid.…`). Returns the newest 50 rows of each kind.
 #[utoipa::path(
     get, path = "/trace/{id}",
-    params(("id" = String, Path, description = "Any id, or a phone number: `08…`, `62…` or `+62…`.")),
+    params(("id" = String, Path, description = "Any id, or a phone number as `08…`, `62…` or `+62…`.")),
     responses((status = OK, body = One<Trace>))
 )]
 pub async fn show(
-    reader: Reader,
+    Authorized { reader, .. }: Authorized,
     Id(id): Id,
-    parameters: Parameters,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    parameters.finish()?;
-    // One more than is shown, to know whether there are more.
-    let scope = Scope { organizations: reader.organizations(), limit: MOST as i64 + 1 };
+    // One row more than is returned tells whether there are more.
+    let scope = Scope { organizations: reader.organizations(), limit: MAX_ROWS as i64 + 1 };
     let search = Search { db: &db, scope, phones: phone::spellings(&id) };
     let trace = search.run(id).await?;
     Ok(one(trace.ok_or(Error::NotFound)?))
 }
 
-/// Looks for all that belongs to an id.
+/// Collects the rows related to an id.
 struct Search<'a> {
     db: &'a PgPool,
     scope: Scope<'a>,
-    /// The ways to write the id, if it is a phone number.
+    /// Spellings of the id if it is a phone number, else empty.
     phones: Vec<String>,
 }
 
 impl Search<'_> {
-    /// `None` if nothing is known by the id.
+    /// `None` if nothing has the id.
     async fn run(&self, id: String) -> sqlx::Result<Option<Trace>> {
         let Self { db, scope, phones } = self;
         let event = self.event(&id).await?;
         let subject = event.as_ref().and_then(|event| event.subject_id.clone());
         let ids: Vec<String> = [id].into_iter().chain(subject).collect();
 
-        // What is known by the id itself; of a broadcast and of a room also what they consist of.
+        // Rows with the id itself, the logs of such broadcasts and the messages of such rooms.
         let mut rooms = trace::rooms(*db, *scope, &ids, phones).await?;
         let mut broadcasts = trace::broadcasts(*db, *scope, &ids).await?;
         let mut logs = self.logs(&broadcasts, &ids).await?;
         let messages = self.messages(&rooms, &logs, &ids).await?;
 
-        // What belongs to that.
+        // Rows related to those.
         self.add_logs_of(&messages, &mut logs).await?;
         self.add_broadcasts_of(&logs, &mut broadcasts).await?;
         self.add_rooms_of(&messages, &mut rooms).await?;
@@ -116,7 +115,7 @@ impl Search<'_> {
         let (timeline, more) = (Vec::new(), BTreeMap::new());
         let mut trace =
             Trace { broadcasts, logs, messages, rooms, room_events, events, timeline, more };
-        trace.cut_off(&subjects);
+        trace.truncate_all(&subjects);
         trace.timeline = timeline::of(&trace);
         Ok((!trace.is_empty()).then_some(trace))
     }
@@ -133,7 +132,7 @@ impl Search<'_> {
         let mut keys = trace::logs(*db, *scope, ids, ids, phones).await?;
         for row in broadcasts {
             let key = (row.organization_id.as_deref().unwrap_or_default(), row.id.as_str());
-            keys.extend(broadcast_log::list(*db, key, None, None, false, scope.limit).await?);
+            keys.extend(broadcast_log::list(*db, key, None, &Walk::first(scope.limit)).await?);
         }
         broadcast::find_logs(db, &keys).await
     }
@@ -149,10 +148,10 @@ impl Search<'_> {
         let external_ids: Vec<String> = ids.iter().cloned().chain(of_logs).collect();
         let mut keys = trace::messages(*db, *scope, ids, &external_ids).await?;
         for room in rooms {
-            if keys.len() > MOST {
+            if keys.len() > MAX_ROWS {
                 break;
             }
-            let of_room = list_by_room(*db, room, None, false, scope.limit).await?;
+            let of_room = list_by_room(*db, room, &Walk::first(scope.limit)).await?;
             let is_new =
                 |key: &MessageKey| keys.iter().all(|known| known.message_id != key.message_id);
             let of_room: Vec<MessageKey> = of_room.into_iter().filter(is_new).collect();
@@ -215,20 +214,20 @@ impl Trace {
             && events.is_empty()
     }
 
-    /// Leaves out what is beyond the newest of each kind, and says where it is found.
-    fn cut_off(&mut self, subjects: &[String]) {
+    /// Removes all but the newest rows of each kind, and fills `more`.
+    fn truncate_all(&mut self, subjects: &[String]) {
         let Self { broadcasts, logs, messages, rooms, room_events, events, .. } = self;
         let room_path = |room: &Room, list| format!("/v1/rooms/{}/{list}", path(&room.room.id));
         let mut more = BTreeMap::new();
-        if cut(broadcasts) {
+        if truncate(broadcasts) {
             more.insert("broadcasts", vec!["/v1/broadcasts".to_owned()]);
         }
-        if cut(logs) {
+        if truncate(logs) {
             let lists =
                 broadcasts.iter().map(|row| format!("/v1/broadcasts/{}/logs", path(&row.id)));
             more.insert("logs", lists.collect());
         }
-        if cut(rooms) {
+        if truncate(rooms) {
             let accounts = rooms.iter().filter_map(|room| room.room.account_uniq_id.as_ref());
             let mut lists: Vec<String> = accounts
                 .map(|account| format!("/v1/rooms?account_uniq_id={}", path(account)))
@@ -237,18 +236,18 @@ impl Trace {
             lists.dedup();
             more.insert("rooms", lists);
         }
-        if cut(messages) {
+        if truncate(messages) {
             let lists = rooms.iter().map(|room| room_path(room, "messages"));
             more.insert("messages", lists.collect());
         }
-        if cut(room_events) {
+        if truncate(room_events) {
             more.insert(
                 "room_events",
                 rooms.iter().map(|room| room_path(room, "events")).collect(),
             );
         }
-        if cut(events) {
-            let lists = subjects.iter().take(MOST);
+        if truncate(events) {
+            let lists = subjects.iter().take(MAX_ROWS);
             let lists = lists.map(|id| format!("/v1/events?subject_id={}", path(id)));
             more.insert("events", lists.collect());
         }
@@ -256,14 +255,14 @@ impl Trace {
     }
 }
 
-/// Whether there were more than are shown.
-fn cut<T>(rows: &mut Vec<T>) -> bool {
-    let is_cut = rows.len() > MOST;
-    rows.truncate(MOST);
+/// Removes all but the newest rows; returns whether there were more.
+fn truncate<T>(rows: &mut Vec<T>) -> bool {
+    let is_cut = rows.len() > MAX_ROWS;
+    rows.truncate(MAX_ROWS);
     is_cut
 }
 
-/// An id as it stands in a URL.
+/// Percent-encodes an id.
 fn path(id: &str) -> impl Display {
     const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
     utf8_percent_encode(id, ESCAPED)

@@ -1,6 +1,7 @@
-//! Does the caller know a live token?
+//! Extractor that authenticates a webhook and reads its body.
 //!
-//! The token in the path is all that Qontak offers: it signs nothing and sends no secret header.
+//! The token in the path is the only authentication: Qontak sends no signature and no secret
+//! header.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -20,9 +21,9 @@ use crate::event::Webhook;
 use crate::http::{Error, trace};
 use crate::model::{EventId, Timestamp};
 
-/// A webhook whose sender knows a live token of an endpoint, with its whole body.
+/// A webhook with a valid token and its complete body.
 ///
-/// Only this extractor makes one, so a handler that takes an `Authentic` cannot forget to check.
+/// A handler that takes an `Authentic` cannot forget the check: only this extractor creates one.
 #[derive(Debug)]
 pub struct Authentic(pub Webhook);
 
@@ -30,20 +31,20 @@ impl FromRequest<Arc<ReceiveState>> for Authentic {
     type Rejection = Error;
 
     async fn from_request(mut request: Request, state: &Arc<ReceiveState>) -> Result<Self, Error> {
-        // The token comes first: a stranger must not make us read a body, nor learn anything.
+        // The token first: without a valid one no body is read and every response is the same 404.
         let Path(token) =
             request.extract_parts::<Path<String>>().await.map_err(|_| Error::NotFound)?;
-        let endpoint = state.endpoints.open(&token).ok_or(Error::NotFound)?;
+        let endpoint = state.endpoints.find(&token).ok_or(Error::NotFound)?;
         let received_at = Timestamp::now();
         if request.method() != Method::POST {
             return Err(Error::MethodNotAllowed("POST"));
         }
         let encoding = accepted_encoding(request.headers())?;
         let request_id = trace::request_id(&request);
-        let sent = read_body(request.into_body(), &state.limits).await?;
+        let body = read_body(request.into_body(), &state.limits).await?;
         let body = match encoding {
-            Encoding::Identity => sent,
-            Encoding::Gzip => inflate(sent, state.limits.max_body_bytes)?,
+            Encoding::Identity => body,
+            Encoding::Gzip => decompress(body, state.limits.max_body_bytes)?,
         };
         Ok(Self(Webhook {
             id: EventId::next(received_at),
@@ -61,10 +62,10 @@ enum Encoding {
     Gzip,
 }
 
-/// Refuses what is clearly not JSON. A missing or a merely odd content type is no reason: curl
-/// and some libraries call everything a form.
+/// Rejects content types that cannot be JSON. A missing or wrong one is accepted: curl and some
+/// libraries send every body as a form.
 fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
-    const OTHER: [&str; 8] = [
+    const NOT_JSON: [&str; 8] = [
         "image/",
         "audio/",
         "video/",
@@ -76,54 +77,56 @@ fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     ];
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = text(CONTENT_TYPE).trim().to_ascii_lowercase();
-    if OTHER.iter().any(|other| content_type.starts_with(other)) || content_type.contains("xml") {
-        return Err(Error::UnsupportedMediaType("content-type: expected application/json"));
+    if NOT_JSON.iter().any(|prefix| content_type.starts_with(prefix))
+        || content_type.contains("xml")
+    {
+        return Err(Error::UnsupportedMediaType("content-type must be application/json"));
     }
     match text(CONTENT_ENCODING).trim().to_ascii_lowercase().as_str() {
         "" | "identity" => Ok(Encoding::Identity),
         "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-        _ => Err(Error::UnsupportedMediaType("content-encoding: expected gzip, or none")),
+        _ => Err(Error::UnsupportedMediaType("content-encoding must be gzip or absent")),
     }
 }
 
 async fn read_body(body: Body, limits: &Limits) -> Result<Bytes, Error> {
     let read = tokio::time::timeout(limits.body_timeout, collect(body, limits));
-    read.await.map_err(|_| Error::TooSlow(limits.body_timeout))?
+    read.await.map_err(|_| Error::BodyTimeout(limits.body_timeout))?
 }
 
-/// Puts a body together. It counts by what arrived, not by the length that was promised: else a
-/// sender could take all of the space by words alone.
+/// Collects a body. Memory is reserved for received bytes, not for the announced length: otherwise
+/// headers alone could exhaust the limit.
 async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Error> {
     let mut body = Limited::new(body, limits.max_body_bytes);
-    // Copied, because a list of tiny frames could be many times larger than what they hold.
+    // Copied, because many small frames can use far more memory than their data.
     let mut read = Vec::new();
-    let none = limits.reading.try_acquire_many(0);
-    // Given back when the body is handed on.
-    let mut space = none.expect("nobody closes the semaphore");
+    let none = limits.body_bytes.try_acquire_many(0);
+    // Released on return.
+    let mut permit = none.expect("the semaphore is never closed");
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|cause| match cause.is::<LengthLimitError>() {
-            true => Error::TooLarge(limits.max_body_bytes),
-            // The sender went away in the middle; nobody reads this answer.
-            false => Error::BodyCutOff,
+            true => Error::BodyTooLarge(limits.max_body_bytes),
+            // The sender disconnected, so it will not read this response.
+            false => Error::IncompleteBody,
         })?;
         let Ok(data) = frame.into_data() else { continue };
         let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let more = limits.reading.try_acquire_many(bytes);
-        space.merge(more.map_err(|_| Error::Overloaded("bodies"))?);
+        let more = limits.body_bytes.try_acquire_many(bytes);
+        permit.merge(more.map_err(|_| Error::Overloaded("request bodies"))?);
         read.extend_from_slice(&data);
     }
     read.shrink_to_fit();
     Ok(read.into())
 }
 
-/// Inflates at most `max_bytes`: a small body can grow a thousandfold. What is no gzip stays as
-/// it is, and will be found not to be JSON.
-fn inflate(sent: Bytes, max_bytes: usize) -> Result<Bytes, Error> {
+/// Decompresses at most `max_bytes`: gzip can expand a thousandfold. Invalid gzip is returned
+/// unchanged and stored as malformed.
+fn decompress(compressed: Bytes, max_bytes: usize) -> Result<Bytes, Error> {
     let mut body = Vec::new();
     let limit = max_bytes as u64 + 1;
-    match MultiGzDecoder::new(&*sent).take(limit).read_to_end(&mut body) {
-        Ok(_) if body.len() > max_bytes => Err(Error::TooLarge(max_bytes)),
+    match MultiGzDecoder::new(&*compressed).take(limit).read_to_end(&mut body) {
+        Ok(_) if body.len() > max_bytes => Err(Error::BodyTooLarge(max_bytes)),
         Ok(_) => Ok(body.into()),
-        Err(_) => Ok(sent),
+        Err(_) => Ok(compressed),
     }
 }

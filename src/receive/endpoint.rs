@@ -1,4 +1,6 @@
 //! Endpoints with their tokens, and the limits on request bodies.
+//!
+//! Tokens are compared as hashes, in constant time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +12,15 @@ use tokio::sync::Semaphore;
 
 use crate::config;
 
-/// What a body may cost.
+/// Limits on request bodies.
 #[derive(Debug)]
 pub struct Limits {
-    /// The most bytes, as sent and after inflating.
+    /// Maximum size, as sent and after decompression.
     pub max_body_bytes: usize,
-    /// The longest time from the first to the last byte.
+    /// Maximum time to receive a body.
     pub body_timeout: Duration,
-    /// The bytes that all bodies being read may hold together.
-    pub reading: Semaphore,
+    /// Bytes available to all bodies being read.
+    pub body_bytes: Semaphore,
 }
 
 impl Limits {
@@ -27,7 +29,7 @@ impl Limits {
         Self {
             max_body_bytes: settings.max_body_bytes,
             body_timeout: settings.body_timeout,
-            reading: Semaphore::new(settings.max_reading_bytes),
+            body_bytes: Semaphore::new(settings.max_reading_bytes),
         }
     }
 }
@@ -38,22 +40,22 @@ pub struct Endpoints(Vec<TokenDigest>);
 
 #[derive(Debug)]
 struct TokenDigest {
-    /// Of the token: hashes have one length, so comparing them tells nothing about it.
+    /// SHA-256 of the token. All digests have one length, so a comparison does not reveal it.
     digest: [u8; 32],
     endpoint: Arc<Endpoint>,
 }
 
-/// A token for one sender.
+/// A webhook URL for one sender.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Name in the settings.
     pub name: Arc<str>,
-    /// Organisation of bodies that name none.
+    /// Organisation of events whose body contains none.
     pub organization_id: Option<Arc<str>>,
 }
 
 impl Endpoints {
-    /// One token per live token.
+    /// Hashes all tokens of the settings.
     pub fn new(endpoints: &config::Endpoints) -> Self {
         let endpoints = endpoints.iter().flat_map(|(name, settings)| {
             let endpoint = Arc::new(Endpoint {
@@ -68,8 +70,8 @@ impl Endpoints {
         Self(endpoints.collect())
     }
 
-    /// The endpoint whose live token this is. Takes the same time whichever it is, or none.
-    pub fn open(&self, token: &str) -> Option<&Endpoint> {
+    /// The endpoint with this token. Takes the same time for every token, valid or not.
+    pub fn find(&self, token: &str) -> Option<&Endpoint> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         let (mut found, mut index) = (Choice::from(0), 0_u64);
         for (token, i) in self.0.iter().zip(0_u64..) {
@@ -77,7 +79,7 @@ impl Endpoints {
             index.conditional_assign(&i, same);
             found |= same;
         }
-        let index = usize::try_from(index).expect("it was an index of a Vec");
+        let index = usize::try_from(index).expect("an index of a Vec");
         bool::from(found).then(|| &*self.0[index].endpoint)
     }
 }
@@ -96,19 +98,19 @@ mod tests {
     }
 
     #[test]
-    fn every_live_token_opens_the_door_of_its_endpoint() {
+    fn every_token_finds_its_endpoint() {
         let endpoints = endpoints();
-        let opened = |token| endpoints.open(token).map(|endpoint| &*endpoint.name);
-        assert_eq!(opened("one"), Some("a"));
-        assert_eq!(opened("two"), Some("a"));
-        assert_eq!(opened("three"), Some("b"));
+        let found = |token| endpoints.find(token).map(|endpoint| &*endpoint.name);
+        assert_eq!(found("one"), Some("a"));
+        assert_eq!(found("two"), Some("a"));
+        assert_eq!(found("three"), Some("b"));
     }
 
     #[test]
-    fn no_other_text_opens_a_door() {
+    fn other_texts_find_no_endpoint() {
         let endpoints = endpoints();
         for token in ["", "on", "one ", "ONE", "four"] {
-            assert!(endpoints.open(token).is_none(), "{token}");
+            assert!(endpoints.find(token).is_none(), "{token}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! State of the webhook routes.
+//! State of the webhook route.
 
 use super::endpoint::{Endpoints, Limits};
 use crate::config::Config;

@@ -1,16 +1,16 @@
-//! `/docs`: a page that shows the OpenAPI document and asks the routes.
+//! `/docs`: a page that shows the OpenAPI document and sends requests.
 //!
-//! It has no part that comes from elsewhere, so it works without internet, and needs no key: who
-//! asks types one in.
+//! It loads nothing from other hosts, so it works without internet access. The page itself needs no
+//! key; requests use the key typed into it.
 
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::routing::{MethodRouter, Router, get};
 
-/// What the page may do: ask us, and nobody else.
+/// Content security policy: resources and requests of this origin only.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The page and its parts.
+/// The page with its style sheet and script.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route("/docs", file("text/html; charset=utf-8", include_str!("docs/page.html")))

@@ -1,7 +1,7 @@
-//! The OpenAPI document, and where it is served.
+//! The OpenAPI document and its route.
 //!
-//! What a route answers and which filters it has is said beside its handler. What all have in
-//! common is added here, once: `common` for the routes, `schema` for what they answer.
+//! Each handler documents its own parameters and responses. What all routes share is added here,
+//! once: `common` for operations, `schema` for response types.
 
 mod common;
 mod schema;
@@ -20,7 +20,7 @@ use crate::receive;
 
 static TEXT: LazyLock<String> = LazyLock::new(|| text_with(include_str!("openapi/examples.json")));
 
-/// What tells of the API. It needs no key.
+/// `/openapi.json`. It needs no key.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let json = [(CONTENT_TYPE, "application/json")];
     Router::new().route("/openapi.json", get(async move || (json, text())))
@@ -31,7 +31,7 @@ pub fn text() -> &'static str {
     &TEXT
 }
 
-/// The document with these examples: JSON with an answer for each `GET /path`.
+/// The document with these examples: a JSON object with one response for each `GET /path`.
 pub fn text_with(examples: &str) -> String {
     let examples = serde_json::from_str(examples).expect("the examples are JSON");
     let mut text = document(&examples).to_pretty_json().expect("a document is JSON");
@@ -40,8 +40,8 @@ pub fn text_with(examples: &str) -> String {
 }
 
 fn document(examples: &BTreeMap<String, Value>) -> OpenApi {
-    // The routes are only asked what they say of themselves.
-    let mut document = super::readable(Duration::ZERO).into_openapi();
+    // The routes are built for their documentation only.
+    let mut document = super::read_api(Duration::ZERO).into_openapi();
     document.merge(receive::routes().into_openapi());
     document.info = Info::new("qontak-receiver", env!("CARGO_PKG_VERSION"));
     document.info.description = Some(include_str!("openapi/about.md").to_owned());
@@ -54,8 +54,8 @@ fn document(examples: &BTreeMap<String, Value>) -> OpenApi {
         }
     }
     let mut components = document.components.take().unwrap_or_default();
-    for refusal in common::refusals() {
-        components.responses.insert(refusal.name.to_owned(), refusal.response.into());
+    for error in common::errors() {
+        components.responses.insert(error.name.to_owned(), error.response.into());
     }
     let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     components.security_schemes.insert("key".to_owned(), key.into());

@@ -1,4 +1,6 @@
-//! The ops port: alive, ready, metrics.
+//! The ops port: liveness, readiness, metrics.
+//!
+//! Readiness is about webhooks: with a usable spool the service is ready without a database.
 
 use std::time::Duration;
 
@@ -17,19 +19,19 @@ use crate::ingest::spool::Spool;
 use crate::model::Timestamp;
 use crate::store::{self, Failure, partition};
 
-/// The longest that `/readyz` takes: who asks gives up soon as well, and would not learn why.
+/// Timeout of the checks of `/readyz`, so that it responds before the caller's own timeout.
 const READY_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// What the ops port tells about.
+/// State of the ops port.
 #[derive(Clone)]
 pub struct Ops {
     /// Connections of the read API.
     pub db: PgPool,
-    /// Where webhooks wait while the database is away.
+    /// Stores webhooks while the database is unavailable.
     pub spool: Option<Spool>,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
-    /// Whether the service was told to stop.
+    /// Whether the service is stopping.
     pub stopping: watch::Receiver<bool>,
 }
 
@@ -43,20 +45,21 @@ pub fn router(ops: Ops) -> Router {
         .with_state(ops)
 }
 
-/// 200 if a webhook sent now would be kept, be it in the spool; else 503. Says what is wrong, and
-/// with `?verbose` what waits in the spool.
+/// 200 if a webhook sent now would be stored, in Postgres or in the spool; otherwise 503. Lists
+/// problems, and with `?verbose` the state of the spool.
 async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     let is_stopping = *ops.stopping.borrow();
-    let asked = tokio::time::timeout(READY_TIMEOUT, problems(&ops.db)).await;
-    let mut problems = asked.unwrap_or_else(|_| vec!["database: does not answer".to_owned()]);
+    let checked = tokio::time::timeout(READY_TIMEOUT, problems(&ops.db)).await;
+    let mut problems =
+        checked.unwrap_or_else(|_| vec![format!("database: no response within {READY_TIMEOUT:?}")]);
     let has_room = ops.spool.as_ref().is_some_and(Spool::has_room);
     let is_ready = !is_stopping && (problems.is_empty() || has_room);
     if is_stopping {
         problems.push("stopping".to_owned());
     }
-    let mut answer = json!({ "ready": is_ready, "problems": problems });
+    let mut body = json!({ "ready": is_ready, "problems": problems });
     if query.is_some_and(|query| query.starts_with("verbose")) {
-        answer["spool"] = json!(ops.spool.map(|spool| {
+        body["spool"] = json!(ops.spool.map(|spool| {
             let depth = spool.depth();
             json!({
                 "events": depth.events,
@@ -67,18 +70,22 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
         }));
     }
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(answer)).into_response()
+    (status, Json(body)).into_response()
 }
 
-/// What keeps webhooks out of the database.
+/// Reasons why webhooks cannot be written to the database.
 async fn problems(db: &PgPool) -> Vec<String> {
     match store::pending_migrations(db).await {
         Ok(0) => {}
-        Ok(pending) => return vec![format!("schema: {pending} migration(s) to run")],
-        Err(_) => return vec!["database: cannot be reached".to_owned()],
+        Ok(pending) => {
+            return vec![format!(
+                "schema: {pending} migration(s) pending; run `qontak-receiver migrate`"
+            )];
+        }
+        Err(_) => return vec!["database: unavailable".to_owned()],
     }
     match partition::missing(db).await {
-        Ok(days) => days.iter().map(|day| format!("partitions: none for {day}")).collect(),
+        Ok(days) => days.iter().map(|day| format!("partitions: no partition for {day}")).collect(),
         Err(cause) => vec![format!("partitions: {}", Failure::from(cause))],
     }
 }

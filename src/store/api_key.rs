@@ -1,4 +1,6 @@
-//! Table `api_key`: keys of the read API that a command made.
+//! Table `api_key`: keys of the read API, created with `qontak-receiver key create`.
+//!
+//! Only the SHA-256 of a key is stored. Keys from the settings are not in this table.
 
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
@@ -6,7 +8,8 @@ use uuid::Uuid;
 use super::rows::column;
 use crate::model::Timestamp;
 
-/// A key to be made. `None` organisations see all; it may never expire.
+/// A key to be created. `organizations` is `None` for access to all; `expires_at` is `None` for a
+/// key that never expires.
 #[expect(missing_docs, reason = "the columns of table api_key say it")]
 pub struct NewKey {
     pub api_key_id: Uuid,
@@ -17,7 +20,8 @@ pub struct NewKey {
     pub expires_at: Option<Timestamp>,
 }
 
-/// Makes a key, unless a live one has its name.
+/// Creates a key and returns whether it was created: `false` if a live key has the same name. An
+/// expired key with this name is revoked first.
 pub async fn create(pool: &PgPool, key: &NewKey) -> sqlx::Result<bool> {
     let mut transaction = pool.begin().await?;
     sqlx::query!(
@@ -49,7 +53,7 @@ pub async fn create(pool: &PgPool, key: &NewKey) -> sqlx::Result<bool> {
     Ok(created.rows_affected() == 1)
 }
 
-/// A key, and what became of it.
+/// A key with its history.
 #[expect(missing_docs, reason = "the columns of table api_key say it")]
 pub struct KeyRow {
     pub api_key_id: Uuid,
@@ -62,7 +66,7 @@ pub struct KeyRow {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// All keys there ever were, the newest of each name first.
+/// Lists all keys, also revoked and expired ones, by name and then newest first.
 pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<KeyRow>> {
     sqlx::query_as!(
         KeyRow,
@@ -78,8 +82,8 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<KeyRow>> {
     .await
 }
 
-/// Takes a key back for good, and returns its name and id; `None` if there is none with this name
-/// or id that is not revoked.
+/// Revokes a key for good and returns its name and id; `None` if no key with this name or id is
+/// left to revoke.
 pub async fn revoke(
     db: impl PgExecutor<'_>,
     name_or_id: &str,
@@ -109,7 +113,7 @@ pub struct LiveKey {
     pub expires_at: Option<Timestamp>,
 }
 
-/// All live keys.
+/// Lists all live keys.
 pub async fn list_live(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<LiveKey>> {
     sqlx::query_as!(
         LiveKey,
@@ -123,8 +127,11 @@ pub async fn list_live(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<LiveKey>> {
     .await
 }
 
-/// Notes when keys were last used, to a minute: a busy key is not written each time.
-pub async fn note_uses(db: impl PgExecutor<'_>, uses: &[(Uuid, Timestamp)]) -> sqlx::Result<()> {
+/// Updates `last_used_at`, at most once a minute per key, so that a busy key causes few writes.
+pub async fn update_last_used(
+    db: impl PgExecutor<'_>,
+    uses: &[(Uuid, Timestamp)],
+) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
             update api_key

@@ -1,8 +1,8 @@
-//! Table `batch`: what was applied, in the order of commits.
+//! Table `batch`: ids of applied events, in a stable order for the event stream.
 //!
-//! Ids of events are no such order: they are made at arrival, rows appear at commits, of several
-//! replicas and of what waited in a spool. Ids of transactions are none either, but all below the
-//! oldest that still runs are over. So what is read up to there is complete for good.
+//! Event ids are not in commit order: they are created on arrival, and a spooled event is committed
+//! hours later. Transaction ids are not in commit order either, but all transactions below
+//! `pg_snapshot_xmin` have ended. So a reader that stops there never misses a row.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,22 +17,22 @@ use uuid::Uuid;
 use super::rows::column;
 use crate::model::{EventId, Timestamp};
 
-/// A place in the order of commits: after the `place`th event of a transaction, and after all of
-/// earlier ones.
+/// A position in the stream: after the event with this index (from 1) in the batch of transaction
+/// `xid`, and after all batches with smaller transaction ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     xid: i64,
-    place: i32,
+    index: i32,
 }
 
 impl Position {
-    /// How it is written, as a regular expression.
+    /// Regular expression of the text form.
     pub const PATTERN: &str = r"^(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,8})$";
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.xid, self.place)
+        write!(f, "{}.{}", self.xid, self.index)
     }
 }
 
@@ -40,51 +40,52 @@ impl FromStr for Position {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (xid, place) = text.split_once('.').ok_or(())?;
+        let (xid, index) = text.split_once('.').ok_or(())?;
         let position =
-            Self { xid: xid.parse().map_err(drop)?, place: place.parse().map_err(drop)? };
-        // Only what is written as we write it.
-        let is_ours = position.xid >= 0 && position.place >= 0 && position.to_string() == text;
-        is_ours.then_some(position).ok_or(())
+            Self { xid: xid.parse().map_err(drop)?, index: index.parse().map_err(drop)? };
+        // Only the canonical form, so that a position has one text.
+        let is_canonical = position.xid >= 0 && position.index >= 0 && position.to_string() == text;
+        is_canonical.then_some(position).ok_or(())
     }
 }
 
-/// An applied event as the stream tells of it.
+/// An applied event as the stream shows it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Applied)]
 pub struct AppliedRow {
-    /// Its place in the order of commits.
+    /// Position in the stream, sent as the `id` of the server-sent event.
     #[serde(skip)]
     pub position: Position,
-    /// Its id in the journal.
+    /// Id of the event in the journal.
     pub event_id: Uuid,
-    /// When it was received.
+    /// Time the webhook was received by this service.
     pub received_at: Timestamp,
-    /// What it is: `receive_message_from_customer`, …, `room_updated`.
+    /// Kind of the event: `receive_message_from_customer`, …, `room_updated`.
     pub kind: String,
-    /// The event's name as Qontak sent it.
+    /// Name of the event as sent by Qontak; null if the body had none.
     pub name: Option<String>,
-    /// The organisation it belongs to.
+    /// Organisation of the event; null when unknown.
     pub organization_id: Option<String>,
-    /// The message, room or broadcast log it is about.
+    /// Id of the message, room or broadcast log that the event is about.
     pub subject_id: Option<String>,
-    /// The conversation it belongs to; null for broadcast logs.
+    /// Id of the room; null for broadcast logs.
     pub room_id: Option<String>,
-    /// The broadcast it belongs to.
+    /// Id of the broadcast; null if the event belongs to none.
     pub broadcast_id: Option<String>,
 }
 
-/// The place up to which nothing can appear any more.
+/// Returns the position before which no new rows can appear.
 pub async fn end(db: &PgPool) -> sqlx::Result<Position> {
     let xid = sqlx::query_scalar!(
         r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#
     )
     .fetch_one(db)
     .await?;
-    Ok(Position { xid, place: 0 })
+    Ok(Position { xid, index: 0 })
 }
 
-/// Whether all that came after a place is still here, and the place is one of this database.
+/// Whether a client can resume after this position: it is one of this database, and no later row
+/// has been deleted.
 pub async fn is_known(db: &PgPool, position: Position) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -97,22 +98,22 @@ pub async fn is_known(db: &PgPool, position: Position) -> sqlx::Result<bool> {
     .await
 }
 
-/// The most that a page holds.
+/// Limits of a page.
 const PAGE_BATCHES: usize = 100;
 const PAGE_EVENTS: usize = 500;
 
-/// What was applied after a place.
+/// A page of applied events.
 #[derive(Debug)]
 pub struct Page {
-    /// In the order of commits.
+    /// Events in stream order.
     pub rows: Vec<AppliedRow>,
-    /// These are all up to here.
+    /// Position after the last event: the page is complete up to here.
     pub end: Position,
-    /// Whether there may be more by now.
+    /// Whether the limits of a page cut it short.
     pub has_more: bool,
 }
 
-/// The next page of what was applied after `after`.
+/// Lists the events applied after `after`.
 pub async fn page(db: &PgPool, after: Position) -> sqlx::Result<Page> {
     let end = end(db).await?;
     if end <= after {
@@ -134,23 +135,23 @@ pub async fn page(db: &PgPool, after: Position) -> sqlx::Result<Page> {
     .await?;
     let mut page = Page { rows: Vec::new(), end, has_more: false };
     if let Some(last) = batches.get(PAGE_BATCHES - 1) {
-        page = Page { end: Position { xid: last.xid + 1, place: 0 }, has_more: true, ..page };
+        page = Page { end: Position { xid: last.xid + 1, index: 0 }, has_more: true, ..page };
     }
     let events = batches.into_iter().flat_map(|batch| {
-        let place = move |place| Position { xid: batch.xid, place };
-        (1..).map(place).zip(batch.event_ids)
+        let position = move |index| Position { xid: batch.xid, index };
+        (1..).map(position).zip(batch.event_ids)
     });
-    let new = events.filter(|(position, _)| *position > after);
-    let mut new: Vec<(Position, Uuid)> = new.take(PAGE_EVENTS + 1).collect();
-    if new.len() > PAGE_EVENTS {
-        new.truncate(PAGE_EVENTS);
-        page = Page { end: new[PAGE_EVENTS - 1].0, has_more: true, ..page };
+    let events = events.filter(|(position, _)| *position > after);
+    let mut events: Vec<(Position, Uuid)> = events.take(PAGE_EVENTS + 1).collect();
+    if events.len() > PAGE_EVENTS {
+        events.truncate(PAGE_EVENTS);
+        page = Page { end: events[PAGE_EVENTS - 1].0, has_more: true, ..page };
     }
-    page.rows = rows(db, &new).await?;
+    page.rows = rows(db, &events).await?;
     Ok(page)
 }
 
-/// The rows of these events. Those that the journal has no more are left out.
+/// Fetches the rows of these events. Events no longer in the journal are omitted.
 async fn rows(db: &PgPool, events: &[(Position, Uuid)]) -> sqlx::Result<Vec<AppliedRow>> {
     let day = |id| EventId(id).received_at().map(Timestamp::day).unwrap_or_default();
     let days: Vec<NaiveDate> = column(events, |(_, id)| day(*id));
@@ -160,20 +161,20 @@ async fn rows(db: &PgPool, events: &[(Position, Uuid)]) -> sqlx::Result<Vec<Appl
     let rows = sqlx::query!(
         r#"
             select
-                told.xid as "xid!", told.place as "place!", event.event_id as "event_id!",
+                source.xid as "xid!", source.place as "place!", event.event_id as "event_id!",
                 event.received_at as "received_at!: Timestamp", kind as "kind!", event.name,
                 nullif(event.organization_id, '') as organization_id, subject_id,
                 case when kind ~ '^(room|agent)_' then subject_id else message.room_id end as room_id,
                 coalesce(broadcast_log.broadcast_id, message.broadcast_id) as broadcast_id
             from unnest($1::bigint[], $2::int[], $3::date[], $4::uuid[])
-                as told (xid, place, day, event_id)
-            -- Looked up one by one, even where Postgres would rather read a small day as a whole.
+                as source (xid, place, day, event_id)
+            -- `limit 1` forces index lookups; else the planner may scan a small day.
             cross join lateral (
                 select *
                 from event
-                where event.day = told.day
-                    and event.event_id = told.event_id
-                    -- For who chooses partitions.
+                where event.day = source.day
+                    and event.event_id = source.event_id
+                    -- Lets the planner exclude partitions.
                     and event.day between $5 and $6
                 limit 1
             ) as event
@@ -188,10 +189,10 @@ async fn rows(db: &PgPool, events: &[(Position, Uuid)]) -> sqlx::Result<Vec<Appl
                 and broadcast_log.log_id = subject_id
                 and broadcast_log.organization_id = event.organization_id
             where kind is not null
-            order by told.xid, told.place
+            order by source.xid, source.place
         "#,
         &column(events, |(position, _)| position.xid),
-        &column(events, |(position, _)| position.place),
+        &column(events, |(position, _)| position.index),
         &days,
         &column(events, |(_, id)| *id),
         first,
@@ -200,7 +201,7 @@ async fn rows(db: &PgPool, events: &[(Position, Uuid)]) -> sqlx::Result<Vec<Appl
     .fetch_all(db)
     .await?;
     let rows = rows.into_iter().map(|row| AppliedRow {
-        position: Position { xid: row.xid, place: row.place },
+        position: Position { xid: row.xid, index: row.place },
         event_id: row.event_id,
         received_at: row.received_at,
         kind: row.kind,
@@ -213,22 +214,22 @@ async fn rows(db: &PgPool, events: &[(Position, Uuid)]) -> sqlx::Result<Vec<Appl
     Ok(rows.collect())
 }
 
-/// Forgets what another server left in a backup that was restored here: its transactions have not
-/// been yet.
-pub async fn forget_future(db: &PgPool) -> sqlx::Result<()> {
+/// Deletes batches with transaction ids that this server has not reached yet: they come from a
+/// backup of another server that was restored here.
+pub async fn delete_future(db: &PgPool) -> sqlx::Result<()> {
     sqlx::query!("delete from batch where xid >= pg_snapshot_xmax(pg_current_snapshot())")
         .execute(db)
         .await?;
     Ok(())
 }
 
-/// Forgets batches that began before `oldest`, but for the last of these: it tells how far back
-/// the others reach.
-pub async fn forget(db: &PgPool, keep: Duration) -> sqlx::Result<()> {
+/// Deletes batches older than `keep`, except the newest of them: it shows how far back the remaining
+/// batches reach.
+pub async fn delete_expired(db: &PgPool, keep: Duration) -> sqlx::Result<()> {
     let oldest = Timestamp(chrono::Utc::now() - keep);
     loop {
-        // Some at a time: a statement must not take long, whatever there is.
-        let forgotten = sqlx::query!(
+        // In chunks, because of the statement timeout.
+        let deleted = sqlx::query!(
             r#"
                 with oldest as (
                     select xid, at from batch order by xid limit 10000
@@ -241,7 +242,7 @@ pub async fn forget(db: &PgPool, keep: Duration) -> sqlx::Result<()> {
         )
         .execute(db)
         .await?;
-        if forgotten.rows_affected() == 0 {
+        if deleted.rows_affected() == 0 {
             return Ok(());
         }
     }
@@ -252,8 +253,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_is_read_as_it_is_written_and_not_otherwise() {
-        let position = Position { xid: 1 << 40, place: 7 };
+    fn only_canonical_positions_are_parsed() {
+        let position = Position { xid: 1 << 40, index: 7 };
         assert_eq!(position.to_string().parse(), Ok(position));
         for other in
             ["", ".", "1", "1.", "+1.0", "01.0", "1.-1", "-1.0", "1.0 ", "9223372036854775808.0"]

@@ -1,30 +1,32 @@
-//! Table `broadcast`: what logs and messages tell of their broadcasts.
+//! Table `broadcast`: one row per broadcast, built from broadcast logs and messages.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
 use super::rows::column;
+use super::walk::Walk;
 use crate::model::{Broadcast, Timestamp};
 
-/// Merges what is told of broadcasts.
+/// Merges broadcasts.
 ///
-/// Every log of a broadcast tells the same, and writers would queue up for its one row. So only
-/// news is written; that the row may be older than what this statement sees is no harm, for then
-/// it is merged.
+/// Every log of a broadcast repeats the same fields, and writers would contend for its one row. So
+/// rows that add nothing are filtered out before the insert. The filter may read an outdated row;
+/// that only costs a merge without effect.
 pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Broadcast>,
 ) -> sqlx::Result<()> {
-    let mut news: BTreeMap<(&str, &str), Broadcast> = BTreeMap::new();
+    let mut merged: BTreeMap<(&str, &str), Broadcast> = BTreeMap::new();
     for row in rows {
-        news.entry((&row.organization_id, &row.broadcast_id))
+        merged
+            .entry((&row.organization_id, &row.broadcast_id))
             .and_modify(|known| known.merge(row))
             .or_insert_with(|| row.clone());
     }
-    let rows: Vec<Broadcast> = news.into_values().collect();
+    let rows: Vec<Broadcast> = merged.into_values().collect();
     if rows.is_empty() {
         return Ok(());
     }
@@ -76,7 +78,7 @@ pub async fn upsert<'a>(
     Ok(())
 }
 
-/// A broadcast as the API shows it, but for its recipients.
+/// A broadcast without its recipients.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Broadcast)]
 pub struct BroadcastRow {
@@ -84,82 +86,83 @@ pub struct BroadcastRow {
     pub id: String,
     /// Organisation; null when unknown.
     pub organization_id: Option<String>,
-    /// Its name, where a message names it in `last_campaign`.
+    /// Name, from `last_campaign` of a message; null until one was received.
     pub name: Option<String>,
-    /// The template (`messages_broadcast_template_id`).
+    /// Qontak's id of the template (`messages_broadcast_template_id`); null when unknown.
     pub template_id: Option<String>,
-    /// The integration it was sent through.
+    /// Qontak's id of the channel integration; null when unknown.
     pub channel_integration_id: Option<String>,
-    /// Creation of its earliest log, by Qontak's clock.
+    /// Time the first recipient log was created, as reported by Qontak.
     pub created_at: Option<Timestamp>,
-    /// What lists are sorted by.
+    /// Sort key of lists.
     #[serde(skip)]
     pub at: Timestamp,
 }
 
-/// A broadcast's place in the order of the list.
-#[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the columns of table broadcast say it")]
-pub struct Place<'a> {
+/// Place of a broadcast in the list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// `broadcast.at`.
+    #[serde(with = "crate::model::micros")]
     pub at: Timestamp,
-    pub broadcast_id: &'a str,
-    pub organization_id: &'a str,
+    /// Tie-breaker for equal times.
+    pub broadcast_id: String,
+    /// Tie-breaker for equal ids; empty if unknown.
+    pub organization_id: String,
 }
 
-/// Lists broadcasts after `from`, newest first; before it if `backward`, then the nearest of
-/// these first. `organizations` of `None` sees all.
+impl BroadcastRow {
+    /// Place in the list.
+    pub fn place(&self) -> Place {
+        Place {
+            at: self.at,
+            broadcast_id: self.id.clone(),
+            organization_id: self.organization_id.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Lists broadcasts, newest first, by index `broadcast_by_time`. `organizations` of `None` means all.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
-    from: Option<Place<'_>>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<BroadcastRow>> {
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        BroadcastRow,
-        r#"
-            with page as (
-                select * from (
-                    select *
+    let from = walk.from.as_ref();
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                BroadcastRow,
+                r#"
+                    select
+                        broadcast_id as id, nullif(organization_id, '') as organization_id, name,
+                        template_id, channel_integration_id, created_at, at as "at!"
                     from broadcast
-                    where not $6
-                        and ($1::text[] is null or organization_id = any($1))
-                        and (not $2 or (at, broadcast_id, organization_id)
-                            < ($3::timestamptz, $4, $5))
-                    order by at desc, broadcast_id desc, organization_id desc
-                    limit $7
-                ) as after
-                union all
-                select * from (
-                    select *
-                    from broadcast
-                    where $6
-                        and ($1::text[] is null or organization_id = any($1))
-                        and (not $2 or (at, broadcast_id, organization_id)
-                            > ($3::timestamptz, $4, $5))
-                    order by at, broadcast_id, organization_id
-                    limit $7
-                ) as before
+                    where ($1::text[] is null or organization_id = any($1))
+                        and ($2::timestamptz is null
+                            or (at, broadcast_id, organization_id) "# + $cmp + r#" ($2, $3, $4))
+                    order by "# + $order + r#"
+                    limit $5
+                "#,
+                organizations,
+                from.map(|place| place.at) as _,
+                from.map(|place| place.broadcast_id.as_str()),
+                from.map(|place| place.organization_id.as_str()),
+                walk.rows,
             )
-            select
-                broadcast_id as "id!", nullif(organization_id, '') as organization_id, name,
-                template_id, channel_integration_id, created_at, at as "at!"
-            from page
-        "#,
-        organizations,
-        from.is_some(),
-        from.map(|place| place.at) as _,
-        from.map(|place| place.broadcast_id),
-        from.map(|place| place.organization_id),
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
+            .fetch_all(db)
+            .await
+        };
+    }
+    // Qualified, because the output column of this name has nulls.
+    if walk.backward {
+        page!(">", "at, broadcast_id, broadcast.organization_id")
+    } else {
+        page!("<", "at desc, broadcast_id desc, broadcast.organization_id desc")
+    }
 }
 
-/// The broadcast with this id, if it may be seen.
+/// Finds a broadcast within these organisations; `None` for all.
 pub async fn find(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -173,7 +176,7 @@ pub async fn find(
                 template_id, channel_integration_id, created_at, at as "at!"
             from broadcast
             where broadcast_id = $1 and ($2::text[] is null or organization_id = any($2))
-            -- One without an organisation is but a guess beside one that has it.
+            -- Prefer a row with a known organisation.
             order by organization_id desc
             limit 1
         "#,

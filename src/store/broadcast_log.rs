@@ -8,11 +8,12 @@ use std::borrow::Cow;
 
 use sqlx::PgConnection;
 
-pub use self::read::{LogKey, LogRow, list, show};
+pub use self::read::{LogKey, LogRow, Place, list, show};
 use super::rows::{column, json, rounds_of_unique_keys};
 use crate::model::BroadcastLog;
 
-/// Merges what events say of logs, by the rules of table `message`.
+/// Merges broadcast logs, by the rules of table `message`. Rows with the same key are not merged in
+/// memory; they go into separate rounds.
 pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a BroadcastLog>,
@@ -61,7 +62,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 contact_full_name = greatest(broadcast_log.contact_full_name, excluded.contact_full_name),
                 whatsapp_message_id = greatest(broadcast_log.whatsapp_message_id, excluded.whatsapp_message_id),
                 error_code = greatest(broadcast_log.error_code, excluded.error_code),
-                -- With its code, so that a title never stands beside another's code.
+                -- Merged with its code, so that a title never belongs to another code.
                 error_title = case
                     when coalesce(excluded.error_code, -1) > coalesce(broadcast_log.error_code, -1)
                         then excluded.error_title

@@ -1,4 +1,7 @@
-//! Connections to Postgres, and the timeouts that every use of one has.
+//! Connections to Postgres, and the timeouts of every use of one.
+//!
+//! A connection can die without a sign, so nothing waits without a limit: connecting, health checks
+//! and statements each have a timeout.
 
 use std::io;
 use std::time::Duration;
@@ -9,20 +12,20 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transacti
 
 use crate::config;
 
-/// A connection for a command. Nothing is connected before the first use.
+/// Creates a pool of one connection for a command. It connects on first use.
 pub fn connect(settings: &config::Database) -> sqlx::Result<PgPool> {
     Ok(pool(settings, 1).connect_lazy_with(options(settings)?))
 }
 
-/// Connections for the read API, at most `connections` of them.
+/// Creates the pool of the read API, with at most `connections` connections.
 ///
-/// Its statements have filters that may be absent (`$1 is null or …`). A plan for any parameters,
-/// which Postgres thinks of after the fifth time, has to reckon with all of them: it cannot begin
-/// at a cursor, so page 10,000 would be found by walking there. So each is planned anew.
+/// Filters are optional (`$1 is null or …`). A generic plan, which Postgres may choose from the
+/// sixth execution on, cannot start an index scan at the cursor, so a deep page would scan all
+/// pages before it. `force_custom_plan` plans each execution with its parameters.
 ///
-/// Each question has its index, but Postgres takes every organisation and every word for an average
-/// one, and for a rare one it would rather read the whole table. So it is kept from that; and from
-/// what pays for long statements only: compiling them, and several processes.
+/// Every query has an index, but the planner assumes average selectivity and may choose a
+/// sequential scan for a rare organisation or word, so sequential scans are disabled. JIT
+/// compilation and parallel workers only pay for long statements.
 pub fn connect_to_read(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
     let options = options(settings)?.options([
         ("plan_cache_mode", "force_custom_plan"),
@@ -32,17 +35,17 @@ pub fn connect_to_read(settings: &config::Database, connections: u32) -> sqlx::R
     ]);
     let limit = liveness_timeout(settings.acquire_timeout);
     Ok(pool(settings, connections)
-        .before_acquire(move |connection, _| Box::pin(answers(connection, limit)))
+        .before_acquire(move |connection, _| Box::pin(is_alive(connection, limit)))
         .connect_lazy_with(options))
 }
 
-/// What stays as it is while one looks at it, for answers of several statements.
+/// Begins a read-only snapshot, for responses that need several consistent statements.
 pub async fn snapshot(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
     db.begin_with("begin isolation level repeatable read, read only").await
 }
 
-/// How long it is waited for a connection to answer: half of the time that there is to get one, so
-/// that the other half is left to replace it.
+/// Timeout of a ping: half of `acquire_timeout`, so that the other half is left to replace a dead
+/// connection.
 pub fn liveness_timeout(acquire_timeout: Duration) -> Duration {
     acquire_timeout / 2
 }
@@ -51,49 +54,48 @@ fn pool(settings: &config::Database, connections: u32) -> PgPoolOptions {
     let limit = liveness_timeout(settings.acquire_timeout);
     PgPoolOptions::new()
         .max_connections(connections)
-        // The default of 30 s turns a slow database into a pile of stuck requests.
+        // With the default of 30 s, requests pile up behind a slow database.
         .acquire_timeout(settings.acquire_timeout)
-        // A pinned old connection keeps the memory of every statement it ever prepared.
+        // A session keeps the memory of every statement that it has prepared.
         .max_lifetime(Duration::from_secs(30 * 60))
         .after_connect(|connection, _| Box::pin(make_durable(connection)))
-        // sqlx asks as well, but without a limit: a dead link would cost a request all of its
-        // time, and one that is given back would never be free again. (It still asks after
-        // `after_release`: a link that dies within that round trip is only ended by TCP.)
+        // sqlx's own test has no timeout: a dead connection would use up the time of a request, and
+        // after a release it would never return to the pool. (sqlx still pings once more after
+        // `after_release`; a connection that dies within that round trip is only ended by TCP.)
         .test_before_acquire(false)
-        .after_release(move |connection, _| Box::pin(answers(connection, limit)))
+        .after_release(move |connection, _| Box::pin(is_alive(connection, limit)))
 }
 
-/// Whether there is still somebody at the other end. An error has the connection closed at once.
-async fn answers(connection: &mut PgConnection, limit: Duration) -> sqlx::Result<bool> {
+/// Pings a connection. On an error the pool closes it.
+async fn is_alive(connection: &mut PgConnection, limit: Duration) -> sqlx::Result<bool> {
     within(limit, connection.ping()).await?;
     Ok(true)
 }
 
-/// Gives up after `limit`: the other end may be gone without a word, and then an answer would be
-/// waited for without end.
+/// Runs `work` with a timeout, because a dead connection may never return an error.
 pub async fn within<T>(
     limit: Duration,
     work: impl Future<Output = sqlx::Result<T>>,
 ) -> sqlx::Result<T> {
-    let worked = tokio::time::timeout(limit, work).await;
-    worked.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    let result = tokio::time::timeout(limit, work).await;
+    result.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
-/// What to do if [`reach`] fails.
+/// Error message for a failed [`check_connection`].
 pub const UNREACHABLE: &str =
-    "database: cannot be reached; check DATABASE_URL and that Postgres runs";
+    "database unreachable; check DATABASE_URL and that Postgres is running";
 
-/// Timeout of [`reach`].
-const REACH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of [`check_connection`].
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connects once, without a pool: the error of a pool would only say that it timed out.
-pub async fn reach(settings: &config::Database) -> sqlx::Result<()> {
+/// Connects once, without a pool: a pool would hide the cause behind its timeout error.
+pub async fn check_connection(settings: &config::Database) -> sqlx::Result<()> {
     let options = options(settings)?;
-    within(REACH_TIMEOUT, PgConnection::connect_with(&options)).await?;
+    within(CHECK_TIMEOUT, PgConnection::connect_with(&options)).await?;
     Ok(())
 }
 
-/// Options of every connection. Fails if `database.url` cannot be parsed.
+/// Returns the options of every connection. Fails if `database.url` cannot be parsed.
 pub fn options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {
     let url = settings.url.as_ref().map_or("", |url| url.expose_secret());
     let timeout = settings.statement_timeout.as_millis();
@@ -102,17 +104,17 @@ pub fn options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {
         .application_name("qontak-receiver")
         .options([
             ("statement_timeout", timeout.to_string().as_str()),
-            // A row that somebody else has locked must not hold up its neighbours for long.
+            // A locked row must not delay the rest of a batch for long.
             ("lock_timeout", "300ms"),
-            // The locks of a replica that died without a word go with its session.
+            // Releases the locks of a replica whose connection died silently.
             ("idle_in_transaction_session_timeout", "10s"),
-            // Times in logs and in psql sessions of this service are UTC.
             ("timezone", "UTC"),
         ])
         .disable_statement_logging())
 }
 
-/// A 2xx promises that the event is on disk, whatever the server's default.
+/// Enables `synchronous_commit` if the server's default is weaker: a 2xx promises that the event is
+/// on disk.
 pub async fn make_durable(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!(
         r#"

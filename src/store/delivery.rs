@@ -1,95 +1,81 @@
-//! What was sent to customers, in the order of time: recipients of broadcasts and other messages.
+//! Deliveries: outgoing messages and recipients of broadcasts in one list, newest first.
 //!
-//! A broadcast's recipient is a log, and mostly also a message: one that has the same id at the
-//! channel, in the same organisation, whatever else is known of the two. It stands in the list once,
-//! as its log; so of the messages only those without a log are listed beside the logs.
+//! A recipient of a broadcast is a log, and usually also a message: its twin, with the same id at the
+//! channel in the same organisation. The list shows the pair once, as the log. So it merges all logs
+//! with the messages that have no log.
 
 use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
-use utoipa::IntoParams;
 
 use super::broadcast_log::LogRow;
-use super::message::{self, MessageKey, MessageRow, Place, Scan, ScannedKey};
+use super::message::{self, MessageKey, MessageRow, Scan, ScannedKey};
 use super::rows::column;
 use super::trace;
+use super::walk::Walk;
 use crate::model::{Status, Timestamp};
 
-/// Which to list.
-#[derive(Clone, Debug, Default, IntoParams)]
-#[into_params(parameter_in = Query)]
+/// Filters of the list; `None` means any.
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only what went to this phone number, written as `08…`, `62…` or `+62…`: that of the recipient
-    /// of a broadcast, else that of the room.
-    #[param(rename = "phone", value_type = Option<String>)]
+    /// Spellings of one phone number: of the log's recipient, or else of the room.
     pub phones: Option<Vec<String>>,
-    /// Only what has this effective status, of the recipient and its message together.
-    #[param(value_type = Option<Status>, inline)]
+    /// Effective status of log and message together.
     pub status: Option<String>,
-    /// Only what has this WhatsApp error code; recipients of broadcasts only have one.
-    #[param(rename = "error", minimum = 0, maximum = 2147483647)]
+    /// `broadcast_log.error_code`; excludes messages without a log.
     pub error_code: Option<i64>,
-    /// Only what was sent from this day (`2025-06-12`, in UTC) or time on.
-    #[param(rename = "start_date", value_type = Option<String>)]
-    pub start: Option<Timestamp>,
-    /// Only what was sent until the end of this day, or before this time.
-    #[param(rename = "end_date", value_type = Option<String>)]
-    pub end: Option<Timestamp>,
+    /// Sent at this time or later.
+    pub since: Option<Timestamp>,
+    /// Sent before this time.
+    pub until: Option<Timestamp>,
 }
 
-/// What tells a row of the list, and its place in it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the columns of the tables say it")]
-pub struct Key {
+/// Place of a delivery in the list; also its key. The order of the fields is that of the list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// `at` of the log or message.
+    #[serde(with = "crate::model::micros")]
     pub at: Timestamp,
-    /// Of one moment all messages are before all logs, if the oldest is the first.
+    /// Whether it is a log; messages of the same time are older.
     pub is_log: bool,
-    /// `log_id`, or `message_id` if it has no log.
+    /// `log_id`, or `message_id` of a message without a log.
     pub id: String,
+    /// Tie-breaker for equal ids; empty if unknown.
     pub organization_id: String,
 }
 
-/// Which part of the list: what follows a place, towards older or newer ones.
-#[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
-    /// The organisations that may be seen; `None` for all.
-    pub organizations: Option<&'a [String]>,
-    /// After this row.
-    pub from: Option<&'a Key>,
-    /// Towards newer ones, the nearest first.
-    pub backward: bool,
-    /// How many at most.
-    pub limit: i64,
-}
-
-/// Lists what was sent, newest first.
+/// Lists deliveries, newest first. `organizations` of `None` means all. `db` is a snapshot: a log
+/// inserted between the two queries would hide its message without being listed itself.
 pub async fn list(
     db: &mut PgConnection,
+    organizations: Option<&[String]>,
     filter: &Filter,
-    part: Part<'_>,
-) -> sqlx::Result<Vec<Key>> {
-    let mut keys = list_logs(db, filter, part).await?;
-    // Qontak tells errors of logs only.
+    walk: &Walk<Place>,
+) -> sqlx::Result<Vec<Place>> {
+    let mut places = list_logs(db, organizations, filter, walk).await?;
+    // Only logs have error codes.
     if filter.error_code.is_none() {
-        let edge = keys.get(part.limit as usize - 1).map(|key| key.at);
-        keys.extend(list_messages(db, filter, part, edge).await?);
+        let edge = places.get(walk.rows as usize - 1).map(|place| place.at);
+        places.extend(list_messages(db, organizations, filter, walk, edge).await?);
     }
-    keys.sort();
-    if !part.backward {
-        keys.reverse();
+    places.sort();
+    if !walk.backward {
+        places.reverse();
     }
-    keys.truncate(part.limit as usize);
-    Ok(keys)
+    places.truncate(walk.rows as usize);
+    Ok(places)
 }
 
-/// Messages to customers that have no log, as far as the edge.
+/// Lists outgoing messages without a log, no farther than the edge.
 async fn list_messages(
     db: &mut PgConnection,
+    organizations: Option<&[String]>,
     filter: &Filter,
-    part: Part<'_>,
+    walk: &Walk<Place>,
     edge: Option<Timestamp>,
-) -> sqlx::Result<Vec<Key>> {
+) -> sqlx::Result<Vec<Place>> {
     let room_ids = match &filter.phones {
-        Some(phones) => Some(rooms_of(db, phones, part.organizations).await?),
+        Some(phones) => Some(find_rooms(db, organizations, phones).await?),
         None => None,
     };
     let filter = message::Filter {
@@ -97,45 +83,54 @@ async fn list_messages(
         participant_types: Some(&["agent", "bot"]),
         is_without_log: true,
         room_ids,
-        start: filter.start,
-        end: filter.end,
+        since: filter.since,
+        until: filter.until,
         ..message::Filter::default()
     };
-    let next = |at: Timestamp| Timestamp(at.0 + TimeDelta::microseconds(1));
-    let from = part.from.map(|key| match key.is_log {
-        false => Place { at: key.at, message_id: &key.id, organization_id: &key.organization_id },
-        // All of that moment are before it.
-        true => Place { at: next(key.at), message_id: "", organization_id: "" },
+    let from = walk.from.as_ref().map(|place| match place.is_log {
+        false => message::Place {
+            at: place.at,
+            message_id: place.id.clone(),
+            organization_id: place.organization_id.clone(),
+        },
+        // All messages of that time are older than the log, so start just after it.
+        true => message::Place {
+            at: Timestamp(place.at.0 + TimeDelta::microseconds(1)),
+            message_id: String::new(),
+            organization_id: String::new(),
+        },
     });
-    let mut scan = Scan::new(db, part.organizations, &filter, from, part.backward).await?;
-    // A broadcast has many messages, and all of them have logs: none beyond the edge is skipped.
-    edge.into_iter().for_each(|edge| scan.reach(edge));
-    let key = |row: ScannedKey| Key {
+    let mut scan = Scan::new(db, organizations, &filter, from.as_ref(), walk.backward).await?;
+    // A broadcast has many messages, all with a log. Without a stop the scan could skip all of them.
+    if let Some(edge) = edge {
+        scan.stop_at(edge);
+    }
+    let place = |row: ScannedKey| Place {
         at: row.at,
         is_log: false,
         id: row.message_id,
         organization_id: row.organization_id,
     };
-    Ok(scan.nearest(db, part.limit).await?.into_iter().map(key).collect())
+    Ok(scan.nearest(db, walk.rows).await?.into_iter().map(place).collect())
 }
 
-/// The conversations with who has this phone number.
-async fn rooms_of(
+/// Finds the rooms of a phone number.
+async fn find_rooms(
     db: &mut PgConnection,
-    phones: &[String],
     organizations: Option<&[String]>,
+    phones: &[String],
 ) -> sqlx::Result<Vec<String>> {
     let scope = trace::Scope { organizations, limit: i64::MAX };
     let rooms = trace::rooms(db, scope, &[], phones).await?;
     Ok(rooms.into_iter().map(|room| room.room_id).collect())
 }
 
-/// Each organisation has an order of its own in the index `broadcast_log_by_time`, named by its
-/// hash. These are the ones in which logs can be.
-async fn orders(db: &mut PgConnection, organizations: Option<&[String]>) -> sqlx::Result<Vec<i32>> {
+/// Finds the hashes of these organisations, or else of all: each names a range of index
+/// `broadcast_log_by_time`, in which logs are ordered by time.
+async fn hashes(db: &mut PgConnection, organizations: Option<&[String]>) -> sqlx::Result<Vec<i32>> {
     sqlx::query_scalar!(
         r#"
-            -- All there are: from each one the next.
+            -- All hashes in the index, each found from the one before it.
             with recursive next as (
                 (
                     select hashtext(organization_id) as hash
@@ -165,131 +160,95 @@ async fn orders(db: &mut PgConnection, organizations: Option<&[String]>) -> sqlx
     .await
 }
 
-/// Logs, each with the statuses of its message.
+/// Lists logs by index `broadcast_log_by_time`; filters use `broadcast_log_by_phone` and
+/// `broadcast_log_by_error`.
 async fn list_logs(
     db: &mut PgConnection,
+    organizations: Option<&[String]>,
     filter: &Filter,
-    part: Part<'_>,
-) -> sqlx::Result<Vec<Key>> {
-    let orders = orders(db, part.organizations).await?;
-    // Messages of that moment are before all of its logs.
-    let from = part.from.map(|key| match key.is_log {
-        false => (key.at, "", ""),
-        true => (key.at, &*key.id, &*key.organization_id),
+    walk: &Walk<Place>,
+) -> sqlx::Result<Vec<Place>> {
+    let hashes = hashes(db, organizations).await?;
+    // All logs of a message's time are newer than the message.
+    let from = walk.from.as_ref().map(|place| match place.is_log {
+        false => (place.at, "", ""),
+        true => (place.at, place.id.as_str(), place.organization_id.as_str()),
     });
-    // The two branches are one list scanned both ways; only one of them is run. The organisation is
-    // worded as in `message/list.rs`.
-    sqlx::query_as!(
-        Key,
-        r#"
-            select at as "at!", id as "id!", organization_id as "organization_id!",
-                true as "is_log!"
-            from (
-                select near.*
-                from unnest($2::int[]) as hash
-                cross join lateral (
-                    select log.at, log.log_id as id, log.organization_id
-                    from broadcast_log as log
-                    -- Looked for only if there is a status to compare.
-                    left join lateral (
-                        select
-                            created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at,
-                            read_seen_at, failed_seen_at
-                        from message
-                        where external_id = log.whatsapp_message_id
-                            and organization_id = log.organization_id
-                        order by message_id
-                        limit 1
-                    ) as twin on $4::text is not null
-                    where not $11
-                        and hashtext(log.organization_id) = hash
-                        and ($1::text[] is null or (log.organization_id = any($1)) is not false)
-                        and ($3::text[] is null or log.contact_phone_number = any($3))
-                        -- Its message adds to what it says, and takes nothing back. `coalesce` keeps
-                        -- Postgres from a guess how few there are: it would read and sort all logs.
-                        and ($4::text is null or coalesce(log.status = any($13::text[]), true))
-                        and ($4::text is null or coalesce($4 = effective_status(
-                            least(log.created_seen_at, twin.created_seen_at),
-                            least(log.pending_seen_at, twin.pending_seen_at),
-                            least(log.sent_seen_at, twin.sent_seen_at),
-                            least(log.delivered_seen_at, twin.delivered_seen_at),
-                            least(log.read_seen_at, twin.read_seen_at),
-                            least(log.failed_seen_at, twin.failed_seen_at)
-                        ), false))
-                        and ($5::bigint is null or log.error_code = $5)
-                        and ($6::timestamptz is null or log.at >= $6)
-                        and ($7::timestamptz is null or log.at < $7)
-                        and ($8::timestamptz is null or log.at <= $8
-                            and (log.at, log.log_id, log.organization_id) < ($8, $9, $10))
-                    order by log.at desc, log.log_id desc, log.organization_id desc
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                Place,
+                r#"
+                    select
+                        near.at as "at!", true as "is_log!", near.id as "id!",
+                        near.organization_id as "organization_id!"
+                    from unnest($1::int[]) as hash
+                    cross join lateral (
+                        select log.at, log.log_id as id, log.organization_id
+                        from broadcast_log as log
+                        -- Joined only if there is a status to compare.
+                        left join lateral (
+                            select
+                                created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at,
+                                read_seen_at, failed_seen_at
+                            from message
+                            where external_id = log.whatsapp_message_id
+                                and organization_id = log.organization_id
+                            order by message_id
+                            limit 1
+                        ) as twin on $2::text is not null
+                        where hashtext(log.organization_id) = hash
+                            -- `is not false` as in `message/scan.rs`.
+                            and ($3::text[] is null or (log.organization_id = any($3)) is not false)
+                            and ($4::text[] is null or log.contact_phone_number = any($4))
+                            -- A message can only advance its log's status. `coalesce` hides the
+                            -- selectivity from the planner, which would read and sort all logs.
+                            and ($2::text is null or coalesce(log.status = any($5::text[]), true))
+                            and ($2::text is null or coalesce($2 = effective_status(
+                                least(log.created_seen_at, twin.created_seen_at),
+                                least(log.pending_seen_at, twin.pending_seen_at),
+                                least(log.sent_seen_at, twin.sent_seen_at),
+                                least(log.delivered_seen_at, twin.delivered_seen_at),
+                                least(log.read_seen_at, twin.read_seen_at),
+                                least(log.failed_seen_at, twin.failed_seen_at)
+                            ), false))
+                            and ($6::bigint is null or log.error_code = $6)
+                            and ($7::timestamptz is null or log.at >= $7)
+                            and ($8::timestamptz is null or log.at < $8)
+                            and ($9::timestamptz is null or log.at "# + $cmp + r#"= $9
+                                and (log.at, log.log_id, log.organization_id)
+                                    "# + $cmp + r#" ($9, $10, $11))
+                        order by "# + $order + r#"
+                        limit $12
+                    ) as near
+                    order by "# + $order + r#"
                     limit $12
-                ) as near
-                order by at desc, id desc, organization_id desc
-                limit $12
-            ) as after
-            union all
-            select at, id, organization_id, true
-            from (
-                select near.*
-                from unnest($2::int[]) as hash
-                cross join lateral (
-                    select log.at, log.log_id as id, log.organization_id
-                    from broadcast_log as log
-                    -- Looked for only if there is a status to compare.
-                    left join lateral (
-                        select
-                            created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at,
-                            read_seen_at, failed_seen_at
-                        from message
-                        where external_id = log.whatsapp_message_id
-                            and organization_id = log.organization_id
-                        order by message_id
-                        limit 1
-                    ) as twin on $4::text is not null
-                    where $11
-                        and hashtext(log.organization_id) = hash
-                        and ($1::text[] is null or (log.organization_id = any($1)) is not false)
-                        and ($3::text[] is null or log.contact_phone_number = any($3))
-                        and ($4::text is null or coalesce(log.status = any($13::text[]), true))
-                        and ($4::text is null or coalesce($4 = effective_status(
-                            least(log.created_seen_at, twin.created_seen_at),
-                            least(log.pending_seen_at, twin.pending_seen_at),
-                            least(log.sent_seen_at, twin.sent_seen_at),
-                            least(log.delivered_seen_at, twin.delivered_seen_at),
-                            least(log.read_seen_at, twin.read_seen_at),
-                            least(log.failed_seen_at, twin.failed_seen_at)
-                        ), false))
-                        and ($5::bigint is null or log.error_code = $5)
-                        and ($6::timestamptz is null or log.at >= $6)
-                        and ($7::timestamptz is null or log.at < $7)
-                        and ($8::timestamptz is null or log.at >= $8
-                            and (log.at, log.log_id, log.organization_id) > ($8, $9, $10))
-                    order by log.at, log.log_id, log.organization_id
-                    limit $12
-                ) as near
-                order by at, id, organization_id
-                limit $12
-            ) as before
-        "#,
-        part.organizations,
-        &orders,
-        filter.phones.as_deref(),
-        filter.status.as_deref(),
-        filter.error_code,
-        filter.start as _,
-        filter.end as _,
-        from.map(|(at, ..)| at) as _,
-        from.map(|(_, id, _)| id),
-        from.map(|(.., organization_id)| organization_id),
-        part.backward,
-        part.limit,
-        filter.status.as_deref().map(Status::up_to) as _,
-    )
-    .fetch_all(db)
-    .await
+                "#,
+                &hashes,
+                filter.status.as_deref(),
+                organizations,
+                filter.phones.as_deref(),
+                filter.status.as_deref().map(Status::up_to) as _,
+                filter.error_code,
+                filter.since as _,
+                filter.until as _,
+                from.map(|(at, ..)| at) as _,
+                from.map(|(_, id, _)| id),
+                from.map(|(.., organization_id)| organization_id),
+                walk.rows,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
+    if walk.backward {
+        page!(">", "at, id, organization_id")
+    } else {
+        page!("<", "at desc, id desc, organization_id desc")
+    }
 }
 
-/// The messages of these logs.
+/// Finds the twins of these logs, by index `message_by_external_id`.
 pub async fn twins(db: impl PgExecutor<'_>, logs: &[LogRow]) -> sqlx::Result<Vec<MessageKey>> {
     sqlx::query_as!(
         MessageKey,
@@ -312,19 +271,19 @@ pub async fn twins(db: impl PgExecutor<'_>, logs: &[LogRow]) -> sqlx::Result<Vec
     .await
 }
 
-/// Who is on the other side of a room.
+/// The contact of a room.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of table room say it")]
 pub struct Recipient {
     pub organization_id: String,
     pub room_id: String,
     pub channel: Option<String>,
-    /// `room.account_uniq_id`, where that is a phone number.
+    /// `room.account_uniq_id`, if it is a phone number.
     pub contact_phone_number: Option<String>,
     pub name: Option<String>,
 }
 
-/// Who these messages went to.
+/// Finds the recipients of these messages, by the primary key of `room`.
 pub async fn recipients(
     db: impl PgExecutor<'_>,
     messages: &[MessageRow],

@@ -1,4 +1,6 @@
-//! What writing events would change: the transaction is run, looked at and taken back.
+//! Dry run of a write: runs the transaction, compares the rows before and after, and rolls back.
+//!
+//! It runs the real statements, so it cannot disagree with a real write.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,18 +15,18 @@ use super::failure::Failure;
 use super::transaction::apply;
 use crate::event::{Changes, Event};
 
-/// A row that would be another one.
+/// A row that would be inserted or changed.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Difference {
-    /// Its table.
+    /// Name of the table.
     pub table: &'static str,
-    /// Its primary key.
+    /// Primary key, joined by spaces.
     pub key: String,
-    /// The columns that would change; none if the row is new.
+    /// Columns that would change; empty if the row is new.
     pub columns: Vec<String>,
 }
 
-/// The projections: table, the column by which an event finds its rows, the primary key.
+/// Projections: table, column that is searched for ids of an event, primary key.
 const TABLES: [(&str, &str, &[&str]); 6] = [
     ("room", "room_id", &["room_id", "organization_id"]),
     ("room_event", "room_id", &["room_id", "organization_id", "type", "mark"]),
@@ -36,7 +38,8 @@ const TABLES: [(&str, &str, &[&str]); 6] = [
 
 type Rows = BTreeMap<(&'static str, String), Map<String, Value>>;
 
-/// Writes events as [`WriterConnection::write`](super::WriterConnection::write) would, and takes it back.
+/// Writes events like [`WriterConnection::write`](super::WriterConnection::write), rolls back, and
+/// returns what would have changed.
 pub async fn dry_run(
     pool: &PgPool,
     limit: Duration,
@@ -53,7 +56,7 @@ pub async fn dry_run(
     Ok(within(limit, result).await?)
 }
 
-/// The rows that these events are about.
+/// Fetches the rows that these events may change.
 async fn rows(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Rows> {
     let mut found = Rows::new();
     for (table, column, key) in TABLES {
@@ -61,7 +64,7 @@ async fn rows(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Rows> {
             events.iter().flat_map(|event| ids(&event.changes, table)).collect();
         let ids: Vec<&str> = ids.into_iter().collect();
         let sql = format!("select to_jsonb(t) from {table} as t where {column} = any($1)");
-        // The parts are constants.
+        // Safe: the table and column names are constants.
         let rows: Vec<Value> =
             sqlx::query_scalar(AssertSqlSafe(sql)).bind(ids).fetch_all(&mut *db).await?;
         for row in rows {
@@ -75,7 +78,7 @@ async fn rows(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Rows> {
     Ok(found)
 }
 
-/// The ids by which rows of a table are found.
+/// Collects the ids that changes contain for a table.
 fn ids<'a>(changes: &'a Changes, table: &str) -> Vec<&'a str> {
     fn all<'a, T>(rows: &'a [T], id: impl Fn(&'a T) -> &'a String) -> Vec<&'a str> {
         rows.iter().map(|row| id(row).as_str()).collect()
@@ -92,16 +95,16 @@ fn ids<'a>(changes: &'a Changes, table: &str) -> Vec<&'a str> {
 
 fn differences(before: &Rows, after: Rows) -> Vec<Difference> {
     let difference = |((table, key), row): ((&'static str, String), Map<String, Value>)| {
-        let place = (table, key);
-        let columns = match before.get(&place) {
+        let row_key = (table, key);
+        let columns = match before.get(&row_key) {
             None => Vec::new(),
             Some(old) if *old == row => return None,
             Some(old) => {
-                let is_other = |(name, value): &(&String, &Value)| old.get(*name) != Some(*value);
-                row.iter().filter(is_other).map(|(name, _)| name.clone()).collect()
+                let is_changed = |(name, value): &(&String, &Value)| old.get(*name) != Some(*value);
+                row.iter().filter(is_changed).map(|(name, _)| name.clone()).collect()
             }
         };
-        Some(Difference { table, key: place.1, columns })
+        Some(Difference { table, key: row_key.1, columns })
     };
     after.into_iter().filter_map(difference).collect()
 }

@@ -1,4 +1,7 @@
-//! Table `event`, the journal: what is written to it.
+//! Table `event`, the journal: inserts, duplicates and replays.
+//!
+//! The unique index on (`dedup_key`, `day`) decides which deliveries are duplicates. Nothing is
+//! looked up beforehand, except in the first hour of a day.
 
 mod body;
 mod read;
@@ -10,78 +13,81 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::body::CompressedBody;
-pub use self::read::{EventRow, Filter, Selection, find, find_body, find_webhook, list, select};
+pub use self::read::{
+    EventRow, Filter, Place, Selection, find, find_body, find_webhook, list, select,
+};
 use super::rows::column;
 use crate::event::{DedupKey, Event, Kind, Outcome, PARSER_VERSION};
 use crate::model::EventId;
 
-/// What the journal says of an event that was written.
+/// Result of writing an event to the journal.
 #[derive(Clone, Debug)]
 pub struct Stored {
-    /// Id of its row, which may be an earlier delivery's.
+    /// Id of the row; for a duplicate, that of the first delivery.
     pub event_id: EventId,
-    /// Outcome of that row.
+    /// Outcome of the row.
     pub outcome: Outcome,
-    /// What was written.
+    /// How the row was written.
     pub written: Written,
 }
 
 impl Stored {
-    /// Whether it is applied, and was not before.
+    /// Whether the event is applied now and was not before.
     pub fn is_newly_applied(&self) -> bool {
         self.outcome == Outcome::Applied
             && match &self.written {
                 Written::First => true,
-                Written::Replay(before) => before.outcome != Outcome::Applied,
+                Written::Replay(previous) => previous.outcome != Outcome::Applied,
                 Written::Duplicate | Written::AlreadyCommitted => false,
             }
     }
 }
 
-/// What writing an event meant to the journal.
+/// Effect of a write on the journal.
 #[derive(Clone, Debug)]
 pub enum Written {
-    /// A first delivery: it has a row now.
+    /// First delivery: a row was inserted.
     First,
-    /// The same bytes were there, or came earlier in the batch: its row counts one delivery more.
+    /// The same bytes are in the journal or earlier in the batch: `deliveries` was incremented.
     Duplicate,
-    /// Nothing: an earlier try to write this delivery was committed, but nobody learned of it.
+    /// No effect: an earlier attempt to write this delivery was committed, but its result was lost.
     AlreadyCommitted,
-    /// A new reading of a row that was there.
+    /// The row was updated with the result of a replay.
     Replay(PreviousOutcome),
 }
 
-/// What a row said before it was read again.
+/// Outcome of a row before its replay.
 #[derive(Clone, Debug)]
 pub struct PreviousOutcome {
-    /// Its outcome.
+    /// Previous outcome.
     pub outcome: Outcome,
-    /// Its organisation.
+    /// Previous organisation.
     pub organization_id: String,
 }
 
 impl Written {
-    /// Whether the event's changes are to be written as well.
-    pub const fn is_news(&self) -> bool {
+    /// Whether the changes of the event have to be written to the projections.
+    pub const fn changes_projections(&self) -> bool {
         matches!(self, Self::First | Self::Replay(_))
     }
 }
 
-/// How long after midnight the day before is asked as well, in seconds: a sender that tries again
-/// does so soon, and the unique index knows one day only.
-const REPEATS_AFTER_MIDNIGHT: u32 = 3600;
+/// Seconds after midnight in which duplicates of the previous day are detected as well: the unique
+/// index covers one day, and senders retry soon.
+const PREVIOUS_DAY_SECONDS: u32 = 3600;
 
-/// The same bytes within a batch: its first event, and how many there are.
+/// Deliveries of the same bytes within a batch: the first event and their number.
 #[derive(Clone, Copy)]
 struct Delivered<'a> {
     event: &'a Event,
     deliveries: i32,
 }
 
-/// Where a delivery's row is: what the unique index is about.
-type Place = (DedupKey, NaiveDate);
+/// Key of the unique index.
+type JournalKey = (DedupKey, NaiveDate);
 
-/// The row of a delivery, new or not; under the day of the delivery.
+/// Row of a delivery, inserted or found. `day` is the day of the delivery, also if the row is of
+/// the previous day.
 struct Row {
     day: NaiveDate,
     dedup_key: Vec<u8>,
@@ -91,54 +97,57 @@ struct Row {
 }
 
 impl Row {
-    fn place(&self) -> Place {
+    fn key(&self) -> JournalKey {
         let key = self.dedup_key.as_slice().try_into();
-        (DedupKey(key.expect("the row was found by such a key")), self.day)
+        (DedupKey(key.expect("the row was selected by a key of this length")), self.day)
     }
 }
 
-fn place(event: &Event) -> Place {
+fn journal_key(event: &Event) -> JournalKey {
     (event.dedup_key, event.received_at().day())
 }
 
-/// Writes events: new rows for those not known yet, counts for the others, and new readings for
-/// those that are replayed.
+/// Writes events: inserts new ones, counts duplicates, and updates replayed ones.
 pub async fn write(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<Stored>> {
     let replays: Vec<&Event> = events.iter().filter(|event| event.is_replay).collect();
     let mut replayed = replay(db, &replays).await?;
-    // One delivery may come twice: from a caller who gave up waiting, and from the spool.
+    // A batch may contain one delivery twice: its caller timed out, and it also came from the spool.
     let mut seen = HashSet::with_capacity(events.len());
-    let is_news: Vec<bool> =
+    let is_delivery: Vec<bool> =
         events.iter().map(|event| !event.is_replay && seen.insert(event.id().0)).collect();
-    let news = || events.iter().zip(&is_news).filter_map(|(event, is)| is.then_some(event));
+    let deliveries =
+        || events.iter().zip(&is_delivery).filter_map(|(event, is)| is.then_some(event));
 
-    let mut delivered: BTreeMap<Place, Delivered<'_>> = BTreeMap::new();
-    for event in news() {
+    let mut delivered: BTreeMap<JournalKey, Delivered<'_>> = BTreeMap::new();
+    for event in deliveries() {
         let first = Delivered { event, deliveries: 0 };
-        delivered.entry(place(event)).or_insert(first).deliveries += 1;
+        delivered.entry(journal_key(event)).or_insert(first).deliveries += 1;
     }
-    let rows = deliver(db, &delivered).await?;
-    // It may also have come before, and nobody learned that it was committed.
-    let was_there = |event: &Event| {
-        let row = &rows[&place(event)];
-        row.event_id == event.id().0 && row.deliveries > delivered[&place(event)].deliveries
+    let rows = insert_deliveries(db, &delivered).await?;
+    // The row has the id of this delivery, but counts more deliveries than the batch contains: an
+    // earlier transaction inserted it.
+    let was_committed = |event: &Event| {
+        let row = &rows[&journal_key(event)];
+        row.event_id == event.id().0 && row.deliveries > delivered[&journal_key(event)].deliveries
     };
-    let counted_twice: Vec<&Row> =
-        news().filter(|event| was_there(event)).map(|event| &rows[&place(event)]).collect();
-    uncount(db, &counted_twice).await?;
+    let counted_twice: Vec<&Row> = deliveries()
+        .filter(|event| was_committed(event))
+        .map(|event| &rows[&journal_key(event)])
+        .collect();
+    decrement_deliveries(db, &counted_twice).await?;
 
-    let stored = events.iter().zip(&is_news).map(|(event, is_news)| {
+    let stored = events.iter().zip(&is_delivery).map(|(event, is_delivery)| {
         if event.is_replay {
-            // A row that is gone had grown old and was dropped.
+            // No row: its partition was dropped by age.
             let written = replayed.get(&event.id().0).cloned().unwrap_or(Written::AlreadyCommitted);
-            // A second replay in the same batch finds what the first one left.
+            // A second replay in the same batch starts from the outcome of the first one.
             let organization_id = event.organization_id.clone();
-            let after = PreviousOutcome { outcome: event.outcome, organization_id };
-            replayed.entry(event.id().0).and_modify(|known| *known = Written::Replay(after));
+            let current = PreviousOutcome { outcome: event.outcome, organization_id };
+            replayed.entry(event.id().0).and_modify(|known| *known = Written::Replay(current));
             return Stored { event_id: event.id(), outcome: event.outcome, written };
         }
-        let row = &rows[&place(event)];
-        let written = if !is_news || was_there(event) {
+        let row = &rows[&journal_key(event)];
+        let written = if !is_delivery || was_committed(event) {
             Written::AlreadyCommitted
         } else if row.event_id == event.id().0 {
             Written::First
@@ -150,32 +159,33 @@ pub async fn write(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Vec<
     Ok(stored.collect())
 }
 
-/// Inserts what is not known yet and counts the others.
-async fn deliver(
+/// Inserts rows for new deliveries and counts duplicates. Returns the row of each key.
+async fn insert_deliveries(
     db: &mut PgConnection,
-    delivered: &BTreeMap<Place, Delivered<'_>>,
-) -> sqlx::Result<HashMap<Place, Row>> {
-    let repeats = count_repeats(db, delivered).await?;
-    let mut rows: HashMap<Place, Row> = repeats.into_iter().map(|row| (row.place(), row)).collect();
-    // In the order of the keys, so that writers that insert the same ones do not deadlock.
-    let news = delivered.iter().filter(|(place, _)| !rows.contains_key(place));
-    let news: Vec<Delivered<'_>> = news.map(|(_, new)| *new).collect();
-    let written = insert_or_count(db, &news).await?;
-    rows.extend(written.into_iter().map(|row| (row.place(), row)));
+    delivered: &BTreeMap<JournalKey, Delivered<'_>>,
+) -> sqlx::Result<HashMap<JournalKey, Row>> {
+    let duplicates = count_previous_day(db, delivered).await?;
+    let mut rows: HashMap<JournalKey, Row> =
+        duplicates.into_iter().map(|row| (row.key(), row)).collect();
+    // In key order, so that writers that insert the same keys do not deadlock.
+    let new = delivered.iter().filter(|(key, _)| !rows.contains_key(key));
+    let new: Vec<Delivered<'_>> = new.map(|(_, delivered)| *delivered).collect();
+    let written = insert_or_count(db, &new).await?;
+    rows.extend(written.into_iter().map(|row| (row.key(), row)));
     Ok(rows)
 }
 
-/// Counts deliveries of soon after midnight that came the day before already.
-async fn count_repeats(
+/// Counts duplicates of events of the previous day, for deliveries soon after midnight.
+async fn count_previous_day(
     db: &mut PgConnection,
-    news: &BTreeMap<Place, Delivered<'_>>,
+    delivered: &BTreeMap<JournalKey, Delivered<'_>>,
 ) -> sqlx::Result<Vec<Row>> {
-    let is_soon = |new: &&Delivered<'_>| {
+    let is_after_midnight = |new: &&Delivered<'_>| {
         let time = new.event.received_at().0;
-        time.num_seconds_from_midnight() < REPEATS_AFTER_MIDNIGHT
+        time.num_seconds_from_midnight() < PREVIOUS_DAY_SECONDS
     };
-    let news: Vec<_> = news.values().filter(is_soon).collect();
-    if news.is_empty() {
+    let delivered: Vec<_> = delivered.values().filter(is_after_midnight).collect();
+    if delivered.is_empty() {
         return Ok(Vec::new());
     }
     sqlx::query_as!(
@@ -189,20 +199,20 @@ async fn count_repeats(
                 new.day as "day!", event.dedup_key, event_id, outcome as "outcome: Outcome",
                 event.deliveries
         "#,
-        &column(&news, |new| new.event.received_at().day()),
-        &column(&news, |new| &new.event.dedup_key.0[..]) as _,
-        &column(&news, |new| new.deliveries),
+        &column(&delivered, |new| new.event.received_at().day()),
+        &column(&delivered, |new| &new.event.dedup_key.0[..]) as _,
+        &column(&delivered, |new| new.deliveries),
     )
     .fetch_all(db)
     .await
 }
 
-/// Inserts rows; where one is there already, counts. The rows that are there then.
-async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx::Result<Vec<Row>> {
-    if news.is_empty() {
+/// Inserts rows, or adds to the count of an existing row. Returns the inserted and updated rows.
+async fn insert_or_count(db: &mut PgConnection, new: &[Delivered<'_>]) -> sqlx::Result<Vec<Row>> {
+    if new.is_empty() {
         return Ok(Vec::new());
     }
-    let bodies = column(news, |new| CompressedBody::new(&new.event.webhook.body));
+    let bodies = column(new, |row| CompressedBody::new(&row.event.webhook.body));
     sqlx::query_as!(
         Row,
         r#"
@@ -222,31 +232,31 @@ async fn insert_or_count(db: &mut PgConnection, news: &[Delivered<'_>]) -> sqlx:
                 set deliveries = event.deliveries + excluded.deliveries
             returning day, dedup_key, event_id, outcome as "outcome: Outcome", deliveries
         "#,
-        &column(news, |new| new.event.received_at().day()),
-        &column(news, |new| new.event.id().0),
-        &column(news, |new| new.event.received_at()) as _,
-        &column(news, |new| &*new.event.webhook.endpoint) as _,
-        &column(news, |new| new.event.kind.map(Kind::as_str)) as _,
-        &column(news, |new| new.event.name.as_deref()) as _,
-        &column(news, |new| new.event.organization_id.as_str()) as _,
-        &column(news, |new| new.event.subject_id.as_deref()) as _,
-        &column(news, |new| new.event.outcome.as_str()) as _,
-        // Reasons are ours and hold no line break; an array of arrays would be flattened.
-        &column(news, |new| new.event.reasons.join("\n")),
-        &column(news, |new| &new.event.dedup_key.0[..]) as _,
-        &column(news, |new| new.deliveries),
+        &column(new, |row| row.event.received_at().day()),
+        &column(new, |row| row.event.id().0),
+        &column(new, |row| row.event.received_at()) as _,
+        &column(new, |row| &*row.event.webhook.endpoint) as _,
+        &column(new, |row| row.event.kind.map(Kind::as_str)) as _,
+        &column(new, |row| row.event.name.as_deref()) as _,
+        &column(new, |row| row.event.organization_id.as_str()) as _,
+        &column(new, |row| row.event.subject_id.as_deref()) as _,
+        &column(new, |row| row.event.outcome.as_str()) as _,
+        // Joined, because `unnest` flattens an array of arrays. Reasons contain no line break.
+        &column(new, |row| row.event.reasons.join("\n")),
+        &column(new, |row| &row.event.dedup_key.0[..]) as _,
+        &column(new, |row| row.deliveries),
         &column(&bodies, |body| &body.bytes[..]) as _,
         &column(&bodies, |body| body.dictionary),
         &column(&bodies, |body| body.length),
         PARSER_VERSION,
-        &column(news, |new| new.event.webhook.request_id.as_str()) as _,
+        &column(new, |row| row.event.webhook.request_id.as_str()) as _,
     )
     .fetch_all(db)
     .await
 }
 
-/// Takes back one delivery from each of these rows: it had been counted before.
-async fn uncount(db: &mut PgConnection, rows: &[&Row]) -> sqlx::Result<()> {
+/// Decrements `deliveries` of rows that counted one delivery twice.
+async fn decrement_deliveries(db: &mut PgConnection, rows: &[&Row]) -> sqlx::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -265,7 +275,7 @@ async fn uncount(db: &mut PgConnection, rows: &[&Row]) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Gives rows the reading of these events, and says of each row by its id what it said before.
+/// Updates rows with the results of replays. Returns the previous outcome by event id.
 async fn replay(db: &mut PgConnection, events: &[&Event]) -> sqlx::Result<HashMap<Uuid, Written>> {
     if events.is_empty() {
         return Ok(HashMap::new());
@@ -280,7 +290,7 @@ async fn replay(db: &mut PgConnection, events: &[&Event]) -> sqlx::Result<HashMa
                     day, event_id, kind, name, organization_id, subject_id, outcome, reasons
                 )
             ), old as (
-                -- Locked, for two replays of one event must not both find the first outcome.
+                -- Locked, so that two replays of one event do not both read the first outcome.
                 select event.day, event.event_id, event.outcome, event.organization_id
                 from event
                 join new on new.day = event.day and new.event_id = event.event_id
@@ -314,9 +324,9 @@ async fn replay(db: &mut PgConnection, events: &[&Event]) -> sqlx::Result<HashMa
     )
     .fetch_all(db)
     .await?;
-    let before = rows.into_iter().map(|row| {
+    let replayed = rows.into_iter().map(|row| {
         let (outcome, organization_id) = (row.outcome, row.organization_id);
         (row.event_id, Written::Replay(PreviousOutcome { outcome, organization_id }))
     });
-    Ok(before.collect())
+    Ok(replayed.collect())
 }

@@ -1,14 +1,17 @@
-//! Table `ledger`: deliveries counted by the transaction that stores them.
+//! Table `ledger`: deliveries per hour and outcome, counted in the transaction that stores them.
+//!
+//! Each writer has rows of its own, so writers do not contend. `compact` merges old rows.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::event::{Stored, Written};
 use super::rows::column;
+use super::walk::Walk;
 use crate::event::{Event, Outcome};
 use crate::model::Timestamp;
 
@@ -23,7 +26,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// The one for deliveries with this outcome; for repeated ones if there is none.
+    /// Returns the counter of an outcome; `None` means duplicates.
     const fn of(&mut self, outcome: Option<Outcome>) -> &mut i64 {
         match outcome {
             Some(Outcome::Applied) => &mut self.applied,
@@ -35,8 +38,8 @@ impl Counts {
     }
 }
 
-/// Adds a batch to the line of its writer, and to the batches what it applied. The line belongs to
-/// that writer alone, so writers do not wait for each other here.
+/// Adds the events of a batch to the counts of its writer, and inserts the ids of `applied` events
+/// into table `batch`.
 pub async fn add(
     db: &mut PgConnection,
     writer_id: Uuid,
@@ -57,8 +60,8 @@ pub async fn add(
             Written::First => count(organization_id, Some(row.outcome), 1),
             Written::Duplicate => count(organization_id, None, 1),
             Written::AlreadyCommitted => {}
-            Written::Replay(before) => {
-                count(&before.organization_id, Some(before.outcome), -1);
+            Written::Replay(previous) => {
+                count(&previous.organization_id, Some(previous.outcome), -1);
                 count(organization_id, Some(row.outcome), 1);
             }
         }
@@ -70,7 +73,7 @@ pub async fn add(
     let hours: Vec<_> = hours.into_iter().collect();
     sqlx::query!(
         r#"
-            -- Two tables at once, for a lone caller waits for each round trip.
+            -- Both tables in one statement: a lone caller waits for each round trip.
             with applied as (
                 insert into batch (event_ids) select $10::uuid[] where $10 <> '{}'::uuid[]
             )
@@ -111,8 +114,8 @@ pub async fn add(
     Ok(())
 }
 
-/// Merges the lines of all writers for each hour that is over since a day: each start of the
-/// service leaves as many as it has writers.
+/// Merges the rows of all writers for hours older than a day. Every start of the service adds new
+/// writer ids, so the table would grow without bound.
 pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -145,79 +148,78 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// An hour as the API shows it.
+/// Webhook deliveries of one hour by outcome.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LedgerHour)]
 pub struct LedgerRow {
-    /// Start of the hour (UTC) in which they were received.
+    /// Start of the hour (UTC) in which the deliveries were received.
     pub hour: Timestamp,
-    /// All deliveries: the sum of those below.
+    /// All deliveries: the sum of the other counts.
     pub received: i64,
-    /// First deliveries that were written to rooms, messages, broadcasts.
+    /// First deliveries that were applied to rooms, messages or broadcasts.
     pub applied: i64,
-    /// First deliveries that change none of these.
+    /// First deliveries stored in the journal only.
     pub recorded: i64,
-    /// First deliveries of JSON that could not be identified.
+    /// First deliveries of valid JSON that could not be identified.
     pub quarantined: i64,
-    /// First deliveries of what is not JSON.
+    /// First deliveries of bodies that are not JSON.
     pub malformed: i64,
-    /// Repeated deliveries of the same bytes, whatever the outcome of the first.
+    /// Repeated deliveries of the same bytes, regardless of the outcome of the first.
     pub duplicate: i64,
 }
 
-/// Hours with deliveries, newest first, before `before`; after it if `backward`, then the oldest
-/// of these first. `organizations` of `None` sees all.
+/// Place of an hour in the list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// `ledger.hour`.
+    #[serde(with = "crate::model::micros")]
+    pub hour: Timestamp,
+}
+
+impl LedgerRow {
+    /// Place in the list.
+    pub const fn place(&self) -> Place {
+        Place { hour: self.hour }
+    }
+}
+
+/// Lists hours with deliveries, newest first, by the primary key. `organizations` of `None` means all.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
-    before: Option<Timestamp>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<LedgerRow>> {
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        LedgerRow,
-        r#"
-            select
-                hour as "hour!", received as "received!", applied as "applied!",
-                recorded as "recorded!", quarantined as "quarantined!",
-                malformed as "malformed!", duplicate as "duplicate!"
-            from (
-                select
-                    hour,
-                    sum(received)::bigint    as received,
-                    sum(applied)::bigint     as applied,
-                    sum(recorded)::bigint    as recorded,
-                    sum(quarantined)::bigint as quarantined,
-                    sum(malformed)::bigint   as malformed,
-                    sum(duplicate)::bigint   as duplicate
-                from ledger
-                where not $3
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::timestamptz is null or hour < $2)
-                group by hour
-                order by hour desc
-                limit $4
-            ) as earlier
-            union all
-            select * from (
-                select
-                    hour, sum(received)::bigint, sum(applied)::bigint, sum(recorded)::bigint,
-                    sum(quarantined)::bigint, sum(malformed)::bigint, sum(duplicate)::bigint
-                from ledger
-                where $3
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::timestamptz is null or hour > $2)
-                group by hour
-                order by hour
-                limit $4
-            ) as later
-        "#,
-        organizations,
-        before as _,
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                LedgerRow,
+                r#"
+                    select
+                        hour,
+                        sum(received)::bigint    as "received!",
+                        sum(applied)::bigint     as "applied!",
+                        sum(recorded)::bigint    as "recorded!",
+                        sum(quarantined)::bigint as "quarantined!",
+                        sum(malformed)::bigint   as "malformed!",
+                        sum(duplicate)::bigint   as "duplicate!"
+                    from ledger
+                    where ($1::text[] is null or organization_id = any($1))
+                        and ($2::timestamptz is null or hour "#
+                    + $cmp
+                    + r#" $2)
+                    group by hour
+                    order by "#
+                    + $order
+                    + r#"
+                    limit $3
+                "#,
+                organizations,
+                walk.from.as_ref().map(|place| place.hour) as _,
+                walk.rows,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
+    if walk.backward { page!(">", "hour") } else { page!("<", "hour desc") }
 }

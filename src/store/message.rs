@@ -1,141 +1,26 @@
-//! Table `message`: one row per message, from every event that carries it.
+//! Table `message`: one row per message, merged from all events that contain it.
 
 pub mod count;
+mod filter;
 mod list;
+mod scan;
 mod search;
-
-use std::borrow::Cow;
+mod upsert;
 
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
-pub use self::list::{Direction, Filter, Place, Scan, ScannedKey, list};
+pub use self::filter::{Filter, Place, RoomPlace};
+pub use self::list::{list, list_by_room};
+pub use self::scan::{Scan, ScannedKey};
+pub use self::upsert::upsert;
 use super::room::RoomKey;
-use super::rows::{column, json, rounds_of_unique_keys};
-use crate::model::{Message, Timestamp};
+use super::rows::column;
+use crate::model::Timestamp;
 
-/// Merges what events say of messages.
-///
-/// No rule here depends on order: the first observation of each status stays (`least`), what
-/// never changes in a message fills nulls (`greatest`), and the text of the highest rank wins.
-pub async fn upsert<'a>(
-    db: &mut PgConnection,
-    rows: impl Iterator<Item = &'a Message>,
-) -> sqlx::Result<()> {
-    for rows in
-        rounds_of_unique_keys(rows, |row| (&row.organization_id, &row.message_id), Message::merge)
-    {
-        upsert_round(db, &rows).await?;
-    }
-    Ok(())
-}
-
-async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx::Result<()> {
-    sqlx::query!(
-        r#"
-            insert into message (
-                organization_id, message_id, received_at, room_id, created_at, channel_at,
-                type, participant_type, participant_id, sender_type, sender_id,
-                external_id, channel, channel_integration_id, broadcast_id, file_uniq_id,
-                is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
-                text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
-                delivered_seen_at, read_seen_at, failed_seen_at, other_statuses
-            )
-            select
-                unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
-                unnest($4::text[]), unnest($5::timestamptz[]), unnest($6::timestamptz[]),
-                unnest($7::text[]), unnest($8::text[]), unnest($9::text[]),
-                unnest($10::text[]), unnest($11::text[]), unnest($12::text[]),
-                unnest($13::text[]), unnest($14::text[]), unnest($15::text[]),
-                unnest($16::text[]), unnest($17::boolean[]), unnest($18::boolean[]),
-                unnest($19::bigint[]), unnest($20::jsonb[]), unnest($21::jsonb[]),
-                unnest($22::jsonb[]), unnest($23::jsonb[]), unnest($24::text[]),
-                unnest($25::uuid[]), unnest($26::timestamptz[]),
-                unnest($27::timestamptz[]), unnest($28::timestamptz[]),
-                unnest($29::timestamptz[]), unnest($30::timestamptz[]),
-                unnest($31::timestamptz[]), string_to_array(unnest($32::text[]), '')
-            on conflict (organization_id, message_id) do update set
-                received_at = least(message.received_at, excluded.received_at),
-                room_id = greatest(message.room_id, excluded.room_id),
-                created_at = least(message.created_at, excluded.created_at),
-                channel_at = least(message.channel_at, excluded.channel_at),
-                type = greatest(message.type, excluded.type),
-                participant_type = greatest(message.participant_type, excluded.participant_type),
-                participant_id = greatest(message.participant_id, excluded.participant_id),
-                sender_type = greatest(message.sender_type, excluded.sender_type),
-                sender_id = greatest(message.sender_id, excluded.sender_id),
-                external_id = greatest(message.external_id, excluded.external_id),
-                channel = greatest(message.channel, excluded.channel),
-                channel_integration_id = greatest(message.channel_integration_id, excluded.channel_integration_id),
-                broadcast_id = greatest(message.broadcast_id, excluded.broadcast_id),
-                file_uniq_id = greatest(message.file_uniq_id, excluded.file_uniq_id),
-                is_campaign = greatest(message.is_campaign, excluded.is_campaign),
-                is_edited = greatest(message.is_edited, excluded.is_edited),
-                review_star = greatest(message.review_star, excluded.review_star),
-                file = greatest(message.file, excluded.file),
-                reply = greatest(message.reply, excluded.reply),
-                buttons = greatest(message.buttons, excluded.buttons),
-                raw_message = greatest(message.raw_message, excluded.raw_message),
-                text = later(message.text, message.text_rank, excluded.text, excluded.text_rank),
-                text_rank = greatest(message.text_rank, excluded.text_rank),
-                created_seen_at = least(message.created_seen_at, excluded.created_seen_at),
-                pending_seen_at = least(message.pending_seen_at, excluded.pending_seen_at),
-                sent_seen_at = least(message.sent_seen_at, excluded.sent_seen_at),
-                delivered_seen_at = least(message.delivered_seen_at, excluded.delivered_seen_at),
-                read_seen_at = least(message.read_seen_at, excluded.read_seen_at),
-                failed_seen_at = least(message.failed_seen_at, excluded.failed_seen_at),
-                other_statuses = case
-                    when excluded.other_statuses is null
-                        or message.other_statuses @> excluded.other_statuses
-                    then message.other_statuses
-                    else array(
-                        select distinct word
-                        from unnest(message.other_statuses || excluded.other_statuses) as word
-                        order by word
-                    )
-                end
-        "#,
-        &column(rows, |row| row.organization_id.as_str()) as _,
-        &column(rows, |row| row.message_id.as_str()) as _,
-        &column(rows, |row| row.received_at) as _,
-        &column(rows, |row| row.room_id.as_deref()) as _,
-        &column(rows, |row| row.created_at) as _,
-        &column(rows, |row| row.channel_at) as _,
-        &column(rows, |row| row.r#type.as_deref()) as _,
-        &column(rows, |row| row.participant_type.as_deref()) as _,
-        &column(rows, |row| row.participant_id.as_deref()) as _,
-        &column(rows, |row| row.sender_type.as_deref()) as _,
-        &column(rows, |row| row.sender_id.as_deref()) as _,
-        &column(rows, |row| row.external_id.as_deref()) as _,
-        &column(rows, |row| row.channel.as_deref()) as _,
-        &column(rows, |row| row.channel_integration_id.as_deref()) as _,
-        &column(rows, |row| row.broadcast_id.as_deref()) as _,
-        &column(rows, |row| row.file_uniq_id.as_deref()) as _,
-        &column(rows, |row| row.is_campaign) as _,
-        &column(rows, |row| row.is_edited) as _,
-        &column(rows, |row| row.review_star) as _,
-        &column(rows, |row| json(&row.file)) as _,
-        &column(rows, |row| json(&row.reply)) as _,
-        &column(rows, |row| json(&row.buttons)) as _,
-        &column(rows, |row| json(&row.raw_message)) as _,
-        &column(rows, |row| row.text.as_deref()) as _,
-        &column(rows, |row| row.text_rank.as_uuid()),
-        &column(rows, |row| row.statuses.created) as _,
-        &column(rows, |row| row.statuses.pending) as _,
-        &column(rows, |row| row.statuses.sent) as _,
-        &column(rows, |row| row.statuses.delivered) as _,
-        &column(rows, |row| row.statuses.read) as _,
-        &column(rows, |row| row.statuses.failed) as _,
-        &column(rows, |row| row.statuses.other.as_deref()) as _,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// What tells a message.
+/// Primary key of a message.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of table message say it")]
 pub struct MessageKey {
@@ -143,56 +28,7 @@ pub struct MessageKey {
     pub message_id: String,
 }
 
-/// Lists the messages of a room after `from` (time, id), newest first; before it if `backward`,
-/// then the nearest of these first.
-pub async fn list_by_room(
-    db: impl PgExecutor<'_>,
-    room: &RoomKey,
-    from: Option<(Timestamp, &str)>,
-    backward: bool,
-    limit: i64,
-) -> sqlx::Result<Vec<MessageKey>> {
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        MessageKey,
-        r#"
-            select organization_id as "organization_id!", message_id as "message_id!"
-            from (
-                select organization_id, message_id
-                from message
-                where not $6
-                    and organization_id = $1
-                    and room_id = $2
-                    and (not $3 or (at, message_id) < ($4::timestamptz, $5))
-                order by at desc, message_id desc
-                limit $7
-            ) as after
-            union all
-            select organization_id, message_id
-            from (
-                select organization_id, message_id
-                from message
-                where $6
-                    and organization_id = $1
-                    and room_id = $2
-                    and (not $3 or (at, message_id) > ($4::timestamptz, $5))
-                order by at, message_id
-                limit $7
-            ) as before
-        "#,
-        room.organization_id,
-        room.room_id,
-        from.is_some(),
-        from.map(|(at, _)| at) as _,
-        from.map(|(_, message_id)| message_id),
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// The last message of each of these rooms that has one.
+/// Lists the last message of each of these rooms; rooms without messages are omitted.
 pub async fn list_last(
     db: impl PgExecutor<'_>,
     rooms: &[RoomKey],
@@ -207,8 +43,8 @@ pub async fn list_last(
                 from message
                 where message.room_id = key.room_id
                     and message.organization_id = key.organization_id
-                    -- The index knows the time alone: for the id as well, or if few rows were
-                    -- thought to be of the organisation, the whole room would be read and sorted.
+                    -- The index is in order of time only. Ordering by id as well, or a low row
+                    -- estimate for the organisation, would read and sort the whole room.
                     and message.at = (
                         select newest.at
                         from message as newest
@@ -240,7 +76,7 @@ pub async fn find(
             select organization_id, message_id
             from message
             where message_id = $1 and ($2::text[] is null or organization_id = any($2))
-            -- One without an organisation is but a guess beside one that has it.
+            -- Prefer a row with a known organisation.
             order by organization_id desc
             limit 1
         "#,
@@ -251,116 +87,119 @@ pub async fn find(
     .await
 }
 
-/// A message with its sender and the times that its broadcast log lends it.
+/// A message with its sender and the times of its broadcast log.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct MessageRow {
-    /// Qontak's id of the message; opaque text.
+    /// Qontak's id of the message; an opaque string.
     pub id: String,
-    /// Organisation it belongs to; null when unknown.
+    /// Organisation of the message; null when unknown.
     pub organization_id: Option<String>,
-    /// The conversation.
+    /// Qontak's id of the room; null when unknown.
     pub room_id: Option<String>,
-    /// `text`, `image`, `document`, `location`, …; open list.
+    /// Type as sent by Qontak: `text`, `image`, `document`, `location`, …; new values are possible.
     pub r#type: Option<String>,
-    /// Text or caption. Null for media without caption.
+    /// Text or caption; null for media without a caption.
     pub text: Option<String>,
-    /// Effective status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`. It never goes
-    /// back; null when only other words were seen.
+    /// Effective status: `created`, `pending`, `sent`, `delivered`, `read` or `failed`. It never goes
+    /// backwards; null if only other statuses were received.
     pub status: Option<String>,
-    /// Other status words seen (`played`, `deleted`, `warning`, …), sorted.
+    /// Other statuses received (`played`, `deleted`, `warning`, …), sorted; null if there are none.
     pub other_statuses: Option<Vec<String>>,
-    /// WhatsApp error code of its twin, a broadcast log.
+    /// WhatsApp error code, from the broadcast log of the message; null without one.
     pub error_code: Option<i64>,
-    /// Meta's title of that error.
+    /// Meta's title of the error, or else its message; null without one.
     pub error_title: Option<String>,
-    /// `customer`, `agent` or `bot`; derived from `sender_type` where Qontak left it out.
+    /// Kind of sender: `customer`, `agent` or `bot`; derived from `sender_type` if Qontak did not send
+    /// it.
     pub participant_type: Option<String>,
-    /// Membership of the sender in the room.
+    /// Qontak's id of the sender's membership in the room.
     pub participant_id: Option<String>,
-    /// `Models::Contact`, `Models::User`, `Models::SystemAccount`.
+    /// Type of the sender at Qontak: `Models::Contact`, `Models::User`, `Models::SystemAccount`.
     pub sender_type: Option<String>,
-    /// Contact or user that sent it.
+    /// Qontak's id of the contact or user that sent the message.
     pub sender_id: Option<String>,
-    /// Id at the channel (`wamid.…`); null until the channel accepted it. Equals
-    /// `whatsapp_message_id` of its twin, a broadcast log.
+    /// Id of the message at the channel (`wamid.…`); null until the channel accepts the message.
+    /// Equals `whatsapp_message_id` of its broadcast log.
     pub external_id: Option<String>,
-    /// Channel, where the event names it.
+    /// Channel; null if no event contained it.
     pub channel: Option<String>,
-    /// The integration it went through.
+    /// Qontak's id of the channel integration; null when unknown.
     pub channel_integration_id: Option<String>,
-    /// The broadcast that sent it, where `last_campaign` names one.
+    /// Qontak's id of the broadcast that sent the message, from `last_campaign`; null without one.
     pub broadcast_id: Option<String>,
-    /// Whether a broadcast sent it.
+    /// Whether a broadcast sent the message; null when unknown.
     pub is_campaign: Option<bool>,
-    /// Whether it was edited after it was sent.
+    /// Whether the message was edited after it was sent; null when unknown.
     pub is_edited: Option<bool>,
-    /// Stars of a review: 0 to 5.
+    /// Stars of a review, 0 to 5; null for other messages.
     pub review_star: Option<i64>,
-    /// Id of the attached file.
+    /// Qontak's id of the attached file; null without one.
     pub file_uniq_id: Option<String>,
-    /// Attachment: `{filename, url, size, large, medium, small}`. The URL's lifetime is unknown.
+    /// Attachment: `{filename, url, size, large, medium, small}`; null without one. The lifetime of
+    /// the URL is unknown.
     pub file: Option<Value>,
-    /// What it answers: an object with `id`, or text.
+    /// Message that this one replies to, as sent by Qontak: an object with `id`, or a string.
     pub reply: Option<Value>,
-    /// Buttons shown with it; null when there are none.
+    /// Buttons of the message; null when there are none.
     pub buttons: Option<Value>,
-    /// WhatsApp's own value object: location, contacts, order and interactive details live here.
+    /// WhatsApp's message object, with details of locations, contacts, orders and interactive
+    /// messages.
     pub raw_message: Option<Value>,
-    /// Creation of the message (never of an event), by Qontak's clock.
+    /// Time the message was created, as reported by Qontak; never the time of an event.
     pub created_at: Option<Timestamp>,
-    /// When it was first heard of, by our clock.
+    /// Time this service first received an event with the message.
     pub received_at: Timestamp,
-    /// What conversations are sorted by.
+    /// Sort key of lists.
     #[serde(skip)]
     pub at: Timestamp,
-    /// Time at WhatsApp of an incoming message, from `raw_message`; whole seconds.
+    /// Time of an incoming message as reported by WhatsApp in `raw_message`, in whole seconds.
     #[serde(skip)]
     pub channel_at: Option<Timestamp>,
-    /// When status created was first seen, by our clock.
+    /// Time this service first received status `created`.
     #[serde(skip)]
     pub created_seen_at: Option<Timestamp>,
-    /// When status pending was first seen, by our clock.
+    /// Time this service first received status `pending`.
     #[serde(skip)]
     pub pending_seen_at: Option<Timestamp>,
-    /// When status sent was first seen, by our clock.
+    /// Time this service first received status `sent`.
     #[serde(skip)]
     pub sent_seen_at: Option<Timestamp>,
-    /// When status delivered was first seen, by our clock.
+    /// Time this service first received status `delivered`.
     #[serde(skip)]
     pub delivered_seen_at: Option<Timestamp>,
-    /// When status read (or played) was first seen, by our clock.
+    /// Time this service first received status `read` or `played`.
     #[serde(skip)]
     pub read_seen_at: Option<Timestamp>,
-    /// When status failed was first seen, by our clock.
+    /// Time this service first received status `failed`.
     #[serde(skip)]
     pub failed_seen_at: Option<Timestamp>,
-    /// When its twin, a broadcast log, became pending, by WhatsApp's clock.
+    /// Time its broadcast log became pending, as reported by WhatsApp.
     #[serde(skip)]
     pub log_pending_at: Option<Timestamp>,
-    /// When its twin was sent, by WhatsApp's clock.
+    /// Time its broadcast log was sent, as reported by WhatsApp.
     #[serde(skip)]
     pub log_sent_at: Option<Timestamp>,
-    /// When its twin was delivered, by WhatsApp's clock.
+    /// Time its broadcast log was delivered, as reported by WhatsApp.
     #[serde(skip)]
     pub log_delivered_at: Option<Timestamp>,
-    /// When its twin was read, by WhatsApp's clock.
+    /// Time its broadcast log was read, as reported by WhatsApp.
     #[serde(skip)]
     pub log_read_at: Option<Timestamp>,
-    /// When its twin failed, by WhatsApp's clock.
+    /// Time its broadcast log failed, as reported by WhatsApp.
     #[serde(skip)]
     pub log_failed_at: Option<Timestamp>,
-    /// Display name of the sender.
+    /// Last known display name of the sender.
     #[serde(skip)]
     pub sender_name: Option<String>,
-    /// User name of the sender; agents only.
+    /// Last known username of the sender; agents only.
     #[serde(skip)]
     pub sender_username: Option<String>,
-    /// Picture of the sender.
+    /// Last known avatar of the sender.
     #[serde(skip)]
     pub sender_avatar: Option<Value>,
 }
 
-/// The messages of these keys, in their order.
+/// Fetches the messages with these keys, in the order of the keys.
 pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<Vec<MessageRow>> {
     sqlx::query_as!(
         MessageRow,
@@ -394,7 +233,7 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                     pending_at, sent_at, delivered_at, read_at, failed_at, error_code,
                     coalesce(error_title, error_message) as error_title
                 from broadcast_log
-                -- What a customer wrote has no twin. Only a log knows true times.
+                -- Messages of customers have no broadcast log. Only logs have WhatsApp's times.
                 where message.participant_type is distinct from 'customer'
                     and broadcast_log.whatsapp_message_id = message.external_id
                     and broadcast_log.organization_id = message.organization_id

@@ -1,11 +1,11 @@
-//! The journal's partitions, one a day: made ahead, dropped by age.
+//! Daily partitions of the journal (table `event`): created ahead, dropped by age.
 
 use chrono::{Days, NaiveDate};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 
 use crate::model::Timestamp;
 
-/// Makes the partitions of these days where they are missing.
+/// Creates the missing partitions of these days.
 pub async fn create(
     db: &mut PgConnection,
     days: impl Iterator<Item = NaiveDate>,
@@ -20,12 +20,12 @@ pub async fn create(
     let mut transaction = db.begin().await?;
     sqlx::raw_sql("set local lock_timeout = '5s'").execute(&mut *transaction).await?;
     lock(&mut transaction).await?;
-    // Another replica may have made them while we waited for the lock.
+    // Another replica may have created them in the meantime.
     let existing = list(&mut *transaction).await?;
     for day in missing.into_iter().filter(|day| !existing.contains(day)) {
         let (name, next) = (name(day), day + Days::new(1));
-        // Made aside and attached, because `create table … partition of` would keep writers
-        // out. The check says beforehand what attaching would otherwise scan for.
+        // Created apart and then attached, because `create table … partition of` blocks writers.
+        // The check constraint spares the scan that `attach partition` would do.
         let sql = format!(
             "create table {name} (like event including all);
              alter table {name} add constraint {name}_day
@@ -34,20 +34,20 @@ pub async fn create(
                  for values from ('{day}') to ('{next}');
              alter table {name} drop constraint {name}_day;"
         );
-        // The parts are a date and a name made of it.
+        // Safe: the parts are a date and a name derived from it.
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
     }
     transaction.commit().await
 }
 
-/// Drops the partitions of days before `oldest`, and returns these days.
+/// Drops the partitions of days before `oldest` and returns these days.
 pub async fn drop_before(pool: &PgPool, oldest: NaiveDate) -> sqlx::Result<Vec<NaiveDate>> {
     let mut days = list(pool).await?;
     days.retain(|day| *day < oldest);
     for day in &days {
         let mut transaction = pool.begin().await?;
-        // Dropping needs the journal for itself for a moment. If somebody reads it for long,
-        // the next round will do; writers queue up behind us, and give up after 300 ms.
+        // Needs an exclusive lock on the journal. Writers queue behind it and give up after 300 ms,
+        // so this gives up first if a long read holds the journal; the next run tries again.
         let sql = format!("set local lock_timeout = '100ms'; drop table if exists {};", name(*day));
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
         transaction.commit().await?;
@@ -55,7 +55,7 @@ pub async fn drop_before(pool: &PgPool, oldest: NaiveDate) -> sqlx::Result<Vec<N
     Ok(days)
 }
 
-/// Which of today and tomorrow have no partition.
+/// Lists today and tomorrow if they have no partition.
 pub async fn missing(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
     let existing = list(db).await?;
     let today = Timestamp::now().day();
@@ -64,7 +64,7 @@ pub async fn missing(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
     Ok(days)
 }
 
-/// The days that have a partition, in order.
+/// Lists the days that have a partition, in order.
 pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
     let names = sqlx::query_scalar!(
         r#"
@@ -80,9 +80,9 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
     Ok(names.iter().filter_map(|name| day(name)).collect())
 }
 
-/// Replicas start together; only one of them makes partitions at a time.
+/// Lets one replica at a time create partitions: replicas may start together.
 async fn lock(db: &mut PgConnection) -> sqlx::Result<()> {
-    // Any number will do that nothing else in this database uses.
+    // Any number that nothing else in this database uses: "qontak" in ASCII.
     const PARTITIONS: i64 = 0x716f_6e74_616b;
     sqlx::query!("select pg_advisory_xact_lock($1)", PARTITIONS).execute(db).await?;
     Ok(())

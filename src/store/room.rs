@@ -1,4 +1,4 @@
-//! Table `room`: conversations, each the fold of all its snapshots.
+//! Table `room`: one row per conversation, the fold of all its snapshots.
 
 mod fold;
 mod read;
@@ -9,20 +9,20 @@ use std::collections::HashSet;
 use sqlx::PgConnection;
 
 use self::fold::Fold;
-pub use self::read::{Filter, Place, Response, RoomKey, RoomRow, Session, find, list, show};
+pub use self::read::{Filter, Place, RoomKey, RoomRow, Session, find, list, show};
 use super::rows::{column, json};
 use crate::model::{PackedList, Room};
 
-/// Merges what events say of rooms.
+/// Merges snapshots of rooms.
 ///
-/// Each field is what the newest snapshot that has it says, so the row equals the fold of all
-/// snapshots in the order of their keys, however they arrive.
+/// Each field has the value of the newest snapshot that contains it, so the row does not depend on
+/// the order of arrival.
 pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Room>,
 ) -> sqlx::Result<()> {
     for mut rows in fold::rounds_of_unique_keys(rows) {
-        // Nearly always all is newer than what is known.
+        // The usual case: the whole snapshot is newer than the row.
         let merged = merge_newer(db, &rows).await?;
         let merged: HashSet<_> =
             merged.iter().map(|row| (row.organization_id.as_str(), row.room_id.as_str())).collect();
@@ -34,13 +34,13 @@ pub async fn upsert<'a>(
     Ok(())
 }
 
-/// A row that a statement has merged.
+/// Key of a row that a statement has merged.
 struct Merged {
     organization_id: String,
     room_id: String,
 }
 
-/// Inserts folds; what is done on conflict follows.
+/// The insert that both merges share; `$on_conflict` completes its `do update set`.
 macro_rules! insert {
     ($db:expr, $rows:expr, $on_conflict:tt) => {
         sqlx::query_as!(
@@ -126,8 +126,8 @@ macro_rules! insert {
     };
 }
 
-/// Merges rows of which every part is newer than what is there, and returns them. The others are
-/// locked all the same.
+/// Merges snapshots that are newer than their row in every field, and returns their keys. The other
+/// rows are only locked.
 async fn merge_newer(db: &mut PgConnection, rows: &[Fold<'_>]) -> sqlx::Result<Vec<Merged>> {
     insert!(
         db,
@@ -169,9 +169,9 @@ async fn merge_newer(db: &mut PgConnection, rows: &[Fold<'_>]) -> sqlx::Result<V
                     else excluded.key_fields
                 end,
                 keys = case
-                    -- It has every field there is.
+                    -- The new snapshot has every known field.
                     when room.fields & ~excluded.fields = 0 then excluded.keys
-                    -- It lacks the fields that the newest one before it lacked.
+                    -- It lacks the same fields as the previous newest snapshot.
                     when excluded.fields = 0
                         or excluded.keys is null
                         and room.fields & excluded.fields = room.key_fields
@@ -226,7 +226,7 @@ async fn merge_newer(db: &mut PgConnection, rows: &[Fold<'_>]) -> sqlx::Result<V
     )
 }
 
-/// Merges rows field by field: what is known may be newer in some of them.
+/// Merges snapshots field by field; the row may be newer in some fields.
 async fn merge_by_field(db: &mut PgConnection, rows: &[Fold<'_>]) -> sqlx::Result<Vec<Merged>> {
     insert!(
         db,
@@ -269,7 +269,7 @@ async fn merge_by_field(db: &mut PgConnection, rows: &[Fold<'_>]) -> sqlx::Resul
                     else room.key_fields
                 end,
                 keys = case
-                    -- The newest snapshot has every field there is.
+                    -- The newest snapshot has every known field.
                     when (room.fields | excluded.fields) = case
                         when excluded.key > room.key then excluded.key_fields
                         when excluded.key = room.key then room.key_fields | excluded.key_fields

@@ -1,15 +1,17 @@
-//! Table `room_event`: what happened to rooms.
+//! Table `room_event`: lifecycle events of rooms, such as assignments and resolutions.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::room::RoomKey;
 use super::rows::{column, rounds_of_unique_keys};
+use super::walk::Walk;
 use crate::model::{RoomEvent, Timestamp};
 
-/// Inserts what is not known yet. Of two reports of the same, the earlier one stays.
+/// Inserts lifecycle events. If two webhooks report the same one, the earlier event id and time are
+/// kept.
 pub async fn insert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a RoomEvent>,
@@ -48,86 +50,92 @@ pub async fn insert<'a>(
     Ok(())
 }
 
-/// What happened to a room, as the API shows it.
+/// A lifecycle event of a room.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RoomEvent)]
 pub struct RoomEventRow {
-    /// `created`, `assigned`, `unassigned`, `handed_over`, `resolved`.
+    /// Type: `created`, `assigned`, `unassigned`, `handed_over` or `resolved`.
     pub r#type: String,
-    /// When it happened, by Qontak's clock; null where the webhook holds no time.
+    /// Time of the lifecycle event, as reported by Qontak; null if the webhook contained none.
     pub at: Option<Timestamp>,
-    /// The user that was assigned, unassigned, took over or resolved, where the body names one.
+    /// Id of the user that was assigned or unassigned, took over or resolved; null if not reported.
     pub actor_id: Option<String>,
-    /// The name of that user, where the body names one.
+    /// Name of that user; null if not reported.
     pub actor_name: Option<String>,
-    /// The first event that reported it.
+    /// Id of the first event that reported it.
     pub event_id: Uuid,
-    /// When it was first reported, by our clock.
+    /// Time this service first received a report of it.
     pub received_at: Timestamp,
-    /// What makes two reports the same.
+    /// Distinguishes lifecycle events of the same type in a room; equal in repeated reports.
     #[serde(skip)]
     pub discriminator: String,
 }
 
-/// A row's place in the life of its room: when it happened, or else when it was reported, and then
-/// what tells it from others.
-#[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the columns of table room_event say it")]
-pub struct Place<'a> {
+/// Place of a lifecycle event in the list of its room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Time of the lifecycle event, or else of its first report.
+    #[serde(with = "crate::model::micros")]
     pub at: Timestamp,
-    pub r#type: &'a str,
-    pub discriminator: &'a str,
+    /// Tie-breaker for equal times.
+    pub r#type: String,
+    /// Tie-breaker for equal types.
+    pub discriminator: String,
 }
 
-/// Lists what happened to a room after `from`, newest first; before it if `backward`, then the
-/// nearest of these first.
+impl RoomEventRow {
+    /// Place in the list of its room.
+    pub fn place(&self) -> Place {
+        Place {
+            at: self.at.unwrap_or(self.received_at),
+            r#type: self.r#type.clone(),
+            discriminator: self.discriminator.clone(),
+        }
+    }
+}
+
+/// Lists the lifecycle events of a room, newest first. A room has few, so all of them are found by
+/// the primary key and sorted.
 pub async fn list(
     db: impl PgExecutor<'_>,
     room: &RoomKey,
-    from: Option<Place<'_>>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<RoomEventRow>> {
-    // The life of one room is short, so it is sorted as a whole. The two branches are one list
-    // walked both ways; only one of them is run.
-    sqlx::query_as!(
-        RoomEventRow,
-        r#"
-            select
-                type as "type!", at, actor_id, actor_name, event_id as "event_id!",
-                received_at as "received_at!", mark as "discriminator!"
-            from (
-                select *
-                from room_event
-                where not $7
-                    and organization_id = $1
-                    and room_id = $2
-                    and (not $3 or (coalesce(at, received_at), type, mark) < ($4::timestamptz, $5, $6))
-                order by coalesce(at, received_at) desc, type desc, mark desc
-                limit $8
-            ) as after
-            union all
-            select type, at, actor_id, actor_name, event_id, received_at, mark
-            from (
-                select *
-                from room_event
-                where $7
-                    and organization_id = $1
-                    and room_id = $2
-                    and (not $3 or (coalesce(at, received_at), type, mark) > ($4::timestamptz, $5, $6))
-                order by coalesce(at, received_at), type, mark
-                limit $8
-            ) as before
-        "#,
-        room.organization_id,
-        room.room_id,
-        from.is_some(),
-        from.map(|place| place.at) as _,
-        from.map(|place| place.r#type),
-        from.map(|place| place.discriminator),
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
+    let from = walk.from.as_ref();
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                RoomEventRow,
+                r#"
+                    select
+                        type, at, actor_id, actor_name, event_id, received_at,
+                        mark as discriminator
+                    from room_event
+                    where organization_id = $1
+                        and room_id = $2
+                        and ($3::timestamptz is null
+                            or (coalesce(at, received_at), type, mark) "#
+                    + $cmp
+                    + r#" ($3, $4, $5))
+                    order by "#
+                    + $order
+                    + r#"
+                    limit $6
+                "#,
+                room.organization_id,
+                room.room_id,
+                from.map(|place| place.at) as _,
+                from.map(|place| place.r#type.as_str()),
+                from.map(|place| place.discriminator.as_str()),
+                walk.rows,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
+    if walk.backward {
+        page!(">", "coalesce(at, received_at), type, mark")
+    } else {
+        page!("<", "coalesce(at, received_at) desc, type desc, mark desc")
+    }
 }

@@ -1,22 +1,22 @@
-//! The schema: migrations, and settings of the server that matter to it.
+//! Migrations, and checks of the server: durability settings and clock.
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, PgPool};
 
 use crate::model::Timestamp;
 
-/// The schema this program needs.
+/// Returns the migrations compiled into this program.
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!();
-    // While a newer version is rolled out, replicas of this one go on with its schema.
+    // During a rolling update, replicas of this version run with the newer schema.
     migrator.set_ignore_missing(true);
     migrator
 }
 
-/// Brings the schema up to date. Several replicas may do so at once.
+/// Runs pending migrations. Several replicas may call it at once.
 pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     let mut connection = pool.acquire().await?.detach();
-    // Migrations may take longer than a request may, and replicas wait for each other's.
+    // Migrations may take longer than a request, and replicas wait for each other's migrations.
     sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0")
         .execute(&mut connection)
         .await?;
@@ -25,7 +25,7 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// How many migrations are still to be run.
+/// Counts pending migrations.
 pub async fn pending_migrations(pool: &PgPool) -> sqlx::Result<usize> {
     let table =
         sqlx::query_scalar!("select to_regclass('_sqlx_migrations')::text").fetch_one(pool).await?;
@@ -40,8 +40,10 @@ pub async fn pending_migrations(pool: &PgPool) -> sqlx::Result<usize> {
     Ok(migrator().iter().filter(|migration| !applied.contains(&migration.version)).count())
 }
 
-/// What of the server's settings would break the promise that a 2xx is on disk. The third one,
-/// `synchronous_commit`, is set right in each session: see [`make_durable`].
+/// Lists server settings, with their values, that allow a crash to lose committed events.
+///
+/// `synchronous_commit` is not among them: [`make_durable`](super::connect::make_durable) sets it in
+/// each session.
 pub async fn durability(pool: &PgPool) -> sqlx::Result<Vec<(String, String)>> {
     let settings = sqlx::query!(
         r#"
@@ -60,7 +62,7 @@ pub async fn durability(pool: &PgPool) -> sqlx::Result<Vec<(String, String)>> {
         .collect())
 }
 
-/// The clock of the database server.
+/// Returns the time of the database server's clock.
 pub async fn clock(pool: &PgPool) -> sqlx::Result<Timestamp> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(pool).await
 }

@@ -1,4 +1,7 @@
-//! What is searched for, and the indexes that find it.
+//! Search queries and the optional GIN indexes that serve them.
+//!
+//! The indexes are over expressions, so no column is written for search. They are not created by a
+//! migration, because search can be switched off.
 
 use std::fmt::Write;
 
@@ -6,8 +9,8 @@ use sqlx::{Connection, PgExecutor, PgPool};
 
 use crate::model::Timestamp;
 
-/// The indexes of search. New entries of GIN wait in a list that every search reads; the longer it
-/// may be, the less an entry costs.
+/// Indexes by name. GIN collects new entries in a pending list that every search scans: a longer list
+/// makes writes cheaper and searches slower.
 const INDEXES: [(&str, &str); 2] = [
     (
         "message_by_word",
@@ -23,15 +26,16 @@ const INDEXES: [(&str, &str); 2] = [
     ),
 ];
 
-/// Names the lock under which one replica changes the indexes.
+/// Advisory lock: one replica at a time changes the indexes.
 const LOCK: i64 = 0x716f_6e74_616b_0001;
 
-/// Makes the indexes of search if it is `enabled`, else drops them; nobody's webhook waits for it.
-/// Of several replicas one does it. With many messages it takes minutes.
-pub async fn prepare(pool: &PgPool, enabled: bool) -> sqlx::Result<()> {
+/// Creates the search indexes if search is `enabled`, or else drops them, without blocking writes.
+/// With many messages this takes minutes. It does nothing while another replica does the same.
+pub async fn sync_indexes(pool: &PgPool, enabled: bool) -> sqlx::Result<()> {
     let mut db = pool.acquire().await?.detach();
     sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut db).await?;
-    // Not waited for: `concurrently` waits for everybody else's statements.
+    // `try`, because `concurrently` waits for all other statements, also for one that waits for this
+    // lock.
     let lock = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_ours!""#, LOCK);
     if lock.fetch_one(&mut db).await? {
         if enabled {
@@ -48,7 +52,7 @@ pub async fn prepare(pool: &PgPool, enabled: bool) -> sqlx::Result<()> {
                 name
             );
             let valid = valid.fetch_optional(&mut db).await?;
-            // One that was begun and never ended is of no use.
+            // An invalid index is left over from an interrupted build.
             if valid == Some(false) || valid.is_some() && !enabled {
                 let drop = format!("drop index concurrently if exists {name}");
                 sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut db).await?;
@@ -61,7 +65,7 @@ pub async fn prepare(pool: &PgPool, enabled: bool) -> sqlx::Result<()> {
     db.close().await
 }
 
-/// Whether all indexes are there: without them a search would read everything.
+/// Whether all search indexes exist and are valid: without them a search would scan whole tables.
 pub async fn is_ready(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -75,32 +79,32 @@ pub async fn is_ready(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
     .await
 }
 
-/// What is searched for.
+/// A parsed search query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
-    /// Words, as they were typed.
+    /// Words as entered.
     Words(Vec<String>),
-    /// A phone number: its digits without the prefix 0 or 62.
+    /// Digits of a phone number, without the prefix 0 or 62.
     Phone(String),
 }
 
 impl Query {
-    /// The most characters that it may have.
+    /// Maximum number of characters.
     pub const MAX_CHARACTERS: usize = 256;
-    /// The most words.
+    /// Maximum number of words.
     const MAX_WORDS: usize = 8;
-    /// What can be read.
+    /// Error message for an invalid query.
     pub const ALLOWED: &'static str =
         "must have 1 to 8 words of letters or digits, and at most 256 characters";
 
-    /// The same as a regular expression, but for the characters.
+    /// Regular expression for a valid query, except for the number of characters.
     pub const PATTERN: &str = concat!(
         r"^[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff\u0000]*[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+",
         r"([^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff\u0000]+[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+){0,7}",
         r"[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff\u0000]*$",
     );
 
-    /// Reads what somebody typed. All that is no letter or digit stands between words.
+    /// Parses the text of a user. Characters other than letters and digits separate words.
     pub fn parse(text: &str) -> Option<Self> {
         if text.chars().count() > Self::MAX_CHARACTERS {
             return None;
@@ -119,9 +123,9 @@ impl Query {
         (1..=Self::MAX_WORDS).contains(&words.len()).then_some(Self::Words(words))
     }
 
-    /// As Postgres looks for it in the words of messages: of these organisations (by hash), if it
-    /// says so, and of these days. Short words are whole ones, others may go on.
-    pub fn of_messages(
+    /// Returns the `tsquery` over `message_words` for these days and, if given, these organisations
+    /// (by hash). Words of three or more characters match as prefixes, shorter ones as a whole.
+    pub fn message_tsquery(
         &self,
         days: std::ops::RangeInclusive<i64>,
         organizations: Option<&[i32]>,
@@ -156,8 +160,8 @@ impl Query {
         query
     }
 
-    /// What the text of a message has if it has these words: patterns for `like`, in lower case.
-    pub fn of_texts(&self) -> Vec<String> {
+    /// Returns `like` patterns for the text of a message, in lower case.
+    pub fn text_patterns(&self) -> Vec<String> {
         match self {
             Self::Words(words) => {
                 words.iter().map(|word| format!("%{}%", word.to_ascii_lowercase())).collect()
@@ -166,14 +170,14 @@ impl Query {
         }
     }
 
-    /// As Postgres looks for it in the words of rooms: a pattern for `like`, and what they may
-    /// resemble. It makes them lower case by itself, as it did with those words: by its locale.
-    pub fn of_rooms(&self) -> (String, Option<String>) {
+    /// Returns a `like` pattern over `room_words`, and the text for a trigram similarity search.
+    /// Postgres converts them to lower case, so that its locale is used as in the index.
+    pub fn room_patterns(&self) -> (String, Option<String>) {
         match self {
             Self::Phone(number) => (format!("%{number}%"), None),
             Self::Words(words) => {
                 let text = words.join(" ");
-                // Shorter ones have too little to resemble, and are found at the beginning of words.
+                // Too short for trigrams: match the beginning of words only.
                 if text.chars().count() < 3 {
                     (format!("% {text}%"), None)
                 } else {
@@ -184,12 +188,12 @@ impl Query {
     }
 }
 
-/// Whether a character belongs to a word, as function `message_words` sees it.
+/// Whether a character belongs to a word. Must agree with the SQL function `message_words`.
 const fn is_word(c: char) -> bool {
     matches!(c, 'A'..='Z' | 'a'..='z' | '0'..='9' | '\u{c0}'..='\u{1fff}' | '\u{3040}'..='\u{d7ff}')
 }
 
-/// The day of a time, as function `message_day` sees it.
+/// Returns the day number of a time. Must agree with the SQL function `message_day`.
 pub fn day(at: Timestamp) -> i64 {
     at.0.timestamp().div_euclid(86_400)
 }
@@ -199,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_typed_becomes_words_or_a_phone_number() {
+    fn text_is_parsed_as_words_or_a_phone_number() {
         let words = |words: &[&str]| {
             Some(Query::Words(words.iter().map(|&word| word.to_owned()).collect()))
         };
@@ -220,10 +224,10 @@ mod tests {
     }
 
     #[test]
-    fn each_day_is_asked_for_each_word() {
+    fn tsquery_contains_each_word_for_each_day() {
         let query = Query::Words(vec!["OK".to_owned(), "batik".to_owned()]);
         assert_eq!(
-            query.of_messages(255..=256, Some(&[-1])),
+            query.message_tsquery(255..=256, Some(&[-1])),
             "('ffok'|'100ok')&('ffbatik':*|'100batik':*)&('ff~ffffffff'|'100~ffffffff')"
         );
     }

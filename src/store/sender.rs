@@ -1,4 +1,4 @@
-//! Table `sender`: the last known face of contacts, agents and bots.
+//! Table `sender`: last known name and avatar of contacts, agents and bots.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::rows::{column, drop_superseded, json, rounds_of_unique_keys};
 use crate::model::Sender;
 
-/// Merges what messages show of their senders.
+/// Merges senders of messages. Each field has the value of the newest message that contains it.
 pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Sender>,
@@ -59,25 +59,25 @@ pub async fn upsert<'a>(
     Ok(())
 }
 
-/// A contact, agent or bot as the API shows it.
+/// A contact, agent or bot that sent messages.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Participant)]
 pub struct SenderRow {
     /// Qontak's id of the contact or user.
     pub id: String,
-    /// Organisation; null when unknown.
+    /// Organisation of the sender; null when unknown.
     pub organization_id: Option<String>,
-    /// `customer`, `agent` or `bot`.
+    /// Type: `customer`, `agent` or `bot`; null when unknown.
     pub r#type: Option<String>,
-    /// Display name.
+    /// Last known display name; null when unknown.
     pub name: Option<String>,
-    /// User name; agents only.
+    /// Last known username; agents only.
     pub username: Option<String>,
-    /// Picture: `{url, large, medium, small, …}`, or a URL.
+    /// Last known avatar: an object `{url, large, medium, small, …}` or a URL; null when unknown.
     pub avatar: Option<Value>,
 }
 
-/// The sender with this id, if it may be seen.
+/// Finds a sender within these organisations; `None` for all.
 pub async fn find(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -91,7 +91,7 @@ pub async fn find(
                 username, avatar
             from sender
             where sender_id = $1 and ($2::text[] is null or organization_id = any($2))
-            -- One without an organisation is but a guess beside one that has it.
+            -- Prefer a row with a known organisation.
             order by sender.organization_id desc
             limit 1
         "#,

@@ -1,8 +1,7 @@
-//! What belongs together, across tables: the rows that are known by an id or a phone number.
+//! Queries across tables by id or phone number. Each returns the newest rows, at most `limit`.
 //!
-//! Each question is answered with the newest rows, at most `limit` of them. Postgres does not know
-//! that nothing is in an empty array, so it is told that what is looked for is not null: else it
-//! could not use the indexes that have no nulls.
+//! The conditions `… is not null and … = any($3)` are not redundant: the planner uses the partial
+//! indexes (`where … is not null`) only with them.
 
 use serde::Serialize;
 use sqlx::PgExecutor;
@@ -17,16 +16,16 @@ use super::room::RoomKey;
 use super::rows::column;
 use crate::model::Timestamp;
 
-/// Who asks, and for how many rows of each kind.
+/// Visible organisations and limit of a query.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
-    /// The organisations that may be seen; `None` for all.
+    /// Organisations that the reader may see; `None` for all.
     pub organizations: Option<&'a [String]>,
-    /// How many rows at most.
+    /// Maximum number of rows.
     pub limit: i64,
 }
 
-/// Rooms with one of these ids or of one of these accounts, latest activity first.
+/// Lists rooms with one of these ids or accounts, latest activity first.
 pub async fn rooms(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
@@ -55,7 +54,7 @@ pub async fn rooms(
     .await
 }
 
-/// Logs with one of these ids, WhatsApp ids or phone numbers.
+/// Lists broadcast logs with one of these ids, WhatsApp ids or phone numbers.
 pub async fn logs(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
@@ -87,7 +86,7 @@ pub async fn logs(
     .await
 }
 
-/// Messages with one of these ids, or ids at the channel.
+/// Lists messages with one of these ids or ids at the channel.
 pub async fn messages(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
@@ -116,7 +115,7 @@ pub async fn messages(
     .await
 }
 
-/// Broadcasts with one of these ids.
+/// Lists broadcasts with one of these ids.
 pub async fn broadcasts(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
@@ -141,27 +140,27 @@ pub async fn broadcasts(
     .await
 }
 
-/// Something that happened in the life of a room.
+/// A lifecycle event of a traced room.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TracedRoomEvent)]
 pub struct RoomEventRow {
-    /// The room it happened to.
+    /// Qontak's id of the room.
     pub room_id: String,
-    /// `created`, `assigned`, `unassigned`, `handed_over`, `resolved`.
+    /// Type: `created`, `assigned`, `unassigned`, `handed_over` or `resolved`.
     pub r#type: String,
-    /// When it happened, by Qontak's clock; null where the webhook holds no time.
+    /// Time of the lifecycle event, as reported by Qontak; null if the webhook contained none.
     pub at: Option<Timestamp>,
-    /// The user that was assigned, unassigned, took over or resolved, where the body names one.
+    /// Id of the user that was assigned or unassigned, took over or resolved; null if not reported.
     pub actor_id: Option<String>,
-    /// The name of that user, where the body names one.
+    /// Name of that user; null if not reported.
     pub actor_name: Option<String>,
-    /// The event that tells of it.
+    /// Id of the first event that reported it.
     pub event_id: Uuid,
-    /// When that came in, by our clock.
+    /// Time this service first received a report of it.
     pub received_at: Timestamp,
 }
 
-/// What happened in the lives of these rooms.
+/// Lists lifecycle events of these rooms.
 pub async fn room_events(
     db: impl PgExecutor<'_>,
     rooms: &[RoomKey],
@@ -184,7 +183,7 @@ pub async fn room_events(
     .await
 }
 
-/// Events about one of these messages, logs or rooms.
+/// Lists events about these messages, broadcast logs or rooms.
 pub async fn events(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
@@ -200,7 +199,7 @@ pub async fn events(
                 coalesce(body_bytes, length(body)) as "body_bytes!",
                 parser_version as "parser_version!", request_id as "request_id!"
             from (select distinct unnest($2::text[]) as subject_id) as subject
-            -- Of each its newest: the way through all of the journal is long.
+            -- The newest of each subject, through the index: a scan of the journal is slow.
             cross join lateral (
                 select *
                 from event

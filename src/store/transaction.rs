@@ -1,4 +1,6 @@
-//! The transaction of a batch: the journal, every projection, and the ledger.
+//! Statements of a batch's transaction: journal, projections, ledger.
+//!
+//! The order of the tables is fixed, so that concurrent writers do not deadlock.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -7,8 +9,8 @@ use super::event::Stored;
 use super::{broadcast, broadcast_log, event, ledger, message, room, room_event, sender};
 use crate::event::Event;
 
-/// Writes events and everything that follows from them. Events already in the journal change no
-/// projection again unless they are replayed; they are only counted.
+/// Writes events, their changes and the ledger. Duplicates are only counted: they change no
+/// projection.
 pub async fn apply(
     db: &mut PgConnection,
     writer_id: Uuid,
@@ -19,7 +21,7 @@ pub async fn apply(
         events
             .iter()
             .zip(&stored)
-            .filter(|(_, row)| row.written.is_news())
+            .filter(|(_, row)| row.written.changes_projections())
             .map(|(event, _)| &event.changes)
     };
     room::upsert(db, new().flat_map(|changes| &changes.rooms)).await?;

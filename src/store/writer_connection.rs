@@ -1,4 +1,6 @@
-//! A writer's own connection, and the transaction that it is for.
+//! Database connection of one writer.
+//!
+//! It does not use a pool, which would ping twice per transaction; `begin` is the health check.
 
 use std::time::Duration;
 
@@ -15,9 +17,7 @@ use super::transaction::apply;
 use crate::config;
 use crate::event::Event;
 
-/// A connection to write: made when it is needed, kept, and replaced when it is of no use any more.
-///
-/// A pool would ask the other end twice after each transaction whether it is still there.
+/// Connection that is opened on first use, kept, and replaced when it fails.
 #[derive(Debug)]
 pub struct WriterConnection {
     options: PgConnectOptions,
@@ -26,16 +26,14 @@ pub struct WriterConnection {
 }
 
 impl WriterConnection {
-    /// Where it will lead to. Fails if `database.url` is none.
+    /// Reads the settings without connecting. Fails if `database.url` cannot be parsed.
     pub fn new(settings: &config::Database) -> sqlx::Result<Self> {
         let acquire_timeout = settings.acquire_timeout;
         Ok(Self { options: options(settings)?, acquire_timeout, connection: None })
     }
 
-    /// Writes events and all that follows from them: all or nothing, in one transaction that takes
-    /// at most `limit`.
-    ///
-    /// What came before changes no table again, unless it is replayed; it is only counted.
+    /// Writes events and their changes in one transaction, with a timeout of `limit`. Duplicates are
+    /// only counted.
     pub async fn write(
         &mut self,
         limit: Duration,
@@ -45,18 +43,18 @@ impl WriterConnection {
         loop {
             let was_idle = self.connection.is_some();
             let mut connection = self.take().await?;
-            // This asks as well whether there is still somebody at the other end.
+            // Also the health check of an idle connection.
             let written =
                 match within(liveness_timeout(self.acquire_timeout), connection.begin()).await {
                     Ok(transaction) => {
                         let write = write_in(transaction, writer_id, events);
                         within(limit, write).await.map_err(Failure::from)
                     }
-                    // It may have died long ago, and then a new one is better.
+                    // It may have died while idle: try again with a new one.
                     Err(_) if was_idle => continue,
                     Err(error) => return Err(error.into()),
                 };
-            // Else it is dead, or of no use any more, as with a primary that became a standby.
+            // Otherwise it is dead, or read-only because the primary became a standby.
             if !matches!(written, Err(Failure::Unavailable(_))) {
                 self.connection = Some(connection);
             }
@@ -64,7 +62,7 @@ impl WriterConnection {
         }
     }
 
-    /// Makes the journal's partitions of these days where they are missing.
+    /// Creates the missing journal partitions of these days.
     pub async fn create_partitions(
         &mut self,
         limit: Duration,
@@ -76,7 +74,7 @@ impl WriterConnection {
         Ok(())
     }
 
-    /// The connection that is there, or a new one. Who may go on using it puts it back.
+    /// Takes the idle connection or opens one. The caller puts it back if it is still usable.
     async fn take(&mut self) -> sqlx::Result<PgConnection> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
@@ -92,8 +90,8 @@ async fn write_in(
 ) -> sqlx::Result<Vec<Stored>> {
     match apply(&mut transaction, writer_id, events).await {
         Ok(stored) => transaction.commit().await.map(|()| stored),
-        // Now, and not before the next one begins: others may wait for what it has locked. That
-        // the link is lost says more than what it was refused for.
+        // Immediately, to release the locks. A failed rollback hides the first error: that the
+        // connection is lost matters more.
         Err(error) => transaction.rollback().await.and(Err(error)),
     }
 }

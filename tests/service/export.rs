@@ -238,7 +238,7 @@ async fn exports_require_the_export_scope(db: PgPool) {
     let service = Service::start(db).await;
     let response = service.get_with(KEY_OF_ALL, "/v1/rooms?format=ndjson").await;
     assert_eq!(response.status, StatusCode::FORBIDDEN);
-    assert_eq!(response.json()["error"]["messages"], json!(["this key lacks the scope `export`"]));
+    assert_eq!(response.json()["error"]["messages"], json!(["API key lacks the scope `export`"]));
     let response = service.get_with(KEY_OF_ORGANIZATION, "/v1/rooms?format=xml&limit=0").await;
     assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY);
     let missing = format!("/v1/rooms/{SITI_ROOM}/messages?format=ndjson");

@@ -94,7 +94,7 @@ async fn created_key_has_its_scopes_and_organisations_until_revoked(db: PgPool) 
         wait_until(async || status_of(&service, key_of_it).await == StatusCode::UNAUTHORIZED).await;
     }
     let response = service.get_with(&ours, "/v1/rooms").await;
-    assert_eq!(message(&response), "this key is unknown, expired or revoked");
+    assert_eq!(message(&response), "API key is unknown, expired or revoked");
     assert_eq!(response.headers["www-authenticate"], r#"Bearer error="invalid_token""#);
 }
 
@@ -270,7 +270,7 @@ async fn requests_above_the_key_rate_limit_get_429_with_retry_after(db: PgPool) 
         assert_eq!(rejected.status, StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(rejected.headers["retry-after"], "1");
         assert_eq!(rejected.json()["error"]["code"], 429);
-        assert_eq!(message(&rejected), "too many requests with this key, try again in 1 s");
+        assert_eq!(message(&rejected), "rate limit of this API key exceeded, retry in 1s");
     }
     // Other keys are not limited.
     assert_eq!(status_of(&service, KEY_OF_ANOTHER).await, StatusCode::OK);

@@ -113,7 +113,7 @@ async fn connections_above_the_limit_get_503_and_others_are_unaffected(db: PgPoo
         assert!(head.contains(&format!("\r\ncontent-length: {}", body.len())), "{head}");
         let body: Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["error"]["code"], 503);
-        assert_eq!(body["error"]["messages"][0], "too many connections, try again later");
+        assert_eq!(body["error"]["messages"][0], "too many connections, retry later");
     }
     for client in &mut clients {
         assert!(client.get_unknown_path().await.starts_with("HTTP/1.1 404"));
@@ -189,7 +189,7 @@ async fn slow_uploads_use_bounded_memory(db: PgPool) {
     let rejected = tokio::time::timeout(DEADLINE, rejected).await.expect("no upload was rejected");
     assert_eq!(rejected.headers()["retry-after"], "2");
     let text: Value = rejected.json().await.unwrap();
-    assert_eq!(text["error"]["messages"][0], "too many bodies, try again later");
+    assert_eq!(text["error"]["messages"][0], "too many request bodies, retry later");
 
     drop(slow);
     wait_for_free_connection(&service).await;

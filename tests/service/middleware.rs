@@ -9,7 +9,7 @@ use axum::http::{Method, Request, StatusCode};
 use axum::routing::{Router, get};
 use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
-use qontak_receiver::router::serving;
+use qontak_receiver::router::with_middleware;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tower::ServiceExt;
@@ -282,7 +282,7 @@ async fn panic_in_a_handler_returns_500_with_the_request_id(_db: PgPool) {
     async fn panicking() -> String {
         panic!("with a secret")
     }
-    let router = serving(Router::new().route("/", get(panicking)));
+    let router = with_middleware(Router::new().route("/", get(panicking)));
     let request = Request::get("/").header("x-request-id", "mine").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);

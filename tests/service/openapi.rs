@@ -281,7 +281,7 @@ async fn openapi_document_lists_every_parameter_and_its_allowed_values(db: PgPoo
 
 #[sqlx::test]
 async fn text_parameters_are_accepted_exactly_when_the_schema_allows_them(db: PgPool) {
-    search::prepare(&db, true).await.unwrap();
+    search::sync_indexes(&db, true).await.unwrap();
     let service = Service::start(db).await;
     let long = "a".repeat(256);
     let texts = [

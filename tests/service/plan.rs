@@ -62,7 +62,7 @@ async fn find_ids(service: &Service) -> Ids {
 
 #[sqlx::test]
 async fn no_query_reads_more_rows_than_its_page_needs(db: PgPool) {
-    store::search::prepare(&db, true).await.unwrap();
+    store::search::sync_indexes(&db, true).await.unwrap();
     fill(&db).await;
     let settings = cases::settings(&explained(db.connect_options().to_url_lossy().as_str()));
     let settings: Vec<_> = settings.iter().map(|(name, value)| (&**name, &**value)).collect();

@@ -184,7 +184,7 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
         .unwrap();
     let (status, body) = get("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(body.contains("partitions: none for "), "{body}");
+    assert!(body.contains("partitions: no partition for "), "{body}");
     assert!(!run(&settings, &["check"]).await.status.success());
 }
 

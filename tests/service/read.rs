@@ -57,7 +57,7 @@ async fn every_read_route_requires_a_key_with_the_read_scope(db: PgPool) {
         let unscoped = service.get_with(KEY_REPLAY_ONLY, route).await;
         assert_eq!(unscoped.status, StatusCode::FORBIDDEN, "{route}");
         let messages = unscoped.json()["error"]["messages"].take();
-        assert_eq!(messages, json!(["this key lacks the scope `read`"]), "{route}");
+        assert_eq!(messages, json!(["API key lacks the scope `read`"]), "{route}");
         for key in [KEY_OF_ALL, KEY_OF_ORGANIZATION] {
             assert_eq!(service.get_with(key, route).await.status, StatusCode::OK, "{route}");
         }
@@ -277,5 +277,5 @@ async fn query_exceeding_the_statement_timeout_returns_503_without_retry_after(d
     // A retry would take as long.
     assert!(!response.headers.contains_key("retry-after"));
     let message = response.json()["error"]["messages"][0].as_str().unwrap().to_owned();
-    assert!(message.starts_with("this question took too long"), "{message}");
+    assert!(message.starts_with("query timed out"), "{message}");
 }

@@ -134,7 +134,7 @@ async fn body_slower_than_the_timeout_is_rejected_with_408(db: PgPool) {
     let service = Service::start_with(db, &limit).await;
     let slow = chunked(50, b" ".to_vec(), Duration::from_millis(200));
     let response = service.send(webhook(TOKEN, slow)).await;
-    assert_error(&response, StatusCode::REQUEST_TIMEOUT, "not complete after 1 s");
+    assert_error(&response, StatusCode::REQUEST_TIMEOUT, "timed out after 1s");
 }
 
 #[sqlx::test]

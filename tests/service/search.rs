@@ -10,7 +10,7 @@ use super::read::read_all_pages;
 
 /// Service with rooms of these names and accounts, each with a message of this text.
 async fn service_with_rooms(db: PgPool, rooms: &[(&str, &str, &str)]) -> Service {
-    search::prepare(&db, true).await.unwrap();
+    search::sync_indexes(&db, true).await.unwrap();
     let service = Service::start(db).await;
     for (n, (name, account, text)) in rooms.iter().enumerate() {
         let at = format!("2025-06-12T02:{n:02}:00.000Z");
@@ -268,13 +268,13 @@ async fn search_can_be_disabled_and_enabled_again(db: PgPool) {
     let messages = json!(["the indexes of search are not made yet, try again later"]);
     assert_eq!(response.json()["error"]["messages"], messages);
     // Two replicas create the indexes concurrently, and once more.
-    let (one, two) = tokio::join!(search::prepare(&db, true), search::prepare(&db, true));
+    let (one, two) = tokio::join!(search::sync_indexes(&db, true), search::sync_indexes(&db, true));
     one.and(two).unwrap();
-    search::prepare(&db, true).await.unwrap();
+    search::sync_indexes(&db, true).await.unwrap();
     assert_eq!(service.get("/v1/rooms?q=ok").await.status, StatusCode::OK);
 
     let off = Service::start_with(db.clone(), &[("RECEIVER__SEARCH__ENABLED", "false")]).await;
-    search::prepare(&db, false).await.unwrap();
+    search::sync_indexes(&db, false).await.unwrap();
     assert!(!search::is_ready(&db).await.unwrap());
     for path in ["/v1/messages", "/v1/rooms"] {
         let response = off.get(&format!("{path}?q=ok")).await;

@@ -318,7 +318,7 @@ async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPoo
     // A load balancer should keep sending: webhooks are spooled.
     assert_eq!(response.status(), StatusCode::OK);
     let response: Value = response.json().await.unwrap();
-    assert_eq!(response["problems"], json!(["database: cannot be reached"]));
+    assert_eq!(response["problems"], json!(["database: unavailable"]));
     assert_eq!(response["spool"]["events"], 2);
     assert!(response["spool"]["oldest_seconds"].as_f64().unwrap() > 0.0, "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();

@@ -34,7 +34,7 @@ class Docs(Browser):
         self.assertCountEqual(routes, self.texts("#routes summary b"))
 
     def test_request_is_sent_with_the_key_and_does_not_show_it(self):
-        self.wait(self.send("rooms_list", limit="1"), "a key is needed")
+        self.wait(self.send("rooms_list", limit="1"), "API key missing")
         self.find("#key").send_keys(KEY)
         response, = self.wait(self.send("rooms_list", limit="1"), '"status": "success"')
         self.assertIn(f"{ADDRESS}/v1/rooms?limit=1", response)

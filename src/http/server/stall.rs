@@ -1,8 +1,7 @@
-//! How long an answer of HTTP/2 waits for its client.
+//! Timeout of HTTP/2 streams whose client does not read the response.
 //!
-//! TCP knows when nothing at all is taken any more (`prepare` in `server.rs`). But a client of HTTP/2
-//! may take nothing of one answer and go on with others; hyper would keep that one, and all that it
-//! holds, for ever.
+//! `TCP_USER_TIMEOUT` (`prepare` in `server.rs`) covers a client that reads nothing at all. An
+//! HTTP/2 client can stall one stream and read others; hyper would keep that stream forever.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -16,33 +15,33 @@ use hyper_util::rt::TokioExecutor;
 use tokio::time::{Instant, sleep};
 
 tokio::task_local! {
-    /// Since when the answer has something for its client that was not asked for yet.
-    static WAITS_SINCE: Cell<Option<Instant>>;
+    /// Time since which the response has data that the client has not read.
+    static STALLED_SINCE: Cell<Option<Instant>>;
 }
 
-/// Runs the streams of HTTP/2, and resets those that wait too long.
+/// Runs HTTP/2 streams, and resets those that stall for too long.
 #[derive(Clone, Copy)]
-pub struct Streams {
-    /// How long one may wait.
+pub struct StreamExecutor {
+    /// Maximum time a stream may stall.
     pub timeout: Duration,
 }
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StreamExecutor {
     fn execute(&self, stream: F) {
         let timeout = self.timeout;
-        TokioExecutor::new().execute(WAITS_SINCE.scope(Cell::new(None), async move {
+        TokioExecutor::new().execute(STALLED_SINCE.scope(Cell::new(None), async move {
             tokio::select! {
                 () = stream => {}
-                () = exhaust(timeout) => {}
+                () = stalled(timeout) => {}
             }
         }));
     }
 }
 
-/// Resolves when this task's stream has waited for so long.
-async fn exhaust(timeout: Duration) {
+/// Resolves when the stream of this task has stalled for `timeout`.
+async fn stalled(timeout: Duration) {
     loop {
-        let since = WAITS_SINCE.with(Cell::get).unwrap_or_else(Instant::now);
+        let since = STALLED_SINCE.with(Cell::get).unwrap_or_else(Instant::now);
         let left = timeout.saturating_sub(since.elapsed());
         if left.is_zero() {
             return;
@@ -51,21 +50,21 @@ async fn exhaust(timeout: Duration) {
     }
 }
 
-/// The largest part of an answer that is given away at once: also a slow client takes so much in time.
+/// Maximum size of a frame: small enough for a slow client to read within the timeout.
 const PART_BYTES: usize = 16 * 1024;
 
-/// The body of an answer, which notes when it waits for its client: from giving a part of it until
-/// it is asked for the next one.
+/// Response body that records when it stalls: between a frame and hyper's poll for the next one.
 ///
-/// Of an answer whose end is given away already, a part at most is kept as long as its connection.
-pub struct Answer {
+/// The timeout does not cover the last frame: hyper keeps at most that one while the connection is
+/// open.
+pub struct ResponseBody {
     body: Body,
-    /// What is left of the part that the body has given.
+    /// Rest of the current frame.
     rest: Bytes,
 }
 
-impl Answer {
-    /// The answer with this body.
+impl ResponseBody {
+    /// Wraps the body of a response.
     pub const fn new(body: Body) -> Self {
         Self { body, rest: Bytes::new() }
     }
@@ -87,15 +86,15 @@ impl Answer {
 
 type Part = Result<Frame<Bytes>, axum::Error>;
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Part>> {
         let part = self.poll_part(context);
         let since = matches!(part, Poll::Ready(Some(_))).then(Instant::now);
-        // In HTTP/1 the whole connection waits, which TCP notices.
-        _ = WAITS_SINCE.try_with(|waits| waits.set(since));
+        // Not set in HTTP/1, where the whole connection stalls and `TCP_USER_TIMEOUT` applies.
+        _ = STALLED_SINCE.try_with(|waits| waits.set(since));
         part
     }
 
@@ -104,7 +103,7 @@ impl HttpBody for Answer {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // It is asked before the first part only.
+        // hyper calls it before the first frame only.
         self.body.size_hint()
     }
 }

@@ -1,4 +1,4 @@
-//! The funnel of a broadcast: what all of its recipients say together.
+//! Delivery funnel of a broadcast.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,29 +10,29 @@ use crate::read::status::Explained;
 use crate::store::broadcast_log::count::Counted;
 use crate::store::broadcast_log::funnel::{Group, Title};
 
-/// Recipients by effective status; each counts once.
+/// Recipients by effective status. Each counts once.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Counts {
-    /// All recipients: the sum of those below.
+    /// All recipients: the sum of the counts below.
     total: i64,
-    /// Known to Qontak, and no more.
+    /// Created: known to Qontak only.
     created: i64,
-    /// Handed to Meta and held there by its template pacing.
+    /// Pending: held back by Meta's template pacing.
     pending: i64,
-    /// Accepted by WhatsApp, not yet on the phone.
+    /// Sent: accepted by WhatsApp.
     sent: i64,
-    /// On the phone, not known to be read.
+    /// Delivered to the device, no read receipt.
     delivered: i64,
-    /// Read.
+    /// Read: has a read receipt.
     read: i64,
-    /// Failed, and neither delivered nor read nevertheless.
+    /// Failed, and neither delivered nor read.
     failed: i64,
-    /// With no status that is ranked.
+    /// No status, or an unknown one.
     other: i64,
 }
 
 impl Counts {
-    /// Those of so many broadcasts, in their order.
+    /// Counts of each of `broadcasts` broadcasts, in their order.
     pub fn of_each(broadcasts: usize, counted: &[Counted]) -> Vec<Self> {
         let mut counts = vec![Self::default(); broadcasts];
         for Counted { place, status, count } in counted {
@@ -58,7 +58,7 @@ impl Counts {
     }
 }
 
-/// All that is told of one broadcast.
+/// Delivery funnel of one broadcast.
 #[derive(Default, Serialize, ToSchema)]
 pub struct Funnel {
     #[serde(flatten)]
@@ -66,26 +66,27 @@ pub struct Funnel {
     reached: Reached,
     implied: Implied,
     conflicts: Conflicts,
-    /// Why recipients failed, the most frequent first.
+    /// Failed recipients by WhatsApp error code, most frequent first.
     failed_by_code: Vec<Failures>,
-    /// What Meta charges for, the most frequent first.
+    /// Billable recipients by pricing category, most frequent first.
     billable_by_category: Vec<Billable>,
     seconds_to_delivery: Percentiles,
     seconds_to_read: Percentiles,
 }
 
-/// Recipients that came at least so far, also those that failed later. Each counts in all of them.
+/// Recipients that reached at least this status, including those that failed later. A recipient
+/// counts in every status it reached.
 #[derive(Default, Serialize, ToSchema)]
 struct Reached {
-    /// Sent, or delivered, or read.
+    /// Sent, delivered or read.
     sent: i64,
-    /// Delivered, or read.
+    /// Delivered or read.
     delivered: i64,
     /// Read.
     read: i64,
 }
 
-/// Recipients that reached a status of which there was no report, but one of a later status.
+/// Recipients that reached a status without a report of it, because a later one was reported.
 #[derive(Default, Serialize, ToSchema)]
 struct Implied {
     /// Delivered or read, but never reported as sent.
@@ -94,49 +95,49 @@ struct Implied {
     delivered: i64,
 }
 
-/// Recipients of whom reports contradict each other. They count as delivered or read.
+/// Recipients with contradicting reports. They count as delivered or read.
 #[derive(Default, Serialize, ToSchema)]
 struct Conflicts {
-    /// Reported as failed and as delivered, and not as read.
+    /// Reported as failed and delivered, not as read.
     failed_and_delivered: i64,
-    /// Reported as failed and as read.
+    /// Reported as failed and read.
     failed_and_read: i64,
 }
 
-/// Recipients that failed for one reason.
+/// Failed recipients with one error code.
 #[derive(Serialize, ToSchema)]
 struct Failures {
-    /// WhatsApp error code; null where none was given.
+    /// WhatsApp error code; null if none was reported.
     error_code: Option<i64>,
-    /// What Meta calls it.
+    /// Meta's title of the error.
     error_title: Option<String>,
     #[serde(flatten)]
     explained: Explained,
-    /// Recipients.
+    /// Number of recipients.
     count: i64,
 }
 
-/// Recipients that Meta charges for.
+/// Billable recipients of one pricing category.
 #[derive(Serialize, ToSchema)]
 struct Billable {
     /// `marketing`, `utility`, `authentication`, …; open list.
     pricing_category: Option<String>,
-    /// Recipients.
+    /// Number of recipients.
     count: i64,
 }
 
-/// Seconds from sent to a later status, by WhatsApp's clock. Null while none of the recipients
-/// has both times.
+/// Seconds from sent to a later status, by WhatsApp's clock. Null while no recipient has both
+/// times.
 #[derive(Default, Serialize, ToSchema)]
 struct Percentiles {
-    /// Half of the recipients took at most this long.
+    /// Median.
     p50: Option<f64>,
-    /// 95 of 100 recipients took at most this long.
+    /// 95th percentile.
     p95: Option<f64>,
 }
 
 impl Funnel {
-    /// Puts the groups together.
+    /// Aggregates groups of equal recipients.
     pub fn of(groups: Vec<Group>) -> Self {
         let mut funnel = Self::default();
         let (mut failed, mut billable) = (BTreeMap::new(), BTreeMap::new());
@@ -175,7 +176,7 @@ impl Funnel {
         funnel
     }
 
-    /// Adds recipients of whom these statuses were seen.
+    /// Adds recipients with these reported statuses.
     fn add_reached(&mut self, statuses: i16, count: i64) {
         let [_, _, sent, delivered, read, failed] =
             [0, 1, 2, 3, 4, 5].map(|bit| statuses >> bit & 1 == 1);
@@ -189,13 +190,13 @@ impl Funnel {
         add(&mut self.conflicts.failed_and_read, failed && read);
     }
 
-    /// The codes with which recipients failed.
+    /// Error codes of failed recipients.
     pub fn error_codes(&self) -> Vec<i64> {
         self.failed_by_code.iter().filter_map(|failures| failures.error_code).collect()
     }
 
-    /// Says what Meta calls the errors.
-    pub fn entitle(&mut self, titles: Vec<Title>) {
+    /// Sets Meta's titles of the error codes.
+    pub fn set_titles(&mut self, titles: Vec<Title>) {
         for Title { error_code, error_title } in titles {
             for failures in &mut self.failed_by_code {
                 if failures.error_code == error_code {
@@ -206,14 +207,14 @@ impl Funnel {
     }
 }
 
-/// The most frequent first; of equal ones the smaller, and what was not given last.
+/// Sorts by count, descending; equal counts by value, absent values last.
 fn most_first<T>(counted: BTreeMap<Option<T>, i64>) -> impl Iterator<Item = (Option<T>, i64)> {
     let mut counted: Vec<_> = counted.into_iter().collect();
     counted.sort_by_key(|(what, count)| (Reverse(*count), what.is_none()));
     counted.into_iter()
 }
 
-/// The smallest value that so much of all is at most.
+/// The smallest value that at least this share of all values does not exceed.
 fn percentile(counted: &BTreeMap<i32, i64>, share: f64) -> Option<f64> {
     let total: i64 = counted.values().sum();
     let enough = (total as f64 * share).ceil();
@@ -230,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_is_a_value_that_was_there() {
+    fn percentile_is_a_counted_value() {
         let counted = BTreeMap::from([(1, 1), (3, 18), (90, 1)]);
         assert_eq!(percentile(&counted, 0.5), Some(3.0));
         assert_eq!(percentile(&counted, 0.95), Some(3.0));

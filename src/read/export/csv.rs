@@ -1,8 +1,7 @@
 //! Rows as CSV (RFC 4180), for spreadsheets.
 //!
-//! The columns are those of the type, not of the rows at hand, so each export of a list has the
-//! same. What is nested has a column for each of its fields, `sender.name`; what is a list, or has
-//! no fields that are known, is JSON.
+//! Columns follow from the type, not from the rows, so every export of a list has the same ones.
+//! Nested objects have a column per field (`sender.name`); arrays and free objects are JSON.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +13,11 @@ use utoipa::openapi::{RefOr, Schema};
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
-/// The columns of a list: the path to each field.
+/// Columns of a list: the path of each field.
 pub struct Columns(Vec<Vec<String>>);
 
 impl Columns {
-    /// Those of a type of rows.
+    /// Columns of a row type.
     pub fn of<R: ToSchema>() -> Self {
         let mut schemas = Vec::new();
         R::schemas(&mut schemas);
@@ -27,12 +26,12 @@ impl Columns {
         Self(columns)
     }
 
-    /// The line with their names.
-    pub fn head(&self) -> Vec<u8> {
+    /// The header line.
+    pub fn header(&self) -> Vec<u8> {
         lines([self.0.iter().map(|path| path.join("."))])
     }
 
-    /// A line for each row.
+    /// One line per row.
     pub fn lines<R: Serialize>(&self, rows: &[R]) -> Vec<u8> {
         lines(rows.iter().map(|row| {
             let row = serde_json::to_value(row).expect("rows are JSON");
@@ -44,7 +43,7 @@ impl Columns {
     }
 }
 
-/// Adds a column for each field of a type, and of the types within.
+/// Adds a column for each field of a type and of its nested types.
 fn collect(
     schema: &RefOr<Schema>,
     schemas: &Schemas,
@@ -66,11 +65,11 @@ fn collect(
                 path.pop();
             }
         }
-        // What is flattened into one.
+        // Flattened fields.
         RefOr::T(Schema::AllOf(all)) => {
             all.items.iter().for_each(|part| collect(part, schemas, path, columns));
         }
-        // What may be null.
+        // A nullable object.
         RefOr::T(Schema::OneOf(one)) => {
             let types = one.items.iter().filter(|item| matches!(item, RefOr::Ref(_)));
             types.for_each(|item| collect(item, schemas, path, columns));
@@ -87,32 +86,31 @@ fn lines<L: IntoIterator<Item = String>>(lines: impl IntoIterator<Item = L>) -> 
     let mut writer: Writer<Vec<u8>> =
         WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
     for line in lines {
-        writer.write_record(line).expect("lines are equally long, and memory takes them");
+        writer.write_record(line).expect("all lines have the same number of cells");
     }
-    writer.into_inner().expect("memory takes it")
+    writer.into_inner().expect("a Vec cannot fail")
 }
 
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => inert(text),
-        Value::Array(_) | Value::Object(_) => inert(&value.to_string()),
+        Value::String(text) => escape_formulas(text),
+        Value::Array(_) | Value::Object(_) => escape_formulas(&value.to_string()),
         other => other.to_string(),
     }
 }
 
-/// Where a spreadsheet begins another cell that was told, or believes, that this is what stands
-/// between cells: in Indonesia and much of Europe it is `;`. It then sees no quotes within a line.
+/// Characters at which a spreadsheet may start a new cell: its locale's separator is `;` in Indonesia
+/// and much of Europe, and it then ignores quotes within a line.
 const SEPARATORS: [char; 4] = [';', '\t', '\r', '\n'];
 
-/// The text, which a stranger may have sent, with a `'` before all that a spreadsheet would run.
-fn inert(text: &str) -> String {
+/// Prevents formula injection: puts `'` before every part that a spreadsheet would evaluate.
+fn escape_formulas(text: &str) -> String {
     let cells = text.split_inclusive(SEPARATORS);
     cells.flat_map(|cell| [if is_formula(cell) { "'" } else { "" }, cell]).collect()
 }
 
-/// Whether a spreadsheet would run this. A phone number, `+62…`, is only a number, and stays what
-/// it is.
+/// Whether a spreadsheet would evaluate this. A phone number, `+62…`, is a plain number.
 fn is_formula(cell: &str) -> bool {
     let text = cell.trim_matches(|c: char| c.is_whitespace() || c == '"' || c == ';');
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());

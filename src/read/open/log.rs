@@ -1,4 +1,4 @@
-//! A recipient of a broadcast as Qontak's own API shows it.
+//! A recipient of a broadcast in the format of Qontak's API.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::model::Timestamp;
 use crate::store::broadcast_log::LogRow;
 
-/// What Qontak writes where there is nothing.
+/// Qontak's value for a missing text.
 const NONE: &str = "n/a";
 
 /// A recipient of a broadcast.
@@ -23,19 +23,19 @@ pub struct Log {
     contact_full_name: Option<String>,
     /// created, pending, sent, delivered, read, failed.
     status: Option<String>,
-    /// WhatsApp's id of the message; `n/a` if WhatsApp never accepted it.
+    /// Message id of WhatsApp; `n/a` if WhatsApp did not accept the message.
     whatsapp_message_id: String,
-    /// `n/a` if there is none.
+    /// Error message; `n/a` if there is none.
     whatsapp_error_message: String,
     messages_response: MessagesResponse,
-    /// The template with its parameters.
+    /// Template and its parameters.
     messages: Option<Value>,
     created_at: Option<Timestamp>,
-    /// Held back by WhatsApp to see how the template is received.
+    /// Whether WhatsApp holds the message back to assess the quality of its template.
     is_pacing: Option<bool>,
 }
 
-/// What WhatsApp answered and told later: put together again from what is stored of it.
+/// Responses and status reports of WhatsApp, rebuilt from the stored columns.
 #[derive(Default, Serialize, ToSchema)]
 #[schema(as = OpenMessagesResponse)]
 struct MessagesResponse {
@@ -48,16 +48,16 @@ struct MessagesResponse {
     messages: Vec<Accepted>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    sent: Option<WebhookResponse>,
+    sent: Option<StatusReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    delivered: Option<WebhookResponse>,
+    delivered: Option<StatusReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    read: Option<WebhookResponse>,
+    read: Option<StatusReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    failed: Option<WebhookResponse>,
+    failed: Option<StatusReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Problem>,
 }
@@ -76,10 +76,10 @@ struct Accepted {
     message_status: Option<&'static str>,
 }
 
-/// What WhatsApp told of one status.
+/// Report of one status.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OpenStatuses)]
-struct WebhookResponse {
+struct StatusReport {
     statuses: [Status; 1],
 }
 
@@ -89,7 +89,7 @@ struct Status {
     id: String,
     status: &'static str,
     recipient_id: Option<String>,
-    /// Seconds since 1970, by WhatsApp's clock.
+    /// Seconds since 1970, as reported by WhatsApp.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     timestamp: Option<String>,
@@ -105,11 +105,11 @@ struct Status {
 
 #[derive(Serialize, ToSchema)]
 struct Conversation {
-    origin: EventContext,
+    origin: Origin,
 }
 
 #[derive(Serialize, ToSchema)]
-struct EventContext {
+struct Origin {
     r#type: String,
 }
 
@@ -130,7 +130,7 @@ struct Problem {
 }
 
 impl Log {
-    /// The recipient of this row.
+    /// Converts a row.
     pub fn new(row: LogRow) -> Self {
         let messages_response = MessagesResponse::of(&row);
         let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
@@ -158,8 +158,8 @@ impl MessagesResponse {
         let Some(id) = &row.whatsapp_message_id else {
             return Self { errors: problems(row), ..Self::default() };
         };
-        let told = |status, seen_at: Option<Timestamp>, at: Option<Timestamp>| {
-            seen_at.map(|_| WebhookResponse { statuses: [Status::of(row, id, status, at)] })
+        let report = |status, seen_at: Option<Timestamp>, at: Option<Timestamp>| {
+            seen_at.map(|_| StatusReport { statuses: [Status::of(row, id, status, at)] })
         };
         let phone = row.contact_phone_number.iter().cloned();
         let is_held = row.pending_seen_at.is_some();
@@ -168,10 +168,10 @@ impl MessagesResponse {
             messaging_product: Some("whatsapp"),
             contacts: phone.map(|phone| Contact { input: phone.clone(), wa_id: phone }).collect(),
             messages: vec![Accepted { id: id.clone(), message_status: Some(message_status) }],
-            sent: told("sent", row.sent_seen_at, row.sent_at),
-            delivered: told("delivered", row.delivered_seen_at, row.delivered_at),
-            read: told("read", row.read_seen_at, row.read_at),
-            failed: told("failed", row.failed_seen_at, row.failed_at),
+            sent: report("sent", row.sent_seen_at, row.sent_at),
+            delivered: report("delivered", row.delivered_seen_at, row.delivered_at),
+            read: report("read", row.read_seen_at, row.read_at),
+            failed: report("failed", row.failed_seen_at, row.failed_at),
             errors: Vec::new(),
         }
     }
@@ -179,9 +179,9 @@ impl MessagesResponse {
 
 impl Status {
     fn of(row: &LogRow, id: &str, status: &'static str, at: Option<Timestamp>) -> Self {
-        // WhatsApp tells what it costs once it is there.
-        let is_there = status == "delivered";
-        let origin = row.conversation_origin.clone().filter(|_| is_there);
+        // WhatsApp reports pricing with the status `delivered`.
+        let is_delivered = status == "delivered";
+        let origin = row.conversation_origin.clone().filter(|_| is_delivered);
         let pricing = Pricing {
             billable: row.billable,
             category: row.pricing_category.clone(),
@@ -193,9 +193,8 @@ impl Status {
             status,
             recipient_id: row.contact_phone_number.clone(),
             timestamp: at.map(|at| at.0.timestamp().to_string()),
-            conversation: origin
-                .map(|origin| Conversation { origin: EventContext { r#type: origin } }),
-            pricing: (is_there && is_priced).then_some(pricing),
+            conversation: origin.map(|origin| Conversation { origin: Origin { r#type: origin } }),
+            pricing: (is_delivered && is_priced).then_some(pricing),
             errors: if status == "failed" { problems(row) } else { Vec::new() },
         }
     }

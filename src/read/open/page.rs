@@ -1,8 +1,8 @@
-//! Pages as Qontak's own API has them.
+//! Pages in the format of Qontak's API.
 //!
-//! A cursor is a time, and `cursor_direction` says whether rows after or before it are asked for:
-//! later or earlier ones, whatever the order of the list. `next` is the newest row of a page and
-//! `prev` the oldest, as its answers for rooms have it; `offset` is the number of a page.
+//! A cursor is a time, and `cursor_direction` selects rows after or before it: later or earlier ones,
+//! whatever the order of the list. `next` is the newest row of a page and `prev` the oldest, as in
+//! Qontak's answers for rooms; `offset` is a page number.
 
 use std::fmt::Write;
 
@@ -10,56 +10,54 @@ use axum::Json;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use strum::{EnumString, VariantNames};
+use utoipa::ToSchema;
 
-use crate::http::extract::Parameters;
+use crate::http::query::value::{Flag, Integer, Token};
+use crate::http::query::{Parameters, Query};
 use crate::model::Timestamp;
+use crate::query;
 use crate::store::walk::Walk;
 
 const DEFAULT_LIMIT: i64 = 10;
 const MAX_LIMIT: i64 = 500;
-/// How far `offset` reaches, and a count.
+/// Maximum row that `offset` reaches, and maximum count.
 const MAX_ROWS: i64 = 10_000;
 
-/// Which page of a list is asked for.
+/// The requested page of a list.
 pub struct Page {
     from: Option<Place>,
     is_later: bool,
     offset: i64,
     limit: i64,
-    /// Whether the number of all rows is asked for.
+    /// Whether all rows are counted.
     is_counted: bool,
 }
 
-/// A row's place in a list: its time, and ids that tell it from others of the same time.
+/// Place of a row in a list: its time, and ids that order rows of the same time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place(pub Timestamp, pub Vec<String>);
 
-/// How a page is asked for.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "for the OpenAPI document; `Page::read` reads them")]
-pub struct Asked {
-    /// Rows on a page.
-    #[param(minimum = 1, maximum = 500, default = 10)]
-    limit: Option<i64>,
-    /// Number of the page, from 1. It leads as far as row 10,000; a cursor leads on.
-    #[param(minimum = 0, maximum = 10_000, default = 1)]
-    offset: Option<i64>,
-    /// A `meta.pagination.cursor` of this list, or base64 of seconds with decimals.
-    cursor: Option<String>,
-    /// `before` asks for rows earlier than the cursor's, as does nothing; `after` for later ones.
-    #[param(inline)]
-    cursor_direction: Option<Direction>,
-    /// Whether `meta.pagination.total` is to count the rows of all pages.
-    #[param(default = false)]
-    is_counted: Option<bool>,
+query! {
+    /// Parameters of every list.
+    pub struct PageQuery {
+        /// Rows of a page, 10 by default.
+        limit: Integer<1, { MAX_LIMIT }>,
+        /// Page number, from 1 (0 means 1 as well). Pages beyond row 10,000 need a cursor.
+        offset: Integer<0, { MAX_ROWS }>,
+        /// A `meta.pagination.cursor` of this list, or base64 of seconds with decimals.
+        cursor: Token,
+        /// `before` (default) returns rows earlier than the cursor's, `after` later ones.
+        cursor_direction: Direction,
+        /// Whether `meta.pagination.total` counts the rows of all pages.
+        is_counted: Flag,
+    }
 }
 
-/// Which rows a cursor leads to.
-#[derive(ToSchema)]
+/// Direction of a cursor.
+#[derive(Clone, Copy, PartialEq, EnumString, ToSchema, VariantNames)]
 #[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "for the OpenAPI document")]
+#[strum(serialize_all = "lowercase")]
 enum Direction {
     After,
     Before,
@@ -84,61 +82,64 @@ struct Meta {
 #[schema(as = OpenPagination)]
 struct Pagination {
     cursor: Cursors,
-    /// Number of this page, from 1.
+    /// Page number, from 1.
     offset: i64,
-    /// The most rows that the page may have.
+    /// Maximum rows of the page.
     limit: i64,
-    /// With `is_counted=true` the rows of all pages, of rooms and messages up to 10,000; else those of this page.
+    /// With `is_counted=true` the number of rows of all pages, at most 10,000 for rooms and messages;
+    /// else the number of rows of this page.
     total: i64,
 }
 
-/// Base64 of `seconds.micros|id`, to be sent as `cursor`.
+/// Values of the parameter `cursor`: base64 of `seconds.micros|id`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OpenCursors)]
 struct Cursors {
-    /// The newest row of this page: go on with `cursor_direction=after`. Null on an empty page.
+    /// Newest row of this page; continue with `cursor_direction=after`. Null on an empty page.
     next: Option<String>,
-    /// The oldest row of this page: go on with `cursor_direction=before`. Null on an empty page.
+    /// Oldest row of this page; continue with `cursor_direction=before`. Null on an empty page.
     prev: Option<String>,
 }
 
 impl Page {
-    /// Reads the parameters that all lists have.
+    /// Reads [`PageQuery`].
     pub fn read(parameters: &mut Parameters) -> Self {
-        let limit = parameters.integer("limit", 1..=MAX_LIMIT).unwrap_or(DEFAULT_LIMIT);
-        // Both 0 and 1 are seen for the first page.
-        let offset = parameters.integer("offset", 0..=MAX_ROWS).unwrap_or(1).max(1);
+        let query = PageQuery::read(parameters);
+        let limit = query.limit.map_or(DEFAULT_LIMIT, |limit| limit.0);
+        // Clients send both 0 and 1 for the first page.
+        let offset = query.offset.map_or(1, |offset| offset.0).max(1);
         if offset * limit > MAX_ROWS {
-            let allowed = format!(
-                "must not lead past row {MAX_ROWS}; beyond it go on with cursor and cursor_direction"
+            let expected = format!(
+                "must not lead past row {MAX_ROWS}; use cursor and cursor_direction beyond it"
             );
-            parameters.refuse::<()>("offset", &allowed);
+            parameters.reject("offset", &expected);
         }
-        let direction = parameters.one_of("cursor_direction", &["after", "before"]);
-        let is_later = direction.as_deref() == Some("after");
-        let cursor = parameters.value("cursor");
-        let from = cursor.and_then(|cursor| {
-            Place::decode(&cursor, is_later)
-                .or_else(|| parameters.refuse("cursor", "must be one that this list gave"))
+        let is_later = query.cursor_direction == Some(Direction::After);
+        let from = query.cursor.and_then(|Token(text)| {
+            let place = Place::decode(&text, is_later);
+            if place.is_none() {
+                parameters.reject("cursor", "must be one that this list gave");
+            }
+            place
         });
-        let is_counted = parameters.flag("is_counted").unwrap_or(false);
-        // From a place on, later rows are those before it; without one, all are.
+        let is_counted = query.is_counted.is_some_and(|flag| flag.0);
+        // Without a cursor all rows are on the way.
         let is_later = is_later && from.is_some();
         Self { from, is_later, offset, limit, is_counted }
     }
 
-    /// Which rows to fetch: all up to the end of the page.
+    /// Rows to fetch: all up to the end of the page.
     pub fn walk(&self) -> Walk<Place> {
         let rows = self.offset * self.limit;
         Walk { from: self.from.clone(), backward: self.is_later, rows }
     }
 
-    /// Which rows to count, if their number is asked for.
+    /// Rows to count; `None` if they are not counted.
     pub fn count(&self) -> Option<Walk<Place>> {
         self.is_counted.then_some(Walk { from: None, backward: false, rows: MAX_ROWS })
     }
 
-    /// Leaves only what is on the page, newest first.
+    /// Removes the rows of the pages before, and sorts newest first.
     pub fn cut<R>(&self, mut rows: Vec<R>) -> Vec<R> {
         let before = usize::try_from((self.offset - 1) * self.limit).unwrap_or(usize::MAX);
         rows.drain(..before.min(rows.len()));
@@ -148,8 +149,8 @@ impl Page {
         rows
     }
 
-    /// The answer with these rows, each shown so. `total` is that of all pages, if it was asked for.
-    pub fn answer<R, T>(
+    /// Responds with the rows, each converted by `show`. `total` is the count of all pages.
+    pub fn respond<R, T>(
         self,
         rows: Vec<R>,
         total: Option<i64>,
@@ -168,7 +169,7 @@ impl Page {
 }
 
 impl Place {
-    /// The id at this position; where a client made the cursor of a time alone, one before all.
+    /// The id at this position; empty, which sorts first, if the client built the cursor from a time.
     pub fn id(&self, position: usize) -> String {
         self.1.get(position).cloned().unwrap_or_default()
     }
@@ -183,14 +184,14 @@ impl Place {
         BASE64.encode(text)
     }
 
-    /// Reads a cursor of ours, or a time as Qontak's own cursors have it: base64 of seconds with
-    /// decimals, or milliseconds. Of such a time all rows of its millisecond are told again rather
-    /// than left out.
+    /// Decodes a cursor of ours, or a time in the forms of Qontak's cursors: base64 of seconds with
+    /// decimals, or milliseconds. For such a time the rows of its millisecond are repeated rather
+    /// than skipped.
     fn decode(text: &str, is_later: bool) -> Option<Self> {
         if let Ok(millis) = text.parse::<i64>() {
             return Self::at(millis.checked_mul(1000)?, if is_later { 0 } else { 1000 });
         }
-        // Clients may have read and written it by the other alphabet, and with padding.
+        // Clients may have re-encoded it in the other alphabet, and with padding.
         let text = text.trim_end_matches('=').replace('+', "-").replace('/', "_");
         let text = String::from_utf8(BASE64.decode(text).ok()?).ok()?;
         if text.contains('\0') {
@@ -208,7 +209,7 @@ impl Place {
         Self::at(micros, more).map(|Self(at, _)| Self(at, ids))
     }
 
-    /// A place so many microseconds after a time of this era, which Postgres knows as well.
+    /// The place `more` microseconds after a time. `None` if Postgres cannot store it.
     fn at(micros: i64, more: i64) -> Option<Self> {
         let time = (0..253_402_300_000_000_000).contains(&micros).then_some(micros + more)?;
         Timestamp::from_micros(time).map(|at| Self(at, Vec::new()))
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_leads_back_to_its_row() {
+    fn cursor_decodes_to_its_row() {
         let row = place(1_749_694_904_118_007, &["24a60fba", ""]);
         let text = row.as_ref().map(Place::encode).unwrap_or_default();
         assert_eq!(Place::decode(&text, false), row);
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_of_qontaks_is_a_time() {
+    fn cursor_of_qontak_is_a_time() {
         let millis = 1_749_694_904_118;
         let text = BASE64.encode("1749694904.118");
         assert_eq!(Place::decode(&text, true), place(millis * 1000, &[]));
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cursor_is_none() {
+    fn invalid_cursor_is_rejected() {
         for text in ["!", "e30", "-1", "99999999999999999999", "9223372036854775807"] {
             assert_eq!(Place::decode(text, false), None, "{text}");
         }

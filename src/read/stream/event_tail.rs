@@ -1,8 +1,8 @@
-//! What was applied lately: read once for all who listen to this replica, and held for them.
+//! In-memory tail of recently applied events, shared by all subscribers of this replica.
 //!
-//! There is no task and no buffer of a subscriber's own. Who wants news takes it from here; who
-//! finds none reads on in the database, for all. So nothing is asked while nobody listens, and a
-//! slow subscriber holds nothing but its place.
+//! No background task and no buffer per subscriber: a subscriber that has read everything reads the
+//! next page from the database for all of them. So there are no queries without subscribers, and a
+//! slow subscriber holds only its position.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ use crate::http::Error;
 use crate::store::batch::{self, AppliedRow, Page, Position};
 use crate::store::{self, Failure};
 
-/// How often the database is asked for news.
+/// Interval of reading the database.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How often while it does not answer.
+/// The same while the database is unavailable.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What all subscribers of this replica share.
+/// The tail and its settings.
 pub struct EventTail {
     db: PgPool,
-    /// How long a page may take.
+    /// Timeout of reading a page.
     limit: Duration,
     /// `[stream]`
     pub settings: config::Stream,
@@ -36,26 +36,26 @@ pub struct EventTail {
     closing: watch::Sender<bool>,
 }
 
-/// The newest of what was applied: all that came after `begin`, up to `end`.
+/// All events after `begin`, up to and including `end`.
 struct Tail {
     begin: Position,
     end: Position,
     rows: VecDeque<Arc<AppliedRow>>,
-    /// When to read on.
+    /// When to read the next page.
     due: Instant,
     is_unavailable: bool,
 }
 
-/// Some of what was applied, in the order of commits.
+/// Consecutive events, in commit order.
 pub struct Batch {
     /// The events.
     pub rows: Vec<Arc<AppliedRow>>,
-    /// These are all up to here.
+    /// Position after them.
     pub end: Position,
 }
 
 impl EventTail {
-    /// A event_tail for as many subscribers as the settings say; a page may take `limit`.
+    /// Accepts `stream.max_listeners` subscribers; `limit` is the timeout of a page.
     pub fn new(db: PgPool, limit: Duration, settings: config::Stream) -> Self {
         Self {
             db,
@@ -67,33 +67,32 @@ impl EventTail {
         }
     }
 
-    /// A permit for one subscriber, and the place up to which nothing can appear any more. Fails if
-    /// all are taken, or if the database is away.
+    /// Returns a permit for one subscriber, and the current end of the stream. Fails if there are too
+    /// many subscribers or the database is unavailable.
     pub async fn subscribe(&self) -> Result<(OwnedSemaphorePermit, Position), Error> {
         let mut tail = self.tail.lock().await;
         let permit = self.permits.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Error::Overloaded("subscribers"))?;
+        let permit = permit.map_err(|_| Error::Overloaded("stream subscribers"))?;
         let now = batch::end(&self.db).await?;
         if self.permits.available_permits() + 1 == self.settings.max_listeners {
-            // Nobody read on while nobody listened.
+            // The first subscriber: the tail was not kept up to date.
             *tail = Tail::at(now);
         }
         Ok((permit, now))
     }
 
-    /// Whether all that came after a place can still be read.
+    /// Whether everything after a position is still available.
     pub async fn reaches(&self, position: Position) -> Result<bool, Error> {
         Ok(batch::is_known(&self.db, position).await?)
     }
 
-    /// What was applied after a place, as soon as that place is not the newest any more. `None` if
-    /// it is too far behind.
+    /// Waits for events after a position. `None` if the position is before the tail.
     pub async fn after(&self, position: Position) -> Option<Batch> {
         loop {
             let due = {
                 let mut tail = self.tail.lock().await;
                 if tail.end <= position && tail.due <= Instant::now() {
-                    self.read_on(&mut tail).await;
+                    self.read_next(&mut tail).await;
                 }
                 if position < tail.begin {
                     return None;
@@ -107,7 +106,7 @@ impl EventTail {
         }
     }
 
-    /// The same for who is too far behind for [`after`](Self::after), from the database.
+    /// Reads a page after a position that is before the tail, from the database.
     pub async fn page(&self, position: Position) -> Batch {
         loop {
             match self.read(position).await {
@@ -116,7 +115,7 @@ impl EventTail {
                     return Batch { rows, end: page.end };
                 }
                 Err(cause) => {
-                    error!("a subscriber waits: {}", Failure::from(cause));
+                    error!(error = %Failure::from(cause), "stream subscriber cannot read its backlog");
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
@@ -127,11 +126,11 @@ impl EventTail {
         store::within(self.limit, batch::page(&self.db, position)).await
     }
 
-    async fn read_on(&self, tail: &mut Tail) {
+    async fn read_next(&self, tail: &mut Tail) {
         let read = self.read(tail.end).await;
         match (&read, tail.is_unavailable) {
-            (Ok(_), true) => info!("the stream goes on"),
-            (Err(_), false) => error!("the stream waits: the database does not answer"),
+            (Ok(_), true) => info!("event stream resumed"),
+            (Err(_), false) => error!("event stream paused, database unavailable"),
             _ => {}
         }
         tail.is_unavailable = read.is_err();
@@ -146,12 +145,12 @@ impl EventTail {
         tail.due = Instant::now() + pause;
     }
 
-    /// Has every subscriber leave.
+    /// Disconnects all subscribers.
     pub fn close(&self) {
         self.closing.send_replace(true);
     }
 
-    /// Returns once subscribers are to leave.
+    /// Resolves once subscribers are to be disconnected.
     pub fn closed(&self) -> impl Future<Output = ()> + use<> {
         let mut closing = self.closing.subscribe();
         async move { _ = closing.wait_for(|closing| *closing).await }
@@ -170,7 +169,7 @@ impl Tail {
     }
 
     fn append(&mut self, page: Page, max_rows: usize) {
-        // Never of the page itself: nobody has had the time to take it.
+        // Never rows of this page: no subscriber has had the time to read them.
         let surplus = (self.rows.len() + page.rows.len()).saturating_sub(max_rows);
         let surplus = surplus.min(self.rows.len());
         if let Some(last) = self.rows.drain(..surplus).next_back() {
@@ -181,11 +180,11 @@ impl Tail {
     }
 
     fn after(&self, position: Position) -> Batch {
-        /// So many at a time, that each subscriber has its turn.
-        const SHARE: usize = 500;
+        /// Rows per batch, so that every subscriber makes progress.
+        const BATCH_ROWS: usize = 500;
         let first = self.rows.partition_point(|row| row.position <= position);
-        let rows: Vec<_> = self.rows.range(first..).take(SHARE).cloned().collect();
-        let end = if rows.len() < SHARE { self.end } else { rows[SHARE - 1].position };
+        let rows: Vec<_> = self.rows.range(first..).take(BATCH_ROWS).cloned().collect();
+        let end = if rows.len() < BATCH_ROWS { self.end } else { rows[BATCH_ROWS - 1].position };
         Batch { rows, end }
     }
 }

@@ -1,4 +1,4 @@
-//! What happened, in the order of time.
+//! Timeline of a trace.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -7,43 +7,44 @@ use super::Trace;
 use crate::model::Timestamp;
 use crate::read::status::Progress;
 
-/// Something that happened, and whose clock says when.
+/// Something that happened to a traced row.
 #[derive(Serialize, ToSchema)]
 pub struct TimelineEntry {
+    /// Time of the change.
     at: Timestamp,
-    /// `channel`, `body` or `received`, as in `status_times`.
+    /// Clock of `at`: `channel`, `body` or `received`, as in `status_times`.
     source: &'static str,
-    /// What it happened to: `broadcast`, `log`, `message`, `room`; or `event`: a webhook came in.
+    /// Kind of the row: `broadcast`, `log`, `message` or `room`; or `event` for a received webhook.
     subject: &'static str,
-    /// The id of that.
+    /// Id of the row.
     id: String,
-    /// A status of a log or a message; `created`, `assigned`, … of a room; the kind of an event.
+    /// Status of a log or message; lifecycle event of a room, such as `assigned`; kind of an event.
     what: String,
 }
 
-/// All that happened to what was found, oldest first.
+/// Merges everything that happened to the rows of a trace, oldest first.
 pub fn of(trace: &Trace) -> Vec<TimelineEntry> {
-    let mut moments = Vec::new();
+    let mut entries = Vec::new();
     for row in &trace.broadcasts {
-        let (at, source) = own_or(row.created_at, row.at);
-        moments.push(TimelineEntry::new(at, source, "broadcast", &row.id, "created"));
+        let (at, source) = reported_or(row.created_at, row.at);
+        entries.push(TimelineEntry::new(at, source, "broadcast", &row.id, "created"));
     }
     for log in &trace.logs {
-        moments.extend(statuses("log", &log.row.id, &log.progress));
+        entries.extend(statuses("log", &log.row.id, &log.progress));
     }
     for message in &trace.messages {
-        moments.extend(statuses("message", &message.row.id, &message.progress));
+        entries.extend(statuses("message", &message.row.id, &message.progress));
     }
     for row in &trace.room_events {
-        let (at, source) = own_or(row.at, row.received_at);
-        moments.push(TimelineEntry::new(at, source, "room", &row.room_id, &row.r#type));
+        let (at, source) = reported_or(row.at, row.received_at);
+        entries.push(TimelineEntry::new(at, source, "room", &row.room_id, &row.r#type));
     }
     for row in &trace.events {
         let (id, what) = (row.event_id.to_string(), row.kind.as_deref().unwrap_or(&row.outcome));
-        moments.push(TimelineEntry::new(row.received_at, "received", "event", &id, what));
+        entries.push(TimelineEntry::new(row.received_at, "received", "event", &id, what));
     }
-    moments.sort_by_key(|moment| moment.at);
-    moments
+    entries.sort_by_key(|entry| entry.at);
+    entries
 }
 
 fn statuses(
@@ -56,9 +57,9 @@ fn statuses(
         .map(move |(status, at, source)| TimelineEntry::new(at, source, subject, id, status))
 }
 
-/// The time that Qontak gives, or else that of the receipt.
-fn own_or(own: Option<Timestamp>, received: Timestamp) -> (Timestamp, &'static str) {
-    own.map_or((received, "received"), |at| (at, "body"))
+/// The time reported by Qontak, else the time of receipt.
+fn reported_or(reported: Option<Timestamp>, received: Timestamp) -> (Timestamp, &'static str) {
+    reported.map_or((received, "received"), |at| (at, "body"))
 }
 
 impl TimelineEntry {

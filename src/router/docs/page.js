@@ -1,12 +1,12 @@
-// Shows /openapi.json, and asks the routes. The key stays in this page: it is in no URL, and
-// is forgotten with the tab.
+// Shows /openapi.json and sends requests. The key is stored in the tab's sessionStorage and sent in
+// a header, never in a URL.
 "use strict";
 
 const key = document.getElementById("key");
 key.value = sessionStorage.getItem("key") ?? "";
 key.addEventListener("input", () => sessionStorage.setItem("key", key.value));
 
-// An element with these properties and children; what is text stays text.
+// Creates an element. Strings are inserted as text, never as HTML.
 function make(name, properties = {}, ...children) {
   const element = Object.assign(document.createElement(name), properties);
   element.append(...children);
@@ -20,7 +20,7 @@ function resolve(api, part) {
   return part ?? {};
 }
 
-// What a value may be, in a word or two.
+// Short name of a schema's type.
 function type(schema) {
   if (schema.$ref) return schema.$ref.split("/").pop();
   if (schema.oneOf) return schema.oneOf.map(type).join(" or ");
@@ -38,7 +38,7 @@ function table(rows) {
   return make("table", {}, ...rows.map((row) => make("tr", {}, ...cells(row))));
 }
 
-// The fields of a type, and of the types that these name, each once.
+// Tables of the fields of a schema and of all schemas it references, each once.
 function fields(api, schema, shown = new Set()) {
   const parts = [];
   for (const name of json(schema).match(/(?<=#\/components\/schemas\/)\w+/g) ?? []) {
@@ -59,13 +59,13 @@ function input(parameter) {
   return make("select", { name }, make("option", { value: "" }), ...words.map((word) => make("option", {}, word)));
 }
 
-// The most characters that are shown of an answer which is no JSON: a stream never ends.
+// Maximum characters shown of a response that is not JSON: a stream never ends.
 const LIMIT = 1_000_000;
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-// What these inputs ask: where, and with which headers.
-function question(path, parameters, elements) {
+// URL and headers of the request.
+function buildRequest(path, parameters, elements) {
   let target = path.slice(1);
   const query = new URLSearchParams();
   const headers = { authorization: `Bearer ${key.value}` };
@@ -78,62 +78,62 @@ function question(path, parameters, elements) {
   return { url: new URL(query.size ? `${target}?${query}` : target, document.baseURI), headers };
 }
 
-// The same for a shell, which knows the key by itself.
+// The request as a shell command. The key is read from the variable `key`.
 function curl(method, url, { authorization, ...others }) {
   const headers = Object.entries(others).map(([name, value]) => `-H ${quoted(`${name}: ${value}`)} `);
   const verb = method === "get" ? "" : `-X ${method.toUpperCase()} `;
   return `curl ${verb}-H "authorization: Bearer $key" ${headers.join("")}${quoted(String(url))}`;
 }
 
-// Tells an answer: JSON as a whole, anything else as it comes.
-async function read(response, tell) {
-  tell(`${response.status}\n`);
-  if (response.headers.get("content-type")?.startsWith("application/json")) return tell(json(await response.json()));
+// Passes a response to `show`: JSON as a whole, anything else as it arrives.
+async function read(response, show) {
+  show(`${response.status}\n`);
+  if (response.headers.get("content-type")?.startsWith("application/json")) return show(json(await response.json()));
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let told = 0;
+  let length = 0;
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    tell(part.value);
-    told += part.value.length;
-    if (told > LIMIT) {
-      tell("\n… and so on");
+    show(part.value);
+    length += part.value.length;
+    if (length > LIMIT) {
+      show("\n… truncated");
       return reader.cancel();
     }
   }
 }
 
 function form(path, method, parameters) {
-  const answer = make("pre", { hidden: true });
-  const ask = make("button", {}, "Ask");
+  const output = make("pre", { hidden: true });
+  const send = make("button", {}, "Send");
   const stop = make("button", { type: "button", hidden: true }, "Stop");
   const inputs = parameters.map((parameter) => make("label", {}, input(parameter), ` ${parameter.name}`));
-  const asking = make("form", {}, ...inputs, ask, " ", stop, answer);
-  const show = (isAsking) => {
-    ask.disabled = isAsking;
-    stop.hidden = !isAsking;
-    answer.hidden = false;
+  const element = make("form", {}, ...inputs, send, " ", stop, output);
+  const setRunning = (isRunning) => {
+    send.disabled = isRunning;
+    stop.hidden = !isRunning;
+    output.hidden = false;
   };
-  asking.addEventListener("submit", async (event) => {
+  element.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const { url, headers } = question(path, parameters, asking.elements);
-    const stopping = new AbortController();
-    stop.onclick = () => stopping.abort("stopped");
-    show(true);
-    answer.textContent = `${curl(method, url, headers)}\n\n`;
+    const { url, headers } = buildRequest(path, parameters, element.elements);
+    const controller = new AbortController();
+    stop.onclick = () => controller.abort("stopped");
+    setRunning(true);
+    output.textContent = `${curl(method, url, headers)}\n\n`;
     try {
-      await read(await fetch(url, { method, headers, signal: stopping.signal }), (text) => answer.append(text));
-    } catch (problem) {
-      answer.append(`\n${problem}`);
+      await read(await fetch(url, { method, headers, signal: controller.signal }), (text) => output.append(text));
+    } catch (error) {
+      output.append(`\n${error}`);
     }
-    show(false);
+    setRunning(false);
   });
-  return asking;
+  return element;
 }
 
 function route(api, path, method, operation) {
   const parameters = operation.parameters ?? [];
   const rows = parameters.map((parameter) => [parameter.name, type(parameter.schema ?? {}), parameter.description ?? ""]);
   const [ok = {}] = Object.values(operation.responses["200"]?.content ?? {});
-  const refusals = Object.entries(operation.responses).filter(([status]) => status >= "300");
+  const errors = Object.entries(operation.responses).filter(([status]) => status >= "300");
   const line = make("b", {}, `${method.toUpperCase()} ${path}`);
   return make("details", { id: operation.operationId },
     make("summary", {}, line, operation.summary ?? ""),
@@ -142,8 +142,8 @@ function route(api, path, method, operation) {
     operation.security ? form(path, method, parameters) : "",
     make("details", {}, make("summary", {}, "Example"), make("pre", {}, json(ok.example ?? null))),
     make("details", {}, make("summary", {}, "Fields"), ...fields(api, ok.schema ?? {})),
-    make("details", {}, make("summary", {}, "Refusals"),
-      table(refusals.map(([status, refusal]) => [status, resolve(api, refusal).description ?? ""]))));
+    make("details", {}, make("summary", {}, "Errors"),
+      table(errors.map(([status, error]) => [status, resolve(api, error).description ?? ""]))));
 }
 
 async function show() {
@@ -161,4 +161,4 @@ async function show() {
   }
 }
 
-show().catch((problem) => document.getElementById("routes").append(String(problem)));
+show().catch((error) => document.getElementById("routes").append(String(error)));

@@ -1,4 +1,4 @@
-//! The types that routes answer, as their reader sees them.
+//! Corrections to the schemas that utoipa generates.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -8,8 +8,8 @@ use utoipa::openapi::{OpenApi, Ref, RefOr};
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
-/// Gives what stands in an envelope its own name, makes one object of those that are flattened
-/// into each other, and says of each field that may be null that it is there: utoipa does not.
+/// Names the data of each envelope, merges flattened schemas into one object, and marks nullable
+/// fields as required, because responses always contain them.
 pub fn simplify(schemas: &mut Schemas) {
     let mut named = Schemas::new();
     for (name, envelope) in schemas.iter_mut() {
@@ -24,7 +24,7 @@ pub fn simplify(schemas: &mut Schemas) {
     let unflattened = schemas.clone();
     for schema in schemas.values_mut() {
         if let RefOr::T(Schema::AllOf(all)) = schema {
-            *schema = RefOr::T(Schema::Object(flat(all, &unflattened)));
+            *schema = RefOr::T(Schema::Object(flatten(all, &unflattened)));
         }
         if let RefOr::T(Schema::Object(object)) = schema {
             require_nullable(object);
@@ -32,16 +32,16 @@ pub fn simplify(schemas: &mut Schemas) {
     }
 }
 
-/// Removes the types that nothing else names.
+/// Removes schemas without references.
 pub fn prune(document: &mut OpenApi) {
     let text = document.to_json().unwrap_or_default();
     if let Some(components) = &mut document.components {
-        let is_named = |name: &str| text.contains(&format!("\"#/components/schemas/{name}\""));
-        components.schemas.retain(|name, _| is_named(name));
+        let is_referenced = |name: &str| text.contains(&format!("\"#/components/schemas/{name}\""));
+        components.schemas.retain(|name, _| is_referenced(name));
     }
 }
 
-/// What stands in an envelope; of a list one row.
+/// Data of an envelope; for a list, one row.
 fn data(envelope: &mut RefOr<Schema>) -> Option<&mut RefOr<Schema>> {
     let RefOr::T(Schema::Object(object)) = envelope else { return None };
     match object.properties.get_mut("data")? {
@@ -50,8 +50,8 @@ fn data(envelope: &mut RefOr<Schema>) -> Option<&mut RefOr<Schema>> {
     }
 }
 
-/// The fields of all parts, in their order.
-fn flat(all: &AllOf, schemas: &Schemas) -> Object {
+/// One object with the fields of all parts, in order.
+fn flatten(all: &AllOf, schemas: &Schemas) -> Object {
     let mut flattened = Object::new();
     flattened.description.clone_from(&all.description);
     for item in &all.items {
@@ -63,7 +63,7 @@ fn flat(all: &AllOf, schemas: &Schemas) -> Object {
         };
         let object = match schema {
             Some(RefOr::T(Schema::Object(object))) => object.clone(),
-            Some(RefOr::T(Schema::AllOf(all))) => flat(all, schemas),
+            Some(RefOr::T(Schema::AllOf(all))) => flatten(all, schemas),
             _ => continue,
         };
         flattened.properties.extend(object.properties);
@@ -74,9 +74,9 @@ fn flat(all: &AllOf, schemas: &Schemas) -> Object {
 
 fn require_nullable(object: &mut Object) {
     let Object { properties, required, .. } = object;
-    let is_there = |name, schema| may_be_null(schema) || required.contains(name);
-    let there = properties.iter().filter(|(name, schema)| is_there(name, schema));
-    *required = there.map(|(name, _)| name.clone()).collect();
+    let is_required = |name, schema| may_be_null(schema) || required.contains(name);
+    let fields = properties.iter().filter(|(name, schema)| is_required(name, schema));
+    *required = fields.map(|(name, _)| name.clone()).collect();
 }
 
 fn may_be_null(schema: &RefOr<Schema>) -> bool {

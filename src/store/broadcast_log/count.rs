@@ -1,22 +1,24 @@
-//! Table `broadcast_count`: recipients by status, counted by a trigger as they change.
+//! Table `broadcast_count`: recipients per broadcast and status, maintained by a trigger.
+//!
+//! Each database session counts in rows of its own, so that writers do not contend for them.
 
 use sqlx::PgExecutor;
 
 use crate::store::broadcast::BroadcastRow;
 use crate::store::rows::column;
 
-/// Recipients of one of several broadcasts, with one effective status.
+/// Number of recipients of one broadcast with one effective status.
 #[derive(Debug)]
 pub struct Counted {
-    /// Which broadcast: the first is 1.
+    /// Index of the broadcast in the request, from 1.
     pub place: i64,
     /// `broadcast_log.status`; empty where that is null.
     pub status: String,
-    /// How many.
+    /// Number of recipients.
     pub count: i64,
 }
 
-/// How many recipients of each of these broadcasts have which status.
+/// Counts the recipients of each of these broadcasts by status.
 pub async fn list(
     db: impl PgExecutor<'_>,
     broadcasts: &[BroadcastRow],
@@ -37,7 +39,7 @@ pub async fn list(
     .await
 }
 
-/// Merges what the sessions have counted: each leaves a row for each status of each broadcast.
+/// Sums the rows of all sessions into one row per broadcast and status.
 pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -47,7 +49,7 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
                     select broadcast_id, organization_id, status, session
                     from broadcast_count
                     where session <> 0
-                    -- Who never waits is in no deadlock. Those left out have another turn.
+                    -- Never waits, so it cannot deadlock. Skipped rows are merged by the next run.
                     for update skip locked
                 )
                 returning *

@@ -1,12 +1,16 @@
-//! The recipients of one broadcast, read in the index `broadcast_log_funnel` alone.
+//! Aggregates for the delivery funnel of one broadcast.
+//!
+//! The grouping reads the index `broadcast_log_funnel` only; a column outside it would read the
+//! row of every recipient.
 
 use sqlx::PgExecutor;
 
-/// Recipients of a broadcast that are alike in what `of` tells; the other fields are `None`.
+/// Recipients of a broadcast with equal values in one grouping; fields of the other groupings are
+/// `None`.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
 pub struct Group {
-    /// `status`: all but the seconds. `delivery_seconds` or `read_seconds`: these alone.
+    /// Grouping: `status` (all fields but the seconds), `delivery_seconds` or `read_seconds`.
     pub of: String,
     pub status: Option<String>,
     pub error_code: Option<i64>,
@@ -15,12 +19,12 @@ pub struct Group {
     pub pricing_category: Option<String>,
     pub delivery_seconds: Option<i32>,
     pub read_seconds: Option<i32>,
-    /// How many.
+    /// Number of recipients.
     pub count: i64,
 }
 
-/// The recipients of a broadcast, in groups. Each is in three of them: one by status, and one for
-/// each of the two times.
+/// Groups the recipients of a broadcast three times: by status, by seconds to delivery and by
+/// seconds to read.
 pub async fn groups(
     db: impl PgExecutor<'_>,
     organization_id: &str,
@@ -37,7 +41,7 @@ pub async fn groups(
                 end as "of!",
                 status, error_code, statuses as "statuses?", billable, pricing_category,
                 delivery_seconds, read_seconds, sum(count)::bigint as "count!"
-            -- In the order of the index first, where it takes no hashing: that halves the time.
+            -- First grouped in index order, without hashing: this halves the time.
             from (
                 select
                     status, error_code, statuses, billable, pricing_category, delivery_seconds,
@@ -61,16 +65,16 @@ pub async fn groups(
     .await
 }
 
-/// What Meta calls an error.
+/// Title of a WhatsApp error.
 #[derive(Debug)]
 pub struct Title {
-    /// WhatsApp error code; `None` where none was given.
+    /// WhatsApp error code; `None` for failures without a code.
     pub error_code: Option<i64>,
-    /// Of one of the recipients that failed with it.
+    /// Title or message from one of the recipients that failed with this error.
     pub error_title: Option<String>,
 }
 
-/// Titles of the errors with which recipients of a broadcast failed.
+/// Lists a title for each of these error codes, and one for failures without a code.
 pub async fn titles(
     db: impl PgExecutor<'_>,
     organization_id: &str,

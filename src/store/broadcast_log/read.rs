@@ -1,14 +1,15 @@
-//! What the recipients of broadcasts are asked.
+//! Queries of table `broadcast_log`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
 use crate::model::Timestamp;
 use crate::store::rows::column;
+use crate::store::walk::Walk;
 
-/// What tells a log.
+/// Key of a log.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
 pub struct LogKey {
@@ -16,145 +17,150 @@ pub struct LogKey {
     pub log_id: String,
 }
 
-/// Lists the recipients of a broadcast (organisation, id) after `from` (time, id), newest first;
-/// before it if `backward`, then the nearest of these first.
+/// Place of a log in the list of its broadcast.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// `broadcast_log.at`.
+    #[serde(with = "crate::model::micros")]
+    pub at: Timestamp,
+    /// Tie-breaker for equal times.
+    pub log_id: String,
+}
+
+/// Lists the logs of a broadcast (organisation, id), newest first, by index
+/// `broadcast_log_by_broadcast`.
 pub async fn list(
     db: impl PgExecutor<'_>,
     (organization_id, broadcast_id): (&str, &str),
     status: Option<&str>,
-    from: Option<(Timestamp, &str)>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<LogKey>> {
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        LogKey,
-        r#"
-            select organization_id as "organization_id!", log_id as "log_id!"
-            from (
-                select organization_id, log_id
-                from broadcast_log
-                where not $7
-                    and organization_id = $1
-                    and broadcast_id = $2
-                    and ($3::text is null or status = $3)
-                    and (not $4 or (at, log_id) < ($5::timestamptz, $6))
-                order by at desc, log_id desc
-                limit $8
-            ) as after
-            union all
-            select organization_id, log_id
-            from (
-                select organization_id, log_id
-                from broadcast_log
-                where $7
-                    and organization_id = $1
-                    and broadcast_id = $2
-                    and ($3::text is null or status = $3)
-                    and (not $4 or (at, log_id) > ($5::timestamptz, $6))
-                order by at, log_id
-                limit $8
-            ) as before
-        "#,
-        organization_id,
-        broadcast_id,
-        status,
-        from.is_some(),
-        from.map(|(at, _)| at) as _,
-        from.map(|(_, log_id)| log_id),
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
+    let from = walk.from.as_ref();
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                LogKey,
+                r#"
+                    select organization_id, log_id
+                    from broadcast_log
+                    where organization_id = $1
+                        and broadcast_id = $2
+                        and ($3::text is null or status = $3)
+                        and ($4::timestamptz is null or (at, log_id) "#
+                    + $cmp
+                    + r#" ($4, $5))
+                    order by "#
+                    + $order
+                    + r#"
+                    limit $6
+                "#,
+                organization_id,
+                broadcast_id,
+                status,
+                from.map(|place| place.at) as _,
+                from.map(|place| place.log_id.as_str()),
+                walk.rows,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
+    if walk.backward { page!(">", "at, log_id") } else { page!("<", "at desc, log_id desc") }
 }
 
-/// A recipient of a broadcast.
+/// A recipient of a broadcast, without its message.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct LogRow {
-    /// Qontak's id of the log: one recipient of one broadcast.
+    /// Qontak's id of the log, which is one recipient of one broadcast.
     pub id: String,
     /// Organisation; null when unknown.
     pub organization_id: Option<String>,
-    /// The broadcast (`messages_broadcast_id`).
+    /// Qontak's id of the broadcast (`messages_broadcast_id`).
     pub messages_broadcast_id: Option<String>,
-    /// The template (`messages_broadcast_template_id`).
+    /// Qontak's id of the template (`messages_broadcast_template_id`).
     pub messages_broadcast_template_id: Option<String>,
-    /// The integration it was sent through.
+    /// Qontak's id of the channel integration; null when unknown.
     pub channel_integration_id: Option<String>,
-    /// Phone number of the recipient, as sent.
+    /// Phone number of the recipient, as sent by Qontak.
     pub contact_phone_number: Option<String>,
     /// Name of the recipient.
     pub contact_full_name: Option<String>,
-    /// WhatsApp's id (`wamid.…`); null when never accepted. Equals `external_id` of its twin, a
-    /// message.
+    /// WhatsApp's id of the message (`wamid.…`); null if WhatsApp never accepted it. Equals
+    /// `external_id` of the message.
     pub whatsapp_message_id: Option<String>,
-    /// Effective status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`. It never goes
-    /// back; null when only other words were seen.
+    /// Effective status: `created`, `pending`, `sent`, `delivered`, `read` or `failed`. It never goes
+    /// backwards; null if only other statuses were received.
     pub status: Option<String>,
-    /// Other status words seen (`played`, `warning`, …), sorted.
+    /// Other statuses received (`played`, `warning`, …), sorted; null if there are none.
     pub other_statuses: Option<Vec<String>>,
     /// WhatsApp error code, e.g. 131026: undeliverable.
     pub error_code: Option<i64>,
     /// Meta's title of the error.
     pub error_title: Option<String>,
-    /// WhatsApp's error, as text only.
+    /// WhatsApp's error message.
     pub whatsapp_error_message: Option<String>,
-    /// Whether Meta charges for it.
+    /// Whether Meta charges for the message.
     pub billable: Option<bool>,
-    /// `marketing`, `utility`, `authentication`, …; open list.
+    /// `marketing`, `utility`, `authentication`, …; new values are possible.
     pub pricing_category: Option<String>,
-    /// `PMP` (per message), `CBP` (per conversation); open list.
+    /// `PMP` (per message), `CBP` (per conversation); new values are possible.
     pub pricing_model: Option<String>,
-    /// What opened Meta's conversation: `marketing`, `utility`, …
+    /// Origin of Meta's conversation: `marketing`, `utility`, …
     pub conversation_origin: Option<String>,
-    /// Whether Meta's template pacing held it.
+    /// Whether Meta's template pacing held the message back.
     pub is_pacing: Option<bool>,
     /// Header, body and buttons with template and parameters.
     pub messages: Option<Value>,
-    /// Creation of the log, by Qontak's clock.
+    /// Time the log was created, as reported by Qontak.
     pub created_at: Option<Timestamp>,
-    /// When it was first heard of, by our clock.
+    /// Time this service first received an event with the log.
     pub received_at: Timestamp,
-    /// What lists are sorted by.
+    /// Sort key of lists.
     #[serde(skip)]
     pub at: Timestamp,
-    /// When it became pending, by WhatsApp's clock.
+    /// Time of status `pending`, as reported by WhatsApp.
     #[serde(skip)]
     pub pending_at: Option<Timestamp>,
-    /// When it was sent, by WhatsApp's clock.
+    /// Time of status `sent`, as reported by WhatsApp.
     #[serde(skip)]
     pub sent_at: Option<Timestamp>,
-    /// When it was delivered, by WhatsApp's clock. Not invented where only a read came.
+    /// Time of status `delivered`, as reported by WhatsApp; null if only `read` was reported.
     #[serde(skip)]
     pub delivered_at: Option<Timestamp>,
-    /// When it was read, by WhatsApp's clock.
+    /// Time of status `read`, as reported by WhatsApp.
     #[serde(skip)]
     pub read_at: Option<Timestamp>,
-    /// When it failed, by WhatsApp's clock.
+    /// Time of status `failed`, as reported by WhatsApp.
     #[serde(skip)]
     pub failed_at: Option<Timestamp>,
-    /// When status created was first seen, by our clock.
+    /// Time this service first received status `created`.
     #[serde(skip)]
     pub created_seen_at: Option<Timestamp>,
-    /// When status pending was first seen, by our clock.
+    /// Time this service first received status `pending`.
     #[serde(skip)]
     pub pending_seen_at: Option<Timestamp>,
-    /// When status sent was first seen, by our clock.
+    /// Time this service first received status `sent`.
     #[serde(skip)]
     pub sent_seen_at: Option<Timestamp>,
-    /// When status delivered was first seen, by our clock.
+    /// Time this service first received status `delivered`.
     #[serde(skip)]
     pub delivered_seen_at: Option<Timestamp>,
-    /// When status read (or played) was first seen, by our clock.
+    /// Time this service first received status `read` or `played`.
     #[serde(skip)]
     pub read_seen_at: Option<Timestamp>,
-    /// When status failed was first seen, by our clock.
+    /// Time this service first received status `failed`.
     #[serde(skip)]
     pub failed_seen_at: Option<Timestamp>,
 }
 
-/// The logs of these keys, in their order.
+impl LogRow {
+    /// Place in the list of its broadcast.
+    pub fn place(&self) -> Place {
+        Place { at: self.at, log_id: self.id.clone() }
+    }
+}
+
+/// Fetches the logs with these keys, in the order of the keys.
 pub async fn show(db: impl PgExecutor<'_>, keys: &[LogKey]) -> sqlx::Result<Vec<LogRow>> {
     sqlx::query_as!(
         LogRow,

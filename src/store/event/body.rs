@@ -1,8 +1,7 @@
-//! How the journal keeps a body: its exact bytes, compressed.
+//! Lossless compression of webhook bodies for the journal.
 //!
-//! Bodies are short and much alike, so what they have in common is compressed once, in a dictionary that
-//! is part of the program: see `examples/dictionary.rs`. Postgres by itself would compress nothing,
-//! for a row has to be above 2 KB for that.
+//! Bodies are short and similar, so they are compressed with a shared zstd dictionary, compiled in
+//! (see `examples/dictionary.rs`). Postgres itself compresses rows above 2 KB only.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -12,11 +11,11 @@ use zstd::bulk::Compressor;
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::stream::read::Decoder;
 
-/// All dictionaries there ever were: the first one is number 1. Rows name theirs, so none may
-/// change or go; a better one is added at the end.
+/// All dictionaries, numbered from 1. Rows refer to them by number, so none may change or be
+/// removed; append a new one.
 const DICTIONARIES: [&[u8]; 1] = [include_bytes!("body-1.dictionary")];
 
-/// The fastest one: with a dictionary, more effort hardly makes bodies smaller.
+/// Fastest level: with a dictionary, higher levels hardly make bodies smaller.
 const LEVEL: i32 = 1;
 
 static DECODERS: LazyLock<[DecoderDictionary<'static>; DICTIONARIES.len()]> =
@@ -29,21 +28,21 @@ thread_local! {
     static COMPRESSOR: RefCell<Compressor<'static>> = RefCell::new(
         Compressor::with_prepared_dictionary(&ENCODER)
             .and_then(|mut compressor| {
-                // The row names it.
+                // The row stores the number.
                 compressor.include_dictid(false)?;
                 Ok(compressor)
             })
-            .expect("there is memory for it"),
+            .expect("a compressor can be allocated"),
     );
 }
 
-/// A body as its row holds it.
+/// A body as stored in its row.
 pub struct CompressedBody {
-    /// A frame of zstd without the dictionary's id.
+    /// zstd frame without dictionary id.
     pub bytes: Vec<u8>,
-    /// Number of the dictionary.
+    /// Number of the dictionary, from 1.
     pub dictionary: i16,
-    /// Length of the body, in bytes.
+    /// Uncompressed length in bytes.
     pub length: i32,
 }
 
@@ -52,21 +51,21 @@ impl CompressedBody {
     pub fn new(body: &[u8]) -> Self {
         let bytes = COMPRESSOR.with_borrow_mut(|compressor| compressor.compress(body));
         Self {
-            bytes: bytes.expect("there is room for it"),
+            bytes: bytes.expect("the buffer has the maximum compressed size"),
             dictionary: DICTIONARIES.len() as i16,
             length: i32::try_from(body.len()).unwrap_or(i32::MAX),
         }
     }
 }
 
-/// The body that a row holds. `dictionary` is `None` for one that is compressed as it came.
+/// Decompresses the body of a row. Without a `dictionary`, `bytes` are the body itself.
 pub fn decompress(bytes: Vec<u8>, dictionary: Option<i16>) -> sqlx::Result<Vec<u8>> {
     let Some(number) = dictionary else {
         return Ok(bytes);
     };
-    let newer = || format!("dictionary {number} of a body belongs to a newer version").into();
+    let unknown = || format!("unknown body dictionary {number}: written by a newer version").into();
     let index = usize::try_from(number).unwrap_or_default().wrapping_sub(1);
-    let decoder = DECODERS.get(index).ok_or_else(newer).map_err(sqlx::Error::Decode)?;
+    let decoder = DECODERS.get(index).ok_or_else(unknown).map_err(sqlx::Error::Decode)?;
     let mut body = Vec::new();
     Decoder::with_prepared_dictionary(&*bytes, decoder)
         .and_then(|mut decoder| decoder.read_to_end(&mut body))
@@ -79,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_bytes_come_back() {
+    fn bodies_are_restored_byte_for_byte() {
         let frame = CompressedBody::new(b"{}").bytes;
         let long = b"0123456789".repeat(100_000);
         for body in [&b""[..], b"{}", b"\0\xff", &frame, &long] {
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dictionary_that_is_not_known_is_an_error() {
+    fn unknown_dictionary_is_an_error() {
         let compressed = CompressedBody::new(b"{}");
         for number in [0, -1, 1 + DICTIONARIES.len() as i16] {
             assert!(decompress(compressed.bytes.clone(), Some(number)).is_err());

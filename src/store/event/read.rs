@@ -1,32 +1,35 @@
-//! What the journal is asked.
+//! Queries of table `event`, the journal.
+//!
+//! Every query names the days it reads, if it can, because a day is a partition.
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body;
-use crate::event::{Kind, Outcome, Webhook};
+use crate::event::{Outcome, Webhook};
 use crate::model::{EventId, Timestamp};
+use crate::store::walk::Walk;
 
-/// Which events to read again; `None` and empty mean any.
+/// Events to replay; `None` and empty mean any.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// These.
+    /// Any of these.
     pub ids: Vec<Uuid>,
-    /// Received then or later.
+    /// Received at this time or later.
     pub from: Option<Timestamp>,
-    /// Received earlier.
+    /// Received before this time.
     pub to: Option<Timestamp>,
-    /// Of this kind.
+    /// `event.kind`.
     pub kind: Option<String>,
-    /// With this outcome.
+    /// `event.outcome`.
     pub outcome: Option<String>,
 }
 
-/// What was received, in the order of the journal, from after `after` on.
+/// Selects webhooks after `after`, oldest first, by the primary key.
 pub async fn select(
     db: impl PgExecutor<'_>,
     selection: &Selection,
@@ -34,7 +37,7 @@ pub async fn select(
     limit: i64,
 ) -> sqlx::Result<Vec<Webhook>> {
     let ids = (!selection.ids.is_empty()).then_some(&selection.ids[..]);
-    // Where to look, by partition.
+    // The partitions to read.
     let days = selection.ids.iter().filter_map(|id| Some(EventId(*id).received_at()?.day()));
     let first = days.clone().min().max(selection.from.map(Timestamp::day));
     let last = days.max().or(selection.to.map(Timestamp::day));
@@ -91,7 +94,7 @@ impl TryFrom<WebhookRow> for Webhook {
             id: EventId(row.event_id),
             received_at: row.received_at,
             endpoint: row.endpoint.into(),
-            // The body's own wins over it, as it did before.
+            // An organisation in the body takes precedence, as at the first delivery.
             organization_id: row.organization_id.map(Arc::from),
             body: body::decompress(row.body, row.dictionary)?.into(),
             request_id: row.request_id,
@@ -99,123 +102,112 @@ impl TryFrom<WebhookRow> for Webhook {
     }
 }
 
-/// An event as the API shows it.
+/// An event without its body.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Event)]
 pub struct EventRow {
-    /// A UUIDv7 whose time is `received_at`, to the millisecond.
+    /// UUIDv7; its time is `received_at` in milliseconds.
     pub event_id: Uuid,
-    /// When the request was authenticated, by our clock.
+    /// Time at which the webhook was authenticated.
     pub received_at: Timestamp,
-    /// Name of the configured endpoint whose token was used.
+    /// Name of the endpoint whose token was used.
     pub endpoint: String,
-    /// What it is: `receive_message_from_customer`, …, `room_updated`, `unknown`. Null when it
-    /// could not be told.
+    /// Type of the event: `receive_message_from_customer`, …, `room_updated`, `unknown`. Null if it
+    /// could not be identified.
     pub kind: Option<String>,
-    /// The event's name as Qontak sent it. Null for bodies without one.
+    /// Event name as sent by Qontak; null if the body has none.
     pub name: Option<String>,
-    /// Organisation of the body, else of the endpoint, else null.
+    /// Organisation of the body, or else of the endpoint; null if neither names one.
     pub organization_id: Option<String>,
-    /// Id of the message, room, broadcast log, template or user it is about.
+    /// Id of the message, room, broadcast log, template or user that the event is about.
     pub subject_id: Option<String>,
-    /// `applied`: written to rooms, messages, broadcasts. `recorded`: changes none of them.
+    /// `applied`: changed rooms, messages or broadcasts. `recorded`: stored in the journal only.
     /// `quarantined`: JSON that could not be identified. `malformed`: not JSON.
     pub outcome: String,
-    /// Why it is quarantined or malformed, and each field that could not be used, with what was
-    /// expected there.
+    /// Why the event is quarantined or malformed, and each field that could not be used, with the
+    /// expected value.
     pub reasons: Vec<String>,
-    /// How often the same bytes came in on that day: 1 and more.
+    /// Number of deliveries of the same bytes on that day, from 1.
     pub deliveries: i32,
     /// Size of the body in bytes.
     pub body_bytes: i32,
-    /// Version of the rules that gave kind, outcome and reasons.
+    /// Version of the parser that set kind, outcome and reasons.
     pub parser_version: i16,
-    /// The request's `x-request-id`, as in the logs.
+    /// `x-request-id` of the request, as in the logs.
     pub request_id: String,
 }
 
-/// Which events to list.
-#[derive(Clone, Debug, Default, IntoParams)]
-#[into_params(parameter_in = Query)]
+/// Filters of the list; `None` means any.
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only events of this kind.
-    #[param(value_type = Option<Kind>, inline)]
+    /// `event.kind`.
     pub kind: Option<String>,
-    /// Only events with this outcome.
-    #[param(value_type = Option<Outcome>, inline)]
+    /// `event.outcome`.
     pub outcome: Option<String>,
-    /// Only events about this message, room, broadcast log, template or user.
+    /// `event.subject_id`.
     pub subject_id: Option<String>,
 }
 
-/// Lists events from `from` on, newest first; towards newer ones if `backward`, then the oldest
-/// of these first. `organizations` of `None` sees all.
+/// Place of an event in the list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Contains the time of receipt, and so the day.
+    pub event_id: EventId,
+}
+
+impl EventRow {
+    /// Place in the list.
+    pub const fn place(&self) -> Place {
+        Place { event_id: EventId(self.event_id) }
+    }
+}
+
+/// Lists events, newest first, by the primary key; filters use `event_by_organization`,
+/// `event_by_kind`, `event_by_outcome` and `event_by_subject`. `organizations` of `None` means all.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
     filter: &Filter,
-    from: Option<EventId>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<EventRow>> {
-    let day = from.and_then(EventId::received_at).map(Timestamp::day);
-    let from = from.map(|id| id.0);
-    // The two branches are one list walked both ways; only one of them is run.
-    sqlx::query_as!(
-        EventRow,
-        r#"
-            select * from (
-                select
-                    event_id as "event_id!", received_at as "received_at!",
-                    endpoint as "endpoint!", kind, name,
-                    nullif(organization_id, '') as organization_id, subject_id,
-                    outcome as "outcome!", reasons as "reasons!", deliveries as "deliveries!",
-                    coalesce(body_bytes, length(body)) as "body_bytes!", parser_version as "parser_version!",
-                    request_id as "request_id!"
-                from event
-                where not $6
-                    -- What the row of both says as well, but not to who chooses partitions.
-                    and ($5::date is null or day <= $5)
-                    and ($4::uuid is null or (day, event_id) < ($5, $4))
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::text is null or kind = $2)
-                    and ($3::text is null or outcome = $3)
-                    and ($8::text is null or subject_id = $8)
-                order by day desc, event_id desc
-                limit $7
-            ) as older
-            union all
-            select * from (
-                select
-                    event_id, received_at, endpoint, kind, name,
-                    nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
-                    deliveries, coalesce(body_bytes, length(body)), parser_version, request_id
-                from event
-                where $6
-                    and ($5::date is null or day >= $5)
-                    and ($4::uuid is null or (day, event_id) > ($5, $4))
-                    and ($1::text[] is null or organization_id = any($1))
-                    and ($2::text is null or kind = $2)
-                    and ($3::text is null or outcome = $3)
-                    and ($8::text is null or subject_id = $8)
-                order by day, event_id
-                limit $7
-            ) as newer
-        "#,
-        organizations,
-        filter.kind.as_deref(),
-        filter.outcome.as_deref(),
-        from,
-        day,
-        backward,
-        limit,
-        filter.subject_id.as_deref(),
-    )
-    .fetch_all(db)
-    .await
+    let from = walk.from.as_ref().map(|place| place.event_id);
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                EventRow,
+                r#"
+                    select
+                        event_id, received_at, endpoint, kind, name,
+                        nullif(organization_id, '') as organization_id, subject_id, outcome,
+                        reasons, deliveries, coalesce(body_bytes, length(body)) as "body_bytes!",
+                        parser_version, request_id
+                    from event
+                    where ($1::text[] is null or organization_id = any($1))
+                        and ($2::text is null or kind = $2)
+                        and ($3::text is null or outcome = $3)
+                        and ($4::text is null or subject_id = $4)
+                        -- Redundant: partition pruning does not understand the row comparison.
+                        and ($5::date is null or day "# + $cmp + r#"= $5)
+                        and ($6::uuid is null or (day, event_id) "# + $cmp + r#" ($5, $6))
+                    order by "# + $order + r#"
+                    limit $7
+                "#,
+                organizations,
+                filter.kind.as_deref(),
+                filter.outcome.as_deref(),
+                filter.subject_id.as_deref(),
+                from.and_then(EventId::received_at).map(Timestamp::day),
+                from.map(|id| id.0),
+                walk.rows,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
+    if walk.backward { page!(">", "day, event_id") } else { page!("<", "day desc, event_id desc") }
 }
 
-/// One event.
+/// Finds an event within these organisations; `None` for all.
 pub async fn find(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -244,7 +236,7 @@ pub async fn find(
     .await
 }
 
-/// The bytes of one event, and what became of it.
+/// Finds the body and the outcome of an event.
 pub async fn find_body(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -270,7 +262,7 @@ pub async fn find_body(
     row.map(|row| Ok((body::decompress(row.body, row.dictionary)?, row.outcome))).transpose()
 }
 
-/// What was received as this event.
+/// Finds the webhook of an event.
 pub async fn find_webhook(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,

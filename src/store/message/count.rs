@@ -1,27 +1,29 @@
-//! Table `message_count`: messages by the hour, counted by triggers as they come.
+//! Table `message_count`: messages per hour, channel and author, maintained by triggers.
+//!
+//! Each database session counts in rows of its own, so that writers do not contend for them.
 
 use sqlx::PgExecutor;
 
 use crate::model::Timestamp;
 
-/// Messages of one channel in one of several spans of time.
+/// Number of messages of one channel in one interval.
 #[derive(Debug)]
 pub struct Counted {
-    /// Which span: the first is 1.
+    /// Index of the interval in the request, from 1.
     pub span: i32,
     /// `message.channel`; empty where that is null.
     pub channel: String,
-    /// Of customers.
+    /// Messages from customers.
     pub customer: i64,
-    /// Of agents.
+    /// Messages from agents.
     pub agent: i64,
-    /// Of all others.
+    /// Messages from all others.
     pub other: i64,
 }
 
-/// How many messages there are from the hour of `since` on and before `until`, by channel and span
-/// of time. A span reaches from one of `starts`, which are sorted, to the next one. An hour counts
-/// where it begins.
+/// Counts messages from the hour of `since` until `until` (exclusive) by channel and interval.
+/// `starts` are the sorted starts of the intervals; an interval ends where the next one starts. An
+/// hour belongs to the interval in which it begins.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -57,7 +59,7 @@ pub async fn list(
     .await
 }
 
-/// Merges what the sessions have counted: each leaves a row for each hour, channel and author.
+/// Sums the rows of all sessions into one row per hour, channel and author.
 pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
@@ -67,7 +69,7 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
                     select organization_id, hour, channel, participant_type, session
                     from message_count
                     where session <> 0
-                    -- Who never waits is in no deadlock. Those left out have another turn.
+                    -- Never waits, so it cannot deadlock. Skipped rows are merged by the next run.
                     for update skip locked
                 )
                 returning *

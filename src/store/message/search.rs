@@ -1,66 +1,71 @@
-//! Messages that hold certain words, newest first.
+//! Full-text search of messages, newest first.
 //!
-//! An index of words knows no order, and a frequent word is in millions of messages. So the nearest
-//! messages are looked at one by one, and some more if many of them have the words: that finds
-//! frequent words. Others are found by the index, a day first and then as many as the rest should
-//! need, so that a rare word takes a few statements for all years.
+//! The word index has no order, and a frequent word is in millions of messages. So search first scans
+//! the nearest messages one by one, and some more if many of them match: that finds frequent words.
+//! Then it queries the index for one day, and for as many more days as the page should need: that
+//! finds rare words in a few statements for all years.
 
 use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 
 use super::MessageKey;
-use super::list::{Filter, Place, Scan, ScannedKey};
+use super::filter::{Filter, Place};
+use super::scan::{Scan, ScannedKey};
 use crate::model::Timestamp;
 use crate::store::connect::snapshot;
 use crate::store::search::{Query, day};
+use crate::store::walk::Walk;
 
-/// How many messages are looked at one by one; some µs each.
-const WALK: i64 = 500;
+/// Messages scanned one by one; a few µs each.
+const SCAN_ROWS: i64 = 500;
 
-/// How many times as many as were scanned past may follow, if that should find all.
+/// The scan may continue for this many times the distance that it has covered.
 const MAX_TIMES: f64 = 5.0;
 
-/// How far beyond them. Where they lie less densely, a day does not hold many either.
+/// The scan may continue for this long. Where messages are less dense, a day of the index is cheap.
 const MAX_FURTHER: TimeDelta = TimeDelta::hours(1);
 
-/// How many days the index is asked for at once.
+/// Maximum number of days in one query of the word index.
 const MAX_DAYS: i64 = 1024;
 
-/// Lists messages with these words as [`list`](super::list()) does.
+/// Lists messages with these words, in the order of [`list`](super::list()).
 pub async fn search(
     db: &PgPool,
     organizations: Option<&[String]>,
     query: &Query,
     filter: &Filter,
-    from: Option<Place<'_>>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<MessageKey>> {
+    let (backward, limit) = (walk.backward, walk.rows);
     let mut db = snapshot(db).await?;
+    let from = walk.from.as_ref();
     let mut scan = Scan::new(&mut db, organizations, filter, from, backward).await?;
-    // Messages of one room, or with one external id, are found without the words.
+    // A room or an external id has an index of its own, which finds few messages.
     let is_narrow = filter.room_ids.is_some() || filter.external_id.is_some();
     let mut scanned = Vec::new();
     if !is_narrow {
-        scan.filter = Filter { start: filter.start, end: filter.end, ..Filter::default() };
-        scanned = scan.nearest(&mut db, WALK).await?;
+        scan.filter = Filter { since: filter.since, until: filter.until, ..Filter::default() };
+        scanned = scan.nearest(&mut db, SCAN_ROWS).await?;
         scan.filter = filter.clone();
     } else if filter.external_id.is_none() {
-        // Postgres thinks that hardly any message has the words. It would rather read all of the
-        // room, and sort it, than walk from the newest one on.
+        // The planner expects hardly any match. It would read and sort the whole room instead of
+        // walking the index of time.
         sqlx::raw_sql("set local enable_bitmapscan = off; set local enable_sort = off")
             .execute(&mut *db)
             .await?;
     }
-    let mut edge = scanned.get(WALK as usize - 1).map(|row| row.at);
-    edge.iter().for_each(|edge| scan.reach(*edge));
+    // Up to here messages are scanned; `None` if all of them were.
+    let mut edge = scanned.get(SCAN_ROWS as usize - 1).map(|row| row.at);
+    if let Some(edge) = edge {
+        scan.stop_at(edge);
+    }
     let mut found = scan.fetch(&mut db, limit, limit).await?;
     if let Some(known) = edge
         && let Some(further) = further(&scanned, known, found.len(), limit)
     {
         scan.filter = filter.clone();
         scan.start_beyond(known);
-        scan.reach(further);
+        scan.stop_at(further);
         let rest = limit - found.len() as i64;
         found.extend(scan.fetch(&mut db, rest, rest).await?);
         edge = Some(further);
@@ -68,10 +73,10 @@ pub async fn search(
     let mut found: Vec<MessageKey> = found.into_iter().map(ScannedKey::into_key).collect();
     let Some(edge) = edge.filter(|_| (found.len() as i64) < limit) else { return Ok(found) };
     let Some((oldest, newest)) = span(&mut db, &scan.hashes).await? else { return Ok(found) };
-    // They only save work, and Postgres limits how much may be asked for at once.
+    // Hashes only save work, and the size of a text query is limited.
     let hashes = organizations.map(|_| scan.hashes.as_slice()).filter(|hashes| hashes.len() <= 8);
-    let first = day(filter.start.map_or(oldest, |start| start.max(oldest)));
-    let last = day(filter.end.map_or(newest, |end| end.min(newest)));
+    let first = day(filter.since.map_or(oldest, |since| since.max(oldest)));
+    let last = day(filter.until.map_or(newest, |until| until.min(newest)));
     let (mut next, mut days) = (day(edge), 1);
     while (found.len() as i64) < limit && (first..=last).contains(&next) {
         let window = if backward {
@@ -80,13 +85,13 @@ pub async fn search(
             (next - days + 1).max(first)..=next
         };
         next = if backward { next + days } else { next - days };
-        let words = query.of_messages(window, hashes);
-        let rest = limit - found.len() as i64;
-        let more = fetch(&mut db, organizations, &words, filter, edge, backward, rest).await?;
-        // All that have the words are read, so no more days than the rest should need.
+        let words = query.message_tsquery(window, hashes);
+        let rest = Walk { from: Some(edge), backward, rows: limit - found.len() as i64 };
+        let more = fetch(&mut db, organizations, &words, filter, &rest).await?;
+        // Every match of these days is read, so take no more days than the page should need.
         let needed = match more.len() as i64 {
             0 => MAX_DAYS,
-            count => (rest - count) * days / count + 1,
+            count => (rest.rows - count) * days / count + 1,
         };
         days = needed.min(4 * days).min(MAX_DAYS);
         found.extend(more);
@@ -94,21 +99,21 @@ pub async fn search(
     Ok(found)
 }
 
-/// How far to go on walking beyond the edge, if that should find the rest: so many of those scanned
-/// past have the words that a whole day holds far more of them than are asked for.
+/// Computes how far to continue the scan beyond the edge, if that should complete the page: so many
+/// of the scanned messages match that a day of the word index holds far more than the page needs.
 fn further(scanned: &[ScannedKey], edge: Timestamp, found: usize, limit: i64) -> Option<Timestamp> {
     let (found, missing) = (found as f64, limit as f64 - found as f64);
-    // And a margin, as chance may bring fewer.
+    // With a margin of three standard deviations, because matches are not evenly spread.
     let times = (missing + 3.0 * missing.max(0.0).sqrt()) / found;
     if missing <= 0.0 || times > MAX_TIMES {
         return None;
     }
-    let passed = (edge.0 - scanned.first()?.at.0).num_microseconds()?;
-    let more = TimeDelta::microseconds((passed as f64 * times) as i64);
+    let covered = (edge.0 - scanned.first()?.at.0).num_microseconds()?;
+    let more = TimeDelta::microseconds((covered as f64 * times) as i64);
     (more.abs() <= MAX_FURTHER).then(|| Timestamp(edge.0 + more))
 }
 
-/// When the oldest and the newest message of these organisations (by their hashes) were sent.
+/// Finds the times of the oldest and the newest message of these organisations (by hash).
 async fn span(
     db: &mut PgConnection,
     hashes: &[i32],
@@ -131,47 +136,54 @@ async fn span(
     Ok(span.oldest.zip(span.newest))
 }
 
-/// Those with these words beyond the edge. All of them are read, so nothing is to be gained from an
-/// order; and `at` is worded so that no other index is.
+/// Fetches matches beyond the edge by index `message_by_word`. All matches of the query's days are
+/// read and sorted: an expression over `at` keeps the planner from the indexes of time.
 async fn fetch(
     db: &mut PgConnection,
     organizations: Option<&[String]>,
     words: &str,
     filter: &Filter,
-    edge: Timestamp,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Timestamp>,
 ) -> sqlx::Result<Vec<MessageKey>> {
-    sqlx::query_as!(
-        MessageKey,
-        r#"
-            select organization_id, message_id
-            from message
-            where message_words(organization_id, at, text) @@ ($2::text)::tsquery
-                and ($1::text[] is null or organization_id = any($1))
-                and ($3::text is null or type = $3)
-                and ($4::text is null or status = $4)
-                and ($5::text[] is null or participant_type = any($5))
-                and ($6::timestamptz is null or at + interval '0' >= $6)
-                and ($7::timestamptz is null or at + interval '0' < $7)
-                and case when $9 then at > $8 else at < $8 end
-            order by
-                case when $9 then at end, case when $9 then message_id end,
-                case when $9 then organization_id end,
-                at desc, message_id desc, organization_id desc
-            limit $10
-        "#,
-        organizations,
-        words,
-        filter.r#type.as_deref(),
-        filter.status.as_deref(),
-        filter.participant_types as _,
-        filter.start as _,
-        filter.end as _,
-        edge as _,
-        backward,
-        limit,
-    )
-    .fetch_all(db)
-    .await
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                MessageKey,
+                r#"
+                    select organization_id, message_id
+                    from message
+                    where message_words(organization_id, at, text) @@ ($1::text)::tsquery
+                        and ($2::text[] is null or organization_id = any($2))
+                        and ($3::text is null or type = $3)
+                        and ($4::text is null or status = $4)
+                        and ($5::text[] is null or participant_type = any($5))
+                        and ($6::timestamptz is null or at + interval '0' >= $6)
+                        and ($7::timestamptz is null or at + interval '0' < $7)
+                        and at + interval '0' "#
+                    + $cmp
+                    + r#" $8
+                    order by "#
+                    + $order
+                    + r#"
+                    limit $9
+                "#,
+                words,
+                organizations,
+                filter.r#type.as_deref(),
+                filter.status.as_deref(),
+                filter.participant_types as _,
+                filter.since as _,
+                filter.until as _,
+                walk.from as _,
+                walk.rows,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
+    if walk.backward {
+        page!(">", "at, message_id, organization_id")
+    } else {
+        page!("<", "at desc, message_id desc, organization_id desc")
+    }
 }

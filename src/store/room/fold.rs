@@ -1,4 +1,4 @@
-//! What several snapshots of one room say together, before it is written.
+//! Folds the snapshots of one room within a batch, because a statement cannot touch a row twice.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -6,14 +6,14 @@ use std::ops::Deref;
 
 use crate::model::{FoldKey, Room};
 
-/// Snapshots of one room, folded: its newest one, with the fields that this lacks from older ones.
+/// Fold of the snapshots of one room: the newest one, completed by fields of older ones.
 pub struct Fold<'a> {
     room: Cow<'a, Room>,
-    /// All fields, a bit each.
+    /// Bit set of all known fields.
     pub fields: i32,
-    /// Those of the newest snapshot.
+    /// Bit set of the fields of the newest snapshot.
     pub key_fields: i32,
-    /// Which fields came from which older snapshot.
+    /// Older snapshots, newest first, with the fields taken from them.
     older: Vec<(FoldKey, i32)>,
 }
 
@@ -23,13 +23,13 @@ impl<'a> Fold<'a> {
         Self { room: Cow::Borrowed(room), fields, key_fields: fields, older: Vec::new() }
     }
 
-    /// What tells the room.
+    /// Returns the primary key of the room.
     pub fn id(&self) -> (&str, &str) {
         id(&self.room)
     }
 
-    /// The fold key of each field that the newest snapshot lacks, in the order of the columns, as
-    /// Postgres splits it. `None` if there is no such field.
+    /// Returns the fold keys of fields from older snapshots, in column order, joined by commas;
+    /// empty for all other fields. `None` if all fields are from the newest snapshot.
     pub fn lagging(&self) -> Option<String> {
         let key_of = |field: i32| {
             let snapshot = self.older.iter().find(|(_, fields)| fields & (1 << field) != 0);
@@ -39,11 +39,11 @@ impl<'a> Fold<'a> {
         (!self.older.is_empty()).then(keys)
     }
 
-    /// Adds an older snapshot. Of two with the same key the greater value of each field wins: that
-    /// is left to the database, and the snapshot is returned.
+    /// Adds an older snapshot. Returns a snapshot with the same key as the last one: between these
+    /// the greater value of each field wins, and only the database can compare them.
     fn add(&mut self, older: &'a Room) -> Option<&'a Room> {
         let fields = older.fields();
-        let news = fields & !self.fields;
+        let new_fields = fields & !self.fields;
         let oldest = self.older.last().map_or(self.room.key, |(key, _)| *key);
         if fields != 0 && older.key == oldest {
             return Some(older);
@@ -54,10 +54,10 @@ impl<'a> Fold<'a> {
         if older.clock > self.room.clock {
             self.room.to_mut().clock = older.clock;
         }
-        if news != 0 {
+        if new_fields != 0 {
             self.room.to_mut().fill(older);
-            self.fields |= news;
-            self.older.push((older.key, news));
+            self.fields |= new_fields;
+            self.older.push((older.key, new_fields));
         }
         None
     }
@@ -75,23 +75,23 @@ fn id(room: &Room) -> (&str, &str) {
     (&room.organization_id, &room.room_id)
 }
 
-/// Folds the snapshots of each room. A second fold of a room, if there is one, comes in the next
-/// round; within a round, folds are in the order of their ids, so that writers do not deadlock.
+/// Folds the snapshots of each room. A second fold of the same room goes into the next round.
+/// Within a round, folds are sorted by key, so that writers do not deadlock.
 pub fn rounds_of_unique_keys<'a>(rows: impl Iterator<Item = &'a Room>) -> Vec<Vec<Fold<'a>>> {
     let mut rows: Vec<&Room> = rows.collect();
-    let mut rounds_of_unique_keys = Vec::new();
+    let mut rounds = Vec::new();
     while !rows.is_empty() {
         rows.sort_by_key(|row| (id(row), Reverse(row.key)));
         let mut folds: Vec<Fold<'a>> = Vec::with_capacity(rows.len());
-        let mut left = Vec::new();
+        let mut remaining = Vec::new();
         for row in rows {
             match folds.last_mut() {
-                Some(fold) if fold.id() == id(row) => left.extend(fold.add(row)),
+                Some(fold) if fold.id() == id(row) => remaining.extend(fold.add(row)),
                 _ => folds.push(Fold::new(row)),
             }
         }
-        rounds_of_unique_keys.push(folds);
-        rows = left;
+        rounds.push(folds);
+        rows = remaining;
     }
-    rounds_of_unique_keys
+    rounds
 }

@@ -1,117 +1,80 @@
-//! What the conversations are asked.
+//! Queries of table `room`.
 
 use chrono::TimeDelta;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgExecutor;
-use utoipa::{IntoParams, ToSchema};
+use strum::{EnumString, IntoStaticStr, VariantNames};
+use utoipa::ToSchema;
 
 use crate::model::{Timestamp, phone};
 use crate::store::rows::column;
 use crate::store::search::Query;
+use crate::store::walk::Walk;
 
-/// What tells a room.
+/// Key of a room.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the columns of table room say it")]
 pub struct RoomKey {
     pub organization_id: String,
     pub room_id: String,
-    /// Its place in the list, which moves on while the room does.
+    /// Time in the list when the key was read; later activity moves the room.
     pub activity_at: Timestamp,
 }
 
-/// Which rooms to list.
-#[derive(Clone, Debug, Default, IntoParams)]
-#[into_params(parameter_in = Query)]
+/// Filters of the list; `None` means any.
+#[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only rooms with this `status`: `campaign`, `unassigned`, `assigned`, `resolved`, …
-    #[param(value_type = Option<String>)]
+    /// Any of these `room.status`.
     pub status: Option<Vec<String>>,
-    /// Only rooms of this `channel`: `wa_cloud`, `ig`, `web_chat`, …
-    #[param(value_type = Option<String>)]
+    /// Any of these `room.channel`.
     pub channel: Option<Vec<String>>,
-    /// Only rooms of one of these types.
-    #[param(ignore)]
+    /// Any of these `room.type`.
     pub r#type: Option<Vec<String>>,
-    /// Only rooms that run through this integration (number, page, …).
+    /// `room.channel_integration_id`.
     pub channel_integration_id: Option<String>,
-    /// Only rooms with this user among their `agent_ids`.
-    #[param(value_type = Option<String>)]
+    /// Any of these users in `room.agent_ids`.
     pub agent: Option<Vec<String>>,
-    /// Only rooms with this tag.
-    #[param(value_type = Option<String>)]
+    /// Any of these in `room.tags`.
     pub tag: Option<Vec<String>>,
-    /// Only rooms without a tag, or only those with one.
-    #[param(ignore)]
+    /// Whether the room has no tags.
     pub untagged: Option<bool>,
-    /// Only rooms of the contact with this `account_uniq_id`; on WhatsApp its phone number, as
-    /// `08…`, `62…` or `+62…`.
+    /// `room.account_uniq_id`; a phone number in any spelling.
     pub account_uniq_id: Option<String>,
-    /// Only rooms that wait for an answer, or only those that do not.
-    #[param(rename = "response", value_type = Option<Response>, inline)]
+    /// Whether the room is open and its last message is the customer's.
     pub is_unanswered: Option<bool>,
-    /// Only rooms with so much left of their session.
-    #[param(inline)]
+    /// State of the session.
     pub session: Option<Session>,
-    /// Only rooms active on this day (`2025-06-12`, in UTC) or at this time, or later.
-    #[param(rename = "start_date", value_type = Option<String>)]
+    /// Last active at this time or later.
     pub since: Option<Timestamp>,
-    /// Only rooms active until the end of this day, or before this time.
-    #[param(rename = "end_date", value_type = Option<String>)]
+    /// Last active before this time.
     pub until: Option<Timestamp>,
-    /// Only rooms whose name or numbers (`account_uniq_id`, `channel_uniq_id`) hold this, or
-    /// resemble it but for a typing mistake. Phone numbers as `08…`, `62…` or `+62…`.
-    #[param(rename = "q", value_type = Option<String>)]
+    /// Name or numbers that contain this text or one similar to it.
     pub query: Option<Query>,
 }
 
-/// Whether a room waits for an answer, as one asks for it.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-pub enum Response {
-    /// The last word is the customer's.
-    QueueError,
-    /// It is not.
-    Answered,
-}
-
-/// How much is left of a room's session: of the 24 hours after a message of the customer's in which
-/// WhatsApp lets a business write what it likes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ToSchema)]
+/// State of a room's session: WhatsApp's 24-hour customer service window, which starts with each
+/// message of the customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, ToSchema)]
+#[strum(serialize_all = "snake_case")]
 #[schema(rename_all = "snake_case")]
 pub enum Session {
-    /// Two hours or more.
+    /// Two hours or more are left.
     Open,
-    /// Less than two hours; how much it is for Qontak is not documented.
+    /// Less than two hours are left. Qontak does not document its threshold.
     Expiring,
-    /// Nothing.
+    /// The window has ended.
     Expired,
 }
 
 impl Session {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Open, Self::Expiring, Self::Expired];
-    const TOTAL: TimeDelta = TimeDelta::hours(24);
-    const SHORT: TimeDelta = TimeDelta::hours(2);
+    const DURATION: TimeDelta = TimeDelta::hours(24);
+    const EXPIRING: TimeDelta = TimeDelta::hours(2);
 
-    /// That with this word.
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|session| session.as_str() == word)
-    }
-
-    /// Qontak's word for it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Expiring => "expiring",
-            Self::Expired => "expired",
-        }
-    }
-
-    /// When it began: after the first time, and not after the second one.
-    fn began(self, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
-        let expired = Timestamp(now.0 - Self::TOTAL);
-        let expiring = Timestamp(expired.0 + Self::SHORT);
+    /// Bounds of `session_at`: after the first time, and up to the second one.
+    fn bounds(self, now: Timestamp) -> (Option<Timestamp>, Option<Timestamp>) {
+        let expired = Timestamp(now.0 - Self::DURATION);
+        let expiring = Timestamp(expired.0 + Self::EXPIRING);
         match self {
             Self::Open => (Some(expiring), None),
             Self::Expiring => (Some(expired), Some(expiring)),
@@ -120,26 +83,30 @@ impl Session {
     }
 }
 
-/// A room's place in the order of the list.
-#[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "the columns of table room say it")]
-pub struct Place<'a> {
+/// Place of a room in the list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// `room.activity_at`.
+    #[serde(with = "crate::model::micros")]
     pub activity_at: Timestamp,
-    pub room_id: &'a str,
-    pub organization_id: &'a str,
+    /// Tie-breaker for equal times.
+    pub room_id: String,
+    /// Tie-breaker for equal ids; empty if unknown.
+    pub organization_id: String,
 }
 
-/// Lists rooms after `from`, latest activity first; before it if `backward`, then the nearest
-/// of these first. `organizations` of `None` sees all.
+/// Lists rooms, latest activity first. `organizations` of `None` means all.
+///
+/// Uses index `room_by_organization` for one organisation and `room_by_activity` for several, which
+/// have no common order in the former. Both are ordered by slot, the minute of the activity, and a
+/// minute's rooms are sorted. Selective filters use `room_by_label`, `room_by_account` or
+/// `room_by_word`.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
     filter: &Filter,
-    from: Option<Place<'_>>,
-    backward: bool,
-    limit: i64,
+    walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<RoomKey>> {
-    // Several organisations have no common order in an index.
     let (one, several) = match organizations {
         Some([one]) => (Some(one.as_str()), None),
         several => (None, several),
@@ -149,124 +116,90 @@ pub async fn list(
         accounts.push(given.clone());
         accounts
     });
-    let session = filter.session.map(|session| session.began(Timestamp::now()));
-    let (began_after, began_by) = session.unwrap_or_default();
-    // A session begins with an activity, so the rooms before it need not be looked at.
-    let since = filter.since.max(began_after);
-    let (pattern, resembled) = filter.query.as_ref().map(Query::of_rooms).unzip();
-    // The two branches are one list walked both ways; only one of them is run. Filters are worded
-    // as the index `room_by_label` knows them, and the slot adds nothing to the order but an index.
-    sqlx::query_as!(
-        RoomKey,
-        r#"
-            select organization_id as "organization_id!", room_id as "room_id!",
-                activity_at as "activity_at!"
-            from (
-                select organization_id, room_id, activity_at
-                from room
-                where not $11
-                    and ($1::text is null or organization_id = $1)
-                    and ($13::text[] is null or organization_id = any($13))
-                    and ($2::text[] is null or array[status] && $2)
-                    and ($3::text[] is null or array[channel] && $3)
-                    and ($4::text[] is null or agent_ids && $4)
-                    and ($5::text[] is null or tags && $5)
-                    and ($6::text[] is null or account_uniq_id = any($6))
-                    and ($14::text is null or channel_integration_id = $14)
-                    and ($20::text[] is null or type = any($20))
-                    and ($21::boolean is null or $21 = (coalesce(cardinality(tags), 0) = 0))
-                    -- Few rooms are open, and only those can be unanswered.
-                    and ($15::boolean is null or not $15
-                        or array[status] && array['unassigned', 'assigned'])
-                    and ($15::boolean is null or $15 = is_unanswered(
-                        status, is_unresponded, session_at, last_message_at, unread_count))
-                    -- Worded so that Postgres does not take the two times for independent: then
-                    -- it expects few rooms, and sorts many.
-                    and ($16::timestamptz is null or coalesce(session_at > $16, false))
-                    and ($17::timestamptz is null or coalesce(session_at <= $17, false)
-                        -- Those that go on are passed in the index.
-                        and session_hour <= hour_of($17))
-                    and ($18::timestamptz is null
-                        or activity_slot >= activity_slot($18) and activity_at >= $18)
-                    and ($19::timestamptz is null
-                        or activity_slot <= activity_slot($19) and activity_at < $19)
-                    and ($22::text is null
-                        or room_words(name, account_uniq_id, channel_uniq_id) like lower($22)
-                        or resembles($23, room_words(name, account_uniq_id, channel_uniq_id)))
-                    and (not $7 or activity_slot <= activity_slot($8::timestamptz)
-                        and (activity_at, room_id, organization_id) < ($8::timestamptz, $9, $10))
-                order by activity_slot desc, activity_at desc, room_id desc, organization_id desc
-                limit $12
-            ) as after
-            union all
-            select organization_id, room_id, activity_at
-            from (
-                select organization_id, room_id, activity_at
-                from room
-                where $11
-                    and ($1::text is null or organization_id = $1)
-                    and ($13::text[] is null or organization_id = any($13))
-                    and ($2::text[] is null or array[status] && $2)
-                    and ($3::text[] is null or array[channel] && $3)
-                    and ($4::text[] is null or agent_ids && $4)
-                    and ($5::text[] is null or tags && $5)
-                    and ($6::text[] is null or account_uniq_id = any($6))
-                    and ($14::text is null or channel_integration_id = $14)
-                    and ($20::text[] is null or type = any($20))
-                    and ($21::boolean is null or $21 = (coalesce(cardinality(tags), 0) = 0))
-                    -- Few rooms are open, and only those can be unanswered.
-                    and ($15::boolean is null or not $15
-                        or array[status] && array['unassigned', 'assigned'])
-                    and ($15::boolean is null or $15 = is_unanswered(
-                        status, is_unresponded, session_at, last_message_at, unread_count))
-                    -- Worded so that Postgres does not take the two times for independent: then
-                    -- it expects few rooms, and sorts many.
-                    and ($16::timestamptz is null or coalesce(session_at > $16, false))
-                    and ($17::timestamptz is null or coalesce(session_at <= $17, false)
-                        -- Those that go on are passed in the index.
-                        and session_hour <= hour_of($17))
-                    and ($18::timestamptz is null
-                        or activity_slot >= activity_slot($18) and activity_at >= $18)
-                    and ($19::timestamptz is null
-                        or activity_slot <= activity_slot($19) and activity_at < $19)
-                    and ($22::text is null
-                        or room_words(name, account_uniq_id, channel_uniq_id) like lower($22)
-                        or resembles($23, room_words(name, account_uniq_id, channel_uniq_id)))
-                    and (not $7 or activity_slot >= activity_slot($8::timestamptz)
-                        and (activity_at, room_id, organization_id) > ($8::timestamptz, $9, $10))
-                order by activity_slot, activity_at, room_id, organization_id
-                limit $12
-            ) as before
-        "#,
-        one,
-        filter.status.as_deref(),
-        filter.channel.as_deref(),
-        filter.agent.as_deref(),
-        filter.tag.as_deref(),
-        accounts.as_deref(),
-        from.is_some(),
-        from.map(|place| place.activity_at) as _,
-        from.map(|place| place.room_id),
-        from.map(|place| place.organization_id),
-        backward,
-        limit,
-        several,
-        filter.channel_integration_id.as_deref(),
-        filter.is_unanswered,
-        began_after as _,
-        began_by as _,
-        since as _,
-        filter.until as _,
-        filter.r#type.as_deref(),
-        filter.untagged,
-        pattern,
-        resembled.flatten(),
-    )
-    .fetch_all(db)
-    .await
+    let session = filter.session.map(|session| session.bounds(Timestamp::now()));
+    let (session_after, session_until) = session.unwrap_or_default();
+    // A session starts with an activity, so rooms last active before it cannot match.
+    let since = filter.since.max(session_after);
+    let (pattern, resembled) = filter.query.as_ref().map(Query::room_patterns).unzip();
+    let resembled = resembled.flatten();
+    let from = walk.from.as_ref();
+    macro_rules! page {
+        ($cmp:tt, $order:tt) => {
+            sqlx::query_as!(
+                RoomKey,
+                r#"
+                    select organization_id, room_id, activity_at
+                    from room
+                    where ($1::text is null or organization_id = $1)
+                        and ($2::text[] is null or organization_id = any($2))
+                        -- These four are written as index `room_by_label` has them.
+                        and ($3::text[] is null or array[status] && $3)
+                        and ($4::text[] is null or array[channel] && $4)
+                        and ($5::text[] is null or agent_ids && $5)
+                        and ($6::text[] is null or tags && $6)
+                        and ($7::text[] is null or account_uniq_id = any($7))
+                        and ($8::text is null or channel_integration_id = $8)
+                        and ($9::text[] is null or type = any($9))
+                        and ($10::boolean is null or $10 = (coalesce(cardinality(tags), 0) = 0))
+                        -- Redundant: only open rooms can be unanswered, and these are few.
+                        and ($11::boolean is null or not $11
+                            or array[status] && array['unassigned', 'assigned'])
+                        and ($11::boolean is null or $11 = is_unanswered(
+                            status, is_unresponded, session_at, last_message_at, unread_count))
+                        -- `coalesce` hides the selectivity from the planner. It assumes that the two
+                        -- bounds are independent, expects few rooms and would sort many.
+                        and ($12::timestamptz is null or coalesce(session_at > $12, false))
+                        and ($13::timestamptz is null or coalesce(session_at <= $13, false)
+                            -- Redundant: rooms of later sessions are skipped in the index.
+                            and session_hour <= hour_of($13))
+                        and ($14::timestamptz is null
+                            or activity_slot >= activity_slot($14) and activity_at >= $14)
+                        and ($15::timestamptz is null
+                            or activity_slot <= activity_slot($15) and activity_at < $15)
+                        and ($16::text is null
+                            or room_words(name, account_uniq_id, channel_uniq_id) like lower($16)
+                            or resembles($17, room_words(name, account_uniq_id, channel_uniq_id)))
+                        -- The slot is redundant but for the index, here and in the order.
+                        and ($18::timestamptz is null
+                            or activity_slot "# + $cmp + r#"= activity_slot($18)
+                            and (activity_at, room_id, organization_id) "# + $cmp + r#" ($18, $19, $20))
+                    order by "# + $order + r#"
+                    limit $21
+                "#,
+                one,
+                several,
+                filter.status.as_deref(),
+                filter.channel.as_deref(),
+                filter.agent.as_deref(),
+                filter.tag.as_deref(),
+                accounts.as_deref(),
+                filter.channel_integration_id.as_deref(),
+                filter.r#type.as_deref(),
+                filter.untagged,
+                filter.is_unanswered,
+                session_after as _,
+                session_until as _,
+                since as _,
+                filter.until as _,
+                pattern,
+                resembled,
+                from.map(|place| place.activity_at) as _,
+                from.map(|place| place.room_id.as_str()),
+                from.map(|place| place.organization_id.as_str()),
+                walk.rows,
+            )
+            .fetch_all(db)
+            .await
+        };
+    }
+    if walk.backward {
+        page!(">", "activity_slot, activity_at, room_id, organization_id")
+    } else {
+        page!("<", "activity_slot desc, activity_at desc, room_id desc, organization_id desc")
+    }
 }
 
-/// The room with this id, if it may be seen.
+/// Finds a room within these organisations; `None` for all.
 pub async fn find(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -278,7 +211,7 @@ pub async fn find(
             select organization_id, room_id, activity_at as "activity_at!"
             from room
             where room_id = $1 and ($2::text[] is null or organization_id = any($2))
-            -- One without an organisation is but a guess beside one that has it.
+            -- Prefer a row with a known organisation.
             order by organization_id desc
             limit 1
         "#,
@@ -289,82 +222,93 @@ pub async fn find(
     .await
 }
 
-/// A room as the API shows it, but for its last message.
+/// A room without its last message.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RoomRow {
-    /// Qontak's id of the room; opaque text.
+    /// Qontak's id of the room; an opaque string.
     pub id: String,
-    /// Organisation it belongs to; null when no body and no endpoint named one.
+    /// Organisation of the room; null when unknown.
     pub organization_id: Option<String>,
     /// Display name of the contact.
     pub name: Option<String>,
-    /// Free text, mostly empty.
+    /// Free text, usually empty.
     pub description: Option<String>,
-    /// `campaign`, `unassigned`, `assigned`, `resolved`, `deleted`; open list.
+    /// `campaign`, `unassigned`, `assigned`, `resolved` or `deleted`; new values are possible.
     pub status: Option<String>,
-    /// `Models::CustomerServiceRoom` and others.
+    /// Type at Qontak: `Models::CustomerServiceRoom`, …
     pub r#type: Option<String>,
     /// Tags of the conversation.
     pub tags: Option<Vec<String>>,
-    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; open list.
+    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; new values are possible.
     pub channel: Option<String>,
-    /// Name of the business account, as sent; may start with a space.
+    /// Name of the business account as sent by Qontak; may start with a space.
     pub channel_account: Option<String>,
-    /// The business number (+62…) or a token; only in room events.
+    /// Business number (`+62…`) or a token; sent in room events only.
     pub channel_uniq_id: Option<String>,
-    /// The contact at the channel: a phone number on WhatsApp, something like an e-mail in web
-    /// chat. Never assume a phone.
+    /// Id of the contact at the channel: a phone number on WhatsApp, similar to an e-mail address in
+    /// web chat.
     pub account_uniq_id: Option<String>,
-    /// The integration (number, page, …) it runs through.
+    /// Qontak's id of the channel integration (number, page, …).
     pub channel_integration_id: Option<String>,
-    /// `open`, `expiring`, `expired`; sent in 2021 only.
+    /// `open`, `expiring` or `expired`; Qontak sent it in 2021 only.
     pub session: Option<String>,
-    /// Last message of the customer: start of the 24-hour window.
+    /// Time of the customer's last message, which starts the 24-hour customer service window.
     pub session_at: Option<Timestamp>,
-    /// Messages that no agent has read.
+    /// Number of messages that no agent has read.
     pub unread_count: Option<i64>,
-    /// Creation, by Qontak's clock.
+    /// Time the room was created, as reported by Qontak.
     pub created_at: Option<Timestamp>,
-    /// Qontak's `updated_at`; stays near `created_at` in some answers.
+    /// `updated_at` as reported by Qontak; stays near `created_at` in some events.
     pub updated_at: Option<Timestamp>,
-    /// Time of the last message, by Qontak's clock.
+    /// Time of the last message, as reported by Qontak.
     pub last_message_at: Option<Timestamp>,
-    /// Last activity, by Qontak's clock.
+    /// Time of the last activity, as reported by Qontak.
     pub last_activity_at: Option<Timestamp>,
-    /// Picture of the contact: `{url, large, medium, small, …}`, or a URL.
+    /// Avatar of the contact: `{url, large, medium, small, …}`, or a URL.
     pub avatar: Option<Value>,
-    /// When it was resolved; null unless `status` is `resolved`.
+    /// Time the room was resolved; null unless `status` is `resolved`.
     pub resolved_at: Option<Timestamp>,
-    /// Who resolved it; null unless `status` is `resolved`.
+    /// Id of the user that resolved the room; null unless `status` is `resolved`.
     pub resolved_by_id: Option<String>,
-    /// Kind of `resolved_by_id`.
+    /// Type of `resolved_by_id`; null unless `status` is `resolved`.
     pub resolved_by_type: Option<String>,
-    /// Id at the channel, if any.
+    /// Id of the room at the channel.
     pub external_id: Option<String>,
-    /// Division of the organisation.
+    /// Qontak's id of the division.
     pub division_id: Option<String>,
-    /// User ids of the agents; absent in message events.
+    /// User ids of the agents; sent in room events only.
     pub agent_ids: Option<Vec<String>>,
     /// Note of the agents: `{text}`.
     pub note: Option<Value>,
-    /// Object of the channel: `{is_participant_online}`.
+    /// Details of the channel: `{is_participant_online}`.
     pub extra: Option<Value>,
-    /// Copies of an e-mail conversation.
+    /// CC recipients of an e-mail conversation.
     pub email_cc: Option<Value>,
-    /// Whether it is kept from being resolved by time.
+    /// Whether the room is excluded from automatic resolution.
     pub is_dont_auto_resolve: Option<bool>,
     /// Whether the contact is blocked.
     pub is_blocked: Option<bool>,
-    /// Whether the last word is the customer's.
+    /// Whether the last message is the customer's.
     pub is_unresponded: Option<bool>,
-    /// Whether the survey is sent by hand.
+    /// Whether the survey is sent manually.
     pub is_manual_survey: Option<bool>,
-    /// What lists are sorted by: the latest known sign of life.
+    /// Sort key of lists: time of the latest known activity.
     #[serde(skip)]
     pub activity_at: Timestamp,
 }
 
-/// The rooms of these keys, in their order.
+impl RoomRow {
+    /// Place in the list.
+    pub fn place(&self) -> Place {
+        Place {
+            activity_at: self.activity_at,
+            room_id: self.id.clone(),
+            organization_id: self.organization_id.clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Fetches the rooms with these keys, in the order of the keys.
 pub async fn show(db: impl PgExecutor<'_>, keys: &[RoomKey]) -> sqlx::Result<Vec<RoomRow>> {
     sqlx::query_as!(
         RoomRow,
@@ -374,7 +318,7 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[RoomKey]) -> sqlx::Result<Vec
                 name, description, status, type, tags, channel, channel_account,
                 channel_uniq_id, account_uniq_id, channel_integration_id, session, session_at,
                 unread_count, created_at, updated_at, last_message_at, last_activity_at, avatar,
-                -- A room that goes on after it was resolved keeps these, but they mean nothing.
+                -- A reopened room keeps these, but they no longer apply.
                 case when status = 'resolved' then resolved_at end as resolved_at,
                 case when status = 'resolved' then resolved_by_id end as resolved_by_id,
                 case when status = 'resolved' then resolved_by_type end as resolved_by_type,

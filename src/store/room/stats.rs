@@ -1,19 +1,21 @@
-//! What the conversations say together.
+//! Statistics over rooms: open rooms and first response times.
+//!
+//! Both read a limited number of rooms, so their cost does not grow with the table.
 
 use sqlx::PgExecutor;
 
 use crate::model::Timestamp;
 
-/// Rooms that are open now.
+/// Number of rooms that are open now.
 #[derive(Debug)]
 pub struct Open {
-    /// How many are unassigned or assigned.
+    /// Rooms that are unassigned or assigned.
     pub open: i64,
-    /// Of these, in how many the last word is the customer's: see the function `is_unanswered`.
+    /// Open rooms whose last message is from the customer; see the SQL function `is_unanswered`.
     pub unanswered: i64,
 }
 
-/// How many rooms are open now. Counts no more than `limit` of them.
+/// Counts open rooms, at most `limit` of them.
 pub async fn count_open(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -42,22 +44,21 @@ pub async fn count_open(
     .await
 }
 
-/// How long customers waited for the first word of an agent.
+/// Time from a customer's first message to the first message of an agent.
 #[derive(Debug)]
 pub struct FirstResponse {
-    /// Rooms that were looked at.
-    pub looked_at: i64,
-    /// Rooms among them in which a customer wrote and then an agent.
+    /// Rooms that were examined.
+    pub examined: i64,
+    /// Examined rooms in which an agent responded to a customer.
     pub answered: i64,
-    /// Seconds that half of them took at most.
+    /// Median in seconds; `None` if no room was answered.
     pub p50_seconds: Option<f64>,
-    /// Seconds that 95 of 100 took at most.
+    /// 95th percentile in seconds; `None` if no room was answered.
     pub p95_seconds: Option<f64>,
 }
 
-/// How long it took from the first message of a customer's in a room to the first one of an agent's
-/// after it, in the rooms that were last active from `since` on and before `until`; in the latest
-/// `limit` of them, if there are more.
+/// Measures first response times in the rooms last active from `since` until `until` (exclusive), or
+/// in the latest `limit` of them.
 pub async fn first_response(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -65,7 +66,7 @@ pub async fn first_response(
     until: Timestamp,
     limit: i64,
 ) -> sqlx::Result<FirstResponse> {
-    // Several organisations have no common order in an index.
+    // Only for a single organisation is there an index in this order.
     let (one, several) = match organizations {
         Some([one]) => (Some(one.as_str()), None),
         several => (None, several),
@@ -74,7 +75,7 @@ pub async fn first_response(
         FirstResponse,
         r#"
             select
-                count(*) as "looked_at!",
+                count(*) as "examined!",
                 count(seconds) as "answered!",
                 percentile_cont(0.5) within group (order by seconds) as p50_seconds,
                 percentile_cont(0.95) within group (order by seconds) as p95_seconds

@@ -161,7 +161,7 @@ async fn stream_resets_clients_beyond_retention(db: PgPool) {
         select xid from batch order by xid desc limit 1)",
         )
         .await;
-    batch::forget(&db, Duration::from_secs(86400)).await.unwrap();
+    batch::delete_expired(&db, Duration::from_secs(86400)).await.unwrap();
     // The oldest batch that is left marks the start of retention.
     assert_eq!(service.count("batch").await, 2);
     let far = format!("{}.0", i64::MAX);

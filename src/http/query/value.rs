@@ -1,0 +1,213 @@
+//! Types of query parameters. Each has its schema in the OpenAPI document beside its parser.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use chrono::{Days, NaiveDate, TimeZone};
+use strum::VariantNames;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{
+    ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::Parameter;
+use crate::http::Error;
+use crate::model::Timestamp;
+
+/// Maximum number of values of a list.
+const MAX_VALUES: usize = 100;
+
+/// Maximum length of a text in characters. No id, name or word of Qontak's comes near it.
+const MAX_CHARACTERS: usize = 512;
+
+/// Every enum of words: `#[derive(EnumString, VariantNames)]`.
+impl<T: FromStr + VariantNames> Parameter for T {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        let expected = || format!("must be one of {}", T::VARIANTS.join(", "));
+        values[0].parse().map_err(|_| expected())
+    }
+}
+
+/// Implements the traits that the OpenAPI document needs for a type with this schema.
+#[macro_export]
+macro_rules! parameter_schema {
+    ($type:ty, [$($generics:tt)*], $schema:expr) => {
+        impl<$($generics)*> utoipa::PartialSchema for $type {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+                utoipa::openapi::schema::Schema::from($schema).into()
+            }
+        }
+
+        impl<$($generics)*> utoipa::ToSchema for $type {}
+    };
+}
+
+/// Schema of a text, for [`parameter_schema!`](crate::parameter_schema).
+pub fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// Schema of a text that is not empty and has no NUL.
+pub fn non_empty() -> ObjectBuilder {
+    text().min_length(Some(1)).pattern(Some(r"^[^\u0000]*$"))
+}
+
+/// Text of 1 to [`MAX_CHARACTERS`] characters.
+#[derive(Clone, Debug)]
+pub struct Text(pub String);
+
+parameter_schema!(Text, [], non_empty().max_length(Some(MAX_CHARACTERS)));
+
+impl Parameter for Text {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        if values[0].chars().count() > MAX_CHARACTERS {
+            return Err(format!("must be at most {MAX_CHARACTERS} characters"));
+        }
+        Ok(Self(values[0].to_owned()))
+    }
+}
+
+/// Text of any length.
+#[derive(Clone, Debug)]
+pub struct Token(pub String);
+
+parameter_schema!(Token, [], non_empty());
+
+impl Parameter for Token {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        Ok(Self(values[0].to_owned()))
+    }
+}
+
+/// `true` or `false`.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag(pub bool);
+
+parameter_schema!(Flag, [], ObjectBuilder::new().schema_type(Type::Boolean));
+
+impl Parameter for Flag {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        values[0].parse().map(Self).map_err(|_| "must be one of true, false".to_owned())
+    }
+}
+
+/// Integer from `MIN` to `MAX`.
+#[derive(Clone, Copy, Debug)]
+pub struct Integer<const MIN: i64, const MAX: i64>(pub i64);
+
+parameter_schema!(
+    Integer<MIN, MAX>,
+    [const MIN: i64, const MAX: i64],
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(MIN)).maximum(Some(MAX))
+);
+
+impl<const MIN: i64, const MAX: i64> Parameter for Integer<MIN, MAX> {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        let number = values[0].parse().ok().filter(|number| (MIN..=MAX).contains(number));
+        number.map(Self).ok_or_else(|| format!("must be between {MIN} and {MAX}"))
+    }
+}
+
+/// Several values, given as `name=a`, `name[]=a&name[]=b` or `name[0]=a&name[1]=b`, as clients of
+/// Qontak's API do.
+#[derive(Clone, Debug)]
+pub struct Several<T>(pub Vec<T>);
+
+impl<T: ToSchema> PartialSchema for Several<T> {
+    fn schema() -> RefOr<Schema> {
+        let items = T::schema();
+        Schema::from(ArrayBuilder::new().items(items).max_items(Some(MAX_VALUES))).into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Several<T> {
+    fn name() -> Cow<'static, str> {
+        "Several".into()
+    }
+}
+
+impl<T: Parameter> Parameter for Several<T> {
+    const IS_LIST: bool = true;
+
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        if values.len() > MAX_VALUES || values.contains(&"") {
+            return Err(format!("must be up to {MAX_VALUES} values, none empty"));
+        }
+        values.iter().map(|value| T::parse(&[value])).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A day, which is a whole one in some time zone, or a time.
+#[derive(Clone, Copy, Debug)]
+pub enum DayOrTime {
+    /// Such as `2025-06-12`.
+    Day(NaiveDate),
+    /// Such as `2025-06-12T09:15:03+07:00`.
+    Time(Timestamp),
+}
+
+// Years that Postgres and every time zone know.
+parameter_schema!(DayOrTime, [], {
+    let one = |format| {
+        let format = Some(SchemaFormat::KnownFormat(format));
+        Schema::from(text().format(format).pattern(Some("^(19[89]|[2-8])")))
+    };
+    OneOfBuilder::new().item(one(KnownFormat::Date)).item(one(KnownFormat::DateTime))
+});
+
+impl Parameter for DayOrTime {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        // The `+` of a UTC offset arrives as a space if the client did not escape it.
+        let text = values[0].replace(' ', "+");
+        let parsed = match text.parse() {
+            Ok(day) => Some(Self::Day(day)),
+            Err(_) => text.parse().ok().map(|time| Self::Time(Timestamp(time))),
+        };
+        // A day must be representable, from its start to its end, in every time zone.
+        let is_storable = |bound: &Self| match *bound {
+            Self::Day(day) => {
+                [day.pred_opt(), day.checked_add_days(Days::new(2))].into_iter().all(|day| {
+                    day.and_then(|day| Timestamp::beginning(day, &chrono::Utc))
+                        .is_some_and(Timestamp::is_storable)
+                })
+            }
+            Self::Time(time) => time.is_storable(),
+        };
+        let expected = "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)";
+        parsed.filter(is_storable).ok_or_else(|| expected.to_owned())
+    }
+}
+
+impl DayOrTime {
+    /// The time itself, or the start of the day in `zone`: an inclusive lower bound.
+    pub fn since(self, zone: &impl TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::Day(day) => Timestamp::beginning(day, zone),
+            Self::Time(time) => Some(time),
+        }
+    }
+
+    /// The time itself, or the end of the day in `zone`: an exclusive upper bound.
+    pub fn until(self, zone: &impl TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::Day(day) => Timestamp::beginning(day.succ_opt()?, zone),
+            Self::Time(time) => Some(time),
+        }
+    }
+}
+
+/// The period of the parameters `start_date` and `end_date`, with days of `zone`. Fails if it ends
+/// before it starts.
+pub fn period(
+    start_date: Option<DayOrTime>,
+    end_date: Option<DayOrTime>,
+    zone: &impl TimeZone,
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Error> {
+    let since = start_date.and_then(|start| start.since(zone));
+    let until = end_date.and_then(|end| end.until(zone));
+    if since.zip(until).is_some_and(|(since, until)| until < since) {
+        return Err(Error::parameter("end_date", "must be after start_date"));
+    }
+    Ok((since, until))
+}

@@ -1,0 +1,179 @@
+//! Valid keys of the database, cached in memory.
+//!
+//! All of them are loaded at once rather than each when it is sent. So whatever clients send, many
+//! requests with one key or many unknown keys, costs the database one small query per
+//! [`REFRESH_INTERVAL`] at most.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use sqlx::PgPool;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use crate::config::Scope;
+use crate::http::Error;
+use crate::ingest::writer::WriteError;
+use crate::model::Timestamp;
+use crate::read::key::{Hash, Key};
+use crate::store::api_key::{self, LiveKey};
+use crate::store::{self, Failure};
+
+/// How long a cached key is valid. A revoked key stays valid for this long.
+const CACHE_TTL: Duration = Duration::from_secs(5);
+
+/// Minimum time between two loads. An unknown key is looked up in a load that began after it was
+/// sent, so new keys are valid at once, and guessing keys is slow.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Timeout of each query.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Minimum time between two updates of `last_used_at`. The query updates a key once a minute at
+/// most.
+const LAST_USED_INTERVAL: Duration = Duration::from_secs(5);
+
+const POISONED: &str = "no holder of the lock panics";
+
+/// Cache of the valid keys.
+pub struct StoredKeys {
+    db: PgPool,
+    cache: RwLock<Option<Arc<Cache>>>,
+    /// Held while the cache is loaded.
+    refreshing: tokio::sync::Mutex<()>,
+    /// Last uses not written yet.
+    uses: Mutex<BTreeMap<Uuid, Timestamp>>,
+    used: Notify,
+}
+
+/// One load.
+struct Cache {
+    began_at: Instant,
+    /// `None` if the database was unavailable.
+    keys: Option<HashMap<Hash, Arc<Key>>>,
+}
+
+impl StoredKeys {
+    pub fn new(db: PgPool) -> Self {
+        Self {
+            db,
+            cache: RwLock::default(),
+            refreshing: tokio::sync::Mutex::default(),
+            uses: Mutex::default(),
+            used: Notify::new(),
+        }
+    }
+
+    /// Finds a valid key. Fails with a 503 while the database is unavailable.
+    pub async fn find(&self, hash: &Hash) -> Result<Option<Arc<Key>>, Error> {
+        let called_at = Instant::now();
+        let fresh = self.cached().filter(|cache| cache.began_at.elapsed() < CACHE_TTL);
+        if let Some(key) = fresh.and_then(|cache| cache.find(hash)) {
+            return Ok(Some(key));
+        }
+        let _guard = self.refreshing.lock().await;
+        let cache = match self.cached() {
+            // Loaded by the previous holder of the lock, after this call began.
+            Some(cache) if cache.began_at >= called_at => cache,
+            Some(cache) => {
+                sleep_until(cache.began_at + REFRESH_INTERVAL).await;
+                self.refresh().await
+            }
+            None => self.refresh().await,
+        };
+        if cache.keys.is_none() {
+            return Err(WriteError::StorageUnavailable.into());
+        }
+        Ok(cache.find(hash))
+    }
+
+    fn cached(&self) -> Option<Arc<Cache>> {
+        self.cache.read().expect(POISONED).clone()
+    }
+
+    async fn refresh(&self) -> Arc<Cache> {
+        let began_at = Instant::now();
+        let loaded = store::within(QUERY_TIMEOUT, api_key::list_live(&self.db)).await;
+        let keys = match loaded {
+            Ok(rows) => Some(rows.into_iter().filter_map(parse).collect()),
+            Err(cause) => {
+                error!(error = %Failure::from(cause), "api key lookup failed");
+                None
+            }
+        };
+        let cache = Arc::new(Cache { began_at, keys });
+        *self.cache.write().expect(POISONED) = Some(cache.clone());
+        cache
+    }
+
+    /// Records the use of a key for [`update_last_used`](Self::update_last_used).
+    pub fn mark_used(&self, id: Uuid) {
+        self.uses.lock().expect(POISONED).insert(id, Timestamp::now());
+        self.used.notify_one();
+    }
+
+    /// Updates `last_used_at` of used keys, as long as it is polled.
+    pub async fn update_last_used(&self) -> ! {
+        loop {
+            self.used.notified().await;
+            let uses = std::mem::take(&mut *self.uses.lock().expect(POISONED));
+            if uses.is_empty() {
+                continue;
+            }
+            let uses: Vec<_> = uses.into_iter().collect();
+            let updated = store::within(QUERY_TIMEOUT, api_key::note_uses(&self.db, &uses)).await;
+            if let Err(cause) = updated {
+                warn!(error = %Failure::from(cause), "could not update api key last_used_at");
+            }
+            sleep(LAST_USED_INTERVAL).await;
+        }
+    }
+}
+
+impl Cache {
+    fn find(&self, hash: &Hash) -> Option<Arc<Key>> {
+        let key = self.keys.as_ref()?.get(hash)?;
+        key.expires_at.is_none_or(|at| Timestamp::now() < at).then(|| key.clone())
+    }
+}
+
+fn parse(row: LiveKey) -> Option<(Hash, Arc<Key>)> {
+    let scope = |name: &String| Scope::from_str(name, false).ok();
+    let hash = row.sha256.try_into().ok()?;
+    let key = Key {
+        hash,
+        id: Some(row.api_key_id),
+        // Scopes of a newer version are ignored.
+        scopes: row.scopes.iter().filter_map(scope).collect(),
+        organizations: row.organizations,
+        expires_at: row.expires_at,
+    };
+    Some((hash, Arc::new(key)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cached_key_is_invalid_once_it_expires() {
+        let key = |hours| {
+            let expires_at = Timestamp(Timestamp::now().0 + chrono::TimeDelta::hours(hours));
+            Arc::new(Key {
+                hash: [0; 32],
+                id: None,
+                scopes: vec![Scope::Read],
+                organizations: None,
+                expires_at: Some(expires_at),
+            })
+        };
+        let keys = Some(HashMap::from([([1; 32], key(1)), ([2; 32], key(-1))]));
+        let cache = Cache { began_at: Instant::now(), keys };
+        let is_found = [1, 2, 3].map(|n| cache.find(&[n; 32]).is_some());
+        assert_eq!(is_found, [true, false, false]);
+    }
+}

@@ -1,0 +1,68 @@
+//! Filters of message lists, and the places of messages in them.
+
+use serde::{Deserialize, Serialize};
+
+use super::MessageRow;
+use crate::model::Timestamp;
+use crate::store::search::Query;
+
+/// Filters of the list across rooms; `None` means any.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// `message.type`.
+    pub r#type: Option<String>,
+    /// `message.status`, the effective one.
+    pub status: Option<String>,
+    /// Any of these `message.participant_type`.
+    pub participant_types: Option<&'static [&'static str]>,
+    /// Id at the channel (`wamid.…`).
+    pub external_id: Option<String>,
+    /// In any of these rooms.
+    pub room_ids: Option<Vec<String>>,
+    /// Without a broadcast log; for the list of deliveries only.
+    pub is_without_log: bool,
+    /// At this time or later.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// Texts with all of these words.
+    pub query: Option<Query>,
+}
+
+/// Place of a message in the list across rooms.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// `message.at`.
+    #[serde(with = "crate::model::micros")]
+    pub at: Timestamp,
+    /// Tie-breaker for equal times.
+    pub message_id: String,
+    /// Tie-breaker for equal ids; empty if unknown.
+    pub organization_id: String,
+}
+
+/// Place of a message in the list of its room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoomPlace {
+    /// `message.at`.
+    #[serde(with = "crate::model::micros")]
+    pub at: Timestamp,
+    /// Tie-breaker for equal times.
+    pub message_id: String,
+}
+
+impl MessageRow {
+    /// Place in the list across rooms.
+    pub fn place(&self) -> Place {
+        Place {
+            at: self.at,
+            message_id: self.id.clone(),
+            organization_id: self.organization_id.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Place in the list of its room.
+    pub fn room_place(&self) -> RoomPlace {
+        RoomPlace { at: self.at, message_id: self.id.clone() }
+    }
+}

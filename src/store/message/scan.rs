@@ -1,0 +1,276 @@
+//! Scans messages outwards from a place of the list across rooms, nearest first.
+//!
+//! No index orders the messages of several organisations. Each organisation has a range of index
+//! `message_by_time`, named by the hash of its id; each room has a range of `message_by_room`. A scan
+//! reads all ranges and merges them.
+
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
+use sqlx::PgConnection;
+
+use super::MessageKey;
+use super::filter::{Filter, Place};
+use crate::model::Timestamp;
+use crate::store::search::Query;
+
+/// Range of an index in which messages are ordered by time.
+struct IndexRange {
+    hash: i32,
+    room_id: Option<String>,
+}
+
+/// Scan in one direction from a place, or from the end of the list.
+pub struct Scan<'a> {
+    organizations: Option<&'a [String]>,
+    /// Hashes of the organisations, one per index range.
+    pub hashes: Vec<i32>,
+    /// Rooms, one per index range, if the filter names rooms.
+    room_ids: Option<Vec<Option<String>>>,
+    /// Which messages to find; a scan narrows its period.
+    pub filter: Filter,
+    from: Option<&'a Place>,
+    backward: bool,
+}
+
+/// Message found by a scan.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the columns of table message say it")]
+pub struct ScannedKey {
+    pub organization_id: String,
+    pub message_id: String,
+    pub at: Timestamp,
+}
+
+impl ScannedKey {
+    /// Drops the time.
+    pub fn into_key(self) -> MessageKey {
+        let Self { organization_id, message_id, .. } = self;
+        MessageKey { organization_id, message_id }
+    }
+}
+
+impl<'a> Scan<'a> {
+    /// Finds the index ranges that can contain matching messages.
+    pub async fn new(
+        db: &mut PgConnection,
+        organizations: Option<&'a [String]>,
+        filter: &Filter,
+        from: Option<&'a Place>,
+        backward: bool,
+    ) -> sqlx::Result<Self> {
+        let index_ranges = index_ranges(db, organizations, filter.room_ids.as_deref()).await?;
+        let (hashes, rooms) =
+            index_ranges.into_iter().map(|range| (range.hash, range.room_id)).unzip();
+        let room_ids = filter.room_ids.is_some().then_some(rooms);
+        let filter = filter.clone();
+        Ok(Self { organizations, hashes, room_ids, filter, from, backward })
+    }
+
+    /// Fetches the nearest `limit` messages. Afterwards the filter may exclude farther ones.
+    pub async fn nearest(
+        &mut self,
+        db: &mut PgConnection,
+        limit: i64,
+    ) -> sqlx::Result<Vec<ScannedKey>> {
+        // One range may contain the whole page. A few rows of each range bound how far the page can
+        // reach, so that a selective filter is not applied to whole ranges.
+        let index_ranges = i64::try_from(self.hashes.len()).unwrap_or(1).max(1);
+        let share = limit / index_ranges + 1;
+        if share < limit {
+            let few = self.fetch(db, share, share * index_ranges).await?;
+            if (few.len() as i64) < share {
+                return Ok(few);
+            }
+            if let Some(last) = few.get(limit as usize - 1) {
+                self.stop_at(last.at);
+            }
+            // That bound is far away if the sparsest range determines it, so try an estimate first.
+            if let Some(at) = self.estimate(&few, limit) {
+                let (since, until) = (self.filter.since, self.filter.until);
+                self.stop_at(at);
+                let nearest = self.fetch(db, limit, limit).await?;
+                if nearest.len() as i64 == limit {
+                    return Ok(nearest);
+                }
+                (self.filter.since, self.filter.until) = (since, until);
+            }
+        }
+        self.fetch(db, limit, limit).await
+    }
+
+    /// Estimates, with a factor of two as margin, how far `limit` messages reach if each organisation
+    /// continues as densely as its first rows.
+    fn estimate(&self, few: &[ScannedKey], limit: i64) -> Option<Timestamp> {
+        let origin = self.from.map(|place| place.at).or(few.first().map(|row| row.at))?.0;
+        let mut known: HashMap<&str, (f64, f64)> = HashMap::new();
+        for row in few {
+            let micros = (row.at.0 - origin).abs().num_microseconds()?.max(1) as f64;
+            let (count, farthest) = known.entry(&row.organization_id).or_insert((0.0, micros));
+            *count += 1.0;
+            *farthest = micros.max(*farthest);
+        }
+        let density: f64 = known.values().map(|(count, farthest)| count / farthest).sum();
+        let away = TimeDelta::microseconds((2.0 * limit as f64 / density) as i64);
+        let at = match self.backward {
+            true => origin.checked_add_signed(away),
+            false => origin.checked_sub_signed(away),
+        };
+        at.map(Timestamp).filter(|at| at.is_storable())
+    }
+
+    /// Excludes messages beyond this time, in the direction of the scan.
+    pub fn stop_at(&mut self, at: Timestamp) {
+        if self.backward {
+            let after = next(at);
+            self.filter.until = Some(self.filter.until.map_or(after, |until| until.min(after)));
+        } else {
+            self.filter.since = self.filter.since.max(Some(at));
+        }
+    }
+
+    /// Excludes messages up to this time, in the direction of the scan.
+    pub fn start_beyond(&mut self, at: Timestamp) {
+        if self.backward {
+            self.filter.since = self.filter.since.max(Some(next(at)));
+        } else {
+            self.filter.until = Some(self.filter.until.map_or(at, |until| until.min(at)));
+        }
+    }
+
+    /// Fetches the nearest `limit` messages, at most `share` of each index range. Uses index
+    /// `message_by_time`, `message_failed`, `message_by_room` or `message_by_external_id`.
+    pub async fn fetch(
+        &self,
+        db: &mut PgConnection,
+        share: i64,
+        limit: i64,
+    ) -> sqlx::Result<Vec<ScannedKey>> {
+        let Self { organizations, hashes, room_ids, filter, from, backward } = self;
+        // Here the words filter scanned rows and do not use the word index, so any day will do.
+        let words = filter.query.as_ref().map(|query| query.message_tsquery(0..=0, None));
+        let patterns = filter.query.as_ref().map(Query::text_patterns);
+        macro_rules! page {
+            ($cmp:tt, $order:tt) => {
+                sqlx::query_as!(
+                    ScannedKey,
+                    r#"
+                        select
+                            near.organization_id as "organization_id!",
+                            near.message_id as "message_id!", near.at as "at!"
+                        from unnest($1::int[], $2::text[]) as index_range (hash, range_room_id)
+                        cross join lateral (
+                            select organization_id, message_id, at
+                            from message
+                            where hashtext(organization_id) = hash
+                                -- Several organisations may share a hash. `is not false` hides the
+                                -- column from the planner, which assumes that all hashes are equally
+                                -- frequent and would use the primary key for a rare organisation.
+                                and ($3::text[] is null or (organization_id = any($3)) is not false)
+                                and ($4::text is null or type = $4)
+                                and ($5::text is null or status = $5)
+                                -- Redundant: matches the predicate of index `message_failed`.
+                                and ($5 is distinct from 'failed' or failed_seen_at is not null)
+                                and ($6::text[] is null or participant_type = any($6))
+                                and ($7::text is null or external_id = $7)
+                                and ($2::text[] is null or room_id = range_room_id)
+                                -- Redundant: with a constant the planner knows the room's size.
+                                and (cardinality($2) is distinct from 1 or room_id = ($2::text[])[1])
+                                and ($8::text is null
+                                    -- Six times faster than the word match, so it goes first. Not for
+                                    -- long texts: their lower case follows other rules.
+                                    or (octet_length(text) > 2000
+                                        or lower(text collate "C") like all($9::text[]))
+                                    and message_words('', '1970-01-01Z', text) @@ ($8::text)::tsquery)
+                                and (not $10 or not exists (
+                                    select
+                                    from broadcast_log as log
+                                    where log.whatsapp_message_id = message.external_id
+                                        and log.organization_id = message.organization_id
+                                ))
+                                and ($11::timestamptz is null or at >= $11)
+                                and ($12::timestamptz is null or at < $12)
+                                and ($13::timestamptz is null or at "# + $cmp + r#"= $13
+                                    and (at, message_id, organization_id) "# + $cmp + r#" ($13, $14, $15))
+                            order by "# + $order + r#"
+                            limit $16
+                        ) as near
+                        order by "# + $order + r#"
+                        limit $17
+                    "#,
+                    hashes,
+                    room_ids.as_deref() as _,
+                    *organizations,
+                    filter.r#type.as_deref(),
+                    filter.status.as_deref(),
+                    filter.participant_types as _,
+                    filter.external_id.as_deref(),
+                    words.as_deref(),
+                    patterns.as_deref() as _,
+                    filter.is_without_log,
+                    filter.since as _,
+                    filter.until as _,
+                    from.map(|place| place.at) as _,
+                    from.map(|place| place.message_id.as_str()),
+                    from.map(|place| place.organization_id.as_str()),
+                    share,
+                    limit,
+                )
+                .fetch_all(db)
+                .await
+            };
+        }
+        if *backward {
+            page!(">", "at, message_id, organization_id")
+        } else {
+            page!("<", "at desc, message_id desc, organization_id desc")
+        }
+    }
+}
+
+/// The next time: Postgres stores microseconds.
+fn next(at: Timestamp) -> Timestamp {
+    Timestamp(at.0 + TimeDelta::microseconds(1))
+}
+
+/// Finds the index ranges of these rooms, or else of these organisations, or else all of them.
+async fn index_ranges(
+    db: &mut PgConnection,
+    organizations: Option<&[String]>,
+    room_ids: Option<&[String]>,
+) -> sqlx::Result<Vec<IndexRange>> {
+    sqlx::query_as!(
+        IndexRange,
+        r#"
+            -- All hashes in the index, each found from the one before it.
+            with recursive next as (
+                (
+                    select hashtext(organization_id) as hash
+                    from message
+                    where $1::text[] is null and $2::text[] is null
+                    order by hashtext(organization_id)
+                    limit 1
+                )
+                union all
+                select (
+                    select hashtext(organization_id)
+                    from message
+                    where hashtext(organization_id) > next.hash
+                    order by hashtext(organization_id)
+                    limit 1
+                )
+                from next
+                where next.hash is not null
+            )
+            select hash as "hash!", null as room_id from next where hash is not null
+            union
+            select hashtext(id), null from unnest($1) as id where $2 is null
+            union
+            select hashtext(organization_id), room_id from room where room_id = any($2)
+        "#,
+        organizations,
+        room_ids,
+    )
+    .fetch_all(db)
+    .await
+}

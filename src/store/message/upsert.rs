@@ -1,0 +1,127 @@
+//! Merges messages into table `message`.
+//!
+//! No rule depends on order: `least` keeps the first time of each status, `greatest` fills nulls of
+//! constant fields, and the text with the highest rank wins.
+
+use std::borrow::Cow;
+
+use sqlx::PgConnection;
+
+use crate::model::Message;
+use crate::store::rows::{column, json, rounds_of_unique_keys};
+
+/// Merges messages.
+pub async fn upsert<'a>(
+    db: &mut PgConnection,
+    rows: impl Iterator<Item = &'a Message>,
+) -> sqlx::Result<()> {
+    for rows in
+        rounds_of_unique_keys(rows, |row| (&row.organization_id, &row.message_id), Message::merge)
+    {
+        upsert_round(db, &rows).await?;
+    }
+    Ok(())
+}
+
+async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+            insert into message (
+                organization_id, message_id, received_at, room_id, created_at, channel_at,
+                type, participant_type, participant_id, sender_type, sender_id,
+                external_id, channel, channel_integration_id, broadcast_id, file_uniq_id,
+                is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
+                text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
+                delivered_seen_at, read_seen_at, failed_seen_at, other_statuses
+            )
+            select
+                unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
+                unnest($4::text[]), unnest($5::timestamptz[]), unnest($6::timestamptz[]),
+                unnest($7::text[]), unnest($8::text[]), unnest($9::text[]),
+                unnest($10::text[]), unnest($11::text[]), unnest($12::text[]),
+                unnest($13::text[]), unnest($14::text[]), unnest($15::text[]),
+                unnest($16::text[]), unnest($17::boolean[]), unnest($18::boolean[]),
+                unnest($19::bigint[]), unnest($20::jsonb[]), unnest($21::jsonb[]),
+                unnest($22::jsonb[]), unnest($23::jsonb[]), unnest($24::text[]),
+                unnest($25::uuid[]), unnest($26::timestamptz[]),
+                unnest($27::timestamptz[]), unnest($28::timestamptz[]),
+                unnest($29::timestamptz[]), unnest($30::timestamptz[]),
+                unnest($31::timestamptz[]), string_to_array(unnest($32::text[]), '')
+            on conflict (organization_id, message_id) do update set
+                received_at = least(message.received_at, excluded.received_at),
+                room_id = greatest(message.room_id, excluded.room_id),
+                created_at = least(message.created_at, excluded.created_at),
+                channel_at = least(message.channel_at, excluded.channel_at),
+                type = greatest(message.type, excluded.type),
+                participant_type = greatest(message.participant_type, excluded.participant_type),
+                participant_id = greatest(message.participant_id, excluded.participant_id),
+                sender_type = greatest(message.sender_type, excluded.sender_type),
+                sender_id = greatest(message.sender_id, excluded.sender_id),
+                external_id = greatest(message.external_id, excluded.external_id),
+                channel = greatest(message.channel, excluded.channel),
+                channel_integration_id = greatest(message.channel_integration_id, excluded.channel_integration_id),
+                broadcast_id = greatest(message.broadcast_id, excluded.broadcast_id),
+                file_uniq_id = greatest(message.file_uniq_id, excluded.file_uniq_id),
+                is_campaign = greatest(message.is_campaign, excluded.is_campaign),
+                is_edited = greatest(message.is_edited, excluded.is_edited),
+                review_star = greatest(message.review_star, excluded.review_star),
+                file = greatest(message.file, excluded.file),
+                reply = greatest(message.reply, excluded.reply),
+                buttons = greatest(message.buttons, excluded.buttons),
+                raw_message = greatest(message.raw_message, excluded.raw_message),
+                text = later(message.text, message.text_rank, excluded.text, excluded.text_rank),
+                text_rank = greatest(message.text_rank, excluded.text_rank),
+                created_seen_at = least(message.created_seen_at, excluded.created_seen_at),
+                pending_seen_at = least(message.pending_seen_at, excluded.pending_seen_at),
+                sent_seen_at = least(message.sent_seen_at, excluded.sent_seen_at),
+                delivered_seen_at = least(message.delivered_seen_at, excluded.delivered_seen_at),
+                read_seen_at = least(message.read_seen_at, excluded.read_seen_at),
+                failed_seen_at = least(message.failed_seen_at, excluded.failed_seen_at),
+                other_statuses = case
+                    when excluded.other_statuses is null
+                        or message.other_statuses @> excluded.other_statuses
+                    then message.other_statuses
+                    else array(
+                        select distinct word
+                        from unnest(message.other_statuses || excluded.other_statuses) as word
+                        order by word
+                    )
+                end
+        "#,
+        &column(rows, |row| row.organization_id.as_str()) as _,
+        &column(rows, |row| row.message_id.as_str()) as _,
+        &column(rows, |row| row.received_at) as _,
+        &column(rows, |row| row.room_id.as_deref()) as _,
+        &column(rows, |row| row.created_at) as _,
+        &column(rows, |row| row.channel_at) as _,
+        &column(rows, |row| row.r#type.as_deref()) as _,
+        &column(rows, |row| row.participant_type.as_deref()) as _,
+        &column(rows, |row| row.participant_id.as_deref()) as _,
+        &column(rows, |row| row.sender_type.as_deref()) as _,
+        &column(rows, |row| row.sender_id.as_deref()) as _,
+        &column(rows, |row| row.external_id.as_deref()) as _,
+        &column(rows, |row| row.channel.as_deref()) as _,
+        &column(rows, |row| row.channel_integration_id.as_deref()) as _,
+        &column(rows, |row| row.broadcast_id.as_deref()) as _,
+        &column(rows, |row| row.file_uniq_id.as_deref()) as _,
+        &column(rows, |row| row.is_campaign) as _,
+        &column(rows, |row| row.is_edited) as _,
+        &column(rows, |row| row.review_star) as _,
+        &column(rows, |row| json(&row.file)) as _,
+        &column(rows, |row| json(&row.reply)) as _,
+        &column(rows, |row| json(&row.buttons)) as _,
+        &column(rows, |row| json(&row.raw_message)) as _,
+        &column(rows, |row| row.text.as_deref()) as _,
+        &column(rows, |row| row.text_rank.as_uuid()),
+        &column(rows, |row| row.statuses.created) as _,
+        &column(rows, |row| row.statuses.pending) as _,
+        &column(rows, |row| row.statuses.sent) as _,
+        &column(rows, |row| row.statuses.delivered) as _,
+        &column(rows, |row| row.statuses.read) as _,
+        &column(rows, |row| row.statuses.failed) as _,
+        &column(rows, |row| row.statuses.other.as_deref()) as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
