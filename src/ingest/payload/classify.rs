@@ -56,7 +56,7 @@ fn name(body: &Fields<'_>) -> Option<String> {
         "waba_interaction" => Some(Kind::StatusTemplate.as_str().to_owned()),
         // Categories of several events: the shape decides.
         "message_interaction" | "room_interaction" | "agent_responsibility" => None,
-        // `custom_agent_allocation` and `available_user_status` are category and event at once.
+        // `custom_agent_allocation` and `available_user_status` name both a category and an event.
         _ => Some(category),
     }
 }

@@ -117,7 +117,7 @@ impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const MIB: usize = 1 << 20;
         match self.0 {
-            bytes if bytes % MIB == 0 => write!(f, "{} MiB", bytes / MIB),
+            bytes if bytes.is_multiple_of(MIB) => write!(f, "{} MiB", bytes / MIB),
             bytes => write!(f, "{bytes} bytes"),
         }
     }
