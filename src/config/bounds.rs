@@ -40,8 +40,10 @@ impl<const MIN: u64, const MAX: u64> Milliseconds<MIN, MAX> {
 /// Formats a duration in the largest unit that divides it.
 fn show(milliseconds: u64) -> String {
     let units = [("day", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
-    let (unit, size) =
-        units.into_iter().find(|(_, size)| milliseconds % size == 0).expect("1 divides it");
+    let (unit, size) = units
+        .into_iter()
+        .find(|(_, size)| milliseconds.is_multiple_of(*size))
+        .expect("1 divides it");
     let count = milliseconds / size;
     format!("{count}{unit}{}", if unit == "day" && count > 1 { "s" } else { "" })
 }
