@@ -9,6 +9,7 @@
 
 mod event_id;
 mod message;
+pub mod micros;
 mod packed_list;
 pub mod phone;
 mod status;
@@ -22,7 +23,7 @@ pub use self::event_id::EventId;
 pub use self::message::{Message, TextRank};
 pub use self::packed_list::PackedList;
 pub use self::status::{Status, Statuses};
-pub use self::time::{FoldKey, Timestamp, micros};
+pub use self::time::{FoldKey, Timestamp};
 
 /// A room (conversation) as one event shows it: a snapshot, or little more than an id.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -180,7 +180,7 @@ async fn committed_openapi_document_is_current_with_an_example_per_route(db: PgP
         examples.insert(route, response);
     }
     let examples = format!("{}\n", serde_json::to_string_pretty(&examples).unwrap());
-    compare("src/http/openapi/examples.json", &examples);
+    compare("src/router/openapi/examples.json", &examples);
     let text = openapi::text_with(&examples);
     compare("openapi.json", &text);
 

@@ -222,7 +222,7 @@ async fn invalid_qontak_parameters_return_422_naming_the_parameter(db: PgPool) {
         ("offset=-1", "offset: must be between 0 and 10000"),
         (
             "offset=21&limit=500",
-            "offset: must not lead past row 10000; beyond it go on with cursor and cursor_direction",
+            "offset: must not lead past row 10000; use cursor and cursor_direction beyond it",
         ),
         ("cursor=e30", "cursor: must be one that this list gave"),
         ("cursor_direction=up", "cursor_direction: must be one of after, before"),

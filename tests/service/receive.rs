@@ -198,7 +198,7 @@ async fn malformed_json_returns_400_with_its_position_and_is_stored(db: PgPool) 
     let cases: [(&[u8], &str); 4] = [
         (b"", "line 1 column 0"),
         (b"{\"id\": \"1\",\n\"text\": \"half", "line 2 column 13"),
-        (b"{\"id\": \"\xff\"}", "not UTF-8 from byte 9"),
+        (b"{\"id\": \"\xff\"}", "invalid UTF-8 at byte 9"),
         (b"{}{}", "line 1 column 3"),
     ];
     for (body, position) in cases {

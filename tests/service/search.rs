@@ -265,7 +265,7 @@ async fn search_can_be_disabled_and_enabled_again(db: PgPool) {
     let response = service.get("/v1/messages?q=ok").await;
     assert_eq!(response.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(response.headers["retry-after"], "2");
-    let messages = json!(["the indexes of search are not made yet, try again later"]);
+    let messages = json!(["search indexes are being built, retry later"]);
     assert_eq!(response.json()["error"]["messages"], messages);
     // Two replicas create the indexes concurrently, and once more.
     let (one, two) = tokio::join!(search::sync_indexes(&db, true), search::sync_indexes(&db, true));
@@ -279,7 +279,7 @@ async fn search_can_be_disabled_and_enabled_again(db: PgPool) {
     for path in ["/v1/messages", "/v1/rooms"] {
         let response = off.get(&format!("{path}?q=ok")).await;
         assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY);
-        let messages = json!(["q: search is switched off here, by the setting search.enabled"]);
+        let messages = json!(["q: search is disabled by the setting search.enabled"]);
         assert_eq!(response.json()["error"]["messages"], messages);
     }
 }

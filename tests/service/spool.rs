@@ -327,7 +327,7 @@ async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPoo
     service.signal("TERM");
     let (code, log) = service.wait_for_exit().await;
     assert_eq!(code, Some(0), "{log:?}");
-    assert!(log.last().unwrap().contains("the rest waits in the spool"), "{log:?}");
+    assert!(log.last().unwrap().contains(r#""message":"stopped","spooled":2"#), "{log:?}");
 
     // The database, until now without a schema, becomes reachable.
     settings.extend(super::harness::settings(&db.connect_options()));
@@ -353,7 +353,7 @@ async fn start_fails_when_another_process_uses_the_spool_folder(db: PgPool) {
     assert!(!output.status.success());
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.starts_with("qontak-receiver: spool.folder: "), "{stderr}");
-    assert!(stderr.contains("another process uses it"), "{stderr}");
+    assert!(stderr.contains("in use by another process"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     service.signal("TERM");
     assert_eq!(service.wait_for_exit().await.0, Some(0));

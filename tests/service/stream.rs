@@ -152,7 +152,10 @@ async fn stream_subscribers_above_the_limit_get_503(db: PgPool) {
     let rejected = service.send(request(KEY_OF_ALL, "", None)).await;
     assert_eq!(rejected.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(rejected.headers["retry-after"], "2");
-    assert_eq!(rejected.json()["error"]["messages"], json!(["too many subscribers, retry later"]));
+    assert_eq!(
+        rejected.json()["error"]["messages"],
+        json!(["too many stream subscribers, retry later"])
+    );
     drop(subscriber);
     Subscriber::start(&service, "").await;
 }

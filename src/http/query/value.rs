@@ -142,56 +142,48 @@ parameter_schema!(DayOrTime, [], {
     OneOfBuilder::new().item(one(KnownFormat::Date)).item(one(KnownFormat::DateTime))
 });
 
+const EXPECTED_DAY_OR_TIME: &str = "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)";
+
 impl Parameter for DayOrTime {
     fn parse(values: &[&str]) -> Result<Self, String> {
         // The `+` of a UTC offset arrives as a space if the client did not escape it.
         let text = values[0].replace(' ', "+");
-        let parsed = match text.parse() {
-            Ok(day) => Some(Self::Day(day)),
-            Err(_) => text.parse().ok().map(|time| Self::Time(Timestamp(time))),
-        };
-        // A day must be representable, from its start to its end, in every time zone.
-        let is_storable = |bound: &Self| match *bound {
-            Self::Day(day) => {
-                [day.pred_opt(), day.checked_add_days(Days::new(2))].into_iter().all(|day| {
-                    day.and_then(|day| Timestamp::beginning(day, &chrono::Utc))
-                        .is_some_and(Timestamp::is_storable)
-                })
-            }
-            Self::Time(time) => time.is_storable(),
-        };
-        let expected = "must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)";
-        parsed.filter(is_storable).ok_or_else(|| expected.to_owned())
+        let day = text.parse().map(Self::Day);
+        let time = || text.parse().map(|time| Self::Time(Timestamp(time)));
+        day.or_else(|_| time()).map_err(|_| EXPECTED_DAY_OR_TIME.to_owned())
     }
 }
 
 impl DayOrTime {
-    /// The time itself, or the start of the day in `zone`: an inclusive lower bound.
-    pub fn since(self, zone: &impl TimeZone) -> Option<Timestamp> {
-        match self {
-            Self::Day(day) => Timestamp::beginning(day, zone),
-            Self::Time(time) => Some(time),
-        }
-    }
-
-    /// The time itself, or the end of the day in `zone`: an exclusive upper bound.
-    pub fn until(self, zone: &impl TimeZone) -> Option<Timestamp> {
-        match self {
-            Self::Day(day) => Timestamp::beginning(day.succ_opt()?, zone),
-            Self::Time(time) => Some(time),
-        }
+    /// The time itself, or the start of a day in `zone`: the one given or, for an exclusive bound,
+    /// the next. `None` if Postgres cannot store it.
+    fn bound(self, days_later: u64, zone: &impl TimeZone) -> Option<Timestamp> {
+        let time = match self {
+            Self::Day(day) => {
+                Timestamp::beginning(day.checked_add_days(Days::new(days_later))?, zone)?
+            }
+            Self::Time(time) => time,
+        };
+        time.is_storable().then_some(time)
     }
 }
 
-/// The period of the parameters `start_date` and `end_date`, with days of `zone`. Fails if it ends
-/// before it starts.
+/// The period of the parameters `start_date`, inclusive, and `end_date`, exclusive unless it is a day;
+/// days are those of `zone`. Fails if it ends before it starts.
 pub fn period(
     start_date: Option<DayOrTime>,
     end_date: Option<DayOrTime>,
     zone: &impl TimeZone,
 ) -> Result<(Option<Timestamp>, Option<Timestamp>), Error> {
-    let since = start_date.and_then(|start| start.since(zone));
-    let until = end_date.and_then(|end| end.until(zone));
+    let bound = |name, date: Option<DayOrTime>, days_later| {
+        date.map(|date| {
+            let bound = date.bound(days_later, zone);
+            bound.ok_or_else(|| Error::parameter(name, EXPECTED_DAY_OR_TIME))
+        })
+        .transpose()
+    };
+    let since = bound("start_date", start_date, 0)?;
+    let until = bound("end_date", end_date, 1)?;
     if since.zip(until).is_some_and(|(since, until)| until < since) {
         return Err(Error::parameter("end_date", "must be after start_date"));
     }

@@ -78,7 +78,7 @@ fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Tim
         if let Some(conversation) = status.object("conversation") {
             log.conversation_id = log.conversation_id.take().or_else(|| conversation.id("id"));
             log.conversation_origin = log.conversation_origin.take().or_else(|| {
-                conversation.object("context").and_then(|context| context.non_blank("type"))
+                conversation.object("origin").and_then(|origin| origin.non_blank("type"))
             });
         }
     }
