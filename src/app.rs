@@ -92,9 +92,6 @@ pub async fn serve(
         error!(result = ?served, "ops port closed");
     });
 
-    let event_tail = read.event_tail.clone();
-    // The router has its own clone; queued events are committed once all requests have ended.
-    drop(read);
     let serving = http::server::serve(listener, router, &config.http, async move {
         _ = is_stopping.wait_for(|stopping| *stopping).await
     });
@@ -109,9 +106,9 @@ pub async fn serve(
     }
 
     stopping.send_replace(true);
-    event_tail.close();
+    read.event_tail.close();
     serving.await;
-    // The first half was for requests in flight.
+    // `http::server::serve` used the other half for requests in flight.
     let limit = config.http.stop_timeout / 2;
     if ingest.drain(limit).await.is_err() {
         bail!("queued events not stored within {limit:?}");

@@ -19,7 +19,7 @@ pub use self::kind::Kind;
 use crate::model::{Broadcast, BroadcastLog, EventId, Message, Room, RoomEvent, Sender, Timestamp};
 
 /// Version of the parser, stored with each event. Increase it when the same body leads to another
-/// event, so that a replay can select the rows of older versions.
+/// event, so that `event.parser_version` shows which rows an older parser wrote.
 pub const PARSER_VERSION: i16 = 2;
 
 /// An authenticated request, before its body is parsed.
@@ -44,7 +44,7 @@ pub struct Webhook {
 pub struct Event {
     /// The webhook.
     pub webhook: Webhook,
-    /// Type of the event; `None` if it could not be determined.
+    /// Kind of the event; `None` if it could not be determined.
     pub kind: Option<Kind>,
     /// Event name as Qontak sent it.
     pub name: Option<String>,

@@ -1,4 +1,4 @@
-//! HTTP tool box: what routes of every surface use. Knows no route.
+//! Building blocks shared by all HTTP routes. Defines no route.
 //!
 //! - [`error`]: every error response · [`extract`], [`query`]: path and query parameters
 //! - [`conditional`]: ETag/304, compression, CORS · [`representation`]: JSON, NDJSON or CSV

@@ -83,8 +83,9 @@ impl Ingest {
         }
     }
 
-    /// Stops accepting events and waits until all queued ones are stored. Events handed over from
-    /// the spool stay there. Fails if queued events were not stored within `limit`.
+    /// Stops accepting events and waits until all queued ones are stored. Stops the hand-over; its
+    /// events stay in the spool. Without a spool, fails if queued events were not stored within
+    /// `limit`.
     pub async fn drain(&self, limit: Duration) -> Result<(), Elapsed> {
         if let Some(hand_over) = &self.hand_over {
             hand_over.abort();
@@ -93,7 +94,8 @@ impl Ingest {
         let Some(spool) = &self.spool else {
             return committed;
         };
-        // Callers append events that the writer did not commit to the spool, within this time.
+        // Events that the writer did not commit are appended to the spool by their callers, within
+        // this time.
         _ = timeout(spool::SPOOL_TIMEOUT, spool.drain()).await;
         Ok(())
     }

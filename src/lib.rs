@@ -1,6 +1,6 @@
 //! Stores Mekari Qontak webhooks in Postgres and serves them over a REST API.
 //!
-//! The way of a webhook, with the file of each step:
+//! Path of a webhook, with the file of each step:
 //!
 //! ```text
 //! POST /webhooks/qontak/{token}
@@ -17,7 +17,7 @@
 //!     receive.rs               Receipt → 200
 //! ```
 //!
-//! The way of a read:
+//! Path of a read request:
 //!
 //! ```text
 //! GET /v1/…

@@ -92,7 +92,7 @@ struct EventResponse<'a> {
 /// Response with the receipt of an event.
 pub fn event_response(receipt: Receipt) -> Response {
     let status = match receipt.outcome {
-        // Duplicates too: only a complete body is a success.
+        // Also for a duplicate: a retry may still be complete, so malformed is never a success.
         Some(Outcome::Malformed) => StatusCode::BAD_REQUEST,
         Some(Outcome::Quarantined) if !receipt.duplicate => StatusCode::ACCEPTED,
         _ => StatusCode::OK,

@@ -19,10 +19,11 @@ const PREPARE_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval of the upkeep of the journal.
 const JOURNAL_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// Timeout of one upkeep of the journal: a connection that died silently must not block later ones.
+/// Timeout of [`keep_journal`]: a dead connection must not block the next run.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Timeout of building search indexes. It may be long, since partitions exist for days ahead.
+/// Timeout of building search indexes. Journal upkeep waits meanwhile, but partitions exist for
+/// days ahead.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
 /// Interval of [`keep_metrics`].
@@ -75,26 +76,20 @@ pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) 
     let mut interval = tokio::time::interval(JOURNAL_INTERVAL);
     loop {
         interval.tick().await;
-        let kept = store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await;
-        log_failure("journal upkeep failed", kept);
+        if let Err(cause) = store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await {
+            error!(error = %Failure::from(cause), "journal upkeep failed");
+        }
         if config.database.migrate {
-            let prepare = search::sync_indexes(db, config.search.enabled);
-            log_failure(
-                "search indexes not prepared",
-                store::within(SEARCH_TIMEOUT, prepare).await,
-            );
+            let sync = search::sync_indexes(db, config.search.enabled);
+            if let Err(cause) = store::within(SEARCH_TIMEOUT, sync).await {
+                error!(error = %Failure::from(cause), "search indexes not prepared");
+            }
         }
     }
 }
 
-fn log_failure(message: &str, result: sqlx::Result<()>) {
-    if let Err(cause) = result {
-        error!(error = %Failure::from(cause), "{message}");
-    }
-}
-
-/// Creates partitions ahead, drops old ones, and compacts the counts of the writers. A failed step
-/// does not prevent the next ones.
+/// Creates partitions ahead, drops old ones, and merges the counters that each writer keeps. A
+/// failed step does not prevent the next ones.
 async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
     let steps = [
         keep_partitions(db, &config.retention).await,

@@ -1,7 +1,7 @@
 //! `qontak-receiver check`: tests the installation.
 //!
-//! All checks run, so that one call shows every problem; only those that need a reachable database
-//! with the current schema are skipped without it.
+//! Runs every check, so that one call shows all problems. Skips those that need the database if it is
+//! unreachable or its schema is old.
 
 use std::process::ExitCode;
 

@@ -53,7 +53,7 @@ pub struct Create {
 
 /// Runs a subcommand.
 pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
-    store::check_connection(&config.database).await?;
+    store::check_connection(&config.database).await.context(store::UNREACHABLE)?;
     let pool = store::connect(&config.database)?;
     ensure!(
         store::pending_migrations(&pool).await? == 0,

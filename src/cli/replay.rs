@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use chrono::{NaiveDate, NaiveTime};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -69,7 +70,7 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
     // Events received from now on are parsed by this version anyway.
     let to = to.or_else(|| Some(Timestamp::now()));
     let selection = Selection { ids, from, to, kind, outcome };
-    store::check_connection(&config.database).await?;
+    store::check_connection(&config.database).await.context(store::UNREACHABLE)?;
     let database = config.database.clone();
     config.database.statement_timeout = SEARCH_TIMEOUT;
     let read = store::connect_to_read(&config.database, 1)?;

@@ -1,9 +1,9 @@
-//! Types of events.
+//! Kinds of events.
 
 use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
-/// Type of an event. Names are Qontak's, except for `room_updated` and `unknown`.
+/// Kind of an event. Names are Qontak's, except for `room_updated` and `unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumString, IntoStaticStr, VariantNames, ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]

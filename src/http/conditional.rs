@@ -26,13 +26,14 @@ use tower_http::cors::CorsLayer;
 use super::Error;
 use crate::event::BodyHash;
 
-/// Adds the middleware to these routes. Pages of `cors_origins` may send requests.
+/// Adds the middleware to these routes. Browsers may call them from pages of
+/// `cors_origins`.
 pub fn with_read_middleware<S: Clone + Send + Sync + 'static>(
     routes: Router<S>,
     cors_origins: &[HeaderValue],
 ) -> Router<S> {
     let cors = (!cors_origins.is_empty()).then(|| cors(cors_origins));
-    // Fastest, because webhooks need the CPU too. Errors are small.
+    // Fastest level: webhooks share the CPU. Errors are too small to compress.
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
         DefaultPredicate::new()
             .and(|status: StatusCode, _, _: &HeaderMap, _: &Extensions| status.is_success()),
@@ -42,8 +43,8 @@ pub fn with_read_middleware<S: Clone + Send + Sync + 'static>(
         .layer(compression)
         .layer(from_fn(conditional_get));
     routes
-        // Without it `router::with_middleware` sets one outside of these layers, and CORS preflight
-        // requests would get a 405.
+        // Must be inside the CORS layer: the fallback of `router::with_middleware` is outside and
+        // would answer preflight requests with 405.
         .method_not_allowed_fallback(async || Error::MethodNotAllowed("GET, HEAD"))
         .layer(layers)
 }

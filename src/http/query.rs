@@ -1,8 +1,8 @@
-//! Query strings: one struct per route is parsing, validation and documentation.
+//! Query strings: one struct per route declares how parameters are parsed, validated and documented.
 //!
 //! [`query!`](crate::query) declares the struct; [`value`] has the types of its fields. An
 //! extractor reads it through [`Parameters`] and calls [`Parameters::finish`], which rejects
-//! unknown and invalid parameters together, so no handler can forget to.
+//! unknown and invalid parameters, so no handler can forget to.
 
 pub mod value;
 
@@ -24,6 +24,15 @@ pub trait Query: Sized {
 /// No query parameters.
 impl Query for () {
     fn read(_: &mut Parameters) {}
+}
+
+/// The parameters of both.
+impl<A: Query, B: Query> Query for (A, B) {
+    fn read(parameters: &mut Parameters) -> Self {
+        let first = A::read(parameters);
+        let second = B::read(parameters);
+        (first, second)
+    }
 }
 
 /// Type of a query parameter.
@@ -143,7 +152,7 @@ impl Parameters {
         pairs.append_pair("cursor", "").finish()
     }
 
-    /// Hash of the path and of all parameters that select rows. A cursor is valid for one of them.
+    /// Hash of path and filters. A cursor is valid only for requests with the same hash.
     pub fn fingerprint(&self) -> String {
         let mut text = self.path.clone();
         for (name, value) in self.pairs() {
@@ -161,7 +170,7 @@ impl Parameters {
         };
         let unknown: Vec<_> = self.given.keys().filter(|name| !is_known(name)).collect();
         let known = match self.known.as_slice() {
-            [] => "there are none".to_owned(),
+            [] => "this route has none".to_owned(),
             names => format!("known are {}", names.join(", ")),
         };
         for name in unknown {

@@ -144,8 +144,8 @@ fn prepare(stream: &TcpStream, idle_timeout: Duration) {
     }
 }
 
-/// Serves a connection until it ends. Closes it without a request head in time: hyper has no
-/// timeout for the first bytes, because they decide the protocol and so its timeouts.
+/// Serves a connection until it ends. Closes it if no request head arrives within
+/// `header_timeout`: hyper's timeouts start once the first bytes have shown HTTP/1 or HTTP/2.
 async fn serve_connection(
     stream: TcpStream,
     protocol: Arc<Builder<StreamExecutor>>,

@@ -34,7 +34,7 @@ pub fn normalize(webhook: Webhook) -> Normalized {
         Err(ParseError::Unsupported(reason)) => {
             let reason = format!(
                 "unparsable: expected fewer than 128 levels of nesting, numbers up to 1e308 and \
-                 no lone surrogates: {reason}"
+                 no lone surrogates, but the parser reports: {reason}"
             );
             return unparsed(webhook, Outcome::Quarantined, reason);
         }

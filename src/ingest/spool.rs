@@ -141,8 +141,8 @@ impl Spool {
                 sleep(interval).await;
                 interval = (interval * 2).min(RETRY_INTERVALS[1]);
             }
-            // A slow database may commit a smaller batch within its timeout. If it rejects even a
-            // single event, that event is the cause, and later ones may pass.
+            // A slow database may commit a smaller batch within its timeout. If even one
+            // event fails, a full batch is tried again: the events after it may be committed.
             limit = match moved {
                 0 if limit == 1 => MAX_BATCH,
                 0 => limit / 2,
@@ -165,7 +165,7 @@ impl Spool {
     }
 }
 
-/// Commits webhooks in one batch. Returns the keys of those that need not stay in the spool.
+/// Commits webhooks in one batch. Returns the keys of the webhooks to remove from the spool.
 async fn commit(writer: &Writer, webhooks: Vec<(u64, Webhook)>) -> Vec<u64> {
     let mut writes = JoinSet::new();
     for (key, webhook) in webhooks {

@@ -2,10 +2,10 @@
 //! every caller.
 //!
 //! No timer: a task commits everything queued so far. While it commits, the next batch accumulates,
-//! so batch size follows load and a lone caller waits for one commit. If a transaction takes long,
-//! the next task starts.
+//! so batch size follows load and a lone caller waits for one commit. If a transaction takes
+//! more than 50 ms, the next task starts one too.
 //!
-//! [`Writer::write`] is the only way into the database: for requests, the spool and replays.
+//! [`Writer::write`] is the only way to write events: from requests, the spool and replays.
 
 mod availability;
 mod committer;

@@ -60,6 +60,11 @@ impl Timestamp {
         }
     }
 
+    /// The next time that Postgres can store: one microsecond later.
+    pub fn next(self) -> Self {
+        Self(self.0 + TimeDelta::microseconds(1))
+    }
+
     /// Converts microseconds since 1970, as in cursors.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self)

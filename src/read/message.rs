@@ -99,7 +99,8 @@ query! {
         r#type: Text,
         /// Filter by effective `status`: `sent`, `delivered`, `read`, `failed`, …
         status: Text,
-        /// Filter by direction: `in` is from a customer, `out` from an agent or bot.
+        /// Filter by direction: `in` (from customers), `out` (from agents and bots), or one type of
+        /// sender: `customer`, `agent`, `bot`.
         direction: Direction,
         /// Filter by the message id of the channel (`wamid.…`).
         external_id: Text,

@@ -9,8 +9,7 @@ mod page;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::middleware::from_fn;
 use chrono::{FixedOffset, Offset, Utc};
 use serde::Serialize;
@@ -25,14 +24,12 @@ use self::log::Log;
 use self::page::{OpenList, Page, PageQuery, Place};
 use super::envelope::{One, one};
 use super::message::Message;
-use super::reader::{Authorized, Reader};
+use super::reader::Authorized;
 use super::state::ReadState;
 use super::{room as rooms, search};
-use crate::config::Scope;
 use crate::http::Error;
 use crate::http::extract::Id;
 use crate::http::query::value::{DayOrTime, Flag, Integer, Several, Text, period};
-use crate::http::query::{Parameters, Query};
 use crate::http::time_limit::timeout;
 use crate::query;
 use crate::store::broadcast_log::{self, count};
@@ -80,26 +77,6 @@ struct OpenMessage {
 struct ChannelIntegration {
     id: Option<String>,
     target_channel: Option<String>,
-}
-
-/// A request of a key with scope `read` for a list.
-struct OpenRequest<Q = ()> {
-    reader: Reader,
-    query: Q,
-    page: Page,
-}
-
-impl<Q: Query> FromRequestParts<ReadState> for OpenRequest<Q> {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
-        let reader = Reader::authenticate(parts, state, Scope::Read).await?;
-        let mut parameters = Parameters::new(parts)?;
-        let query = Q::read(&mut parameters);
-        let page = Page::read(&mut parameters);
-        parameters.finish()?;
-        Ok(Self { reader, query, page })
-    }
 }
 
 query! {
@@ -177,7 +154,7 @@ impl RoomQuery {
     responses((status = OK, body = OpenList<Room>))
 )]
 async fn list_rooms(
-    OpenRequest { reader, query, page }: OpenRequest<RoomQuery>,
+    Authorized { reader, query: (page, query) }: Authorized<(Page, RoomQuery)>,
     State(state): State<ReadState>,
 ) -> Result<Json<OpenList<Room>>, Error> {
     let filter = query.filter()?;
@@ -221,7 +198,7 @@ async fn show_room(
     responses((status = OK, body = OpenList<OpenMessage>))
 )]
 async fn list_messages(
-    OpenRequest { reader, page, .. }: OpenRequest,
+    Authorized { reader, query: page }: Authorized<Page>,
     Id(id): Id,
     State(db): State<PgPool>,
 ) -> Result<Json<OpenList<OpenMessage>>, Error> {
@@ -254,7 +231,7 @@ query! {
     responses((status = OK, body = OpenList<Log>))
 )]
 async fn list_logs(
-    OpenRequest { reader, query, page }: OpenRequest<LogQuery>,
+    Authorized { reader, query: (page, query) }: Authorized<(Page, LogQuery)>,
     Id(id): Id,
     State(db): State<PgPool>,
 ) -> Result<Json<OpenList<Log>>, Error> {

@@ -1,7 +1,7 @@
-//! Pages of a list, both ways, by key.
+//! Keyset pagination in both directions.
 //!
-//! A cursor holds the place of the row before the page, so pages are stable while rows arrive, and
-//! page 10,000 costs what page 1 costs.
+//! A cursor holds the sort key of the row next to the page, so pages are stable while rows arrive,
+//! and page 10,000 costs what page 1 costs.
 
 use axum::Json;
 use axum::http::header::{HeaderName, LINK, VARY};
@@ -41,8 +41,8 @@ query! {
         /// one row per line. An export needs a key with the scope `export`. The header `Accept` has
         /// the same effect.
         format: Format,
-        /// Rows of a page, 50 by default. Of an export all rows are returned, or this many, which may
-        /// then be more than 500.
+        /// Rows of a page, 50 by default. An export returns all rows, or at most this many; its `limit`
+        /// may exceed 500.
         limit: Limit,
         /// Whether `meta.pagination.total` counts the rows of all pages, up to 10,000.
         is_counted: Flag,

@@ -39,12 +39,7 @@ impl Reader {
         has_scope.then_some(()).ok_or(Error::Forbidden(scope.as_str()))
     }
 
-    /// Authenticates a request by its header `Authorization`. For extractors only.
-    pub async fn authenticate(
-        parts: &Parts,
-        state: &ReadState,
-        scope: Scope,
-    ) -> Result<Self, Error> {
+    async fn authenticate(parts: &Parts, state: &ReadState, scope: Scope) -> Result<Self, Error> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, sent) =
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
@@ -77,7 +72,8 @@ impl<Q: Query> FromRequestParts<ReadState> for Authorized<Q> {
     }
 }
 
-/// The same for a list: with a page, whose cursor holds a `Place`.
+/// A list request of a key with scope `read`: filters `Q` and a page. `Place` is the sort key in its
+/// cursor.
 pub struct AuthorizedList<Place, Q = ()> {
     /// The caller.
     pub reader: Reader,

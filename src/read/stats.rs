@@ -102,8 +102,8 @@ query! {
         interval: Interval,
         /// Time zone of days and hours, such as `Asia/Jakarta`; `UTC` by default.
         time_zone: TimeZone,
-        /// From this day (`2025-06-12`) or time on. Defaults to 7 days before `end_date`, or 24 hours
-        /// by the hour. At most 366 days before `end_date`, or 31 days by the hour.
+        /// Start: a day (`2025-06-12`) or time. Default: 7 days before `end_date`, 24 hours with
+        /// `interval=hour`. Maximum: 366 days, 31 with `interval=hour`.
         start_date: DayOrTime,
         /// Until the end of this day, or before this time; until the end of this hour by default.
         end_date: DayOrTime,

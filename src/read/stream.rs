@@ -7,11 +7,11 @@ mod subscriber;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
-use axum::response::sse::{Event, Sse};
+use axum::response::sse::Sse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use self::subscriber::{Filter, Subscriber};
+use self::subscriber::{Filter, Reset, Subscriber};
 use super::reader::Authorized;
 use super::state::ReadState;
 use crate::event::Kind;
@@ -40,6 +40,11 @@ const INVALID_ID: &str = "must be an id that this stream gave";
 
 parameter_schema!(Position, [], text().pattern(Some(Position::PATTERN)));
 
+/// The header `Last-Event-ID`, for the OpenAPI document.
+struct LastEventId;
+
+parameter_schema!(LastEventId, [], text().pattern(Some(format!("^$|{}", Position::PATTERN))));
+
 impl Parameter for Position {
     fn parse(values: &[&str]) -> Result<Self, String> {
         values[0].parse().map_err(|()| INVALID_ID.to_owned())
@@ -62,7 +67,7 @@ impl Parameter for Position {
     params(
         StreamQuery,
         (
-            "Last-Event-ID" = inline(Option<Position>), Header,
+            "Last-Event-ID" = inline(LastEventId), Header,
             description = "Last `id` that the client received; empty for none."
         )
     ),
@@ -95,9 +100,8 @@ pub async fn listen(
     if !filter.organization_id.as_deref().is_none_or(|id| filter.may_see(Some(id))) {
         return Err(Error::NotFound);
     }
-    let reset = Event::default().event("reset").json_data(RESET).expect("it is a text");
     let tail = state.event_tail.clone();
-    let subscriber = Subscriber::start(tail, state.keys.clone(), filter, position, reset).await?;
+    let subscriber = Subscriber::start(tail, state.keys.clone(), filter, position).await?;
     // nginx would buffer the response.
     Ok(([("x-accel-buffering", "no")], Sse::new(subscriber.into_stream())))
 }
@@ -119,15 +123,3 @@ enum StreamData {
     Applied(AppliedRow),
     Reset(Reset),
 }
-
-/// `data` of an event `reset`.
-#[derive(Serialize, ToSchema)]
-struct Reset {
-    /// Why, and what to do.
-    reason: &'static str,
-}
-
-const RESET: Reset = Reset {
-    reason: "events after this Last-Event-ID are no longer available, or it is unknown: reload \
-             what is displayed",
-};

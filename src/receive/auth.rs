@@ -62,8 +62,8 @@ enum Encoding {
     Gzip,
 }
 
-/// Rejects content types that cannot be JSON. A missing or wrong one is accepted: curl and some
-/// libraries send every body as a form.
+/// Rejects content types that cannot be JSON. A missing type or a form type is accepted: it
+/// is the default of curl and some libraries.
 fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     const NOT_JSON: [&str; 8] = [
         "image/",

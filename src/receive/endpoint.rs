@@ -40,7 +40,8 @@ pub struct Endpoints(Vec<TokenDigest>);
 
 #[derive(Debug)]
 struct TokenDigest {
-    /// SHA-256 of the token. All digests have one length, so a comparison does not reveal it.
+    /// SHA-256 of the token. Digests have equal length, so a comparison does not reveal the
+    /// token's length.
     digest: [u8; 32],
     endpoint: Arc<Endpoint>,
 }

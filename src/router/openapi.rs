@@ -1,9 +1,9 @@
 //! The OpenAPI document and its route.
 //!
 //! Each handler documents its own parameters and responses. What all routes share is added here,
-//! once: `common` for operations, `schema` for response types.
+//! once: `operation` for operations, `schema` for response types.
 
-mod common;
+mod operation;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -50,11 +50,11 @@ fn document(examples: &BTreeMap<String, Value>) -> OpenApi {
         for (method, operation) in [("GET", &mut item.get), ("POST", &mut item.post)] {
             let Some(operation) = operation else { continue };
             let example = examples.get(&format!("{method} {path}"));
-            common::complete(path, operation, example);
+            operation::complete(path, operation, example);
         }
     }
     let mut components = document.components.take().unwrap_or_default();
-    for error in common::errors() {
+    for error in operation::errors() {
         components.responses.insert(error.name.to_owned(), error.response.into());
     }
     let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));

@@ -60,7 +60,7 @@ impl Report {
     ) -> bool {
         let what = match status {
             _ if status.is_success() => outcome(body),
-            StatusCode::BAD_REQUEST if is_truncated => "malformed, cut off on purpose",
+            StatusCode::BAD_REQUEST if is_truncated => "malformed, truncated on purpose",
             _ => "refused",
         };
         *self.responses.entry((status.as_u16(), what)).or_default() += 1;

@@ -4,7 +4,6 @@
 //! channel in the same organisation. The list shows the pair once, as the log. So it merges all logs
 //! with the messages that have no log.
 
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 
@@ -95,7 +94,7 @@ async fn list_messages(
         },
         // All messages of that time are older than the log, so start just after it.
         true => message::Place {
-            at: Timestamp(place.at.0 + TimeDelta::microseconds(1)),
+            at: place.at.next(),
             message_id: String::new(),
             organization_id: String::new(),
         },

@@ -86,8 +86,8 @@ struct Delivered<'a> {
 /// Key of the unique index.
 type JournalKey = (DedupKey, NaiveDate);
 
-/// Row of a delivery, inserted or found. `day` is the day of the delivery, also if the row is of
-/// the previous day.
+/// Row of a delivery, inserted or found. `day` is the day of the delivery, even if the row
+/// belongs to the previous day.
 struct Row {
     day: NaiveDate,
     dedup_key: Vec<u8>,

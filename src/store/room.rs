@@ -21,7 +21,7 @@ pub async fn upsert<'a>(
     db: &mut PgConnection,
     rows: impl Iterator<Item = &'a Room>,
 ) -> sqlx::Result<()> {
-    for mut rows in fold::rounds_of_unique_keys(rows) {
+    for mut rows in fold::rounds_of_folds(rows) {
         // The usual case: the whole snapshot is newer than the row.
         let merged = merge_newer(db, &rows).await?;
         let merged: HashSet<_> =

@@ -54,7 +54,7 @@ impl WriterConnection {
                     Err(_) if was_idle => continue,
                     Err(error) => return Err(error.into()),
                 };
-            // Otherwise it is dead, or read-only because the primary became a standby.
+            // Not kept after `Unavailable`: it is dead, or read-only after a failover.
             if !matches!(written, Err(Failure::Unavailable(_))) {
                 self.connection = Some(connection);
             }
@@ -90,8 +90,8 @@ async fn write_in(
 ) -> sqlx::Result<Vec<Stored>> {
     match apply(&mut transaction, writer_id, events).await {
         Ok(stored) => transaction.commit().await.map(|()| stored),
-        // Immediately, to release the locks. A failed rollback hides the first error: that the
-        // connection is lost matters more.
+        // Roll back now, not at the next `begin`, to release the locks. If that fails, its error is
+        // returned: the connection is lost.
         Err(error) => transaction.rollback().await.and(Err(error)),
     }
 }

@@ -16,10 +16,10 @@ use crate::model::Timestamp;
 /// Maximum number of values of a list.
 const MAX_VALUES: usize = 100;
 
-/// Maximum length of a text in characters. No id, name or word of Qontak's comes near it.
+/// Maximum length of a text in characters. Longer than any id, name or enum value of Qontak.
 const MAX_CHARACTERS: usize = 512;
 
-/// Every enum of words: `#[derive(EnumString, VariantNames)]`.
+/// Enums, one value per variant: `#[derive(EnumString, VariantNames)]`.
 impl<T: FromStr + VariantNames> Parameter for T {
     fn parse(values: &[&str]) -> Result<Self, String> {
         let expected = || format!("must be one of {}", T::VARIANTS.join(", "));
@@ -107,8 +107,7 @@ impl<const MIN: i64, const MAX: i64> Parameter for Integer<MIN, MAX> {
     }
 }
 
-/// Several values, given as `name=a`, `name[]=a&name[]=b` or `name[0]=a&name[1]=b`, as clients of
-/// Qontak's API do.
+/// List: repeat `name=a`, `name[]=a` or `name[0]=a`, as in Qontak's API.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(max_items = 100)]
 pub struct Several<T>(pub Vec<T>);
@@ -124,7 +123,7 @@ impl<T: Parameter> Parameter for Several<T> {
     }
 }
 
-/// A day, which is a whole one in some time zone, or a time.
+/// A calendar day, or a point in time.
 #[derive(Clone, Copy, Debug)]
 pub enum DayOrTime {
     /// Such as `2025-06-12`.
@@ -133,7 +132,7 @@ pub enum DayOrTime {
     Time(Timestamp),
 }
 
-// Years that Postgres and every time zone know.
+// Years 1980 to 8999: valid in Postgres and in every time zone.
 parameter_schema!(DayOrTime, [], {
     let one = |format| {
         let format = Some(SchemaFormat::KnownFormat(format));
@@ -155,8 +154,8 @@ impl Parameter for DayOrTime {
 }
 
 impl DayOrTime {
-    /// The time itself, or the start of a day in `zone`: the one given or, for an exclusive bound,
-    /// the next. `None` if Postgres cannot store it.
+    /// The time itself; for a day, its start in `zone` plus `days_later` days. `None` if Postgres
+    /// cannot store it.
     fn bound(self, days_later: u64, zone: &impl TimeZone) -> Option<Timestamp> {
         let time = match self {
             Self::Day(day) => {
@@ -168,8 +167,8 @@ impl DayOrTime {
     }
 }
 
-/// The period of the parameters `start_date`, inclusive, and `end_date`, exclusive unless it is a day;
-/// days are those of `zone`. Fails if it ends before it starts.
+/// The half-open period of `start_date` and `end_date`: a start day counts from its beginning, an end
+/// day to its end, in `zone`. Fails unless it ends after it starts.
 pub fn period(
     start_date: Option<DayOrTime>,
     end_date: Option<DayOrTime>,
@@ -184,7 +183,7 @@ pub fn period(
     };
     let since = bound("start_date", start_date, 0)?;
     let until = bound("end_date", end_date, 1)?;
-    if since.zip(until).is_some_and(|(since, until)| until < since) {
+    if since.zip(until).is_some_and(|(since, until)| until <= since) {
         return Err(Error::parameter("end_date", "must be after start_date"));
     }
     Ok((since, until))

@@ -113,8 +113,8 @@ fn sender(body: &Fields<'_>, message: &Message, context: &EventContext<'_>) -> O
     Some(Sender {
         organization_id: context.organization_id.to_owned(),
         sender_id,
-        // Events of one message contain its sender at different times, but only the time of the
-        // message. The hash breaks ties, so that the order of arrival does not.
+        // The sender may differ between events of a message, but all have the message's time. The
+        // hash breaks the tie, so the order of arrival does not matter.
         key: FoldKey::new(message.created_at, None, 0, context.hash.tie()),
         r#type: message.participant_type.clone(),
         name: profile.and_then(|profile| profile.non_blank("name")),

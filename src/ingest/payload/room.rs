@@ -82,7 +82,7 @@ pub fn snapshot(
     let last_message_at = fields.time("last_message_at");
     let last_activity_at = fields.time("last_activity_at");
     // In some bodies `updated_at` stays near `created_at` although the room has changed since, in
-    // others it is ahead of `last_activity_at`. So the later of the two is the clock.
+    // others it is ahead of `last_activity_at`. So the clock is the later of the two.
     let (earlier, clock) = match (updated_at, last_activity_at) {
         (None, None) => {
             let fallback = last_message_at.max(created_at);

@@ -28,8 +28,8 @@ type Row = (u128, i64, &'static str, Option<&'static str>, &'static str, &'stati
 /// Webhooks in the order in which they were appended.
 const WEBHOOKS: TableDefinition<'_, u64, Row> = TableDefinition::new("webhook");
 
-/// Page cache of redb. Small, because the oldest webhooks are read first and have long left any
-/// cache.
+/// Page cache of redb. Small: a webhook is read long after it was written, so a cache would not hold
+/// it.
 const CACHE_BYTES: usize = 4 << 20;
 
 /// Number and size of the spooled webhooks.
@@ -139,7 +139,7 @@ impl Disk {
         })
     }
 
-    /// The oldest webhooks with their keys: at most `limit`, and no more once they reach
+    /// The oldest webhooks with their keys: at most `limit`, up to the one that reaches
     /// `max_bytes`.
     pub fn first(&self, limit: usize, max_bytes: u64) -> Result<Vec<(u64, Webhook)>, redb::Error> {
         self.use_database(|database, _| {
@@ -176,7 +176,7 @@ impl Disk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic has dropped the database, so it is opened again.
+        // After a panic `database` is `None`; the next operation opens it again.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tracing::{error, info};
 
-/// Shared by the writer and its tasks. Logs when an outage begins and when it ends, because
-/// transactions are tried all the time in between.
+/// Shared by the writer and its tasks. Logs the begin and the end of an outage, not each
+/// failed transaction.
 #[derive(Clone, Default)]
 pub struct Availability {
     unavailable_since: Arc<Mutex<Option<Instant>>>,
@@ -24,7 +24,7 @@ impl Availability {
         match (*since, error) {
             (None, Some(error)) => {
                 *since = Some(Instant::now());
-                error!(error, "database unavailable, spooling");
+                error!(error, "database unavailable");
             }
             (Some(began), None) => {
                 *since = None;

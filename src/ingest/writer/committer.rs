@@ -90,8 +90,8 @@ impl Committer {
                 Err(failure) if events > 1 && should_split(&failure, deadline) => {
                     warn!(events, error = %failure, "batch rejected, splitting");
                     counter!("batches_split_total").increment(1);
-                    // At the end of the list: a good half is committed before the other is split
-                    // further.
+                    // Appended at the end, so that a good half is committed before the bad half is
+                    // split further.
                     let second = part.split();
                     parts.extend([part, second]);
                 }

@@ -27,7 +27,7 @@ pub struct Receipt {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     pub reasons: Vec<String>,
-    /// Type of the event; `None` if it could not be determined. For the log.
+    /// Kind of the event; `None` if it could not be determined. For the log.
     #[serde(skip)]
     pub kind: Option<Kind>,
     /// Number of events in the transaction. For the log.
@@ -64,7 +64,7 @@ impl Receipt {
 
     /// Receipt of an event that goes to the spool.
     pub fn spooled(event: &Event) -> Self {
-        // A malformed body stays malformed: tell the sender now.
+        // A malformed body never becomes valid, so the sender gets the 400 at once.
         let is_malformed = event.outcome == Outcome::Malformed;
         Self {
             event_id: event.id(),

@@ -1,8 +1,7 @@
 //! Valid keys of the database, cached in memory.
 //!
-//! All of them are loaded at once rather than each when it is sent. So whatever clients send, many
-//! requests with one key or many unknown keys, costs the database one small query per
-//! [`REFRESH_INTERVAL`] at most.
+//! All of them are loaded at once rather than each when it is sent. So requests cost at most one
+//! small query per [`REFRESH_INTERVAL`], however many keys are tried.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, RwLock};

@@ -101,9 +101,9 @@ struct Cursors {
     prev: Option<String>,
 }
 
-impl Page {
-    /// Reads [`PageQuery`].
-    pub fn read(parameters: &mut Parameters) -> Self {
+/// Reads [`PageQuery`].
+impl Query for Page {
+    fn read(parameters: &mut Parameters) -> Self {
         let query = PageQuery::read(parameters);
         let limit = query.limit.map_or(DEFAULT_LIMIT, |limit| limit.0);
         // Clients send both 0 and 1 for the first page.
@@ -123,11 +123,13 @@ impl Page {
             place
         });
         let is_counted = query.is_counted.is_some_and(|flag| flag.0);
-        // Without a cursor all rows are on the way.
+        // Without a cursor `cursor_direction` is ignored.
         let is_later = is_later && from.is_some();
         Self { from, is_later, offset, limit, is_counted }
     }
+}
 
+impl Page {
     /// Rows to fetch: all up to the end of the page.
     pub fn walk(&self) -> Walk<Place> {
         let rows = self.offset * self.limit;

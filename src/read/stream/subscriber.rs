@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use axum::response::sse::Event;
 use futures_util::stream::{Stream, unfold};
+use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use super::event_tail::{Batch, EventTail};
 use crate::http::Error;
@@ -18,6 +20,18 @@ use crate::store::batch::{AppliedRow, Position};
 
 /// Delay after which a disconnected client reconnects.
 const RETRY: Duration = Duration::from_secs(2);
+
+/// `data` of an event `reset`.
+#[derive(Serialize, ToSchema)]
+pub struct Reset {
+    /// Why, and what to do.
+    reason: &'static str,
+}
+
+const RESET: Reset = Reset {
+    reason: "events after this Last-Event-ID are no longer available, or it is unknown: reload \
+             what is displayed",
+};
 
 /// Which events a subscriber receives.
 pub struct Filter {
@@ -54,8 +68,7 @@ pub struct Subscriber {
     pending: VecDeque<Arc<AppliedRow>>,
     /// Everything up to here is sent or pending.
     position: Position,
-    /// Whether it once received everything. From then on, falling behind the tail means that it is
-    /// slow.
+    /// Whether it has reached the tail. If it falls behind the tail after that, it is too slow.
     has_caught_up: bool,
     is_too_slow: bool,
     next_heartbeat: Instant,
@@ -64,18 +77,19 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Subscribes after `position`, or from now on. Sends `reset` first if events after `position`
-    /// are no longer available. Fails if there are too many subscribers.
+    /// Subscribes after `position`, or from now on. Sends an event `reset` first if events after
+    /// `position` are no longer available. Fails if there are too many subscribers.
     pub async fn start(
         event_tail: Arc<EventTail>,
         keys: Keys,
         filter: Filter,
         position: Option<Position>,
-        reset: Event,
     ) -> Result<Self, Error> {
         let (permit, now) = event_tail.subscribe().await?;
         let (position, greeting) = match position {
-            Some(position) if !event_tail.reaches(position).await? => (now, reset),
+            Some(position) if !event_tail.reaches(position).await? => {
+                (now, Event::default().event("reset").json_data(RESET).expect("it is a text"))
+            }
             position => (position.unwrap_or(now), Event::default()),
         };
         let heartbeat = event_tail.settings.heartbeat;

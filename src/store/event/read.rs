@@ -112,7 +112,7 @@ pub struct EventRow {
     pub received_at: Timestamp,
     /// Name of the endpoint whose token was used.
     pub endpoint: String,
-    /// Type of the event: `receive_message_from_customer`, …, `room_updated`, `unknown`. Null if it
+    /// Kind of the event: `receive_message_from_customer`, …, `room_updated`, `unknown`. Null if it
     /// could not be identified.
     pub kind: Option<String>,
     /// Event name as sent by Qontak; null if the body has none.

@@ -67,7 +67,8 @@ impl<'a> Scan<'a> {
         Ok(Self { organizations, hashes, room_ids, filter, from, backward })
     }
 
-    /// Fetches the nearest `limit` messages. Afterwards the filter may exclude farther ones.
+    /// Fetches the nearest `limit` messages. May leave the filter narrowed, so that
+    /// later fetches return no farther messages.
     pub async fn nearest(
         &mut self,
         db: &mut PgConnection,
@@ -85,7 +86,7 @@ impl<'a> Scan<'a> {
             if let Some(last) = few.get(limit as usize - 1) {
                 self.stop_at(last.at);
             }
-            // That bound is far away if the sparsest range determines it, so try an estimate first.
+            // The bound is loose if one range has few messages, so an estimate is tried first.
             if let Some(at) = self.estimate(&few, limit) {
                 let (since, until) = (self.filter.since, self.filter.until);
                 self.stop_at(at);
@@ -122,7 +123,7 @@ impl<'a> Scan<'a> {
     /// Excludes messages beyond this time, in the direction of the scan.
     pub fn stop_at(&mut self, at: Timestamp) {
         if self.backward {
-            let after = next(at);
+            let after = at.next();
             self.filter.until = Some(self.filter.until.map_or(after, |until| until.min(after)));
         } else {
             self.filter.since = self.filter.since.max(Some(at));
@@ -132,7 +133,7 @@ impl<'a> Scan<'a> {
     /// Excludes messages up to this time, in the direction of the scan.
     pub fn start_beyond(&mut self, at: Timestamp) {
         if self.backward {
-            self.filter.since = self.filter.since.max(Some(next(at)));
+            self.filter.since = self.filter.since.max(Some(at.next()));
         } else {
             self.filter.until = Some(self.filter.until.map_or(at, |until| until.min(at)));
         }
@@ -226,11 +227,6 @@ impl<'a> Scan<'a> {
             page!("<", "at desc, message_id desc, organization_id desc")
         }
     }
-}
-
-/// The next time: Postgres stores microseconds.
-fn next(at: Timestamp) -> Timestamp {
-    Timestamp(at.0 + TimeDelta::microseconds(1))
 }
 
 /// Finds the index ranges of these rooms, or else of these organisations, or else all of them.

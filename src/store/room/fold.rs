@@ -77,7 +77,7 @@ fn id(room: &Room) -> (&str, &str) {
 
 /// Folds the snapshots of each room. A second fold of the same room goes into the next round.
 /// Within a round, folds are sorted by key, so that writers do not deadlock.
-pub fn rounds_of_unique_keys<'a>(rows: impl Iterator<Item = &'a Room>) -> Vec<Vec<Fold<'a>>> {
+pub fn rounds_of_folds<'a>(rows: impl Iterator<Item = &'a Room>) -> Vec<Vec<Fold<'a>>> {
     let mut rows: Vec<&Room> = rows.collect();
     let mut rounds = Vec::new();
     while !rows.is_empty() {

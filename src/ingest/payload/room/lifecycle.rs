@@ -88,9 +88,8 @@ pub fn lifecycle_event(
     })
 }
 
-/// Id and name of the agent that resolved the room, or that it was assigned to or taken from.
-/// Qontak has not published bodies of the latter events, so both shapes known from other events
-/// are read.
+/// Id and name of the agent that resolved the room, or to or from whom it was assigned, unassigned or
+/// handed over. Qontak has not published these bodies, so both known shapes of an agent are read.
 fn actor(kind: Kind, room: Option<&Room>, body: &Fields<'_>) -> (Option<String>, Option<String>) {
     match kind {
         Kind::RoomResolved => (room.and_then(|room| room.resolved_by_id.clone()), None),
