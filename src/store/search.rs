@@ -3,8 +3,6 @@
 //! The indexes are over expressions, so no column is written for search. They are not created by a
 //! migration, because search can be switched off.
 
-use std::fmt::Write;
-
 use sqlx::{Connection, PgExecutor, PgPool};
 
 use crate::model::Timestamp;
@@ -84,8 +82,14 @@ pub async fn is_ready(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
 pub enum Query {
     /// Words as entered.
     Words(Vec<String>),
-    /// Digits of a phone number, without the prefix 0 or 62.
-    Phone(String),
+    /// Six or more digits, which may be a phone number in another format, or as entered an order
+    /// number, a date or an amount.
+    Number {
+        /// All digits, without the prefix 0 or 62.
+        phone: String,
+        /// The groups of digits as entered.
+        words: Vec<String>,
+    },
 }
 
 impl Query {
@@ -109,18 +113,21 @@ impl Query {
         if text.chars().count() > Self::MAX_CHARACTERS {
             return None;
         }
-        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-        let is_phone = text.chars().all(|c| c.is_ascii_digit() || " +-.()".contains(c));
-        if is_phone && digits.len() >= 6 {
-            let number = digits.strip_prefix("62").or(digits.strip_prefix('0'));
-            return Some(Self::Phone(number.unwrap_or(&digits).to_owned()));
-        }
         let words: Vec<String> = text
             .split(|c| !is_word(c))
             .filter(|word| !word.is_empty())
             .map(str::to_owned)
             .collect();
-        (1..=Self::MAX_WORDS).contains(&words.len()).then_some(Self::Words(words))
+        if !(1..=Self::MAX_WORDS).contains(&words.len()) {
+            return None;
+        }
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let is_number = text.chars().all(|c| c.is_ascii_digit() || " +-.,/:()".contains(c));
+        if is_number && digits.len() >= 6 {
+            let phone = digits.strip_prefix("62").or(digits.strip_prefix('0')).unwrap_or(&digits);
+            return Some(Self::Number { phone: phone.to_owned(), words });
+        }
+        Some(Self::Words(words))
     }
 
     /// Returns the `tsquery` over `message_words` for these days and, if given, these organisations
@@ -130,43 +137,37 @@ impl Query {
         days: std::ops::RangeInclusive<i64>,
         organizations: Option<&[i32]>,
     ) -> String {
-        let mut terms: Vec<Vec<String>> = match self {
-            Self::Words(words) => words
-                .iter()
-                .map(|word| {
-                    let word = word.to_ascii_lowercase();
-                    let rest = if word.chars().count() < 3 { "" } else { ":*" };
-                    vec![format!("{word}'{rest}")]
-                })
-                .collect(),
-            Self::Phone(number) => {
-                vec![["0", "62", ""].map(|prefix| format!("{prefix}{number}':*")).to_vec()]
+        let any = |terms: &[String]| {
+            let each = days.clone().flat_map(|day| terms.iter().map(move |term| (day, term)));
+            let each: Vec<String> = each.map(|(day, term)| format!("'{day:x}{term}")).collect();
+            format!("({})", each.join("|"))
+        };
+        let all = |words: &[String]| {
+            let each: Vec<String> = words.iter().map(|word| any(&[prefix_term(word)])).collect();
+            each.join("&")
+        };
+        let words = match self {
+            Self::Words(words) => all(words),
+            Self::Number { phone, words } => {
+                let formats = ["0", "62", ""].map(|prefix| format!("{prefix}{phone}':*"));
+                format!("({}|{})", any(&formats), all(words))
             }
         };
-        terms.extend(
-            organizations.map(|hashes| hashes.iter().map(|hash| format!("~{hash:x}'")).collect()),
-        );
-        let mut query = String::new();
-        for (i, alternatives) in terms.iter().enumerate() {
-            query.push_str(if i == 0 { "(" } else { ")&(" });
-            let each =
-                days.clone().flat_map(|day| alternatives.iter().map(move |term| (day, term)));
-            for (j, (day, term)) in each.enumerate() {
-                let or = if j == 0 { "" } else { "|" };
-                _ = write!(query, "{or}'{day:x}{term}");
-            }
-        }
-        query.push(')');
-        query
+        let hashes = organizations.map(|hashes| {
+            let terms: Vec<String> = hashes.iter().map(|hash| format!("~{hash:x}'")).collect();
+            any(&terms)
+        });
+        hashes.map_or_else(|| words.clone(), |hashes| format!("{words}&{hashes}"))
     }
 
-    /// Returns `like` patterns for the text of a message, in lower case.
+    /// Returns `like` patterns that the text of a message must match, in lower case.
     pub fn text_patterns(&self) -> Vec<String> {
         match self {
             Self::Words(words) => {
                 words.iter().map(|word| format!("%{}%", word.to_ascii_lowercase())).collect()
             }
-            Self::Phone(number) => vec![format!("%{number}%")],
+            // Either form may match, so no pattern has to.
+            Self::Number { .. } => Vec::new(),
         }
     }
 
@@ -174,7 +175,7 @@ impl Query {
     /// Postgres converts them to lower case, so that its locale is used as in the index.
     pub fn room_patterns(&self) -> (String, Option<String>) {
         match self {
-            Self::Phone(number) => (format!("%{number}%"), None),
+            Self::Number { phone, .. } => (format!("%{phone}%"), None),
             Self::Words(words) => {
                 let text = words.join(" ");
                 // Too short for trigrams: match the beginning of words only.
@@ -186,6 +187,14 @@ impl Query {
             }
         }
     }
+}
+
+/// The term of a word in a `tsquery`, without its day. Words of three or more characters match as
+/// prefixes.
+fn prefix_term(word: &str) -> String {
+    let word = word.to_ascii_lowercase();
+    let suffix = if word.chars().count() < 3 { "" } else { ":*" };
+    format!("{word}'{suffix}")
 }
 
 /// Whether a character belongs to a word. Must agree with the SQL function `message_words`.
@@ -203,18 +212,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_parsed_as_words_or_a_phone_number() {
+    fn text_is_parsed_as_words_or_a_number() {
         let words = |words: &[&str]| {
             Some(Query::Words(words.iter().map(|&word| word.to_owned()).collect()))
         };
-        let phone = |number: &str| Some(Query::Phone(number.to_owned()));
+        let number = |phone: &str, words: &[&str]| {
+            let words = words.iter().map(|&word| word.to_owned()).collect();
+            Some(Query::Number { phone: phone.to_owned(), words })
+        };
         for (text, expected) in [
             ("Halo, KAK!", words(&["Halo", "KAK"])),
             ("it's ok 😊", words(&["it", "s", "ok"])),
             ("12345", words(&["12345"])),
-            ("0812-3456-7890", phone("81234567890")),
-            ("+62 812 3456 7890", phone("81234567890")),
-            ("(62)81234567890", phone("81234567890")),
+            ("0812-3456-7890", number("81234567890", &["0812", "3456", "7890"])),
+            ("+62 812 3456 7890", number("81234567890", &["62", "812", "3456", "7890"])),
+            ("(62)81234567890", number("81234567890", &["62", "81234567890"])),
+            ("2025-06-0012", number("2025060012", &["2025", "06", "0012"])),
+            ("12/06/2025", number("12062025", &["12", "06", "2025"])),
             ("'&|!:*\\", None),
             ("a b c d e f g h i", None),
         ] {
@@ -229,6 +243,15 @@ mod tests {
         assert_eq!(
             query.message_tsquery(255..=256, Some(&[-1])),
             "('ffok'|'100ok')&('ffbatik':*|'100batik':*)&('ff~ffffffff'|'100~ffffffff')"
+        );
+    }
+
+    #[test]
+    fn tsquery_of_a_number_matches_a_phone_number_or_all_groups() {
+        let query = Query::parse("0812-345").unwrap();
+        assert_eq!(
+            query.message_tsquery(255..=255, None),
+            "(('ff0812345':*|'ff62812345':*|'ff812345':*)|('ff0812':*)&('ff345':*))"
         );
     }
 }

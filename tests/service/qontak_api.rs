@@ -201,7 +201,7 @@ async fn qontak_routes_accept_every_spelling_of_list_parameters(db: PgPool) {
     );
     assert!(!rooms("end_date=2025-06-11").await.contains(SITI_ROOM));
     assert!(
-        !rooms("end_date=2025-06-12&time_offset=14&start_date=2025-06-13")
+        !rooms("start_date=2025-06-13&end_date=2025-06-13&time_offset=14")
             .await
             .contains(SITI_ROOM)
     );

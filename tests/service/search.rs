@@ -43,10 +43,12 @@ async fn message_search_finds_words_and_numbers_newest_first(db: PgPool) {
         "yang mana? hubungi 081234567890",
         "it's café-style, isn't it",
         "nomor saya +6281234567890",
+        "Pesanan 2025-06-0012 tanggal 12/06/2025, Rp 1.500.000",
+        "hubungi 0812-7777-8888, resi 0123-4567-8901",
     ];
     let rooms: Vec<_> = texts.iter().map(|text| ("Siti", "1", *text)).collect();
     let service = service_with_rooms(db, &rooms).await;
-    let cases: [(&str, &[&str]); 13] = [
+    let cases: [(&str, &[&str]); 22] = [
         // A short word matches a whole word, a longer one a prefix, at any position.
         ("ok", &["m3", "m1"]),
         ("ya", &["m3"]),
@@ -62,6 +64,16 @@ async fn message_search_finds_words_and_numbers_newest_first(db: PgPool) {
         ("6281234", &["m6", "m4"]),
         ("it's", &["m5"]),
         ("zzz", &[]),
+        // Numbers match as they are written in the text.
+        ("2025-06-0012", &["m7"]),
+        ("12/06/2025", &["m7"]),
+        ("1.500.000", &["m7"]),
+        ("0812-7777-8888", &["m8"]),
+        ("0123-4567-8901", &["m8"]),
+        ("Pesanan 2025-06-0012", &["m7"]),
+        ("2025-06-0013", &[]),
+        ("1,500,000", &["m7"]),
+        ("0123-4567", &["m8"]),
     ];
     for (q, expected) in cases {
         assert_eq!(ids(&service, "/v1/messages?", q).await, expected, "{q}");
