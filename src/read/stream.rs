@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::Sse;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use self::subscriber::{Filter, Reset, Subscriber};
 use super::reader::Authorized;
@@ -40,7 +40,17 @@ const INVALID_ID: &str = "must be an id that this stream gave";
 
 parameter_schema!(Position, [], text().pattern(Some(Position::PATTERN)));
 
-/// The header `Last-Event-ID`, for the OpenAPI document.
+/// Headers of the stream, for the OpenAPI document; [`header_position`] reads them.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub struct StreamHeaders {
+    /// Last `id` that the client received; empty for none.
+    #[param(rename = "Last-Event-ID", inline, nullable = false)]
+    last_event_id: Option<LastEventId>,
+}
+
+/// A position, or an empty text.
 struct LastEventId;
 
 parameter_schema!(LastEventId, [], text().pattern(Some(format!("^$|{}", Position::PATTERN))));
@@ -64,13 +74,7 @@ impl Parameter for Position {
 /// - Slow subscribers are disconnected; they resume with `Last-Event-ID`.
 #[utoipa::path(
     get, path = "/stream",
-    params(
-        StreamQuery,
-        (
-            "Last-Event-ID" = inline(LastEventId), Header,
-            description = "Last `id` that the client received; empty for none."
-        )
-    ),
+    params(StreamQuery, StreamHeaders),
     responses(
         (
             status = OK,
