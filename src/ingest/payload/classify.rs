@@ -1,7 +1,8 @@
 //! Decision list that determines the kind of a body.
 //!
 //! Qontak's bodies have no envelope. The event name is in one of four places; bodies from 2021 have
-//! none, so their shape decides. A name takes precedence over a shape.
+//! none, so their shape decides. A known name takes precedence over a shape; an unknown one does not:
+//! a sender that renames an event must not hide the messages in it.
 
 use super::fields::Fields;
 use super::room::is_flat_room;
@@ -26,13 +27,10 @@ pub const EXPECTED_KIND: &str = "expected an event's name in data_event, in even
 /// Determines the kind of a body that is an object and no handshake.
 pub fn classify(body: &Fields<'_>) -> Class {
     let name = name(body);
-    let kind =
-        match &name {
-            Some(name) => Some(Kind::from_name(name).unwrap_or_else(|| {
-                if is_flat_room(body) { Kind::RoomUpdated } else { Kind::Unknown }
-            })),
-            None => shape(body),
-        };
+    let kind = match &name {
+        Some(name) => Kind::from_name(name).or_else(|| shape(body)).or(Some(Kind::Unknown)),
+        None => shape(body),
+    };
     Class { kind, name }
 }
 
@@ -61,7 +59,7 @@ fn name(body: &Fields<'_>) -> Option<String> {
     }
 }
 
-/// Classifies a body without an event name.
+/// Classifies a body without a known event name.
 fn shape(body: &Fields<'_>) -> Option<Kind> {
     let any_of = |keys: [&str; 3]| keys.iter().any(|key| body.has(key));
     if body.id("messages_broadcast_id").is_some()
@@ -138,15 +136,20 @@ mod tests {
     }
 
     #[test]
-    fn unknown_name_on_a_room_is_room_updated() {
-        let body = json!({
-            "data_event": "add_agent", "id": "r", "channel": "wa",
-            "type": "Models::CustomerServiceRoom",
-        });
-        assert_eq!(class(&body), (Some("room_updated"), Some("add_agent".into())));
-        let message = json!({"data_event": "add_agent", "id": "m", "channel": "wa",
-            "type": "Models::CustomerServiceRoom", "room_id": "r"});
-        assert_eq!(class(&message).0, Some("unknown"));
+    fn body_with_an_unknown_name_is_classified_by_shape_and_keeps_the_name() {
+        let named = |mut body: Value| {
+            body["data_event"] = json!("Renamed");
+            class(&body)
+        };
+        let name = || Some("Renamed".to_owned());
+        let room = json!({"id": "r", "channel": "wa", "type": "Models::CustomerServiceRoom"});
+        assert_eq!(named(room), (Some("room_updated"), name()));
+        let message = json!({"id": "m", "room_id": "r", "sender_type": "Models::Contact"});
+        assert_eq!(named(message), (Some("receive_message_from_customer"), name()));
+        let log = json!({"id": "l", "messages_broadcast_id": "b", "contact_phone_number": "62"});
+        assert_eq!(named(log), (Some("broadcast_log_status"), name()));
+        assert_eq!(named(json!({"room": {"id": "r"}})), (Some("room_updated"), name()));
+        assert_eq!(named(json!({"id": "m", "room_id": "r"})), (Some("unknown"), name()));
     }
 
     #[test]
