@@ -56,6 +56,8 @@ pub struct Event {
     pub outcome: Outcome,
     /// Why the event could not be identified, and each field that could not be used.
     pub reasons: Vec<String>,
+    /// Paths of the fields that could not be used, without the indexes of array elements.
+    pub ignored_fields: Vec<String>,
     /// Key that is equal for deliveries of the same event.
     pub dedup_key: DedupKey,
     /// Changes of other tables; empty unless the outcome is [`Outcome::Applied`].

@@ -69,6 +69,7 @@ fn event(webhook: Webhook, object: &Map<String, Value>) -> Event {
             format!("missing_subject_id: {}", payload::missing_subject(&body, kind))
         }),
     };
+    let ignored_fields = issues.ignored();
     let mut reasons = issues.into_reasons();
     let (outcome, subject_id, changes) = changes.unwrap_or_else(|reason| {
         reasons.insert(0, reason);
@@ -83,6 +84,7 @@ fn event(webhook: Webhook, object: &Map<String, Value>) -> Event {
         subject_id,
         outcome,
         reasons,
+        ignored_fields,
         changes,
         is_replay: false,
     }
@@ -99,6 +101,7 @@ fn unparsed(webhook: Webhook, outcome: Outcome, reason: String) -> Normalized {
         subject_id: None,
         outcome,
         reasons: vec![reason],
+        ignored_fields: Vec::new(),
         changes: Changes::default(),
         is_replay: false,
         webhook,

@@ -9,6 +9,7 @@ mod classify;
 mod fields;
 mod message;
 mod room;
+mod time;
 mod value;
 
 use serde::{Deserialize, Serialize};

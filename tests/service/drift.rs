@@ -1,4 +1,5 @@
-//! Drift of Qontak's format: renamed events are applied, shown, logged and counted.
+//! Drift of Qontak's format: renamed events are applied, shown, logged and counted, and so are fields
+//! that cannot be used.
 
 use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
@@ -142,4 +143,47 @@ async fn new_event_names_are_logged_once_and_counted(db: PgPool) {
     let warnings = log.iter().filter(|line| line["message"] == "unknown event name");
     let names: Vec<_> = warnings.map(|line| line["event.name"].as_str().unwrap()).collect();
     assert_eq!(names, ["customer_message", &long[..64]]);
+}
+
+/// Two events, one of them with fields of wrong types.
+fn with_unusable_fields() -> [Vec<u8>; 2] {
+    let mut odd: Value = serde_json::from_slice(&body("01")).unwrap();
+    odd["created_at"] = json!("kemarin sore");
+    odd["room"]["tags"] = json!(["vip", {}, []]);
+    [odd.to_string().into_bytes(), body("07")]
+}
+
+#[sqlx::test]
+async fn events_are_listed_by_whether_they_have_reasons(db: PgPool) {
+    let service = Service::start(db).await;
+    for body in with_unusable_fields() {
+        service.post(body).await;
+    }
+    for (filter, subject) in
+        [("true", "1b6321cd-5091-4cd9-bd8b-91220cd20198"), ("false", READ_MESSAGE)]
+    {
+        let events = service.data(&format!("/v1/events?has_reasons={filter}")).await;
+        assert_eq!(events.as_array().unwrap().len(), 1, "{filter}");
+        assert_eq!(events[0]["subject_id"], subject, "{filter}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn unusable_fields_are_counted_by_path(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let client = reqwest::Client::new();
+    let [odd, usual] = with_unusable_fields();
+    for body in [odd.clone(), usual, odd] {
+        post(&client, &service.url, body).await.unwrap();
+    }
+    let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let mut ignored: Vec<_> =
+        metrics.lines().filter(|line| line.starts_with("fields_ignored_total")).collect();
+    ignored.sort_unstable();
+    let expected = [
+        "fields_ignored_total{path=\"created_at\"} 1",
+        "fields_ignored_total{path=\"room.tags\"} 1",
+    ];
+    assert_eq!(ignored, expected);
 }

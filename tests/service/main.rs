@@ -46,5 +46,6 @@ mod spool;
 mod spool_disk;
 mod stats;
 mod stream;
+mod times;
 mod trace;
 mod writer;

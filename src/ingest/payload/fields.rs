@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+use super::time::{self, ParsedTime};
 use super::value::{MAX_ID_BYTES, describe, is_deeper, is_placeholder};
 use crate::model::{PackedList, Timestamp};
 
@@ -24,17 +25,34 @@ pub const ID: &str = "text of 1 to 512 bytes or an integer";
 pub struct ParseIssues {
     received_at: Timestamp,
     reasons: RefCell<Vec<String>>,
+    ignored: RefCell<Vec<String>>,
 }
 
 impl ParseIssues {
     /// No issues yet on a body received at `received_at`.
     pub fn new(received_at: Timestamp) -> Self {
-        Self { received_at, reasons: RefCell::default() }
+        Self { received_at, reasons: RefCell::default(), ignored: RefCell::default() }
+    }
+
+    /// Paths of the fields that were ignored, without the indexes of array elements.
+    pub fn ignored(&self) -> Vec<String> {
+        self.ignored.borrow().clone()
     }
 
     /// All reasons, without duplicates, in the order of reading.
     pub fn into_reasons(self) -> Vec<String> {
         self.reasons.into_inner()
+    }
+
+    /// Adds a reason; false if it is there already. Some fields are read twice, to classify the
+    /// body and to parse it.
+    fn add(&self, reason: String) -> bool {
+        let mut reasons = self.reasons.borrow_mut();
+        let is_new = !reasons.contains(&reason);
+        if is_new {
+            reasons.push(reason);
+        }
+        is_new
     }
 }
 
@@ -110,17 +128,24 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A time in RFC 3339 or Unix form, between 2015 and a day after receipt.
+    /// A time between 2015 and a day after receipt. Without a zone it is UTC.
     pub fn time(&self, key: &str) -> Option<Timestamp> {
         let value = self.value(key)?;
-        let time = match value {
+        let parsed = match value {
             Value::String(text) if is_placeholder(text) => return None,
-            Value::String(text) => Timestamp::parse(text),
-            Value::Number(number) => number.as_i64().and_then(Timestamp::from_unix),
-            _ => None,
+            value => time::parse(value),
         };
-        time.filter(|time| time.is_plausible(self.issues.received_at))
-            .or_else(|| self.report(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value))
+        let Some(ParsedTime { time, has_zone }) =
+            parsed.filter(|parsed| parsed.time.is_plausible(self.issues.received_at))
+        else {
+            return self.report(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value);
+        };
+        if !has_zone {
+            let path = self.path_of(key);
+            self.issues
+                .add(format!("{path}: expected a time with a zone, but it has none; read as UTC"));
+        }
+        Some(time)
     }
 
     /// An array of texts or numbers; other elements are dropped.
@@ -153,7 +178,7 @@ impl<'a> Fields<'a> {
     pub fn object(&self, key: &str) -> Option<Self> {
         match self.value(key)? {
             Value::Object(object) => {
-                let path = format!("{}{key}.", self.path);
+                let path = format!("{}.", self.path_of(key));
                 Some(Self { object, path, issues: self.issues })
             }
             other => self.report(key, "an object", other),
@@ -165,7 +190,7 @@ impl<'a> Fields<'a> {
         match self.value(key)? {
             Value::Array(elements) => match elements.first()? {
                 Value::Object(object) => {
-                    let path = format!("{}{key}[0].", self.path);
+                    let path = format!("{}[0].", self.path_of(key));
                     Some(Fields { object, path, issues: self.issues })
                 }
                 other => self.report(&format!("{key}[0]"), "an object", other),
@@ -229,16 +254,23 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Path of a key in the body.
+    fn path_of(&self, key: &str) -> String {
+        format!("{}{key}", self.path)
+    }
+
     fn report<T>(&self, key: &str, expected: &str, value: &Value) -> Option<T> {
-        let reason =
-            format!("{}{key}: expected {expected}, but it is {}", self.path, describe(value));
-        let mut reasons = self.issues.reasons.borrow_mut();
-        // Some fields are read twice, to classify the body and to parse it.
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
+        let path = self.path_of(key);
+        if self.issues.add(format!("{path}: expected {expected}, but it is {}", describe(value))) {
+            self.issues.ignored.borrow_mut().push(without_indexes(&path));
         }
         None
     }
+}
+
+/// `statuses[0].errors[1].code` → `statuses.errors.code`.
+fn without_indexes(path: &str) -> String {
+    path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect()
 }
 
 #[cfg(test)]
@@ -335,6 +367,22 @@ mod tests {
             read(&body, |fields| fields.object("response").unwrap().first("errors").is_some());
         assert!(!error);
         assert_eq!(issues, ["response.errors[0]: expected an object, but it is text"]);
+    }
+
+    #[test]
+    fn ignored_fields_are_listed_once_by_their_path_without_indexes() {
+        let body = json!({"a": [{"b": [{"c": 1, "at": "2025-06-12 02:15"}]}], "tags": [[], []]});
+        let issues = ParseIssues::new(Timestamp::parse("2025-06-12T04:00:00Z").unwrap());
+        let fields = Fields::of_body(body.as_object().unwrap(), &issues);
+        for _ in 0..2 {
+            let inner = fields.first("a").unwrap().first("b").unwrap();
+            inner.text("c");
+            assert!(inner.time("at").is_some());
+            fields.list("tags");
+        }
+        assert_eq!(issues.ignored(), ["a.b.c", "tags"]);
+        let no_zone = "a[0].b[0].at: expected a time with a zone, but it has none; read as UTC";
+        assert_eq!(issues.into_reasons()[1], no_zone);
     }
 
     #[test]
