@@ -40,7 +40,8 @@ pub fn normalize(webhook: Webhook) -> Normalized {
         }
         Err(ParseError::NotJson(reason)) => return unparsed(webhook, Outcome::Malformed, reason),
     };
-    if payload::is_handshake(&object)
+    let issues = ParseIssues::new(webhook.received_at);
+    if payload::is_handshake(&Fields::of_body(&object, &issues))
         && let Ok(handshake) = serde_json::from_slice::<Handshake>(without_bom(&webhook.body))
     {
         return Normalized::Handshake(handshake);

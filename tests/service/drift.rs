@@ -33,7 +33,7 @@ fn renamed_events() -> Vec<Vec<u8>> {
 }
 
 /// Replays an event over the API; returns its outcome.
-async fn replay(service: &Service, event_id: &Value) -> Value {
+pub async fn replay(service: &Service, event_id: &Value) -> Value {
     let path = format!("/v1/events/{}/replay", event_id.as_str().unwrap());
     let request = Request::post(path).header(AUTHORIZATION, format!("Bearer {KEY_REPLAY_ONLY}"));
     let response = service.send(request.body(Body::empty()).unwrap()).await;

@@ -13,6 +13,7 @@ mod connection_loss;
 mod crash;
 mod delivery;
 mod drift;
+mod envelope;
 #[path = "../../benches/read/explain.rs"]
 mod explain;
 mod export;
@@ -28,6 +29,7 @@ mod middleware;
 mod normalize;
 mod openapi;
 mod order;
+mod oversize;
 mod plan;
 mod process;
 mod properties;

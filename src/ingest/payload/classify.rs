@@ -18,17 +18,29 @@ pub struct Class {
 }
 
 /// The decision list in words, for the reason of a body whose kind is unknown.
-pub const EXPECTED_KIND: &str = "expected an event's name in data_event, in event_type (beside the \
-     object data), in service_name with event_name or in webhook_event; or the fields of a message \
+pub const EXPECTED_KIND: &str = "expected an event's name in data_event, in event_type or event \
+     (beside the object data), in service_name with event_name or in webhook_event; or the fields of a message \
      (id; room_id or room; sender_type, participant_type or sender_id), of a room (id, channel and \
      channel_integration_id; or room.id) or of a broadcast log (messages_broadcast_id; \
      whatsapp_message_id, contact_phone_number or messages_response)";
+
+/// Whether a body is the handshake, and not an event with a field of that name. A handshake may name
+/// the category of the events to come.
+pub fn is_handshake(body: &Fields<'_>) -> bool {
+    const EVENT_FIELDS: [&str; 4] = ["id", "data_event", "event_type", "service_name"];
+    body.has("verify_info")
+        && !EVENT_FIELDS.iter().any(|key| body.has(key))
+        && !(body.has("webhook_event") && shape(body).is_some())
+}
 
 /// Determines the kind of a body that is an object and no handshake.
 pub fn classify(body: &Fields<'_>) -> Class {
     let name = name(body);
     let kind = match &name {
-        Some(name) => Kind::from_name(name).or_else(|| shape(body)).or(Some(Kind::Unknown)),
+        Some(name) => {
+            let kind = Kind::from_name(name).or_else(|| shape(&body.with_data()));
+            Some(kind.unwrap_or(Kind::Unknown))
+        }
         None => shape(body),
     };
     Class { kind, name }
@@ -41,6 +53,13 @@ fn name(body: &Fields<'_>) -> Option<String> {
     }
     if let Some(name) = body.non_blank("event_type")
         && body.object("data").is_some()
+    {
+        return Some(name);
+    }
+    // Other products have an `event` as well.
+    if body.has_object("data")
+        && let Some(name) = body.non_blank("event")
+        && (Kind::from_name(&name).is_some() || shape(&body.with_data()).is_some())
     {
         return Some(name);
     }
@@ -94,7 +113,7 @@ fn message_shape(body: &Fields<'_>) -> Kind {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::fields::ParseIssues;
+    use super::super::issues::ParseIssues;
     use super::*;
     use crate::model::Timestamp;
 
@@ -118,6 +137,31 @@ mod tests {
         let body = json!({"event_type": "room_resolved", "data": {"room_id": "r"}});
         assert_eq!(class(&body).0, Some("room_resolved"));
         assert_eq!(class(&json!({"event_type": "room_resolved"})).0, None);
+    }
+
+    #[test]
+    fn event_is_a_name_only_beside_data_that_fits() {
+        let message = json!({"id": "m", "room_id": "r", "sender_type": "Models::Contact"});
+        let cases = [
+            (json!({"event": "status_message", "data": {"id": "m"}}), Some("status_message")),
+            (json!({"event": "renamed", "data": message}), Some("receive_message_from_customer")),
+            (json!({"event": "deal.updated", "data": {"id": 7}}), None),
+            (json!({"event": "status_message"}), None),
+        ];
+        for (body, expected) in cases {
+            let class = class(&body);
+            assert_eq!(class.0, expected, "{body}");
+            assert_eq!(class.1.is_some(), expected.is_some(), "{body}");
+        }
+    }
+
+    #[test]
+    fn unknown_name_beside_data_is_classified_by_the_shape_of_data() {
+        let log = json!({"id": "l", "messages_broadcast_id": "b", "messages_response": {}});
+        let body = json!({"event_type": "blast_status", "data": log});
+        assert_eq!(class(&body), (Some("broadcast_log_status"), Some("blast_status".into())));
+        // Without a name it is not Qontak's envelope.
+        assert_eq!(class(&json!({"data": log})).0, None);
     }
 
     #[test]
