@@ -20,7 +20,7 @@ use crate::model::{Broadcast, BroadcastLog, EventId, Message, Room, RoomEvent, S
 
 /// Version of the parser, stored with each event. Increase it when the same body leads to another
 /// event, so that `event.parser_version` shows which rows an older parser wrote.
-pub const PARSER_VERSION: i16 = 2;
+pub const PARSER_VERSION: i16 = 3;
 
 /// An authenticated request, before its body is parsed.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ pub struct Event {
     pub outcome: Outcome,
     /// Why the event could not be identified, and each field that could not be used.
     pub reasons: Vec<String>,
+    /// Paths of the fields that could not be used, without the indexes of array elements.
+    pub ignored_fields: Vec<String>,
     /// Key that is equal for deliveries of the same event.
     pub dedup_key: DedupKey,
     /// Changes of other tables; empty unless the outcome is [`Outcome::Applied`].
@@ -73,6 +75,11 @@ impl Event {
     /// Time of receipt.
     pub const fn received_at(&self) -> Timestamp {
         self.webhook.received_at
+    }
+
+    /// The event name, if this version does not know it.
+    pub fn unknown_name(&self) -> Option<&str> {
+        self.name.as_deref().filter(|name| Kind::from_name(name).is_none())
     }
 
     /// Drops the changes that the database rejected, so that the event itself can be stored.

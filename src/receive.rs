@@ -31,7 +31,10 @@ use crate::ingest::writer::Receipt;
 /// The webhook route.
 pub fn routes() -> OpenApiRouter<Arc<ReceiveState>> {
     // Any method, because only a valid token may get a 405; others get a 404.
-    OpenApiRouter::default().routes(routes!(receive).map(|_| any(receive)))
+    OpenApiRouter::default()
+        .routes(routes!(receive).map(|_| any(receive)))
+        // The same URL to whoever typed or joined it.
+        .route("/webhooks/qontak/{token}/", any(receive))
 }
 
 /// Receive a Qontak webhook

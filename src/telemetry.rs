@@ -43,6 +43,14 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         let help =
             "Deliveries by outcome. A spooled delivery is counted again when it is committed.";
         describe_counter!("events_total", help);
+        describe_counter!(
+            "unknown_names_total",
+            "Events, without duplicates, whose name this version does not know."
+        );
+        describe_counter!(
+            "fields_ignored_total",
+            "Fields of events, without duplicates, that could not be used, by path."
+        );
         describe_counter!("handshakes_total", "Handshake requests (verify_info) answered.");
         describe_counter!("refused_total", "Requests rejected, by HTTP status.");
         describe_counter!("events_unwritten_total", "Events the writer could not store.");

@@ -69,7 +69,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 111] = [
+pub const CASES: [Case; 114] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -152,11 +152,14 @@ pub const CASES: [Case; 111] = [
     long(ALL, "/v1/events?kind=status_message"),
     list(ALL, "/v1/events?kind=room_resolved"),
     list(ALL, "/v1/events?kind=agent_handover_room"),
+    list(ALL, "/v1/events?name=status_message"),
+    list(ALL, "/v1/events?name=agent_handover_room"),
     list(ALL, "/v1/events?outcome=applied"),
     list(ALL, "/v1/events?outcome=recorded"),
     list(ALL, "/v1/events?outcome=quarantined"),
     list(LARGE, "/v1/events?kind=room_resolved&outcome=applied"),
     list(ALL, "/v1/events?subject_id={subject}"),
+    list(ALL, "/v1/events?has_reasons=true"),
     one(ALL, "/v1/events/{event}"),
     one(ALL, "/v1/events/{event}/body"),
     long(ALL, "/v1/delivery-statuses"),

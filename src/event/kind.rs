@@ -15,7 +15,8 @@ pub enum Kind {
     BroadcastLogStatus,
     RoomCreated,
     RoomResolved,
-    /// Any other event whose body is a room (developer-center events such as `add_agent`).
+    /// Any other event whose body is or contains a room (developer-center events such as
+    /// `add_agent`).
     RoomUpdated,
     AgentAssignedToRoom,
     AgentUnassignedFromRoom,
@@ -23,7 +24,7 @@ pub enum Kind {
     CustomAgentAllocation,
     StatusTemplate,
     AvailableUserStatus,
-    /// An event name that this version does not know.
+    /// An event name that this version does not know, on a body whose shape it does not know either.
     Unknown,
 }
 

@@ -40,7 +40,8 @@ pub fn normalize(webhook: Webhook) -> Normalized {
         }
         Err(ParseError::NotJson(reason)) => return unparsed(webhook, Outcome::Malformed, reason),
     };
-    if payload::is_handshake(&object)
+    let issues = ParseIssues::new(webhook.received_at);
+    if payload::is_handshake(&Fields::of_body(&object, &issues))
         && let Ok(handshake) = serde_json::from_slice::<Handshake>(without_bom(&webhook.body))
     {
         return Normalized::Handshake(handshake);
@@ -69,6 +70,7 @@ fn event(webhook: Webhook, object: &Map<String, Value>) -> Event {
             format!("missing_subject_id: {}", payload::missing_subject(&body, kind))
         }),
     };
+    let ignored_fields = issues.ignored();
     let mut reasons = issues.into_reasons();
     let (outcome, subject_id, changes) = changes.unwrap_or_else(|reason| {
         reasons.insert(0, reason);
@@ -83,6 +85,7 @@ fn event(webhook: Webhook, object: &Map<String, Value>) -> Event {
         subject_id,
         outcome,
         reasons,
+        ignored_fields,
         changes,
         is_replay: false,
     }
@@ -99,6 +102,7 @@ fn unparsed(webhook: Webhook, outcome: Outcome, reason: String) -> Normalized {
         subject_id: None,
         outcome,
         reasons: vec![reason],
+        ignored_fields: Vec::new(),
         changes: Changes::default(),
         is_replay: false,
         webhook,

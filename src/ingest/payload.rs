@@ -7,18 +7,20 @@ mod broadcast_log;
 mod changes;
 mod classify;
 mod fields;
+mod issues;
 mod message;
 mod room;
+mod time;
 mod value;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 pub use self::changes::changes;
-pub use self::classify::{Class, EXPECTED_KIND, classify};
-pub use self::fields::{Fields, ParseIssues};
+pub use self::classify::{Class, EXPECTED_KIND, classify, is_handshake};
+pub use self::fields::Fields;
+pub use self::issues::ParseIssues;
 pub use self::value::describe;
 use crate::event::{BodyHash, Kind};
 use crate::model::{EventId, Timestamp};
@@ -44,13 +46,6 @@ pub struct Handshake {
     pub verify_info: Box<RawValue>,
 }
 
-/// Whether a body is the handshake, and not an event with a field of that name.
-pub fn is_handshake(body: &Map<String, Value>) -> bool {
-    const EVENT_FIELDS: [&str; 5] =
-        ["id", "data_event", "webhook_event", "event_type", "service_name"];
-    body.contains_key("verify_info") && !EVENT_FIELDS.iter().any(|key| body.contains_key(*key))
-}
-
 /// The organisation in a body.
 pub fn organization_id(body: &Fields<'_>) -> Option<String> {
     let of_room = |fields: &Fields<'_>| fields.object("room")?.id("organization_id");
@@ -65,8 +60,11 @@ pub fn organization_id(body: &Fields<'_>) -> Option<String> {
 pub fn missing_subject(body: &Fields<'_>, kind: Kind) -> String {
     let (subject, paths) = match kind {
         Kind::RoomCreated | Kind::RoomResolved | Kind::RoomUpdated => ("room", room::ID_PATHS),
-        Kind::BroadcastLogStatus => ("broadcast log", &["id"][..]),
-        _ => ("message", &["id"][..]),
+        kind => {
+            let paths = if body.has_object("data") { &["id", "data.id"][..] } else { &["id"] };
+            let is_log = kind == Kind::BroadcastLogStatus;
+            (if is_log { "broadcast log" } else { "message" }, paths)
+        }
     };
     let actual: Vec<String> = match paths {
         [path] => vec![format!("it is {}", body.describe(path))],

@@ -9,6 +9,7 @@
 
 mod availability;
 mod committer;
+mod drift;
 mod receipt;
 
 use std::sync::Arc;

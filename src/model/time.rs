@@ -51,13 +51,9 @@ impl Timestamp {
         (0..253_402_300_800).contains(&self.0.timestamp())
     }
 
-    /// Parses RFC 3339, or seconds since 1970, or milliseconds if there are 12 digits or more.
+    /// Parses RFC 3339.
     pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        match text.parse() {
-            Ok(number) => Self::from_unix(number),
-            Err(_) => DateTime::parse_from_rfc3339(text).ok().map(|time| Self(time.to_utc())),
-        }
+        DateTime::parse_from_rfc3339(text).ok().map(|time| Self(time.to_utc()))
     }
 
     /// The next time that Postgres can store: one microsecond later.
@@ -70,13 +66,9 @@ impl Timestamp {
         DateTime::from_timestamp_micros(micros).map(Self)
     }
 
-    /// Converts seconds since 1970, or milliseconds if there are 12 digits or more.
-    pub fn from_unix(number: i64) -> Option<Self> {
-        if number.unsigned_abs() >= 100_000_000_000 {
-            DateTime::from_timestamp_millis(number).map(Self)
-        } else {
-            DateTime::from_timestamp(number, 0).map(Self)
-        }
+    /// Converts seconds since 1970.
+    pub fn from_unix(seconds: i64) -> Option<Self> {
+        DateTime::from_timestamp(seconds, 0).map(Self)
     }
 }
 
@@ -128,17 +120,6 @@ mod tests {
 
     fn at(text: &str) -> Option<Timestamp> {
         Some(Timestamp::parse(text).unwrap())
-    }
-
-    #[test]
-    fn all_time_formats_of_qontak_are_parsed() {
-        let expected = at("2025-06-12T02:15:03Z");
-        assert_eq!(Timestamp::parse("2025-06-12T09:15:03+07:00"), expected);
-        assert_eq!(Timestamp::parse("1749694503"), expected);
-        assert_eq!(Timestamp::parse("1749694503000"), expected);
-        assert_eq!(Timestamp::from_unix(1_749_694_503), expected);
-        assert_eq!(Timestamp::parse("kemarin sore"), None);
-        assert_eq!(Timestamp::parse("99999999999999999999"), None);
     }
 
     #[test]

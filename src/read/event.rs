@@ -14,7 +14,7 @@ use super::state::ReadState;
 use crate::event::{Kind, Outcome};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::Text;
+use crate::http::query::value::{Flag, Text};
 use crate::ingest::replay::{Replayed, normalize_again};
 use crate::model::EventId;
 use crate::query;
@@ -26,10 +26,14 @@ query! {
     pub struct EventQuery {
         /// Filter by kind.
         kind: Kind,
+        /// Filter by the event name, as Qontak sent it.
+        name: Text,
         /// Filter by outcome.
         outcome: Outcome,
         /// Filter by the id of the message, broadcast log or room that the event is about.
         subject_id: Text,
+        /// Filter by whether anything of the event was not understood.
+        has_reasons: Flag,
     }
 }
 
@@ -44,8 +48,10 @@ pub async fn list(
 ) -> Result<Response, Error> {
     let filter = Filter {
         kind: query.kind.map(|kind| kind.as_str().to_owned()),
+        name: query.name.map(|text| text.0),
         outcome: query.outcome.map(|outcome| outcome.as_str().to_owned()),
         subject_id: query.subject_id.map(|text| text.0),
+        has_reasons: query.has_reasons.map(|flag| flag.0),
     };
     let fetch = async move |walk: Walk<Place>| {
         event::list(&db, reader.organizations(), &filter, &walk).await

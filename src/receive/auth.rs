@@ -75,6 +75,8 @@ fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
         "application/pdf",
         "application/zip",
     ];
+    // Some senders name the charset here, or that there is no encoding.
+    const NOT_ENCODED: [&str; 5] = ["", "identity", "none", "utf-8", "utf8"];
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = text(CONTENT_TYPE).trim().to_ascii_lowercase();
     if NOT_JSON.iter().any(|prefix| content_type.starts_with(prefix))
@@ -82,9 +84,12 @@ fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     {
         return Err(Error::UnsupportedMediaType("content-type must be application/json"));
     }
-    match text(CONTENT_ENCODING).trim().to_ascii_lowercase().as_str() {
-        "" | "identity" => Ok(Encoding::Identity),
-        "gzip" | "x-gzip" => Ok(Encoding::Gzip),
+    let encodings = text(CONTENT_ENCODING).to_ascii_lowercase();
+    let mut encodings =
+        encodings.split(',').map(str::trim).filter(|encoding| !NOT_ENCODED.contains(encoding));
+    match (encodings.next(), encodings.next()) {
+        (None, _) => Ok(Encoding::Identity),
+        (Some("gzip" | "x-gzip"), None) => Ok(Encoding::Gzip),
         _ => Err(Error::UnsupportedMediaType("content-encoding must be gzip or absent")),
     }
 }

@@ -54,8 +54,14 @@ impl axum::body::HttpBody for ChannelBody {
 async fn wrong_token_gets_the_same_response_as_an_unknown_path(db: PgPool) {
     let service = Service::start(db).await;
     let mut responses = Vec::new();
-    for path in ["/nowhere", "/webhooks/qontak/wrong", "/webhooks/qontak/%ff", "/webhooks/qontak/"]
-    {
+    for path in [
+        "/nowhere",
+        "/webhooks/qontak/wrong",
+        "/webhooks/qontak/wrong/",
+        "/webhooks/qontak/%ff",
+        "/webhooks/qontak/",
+        "/webhooks/qontak//",
+    ] {
         for method in [Method::POST, Method::GET, Method::PUT, Method::OPTIONS] {
             let request = Request::builder()
                 .method(method)
@@ -77,11 +83,46 @@ async fn wrong_token_gets_the_same_response_as_an_unknown_path(db: PgPool) {
 #[sqlx::test]
 async fn other_methods_with_a_valid_token_return_405_with_allow_post(db: PgPool) {
     let service = Service::start(db).await;
-    for method in [Method::GET, Method::HEAD, Method::PUT] {
-        let request = Request::builder().method(method).uri(format!("/webhooks/qontak/{TOKEN}"));
-        let response = service.send(request.body(Body::empty()).unwrap()).await;
-        assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED);
-        assert_eq!(response.headers["allow"], "POST");
+    for path in [format!("/webhooks/qontak/{TOKEN}"), format!("/webhooks/qontak/{TOKEN}/")] {
+        for method in [Method::GET, Method::HEAD, Method::PUT] {
+            let request = Request::builder().method(method).uri(&path);
+            let response = service.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(response.headers["allow"], "POST");
+        }
+    }
+}
+
+#[sqlx::test]
+async fn url_with_a_trailing_slash_is_the_same_url(db: PgPool) {
+    let service = Service::start(db).await;
+    let with_slash = || webhook(&format!("{TOKEN}/"), fixtures::body("01"));
+    assert_eq!(service.send(with_slash()).await.json()["data"]["outcome"], "applied");
+    assert_eq!(service.post(fixtures::body("01")).await.json()["data"]["duplicate"], true);
+    let response = service.send(webhook(&format!("{TOKEN}/"), r#"{"verify_info":"x"}"#)).await;
+    assert_eq!(response.bytes, br#"{"verify_info":"x"}"#);
+    let two_slashes = service.send(webhook(&format!("{TOKEN}//"), fixtures::body("07"))).await;
+    assert_error(&two_slashes, StatusCode::NOT_FOUND, "not found");
+}
+
+#[sqlx::test]
+async fn content_encoding_may_say_that_there_is_none(db: PgPool) {
+    let service = Service::start(db).await;
+    let encoded = async |encoding: &str, body: Vec<u8>| {
+        let mut request = webhook(TOKEN, body);
+        request.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+        service.send(request).await
+    };
+    let plain = fixtures::body("01");
+    for encoding in ["", "identity", "None", "UTF-8", "utf8", " Identity ", "identity, utf-8"] {
+        let response = encoded(encoding, plain.clone()).await;
+        assert_eq!(response.status, StatusCode::OK, "{encoding}");
+    }
+    let response = encoded("identity, GZIP", gzip(&plain)).await;
+    assert_eq!(response.json()["data"]["duplicate"], true);
+    for encoding in ["br", "gzip, gzip", "deflate", "utf-16"] {
+        let response = encoded(encoding, plain.clone()).await;
+        assert_error(&response, StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding");
     }
 }
 

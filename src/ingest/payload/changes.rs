@@ -20,12 +20,14 @@ pub fn changes(
     };
     Some(match kind {
         ReceiveMessageFromCustomer | ReceiveMessageFromAgent | StatusMessage => {
+            let body = body.with_data();
             let id = body.id("id")?;
-            (Outcome::Applied, Some(id.clone()), message_changes(body, id, kind, context))
+            (Outcome::Applied, Some(id.clone()), message_changes(&body, id, kind, context))
         }
         BroadcastLogStatus => {
+            let body = body.with_data();
             let id = body.id("id")?;
-            let (log, broadcast) = broadcast_log(body, id.clone(), context);
+            let (log, broadcast) = broadcast_log(&body, id.clone(), context);
             let changes = Changes {
                 broadcast_logs: vec![log],
                 broadcasts: broadcast.into_iter().collect(),

@@ -1,7 +1,8 @@
 //! Decision list that determines the kind of a body.
 //!
 //! Qontak's bodies have no envelope. The event name is in one of four places; bodies from 2021 have
-//! none, so their shape decides. A name takes precedence over a shape.
+//! none, so their shape decides. A known name takes precedence over a shape; an unknown one does not:
+//! a sender that renames an event must not hide the messages in it.
 
 use super::fields::Fields;
 use super::room::is_flat_room;
@@ -17,22 +18,31 @@ pub struct Class {
 }
 
 /// The decision list in words, for the reason of a body whose kind is unknown.
-pub const EXPECTED_KIND: &str = "expected an event's name in data_event, in event_type (beside the \
-     object data), in service_name with event_name or in webhook_event; or the fields of a message \
+pub const EXPECTED_KIND: &str = "expected an event's name in data_event, in event_type or event \
+     (beside the object data), in service_name with event_name or in webhook_event; or the fields of a message \
      (id; room_id or room; sender_type, participant_type or sender_id), of a room (id, channel and \
      channel_integration_id; or room.id) or of a broadcast log (messages_broadcast_id; \
      whatsapp_message_id, contact_phone_number or messages_response)";
 
+/// Whether a body is the handshake, and not an event with a field of that name. A handshake may name
+/// the category of the events to come.
+pub fn is_handshake(body: &Fields<'_>) -> bool {
+    const EVENT_FIELDS: [&str; 4] = ["id", "data_event", "event_type", "service_name"];
+    body.has("verify_info")
+        && !EVENT_FIELDS.iter().any(|key| body.has(key))
+        && !(body.has("webhook_event") && shape(body).is_some())
+}
+
 /// Determines the kind of a body that is an object and no handshake.
 pub fn classify(body: &Fields<'_>) -> Class {
     let name = name(body);
-    let kind =
-        match &name {
-            Some(name) => Some(Kind::from_name(name).unwrap_or_else(|| {
-                if is_flat_room(body) { Kind::RoomUpdated } else { Kind::Unknown }
-            })),
-            None => shape(body),
-        };
+    let kind = match &name {
+        Some(name) => {
+            let kind = Kind::from_name(name).or_else(|| shape(&body.with_data()));
+            Some(kind.unwrap_or(Kind::Unknown))
+        }
+        None => shape(body),
+    };
     Class { kind, name }
 }
 
@@ -43,6 +53,13 @@ fn name(body: &Fields<'_>) -> Option<String> {
     }
     if let Some(name) = body.non_blank("event_type")
         && body.object("data").is_some()
+    {
+        return Some(name);
+    }
+    // Other products have an `event` as well.
+    if body.has_object("data")
+        && let Some(name) = body.non_blank("event")
+        && (Kind::from_name(&name).is_some() || shape(&body.with_data()).is_some())
     {
         return Some(name);
     }
@@ -61,7 +78,7 @@ fn name(body: &Fields<'_>) -> Option<String> {
     }
 }
 
-/// Classifies a body without an event name.
+/// Classifies a body without a known event name.
 fn shape(body: &Fields<'_>) -> Option<Kind> {
     let any_of = |keys: [&str; 3]| keys.iter().any(|key| body.has(key));
     if body.id("messages_broadcast_id").is_some()
@@ -96,7 +113,7 @@ fn message_shape(body: &Fields<'_>) -> Kind {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::fields::ParseIssues;
+    use super::super::issues::ParseIssues;
     use super::*;
     use crate::model::Timestamp;
 
@@ -123,6 +140,31 @@ mod tests {
     }
 
     #[test]
+    fn event_is_a_name_only_beside_data_that_fits() {
+        let message = json!({"id": "m", "room_id": "r", "sender_type": "Models::Contact"});
+        let cases = [
+            (json!({"event": "status_message", "data": {"id": "m"}}), Some("status_message")),
+            (json!({"event": "renamed", "data": message}), Some("receive_message_from_customer")),
+            (json!({"event": "deal.updated", "data": {"id": 7}}), None),
+            (json!({"event": "status_message"}), None),
+        ];
+        for (body, expected) in cases {
+            let class = class(&body);
+            assert_eq!(class.0, expected, "{body}");
+            assert_eq!(class.1.is_some(), expected.is_some(), "{body}");
+        }
+    }
+
+    #[test]
+    fn unknown_name_beside_data_is_classified_by_the_shape_of_data() {
+        let log = json!({"id": "l", "messages_broadcast_id": "b", "messages_response": {}});
+        let body = json!({"event_type": "blast_status", "data": log});
+        assert_eq!(class(&body), (Some("broadcast_log_status"), Some("blast_status".into())));
+        // Without a name it is not Qontak's envelope.
+        assert_eq!(class(&json!({"data": log})).0, None);
+    }
+
+    #[test]
     fn service_name_and_event_name_form_a_name() {
         let body = json!({"service_name": "room", "event_name": "resolved", "room": {"id": "r"}});
         assert_eq!(class(&body), (Some("room_resolved"), Some("room_resolved".into())));
@@ -138,15 +180,20 @@ mod tests {
     }
 
     #[test]
-    fn unknown_name_on_a_room_is_room_updated() {
-        let body = json!({
-            "data_event": "add_agent", "id": "r", "channel": "wa",
-            "type": "Models::CustomerServiceRoom",
-        });
-        assert_eq!(class(&body), (Some("room_updated"), Some("add_agent".into())));
-        let message = json!({"data_event": "add_agent", "id": "m", "channel": "wa",
-            "type": "Models::CustomerServiceRoom", "room_id": "r"});
-        assert_eq!(class(&message).0, Some("unknown"));
+    fn body_with_an_unknown_name_is_classified_by_shape_and_keeps_the_name() {
+        let named = |mut body: Value| {
+            body["data_event"] = json!("Renamed");
+            class(&body)
+        };
+        let name = || Some("Renamed".to_owned());
+        let room = json!({"id": "r", "channel": "wa", "type": "Models::CustomerServiceRoom"});
+        assert_eq!(named(room), (Some("room_updated"), name()));
+        let message = json!({"id": "m", "room_id": "r", "sender_type": "Models::Contact"});
+        assert_eq!(named(message), (Some("receive_message_from_customer"), name()));
+        let log = json!({"id": "l", "messages_broadcast_id": "b", "contact_phone_number": "62"});
+        assert_eq!(named(log), (Some("broadcast_log_status"), name()));
+        assert_eq!(named(json!({"room": {"id": "r"}})), (Some("room_updated"), name()));
+        assert_eq!(named(json!({"id": "m", "room_id": "r"})), (Some("unknown"), name()));
     }
 
     #[test]

@@ -5,12 +5,13 @@
 //! here, and only here.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-use super::value::{MAX_ID_BYTES, describe, is_deeper, is_placeholder};
+use super::issues::ParseIssues;
+use super::time::{self, ParsedTime};
+use super::value::{MAX_TEXT_BYTES, describe, is_deeper, is_placeholder};
 use crate::model::{PackedList, Timestamp};
 
 /// Maximum nesting of stored JSON. The API returns it inside its own JSON, and many parsers accept
@@ -20,28 +21,15 @@ const MAX_DEPTH: usize = 32;
 /// Values that [`Fields::id`] accepts.
 pub const ID: &str = "text of 1 to 512 bytes or an integer";
 
-/// Fields of one body that could not be used.
-pub struct ParseIssues {
-    received_at: Timestamp,
-    reasons: RefCell<Vec<String>>,
-}
-
-impl ParseIssues {
-    /// No issues yet on a body received at `received_at`.
-    pub fn new(received_at: Timestamp) -> Self {
-        Self { received_at, reasons: RefCell::default() }
-    }
-
-    /// All reasons, without duplicates, in the order of reading.
-    pub fn into_reasons(self) -> Vec<String> {
-        self.reasons.into_inner()
-    }
-}
+/// Texts that [`Fields::non_blank`] and the elements of [`Fields::list`] accept.
+const SHORT_TEXT: &str = "text of at most 512 bytes";
 
 /// A JSON object and its path in the body.
 #[derive(Clone)]
 pub struct Fields<'a> {
     object: &'a Map<String, Value>,
+    /// Object to read absent fields from.
+    data: Option<&'a Map<String, Value>>,
     path: String,
     issues: &'a ParseIssues,
 }
@@ -49,12 +37,23 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// The fields of the body itself.
     pub fn of_body(object: &'a Map<String, Value>, issues: &'a ParseIssues) -> Self {
-        Self { object, path: String::new(), issues }
+        Self { object, data: None, path: String::new(), issues }
+    }
+
+    /// Also reads fields from the object `data`: those that are absent outside of it.
+    pub fn with_data(&self) -> Self {
+        let data = self.object.get("data").and_then(Value::as_object);
+        Self { data, ..self.clone() }
     }
 
     /// Whether the key exists, with any value.
     pub fn has(&self, key: &str) -> bool {
-        self.object.contains_key(key)
+        self.object.contains_key(key) || self.data.is_some_and(|data| data.contains_key(key))
+    }
+
+    /// Whether there is an object under the key.
+    pub fn has_object(&self, key: &str) -> bool {
+        self.value(key).is_some_and(Value::is_object)
     }
 
     /// An id: text, or an integer in decimal form. Placeholders are absent.
@@ -64,18 +63,22 @@ impl<'a> Fields<'a> {
             Value::Number(number) if !number.is_f64() => number.to_string(),
             other => return self.report(key, ID, other),
         };
-        if id.len() > MAX_ID_BYTES {
+        if id.len() > MAX_TEXT_BYTES {
             return self.report(key, ID, &Value::String(id));
         }
         Some(id).filter(|id| !is_placeholder(id))
     }
 
-    /// Text that is not blank.
+    /// A word or name: text that is not blank and not too long for an index.
     pub fn non_blank(&self, key: &str) -> Option<String> {
-        self.text(key).filter(|text| !text.trim().is_empty())
+        let text = self.text(key).filter(|text| !text.trim().is_empty())?;
+        if text.len() > MAX_TEXT_BYTES {
+            return self.report(key, SHORT_TEXT, &Value::String(text));
+        }
+        Some(text)
     }
 
-    /// Text, which may be empty.
+    /// Text of any length, which may be empty.
     pub fn text(&self, key: &str) -> Option<String> {
         match self.value(key)? {
             Value::String(text) => Some(text.clone()),
@@ -110,51 +113,58 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A time in RFC 3339 or Unix form, between 2015 and a day after receipt.
+    /// A time between 2015 and a day after receipt. Without a zone it is UTC.
     pub fn time(&self, key: &str) -> Option<Timestamp> {
         let value = self.value(key)?;
-        let time = match value {
+        let parsed = match value {
             Value::String(text) if is_placeholder(text) => return None,
-            Value::String(text) => Timestamp::parse(text),
-            Value::Number(number) => number.as_i64().and_then(Timestamp::from_unix),
-            _ => None,
+            value => time::parse(value),
         };
-        time.filter(|time| time.is_plausible(self.issues.received_at))
-            .or_else(|| self.report(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value))
+        let Some(ParsedTime { time, has_zone }) =
+            parsed.filter(|parsed| parsed.time.is_plausible(self.issues.received_at()))
+        else {
+            return self.report(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value);
+        };
+        if !has_zone {
+            self.issues.note_missing_zone(&self.path_of(key));
+        }
+        Some(time)
     }
 
-    /// An array of texts or numbers; other elements are dropped.
+    /// An array of short texts or numbers; other elements are dropped.
     pub fn list(&self, key: &str) -> Option<PackedList> {
         let value = self.value(key)?;
         let Value::Array(elements) = value else {
             return self.report(key, "an array of text", value);
         };
-        let mut unusable = elements
-            .iter()
-            .enumerate()
-            .filter(|(_, element)| !matches!(element, Value::String(_) | Value::Number(_)));
+        let is_usable = |element: &Value| match element {
+            Value::String(text) => text.len() <= MAX_TEXT_BYTES,
+            element => element.is_number(),
+        };
+        let mut unusable = elements.iter().enumerate().filter(|(_, element)| !is_usable(element));
         if let Some((i, element)) = unusable.next() {
+            let expected = if element.is_string() { SHORT_TEXT } else { "text" };
             // Only the first is reported: there may be thousands.
             let expected = match unusable.count() {
-                0 => "text".to_owned(),
-                others => format!("text, here and in {others} more elements"),
+                0 => expected.to_owned(),
+                others => format!("{expected}, here and in {others} more elements"),
             };
             self.report::<()>(&format!("{key}[{i}]"), &expected, element);
         }
-        let usable = elements.iter().filter_map(|element| match element {
-            Value::String(text) => Some(Cow::Borrowed(text.as_str())),
-            Value::Number(number) => Some(number.to_string().into()),
-            _ => None,
+        let usable = elements.iter().filter(|element| is_usable(element));
+        let texts = usable.map(|element| match element {
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            number => number.to_string().into(),
         });
-        Some(usable.collect())
+        Some(texts.collect())
     }
 
     /// An object.
     pub fn object(&self, key: &str) -> Option<Self> {
         match self.value(key)? {
             Value::Object(object) => {
-                let path = format!("{}{key}.", self.path);
-                Some(Self { object, path, issues: self.issues })
+                let path = format!("{}.", self.path_of(key));
+                Some(Self { object, data: None, path, issues: self.issues })
             }
             other => self.report(key, "an object", other),
         }
@@ -165,8 +175,8 @@ impl<'a> Fields<'a> {
         match self.value(key)? {
             Value::Array(elements) => match elements.first()? {
                 Value::Object(object) => {
-                    let path = format!("{}{key}[0].", self.path);
-                    Some(Fields { object, path, issues: self.issues })
+                    let path = format!("{}[0].", self.path_of(key));
+                    Some(Self { object, data: None, path, issues: self.issues })
                 }
                 other => self.report(&format!("{key}[0]"), "an object", other),
             },
@@ -216,7 +226,9 @@ impl<'a> Fields<'a> {
 
     /// Null counts as absent.
     fn value(&self, key: &str) -> Option<&'a Value> {
-        self.object.get(key).filter(|value| !value.is_null())
+        let value =
+            |object: &'a Map<String, Value>| object.get(key).filter(|value| !value.is_null());
+        value(self.object).or_else(|| value(self.data?))
     }
 
     /// Describes the value at a path of keys separated by dots, for a reason.
@@ -229,14 +241,15 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Path in the body of a key, perhaps with an index, that has a value.
+    fn path_of(&self, key: &str) -> String {
+        let name = key.split('[').next().unwrap_or(key);
+        let is_in_data = self.object.get(name).is_none_or(Value::is_null);
+        format!("{}{}{key}", self.path, if is_in_data { "data." } else { "" })
+    }
+
     fn report<T>(&self, key: &str, expected: &str, value: &Value) -> Option<T> {
-        let reason =
-            format!("{}{key}: expected {expected}, but it is {}", self.path, describe(value));
-        let mut reasons = self.issues.reasons.borrow_mut();
-        // Some fields are read twice, to classify the body and to parse it.
-        if !reasons.contains(&reason) {
-            reasons.push(reason);
-        }
+        self.issues.ignore(&self.path_of(key), expected, value);
         None
     }
 }
@@ -277,9 +290,8 @@ mod tests {
     fn null_and_placeholders_are_absent_without_a_reason() {
         let body = json!({"a": null, "b": "", "c": "n/a"});
         for key in ["a", "b", "c", "missing"] {
-            let (values, issues) = read(&body, |fields| (fields.id(key), fields.time(key)));
-            assert_eq!(values, (None, None), "{key}");
-            assert!(issues.is_empty(), "{issues:?}");
+            let read = read(&body, |fields| (fields.id(key), fields.time(key)));
+            assert_eq!(read, ((None, None), Vec::new()), "{key}");
         }
     }
 
@@ -299,15 +311,39 @@ mod tests {
     }
 
     #[test]
-    fn id_too_long_for_an_index_is_rejected() {
-        let body = json!({"id": "x".repeat(MAX_ID_BYTES + 1)});
-        let (id, issues) = read(&body, |fields| fields.id("id"));
-        assert_eq!(id, None);
-        let expected = format!(
-            "id: expected text of 1 to {MAX_ID_BYTES} bytes or an integer, \
-             but it is text of 513 bytes"
-        );
-        assert_eq!(issues, [expected]);
+    fn long_ids_words_and_elements_are_dropped_alone() {
+        let long = "x".repeat(MAX_TEXT_BYTES + 1);
+        let body = json!({"id": long, "status": long, "tags": ["vip", long, {}], "text": long});
+        let (values, issues) = read(&body, |fields| {
+            let dropped = (fields.id("id"), fields.non_blank("status"));
+            (dropped, fields.list("tags"), fields.text("text"))
+        });
+        assert_eq!(values, ((None, None), Some(["vip"].iter().collect()), Some(long)));
+        let expected = [
+            "id: expected text of 1 to 512 bytes or an integer, but it is text of 513 bytes",
+            "status: expected text of at most 512 bytes, but it is text of 513 bytes",
+            "tags[1]: expected text of at most 512 bytes, here and in 1 more elements, but it is \
+             text of 513 bytes",
+        ];
+        assert_eq!(issues, expected);
+    }
+
+    #[test]
+    fn fields_absent_at_the_top_are_read_in_data() {
+        let body = json!({"id": "top", "text": null, "data": {"id": "inside", "text": "halo",
+            "room": {"tags": 1}, "is_edited": "no"}});
+        let (values, issues) = read(&body, |fields| {
+            let fields = fields.with_data();
+            fields.object("room").unwrap().list("tags");
+            fields.boolean("is_edited");
+            (fields.id("id"), fields.text("text"), fields.has("is_edited"))
+        });
+        assert_eq!(values, (Some("top".to_owned()), Some("halo".to_owned()), true));
+        let expected = [
+            "data.room.tags: expected an array of text, but it is a number",
+            "data.is_edited: expected a boolean, but it is text",
+        ];
+        assert_eq!(issues, expected);
     }
 
     #[test]
@@ -331,9 +367,9 @@ mod tests {
     #[test]
     fn first_element_of_an_array_is_reported_with_its_index() {
         let body = json!({"response": {"errors": ["odd"]}});
-        let (error, issues) =
-            read(&body, |fields| fields.object("response").unwrap().first("errors").is_some());
-        assert!(!error);
+        let read_error = |fields: &Fields<'_>| fields.object("response")?.first("errors").map(drop);
+        let (error, issues) = read(&body, read_error);
+        assert_eq!(error, None);
         assert_eq!(issues, ["response.errors[0]: expected an object, but it is text"]);
     }
 

@@ -27,10 +27,11 @@ impl Reference<'_> {
 /// Whether the body *is* a room. A message also has `id` and `type`, but a `room_id` as well.
 pub fn is_flat_room(body: &Fields<'_>) -> bool {
     let is_room_type = |name: String| name.starts_with("Models::") && name.ends_with("Room");
+    // A channel that is too long to be kept still shows that this is a room.
     body.id("id").is_some()
-        && body.non_blank("channel").is_some()
+        && body.text("channel").is_some_and(|channel| !channel.trim().is_empty())
         && !body.has("room_id")
-        && (body.non_blank("type").is_some_and(is_room_type)
+        && (body.text("type").is_some_and(is_room_type)
             || body.id("channel_integration_id").is_some())
 }
 
@@ -54,6 +55,10 @@ pub fn room_of<'a>(body: &Fields<'a>, kind: Kind) -> Option<Reference<'a>> {
     if let Some(data) = body.object("data") {
         if let Some(room) = nested(&data) {
             return Some(room);
+        }
+        if is_flat_room(&data) {
+            let id = data.id("id")?;
+            return Some(Reference::Snapshot(data, id));
         }
         if let Some(id) = data.id("room_id") {
             return Some(Reference::IdOnly(data, id));

@@ -6,8 +6,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// Maximum length of an id. Ids are index keys, which Postgres limits to about 2,700 bytes.
-pub const MAX_ID_BYTES: usize = 512;
+/// Maximum length of ids, words, names and elements of lists. Index keys have up to four of them, and
+/// Postgres limits a key to about 2,700 bytes.
+pub const MAX_TEXT_BYTES: usize = 512;
 
 /// Describes a value for a reason, by type and never by content: readers of reasons may not be
 /// allowed to read messages.
@@ -17,7 +18,7 @@ pub fn describe(value: &Value) -> Cow<'static, str> {
         Value::Bool(_) => "a boolean".into(),
         Value::Number(_) => "a number".into(),
         Value::String(text) if is_placeholder(text) => "blank".into(),
-        Value::String(text) if text.len() > MAX_ID_BYTES => {
+        Value::String(text) if text.len() > MAX_TEXT_BYTES => {
             format!("text of {} bytes", text.len()).into()
         }
         Value::String(_) => "text".into(),

@@ -7,6 +7,7 @@ use metrics::counter;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
+use super::drift;
 use crate::event::{Event, Kind, Outcome};
 use crate::model::EventId;
 use crate::store::{PreviousOutcome, Stored, Written};
@@ -41,6 +42,9 @@ pub struct Receipt {
 impl Receipt {
     pub(super) fn new(event: &Event, row: Stored, batch_size: usize) -> Self {
         let duplicate = matches!(row.written, Written::Duplicate);
+        if matches!(row.written, Written::First) {
+            drift::observe(event);
+        }
         let before = match row.written {
             Written::Replay(before) => Some(before),
             _ => None,

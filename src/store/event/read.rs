@@ -142,10 +142,14 @@ pub struct EventRow {
 pub struct Filter {
     /// `event.kind`.
     pub kind: Option<String>,
+    /// `event.name`.
+    pub name: Option<String>,
     /// `event.outcome`.
     pub outcome: Option<String>,
     /// `event.subject_id`.
     pub subject_id: Option<String>,
+    /// Whether `event.reasons` is not empty.
+    pub has_reasons: Option<bool>,
 }
 
 /// Place of an event in the list.
@@ -163,7 +167,8 @@ impl EventRow {
 }
 
 /// Lists events, newest first, by the primary key; filters use `event_by_organization`,
-/// `event_by_kind`, `event_by_outcome` and `event_by_subject`. `organizations` of `None` means all.
+/// `event_by_kind`, `event_by_name`, `event_by_outcome`, `event_by_subject` and
+/// `event_with_reasons`. `organizations` of `None` means all.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
@@ -186,16 +191,20 @@ pub async fn list(
                         and ($2::text is null or kind = $2)
                         and ($3::text is null or outcome = $3)
                         and ($4::text is null or subject_id = $4)
+                        and ($5::text is null or name = $5)
+                        and ($6::boolean is null or (cardinality(reasons) > 0) = $6)
                         -- Redundant: partition pruning does not understand the row comparison.
-                        and ($5::date is null or day "# + $cmp + r#"= $5)
-                        and ($6::uuid is null or (day, event_id) "# + $cmp + r#" ($5, $6))
+                        and ($7::date is null or day "# + $cmp + r#"= $7)
+                        and ($8::uuid is null or (day, event_id) "# + $cmp + r#" ($7, $8))
                     order by "# + $order + r#"
-                    limit $7
+                    limit $9
                 "#,
                 organizations,
                 filter.kind.as_deref(),
                 filter.outcome.as_deref(),
                 filter.subject_id.as_deref(),
+                filter.name.as_deref(),
+                filter.has_reasons,
                 from.and_then(EventId::received_at).map(Timestamp::day),
                 from.map(|id| id.0),
                 walk.rows,

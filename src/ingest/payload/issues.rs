@@ -1,0 +1,89 @@
+//! What could not be understood of one body.
+
+use std::cell::RefCell;
+
+use serde_json::Value;
+
+use super::value::describe;
+use crate::model::Timestamp;
+
+/// Fields of one body that could not be used, or not as they are.
+pub struct ParseIssues {
+    received_at: Timestamp,
+    reasons: RefCell<Vec<String>>,
+    ignored: RefCell<Vec<String>>,
+}
+
+impl ParseIssues {
+    /// No issues yet on a body received at `received_at`.
+    pub fn new(received_at: Timestamp) -> Self {
+        Self { received_at, reasons: RefCell::default(), ignored: RefCell::default() }
+    }
+
+    /// Time of receipt.
+    pub const fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
+
+    /// Records that the value at a path is ignored.
+    pub fn ignore(&self, path: &str, expected: &str, value: &Value) {
+        if self.add(format!("{path}: expected {expected}, but it is {}", describe(value))) {
+            self.ignored.borrow_mut().push(without_indexes(path));
+        }
+    }
+
+    /// Records that the time at a path has no zone.
+    pub fn note_missing_zone(&self, path: &str) {
+        self.add(format!("{path}: expected a time with a zone, but it has none; read as UTC"));
+    }
+
+    /// Adds a reason; false if it is there already. Some fields are read twice, to classify the
+    /// body and to parse it.
+    fn add(&self, reason: String) -> bool {
+        let mut reasons = self.reasons.borrow_mut();
+        let is_new = !reasons.contains(&reason);
+        if is_new {
+            reasons.push(reason);
+        }
+        is_new
+    }
+
+    /// Paths of the ignored values, without the indexes of array elements.
+    pub fn ignored(&self) -> Vec<String> {
+        self.ignored.borrow().clone()
+    }
+
+    /// All reasons, without duplicates, in the order of reading.
+    pub fn into_reasons(self) -> Vec<String> {
+        self.reasons.into_inner()
+    }
+}
+
+/// `statuses[0].errors[1].code` → `statuses.errors.code`.
+fn without_indexes(path: &str) -> String {
+    path.split('[').map(|part| part.split_once(']').map_or(part, |(_, rest)| rest)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ignored_values_are_listed_once_by_their_path_without_indexes() {
+        let issues = ParseIssues::new(Timestamp::default());
+        for _ in 0..2 {
+            issues.ignore("a[0].b[12].c", "text", &json!(1));
+            issues.note_missing_zone("a[0].at");
+            issues.ignore("tags[1]", "text", &json!([]));
+        }
+        assert_eq!(issues.ignored(), ["a.b.c", "tags"]);
+        let expected = [
+            "a[0].b[12].c: expected text, but it is a number",
+            "a[0].at: expected a time with a zone, but it has none; read as UTC",
+            "tags[1]: expected text, but it is an array",
+        ];
+        assert_eq!(issues.into_reasons(), expected);
+    }
+}
