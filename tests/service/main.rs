@@ -8,6 +8,7 @@ mod binary;
 mod bodies;
 #[path = "../../benches/read/cases.rs"]
 mod cases;
+mod cli;
 mod concurrency;
 mod connection_loss;
 mod crash;
