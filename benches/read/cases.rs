@@ -69,7 +69,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 111] = [
+pub const CASES: [Case; 115] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -77,7 +77,9 @@ pub const CASES: [Case; 111] = [
     list(ALL, "/v1/rooms?status=resolved"),
     list(ALL, "/v1/rooms?status=unassigned"),
     list(ALL, "/v1/rooms?status=deleted"),
+    list(ALL, "/v1/rooms?status=assigned,unassigned"),
     list(ALL, "/v1/rooms?channel=wa_cloud"),
+    list(LARGE, "/v1/rooms?channel=ig,telegram"),
     list(ALL, "/v1/rooms?channel=telegram"),
     list(ALL, "/v1/rooms?agent={agent}"),
     list(ALL, "/v1/rooms?agent={agent}&status=assigned"),
@@ -119,6 +121,8 @@ pub const CASES: [Case; 111] = [
     list(ALL, "/v1/messages?type=image"),
     list(ALL, "/v1/messages?status=sent"),
     list(LARGE, "/v1/messages?status=failed"),
+    list(ALL, "/v1/messages?status=sent,delivered,read"),
+    list(ALL, "/v1/messages?type=image,document"),
     list(TINY, "/v1/messages?direction=agent&status=read"),
     list(ALL, "/v1/messages?external_id={external}"),
     list(ALL, "/v1/messages?room_id={room}"),

@@ -17,7 +17,8 @@ use super::state::ReadState;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{DayOrTime, Text, period};
+use crate::http::query::value::{AnyOf, DayOrTime, Text, period};
+use crate::model::Status;
 use crate::query;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
@@ -95,10 +96,11 @@ impl Message {
 query! {
     /// Filters of the list of messages.
     pub struct MessageQuery {
-        /// Filter by `type`: `text`, `image`, `document`, …
-        r#type: Text,
-        /// Filter by effective `status`: `sent`, `delivered`, `read`, `failed`, …
-        status: Text,
+        /// Filter by `type`: `text`, `image`, `document`, …; messages with any of several,
+        /// `image,document`.
+        r#type: AnyOf<Text>,
+        /// Filter by effective `status`; messages with any of several, `sent,delivered`.
+        status: AnyOf<Status>,
         /// Filter by direction: `in` is from a customer, `out` from an agent or bot.
         direction: Direction,
         /// Filter by the message id of the channel (`wamid.…`).
@@ -143,8 +145,10 @@ impl MessageQuery {
     fn filter(self) -> Result<Filter, Error> {
         let (since, until) = period(self.start_date, self.end_date, &Utc)?;
         Ok(Filter {
-            r#type: self.r#type.map(|text| text.0),
-            status: self.status.map(|text| text.0),
+            r#type: self.r#type.map(AnyOf::spellings),
+            status: self.status.map(|AnyOf(statuses)| {
+                statuses.into_iter().map(|status| status.as_str().to_owned()).collect()
+            }),
             participant_types: self.direction.map(Direction::participant_types),
             external_id: self.external_id.map(|text| text.0),
             room_ids: self.room_id.map(|id| vec![id.0]),

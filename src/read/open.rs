@@ -31,7 +31,7 @@ use super::{room as rooms, search};
 use crate::config::Scope;
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{DayOrTime, Flag, Integer, Several, Text, period};
+use crate::http::query::value::{DayOrTime, Flag, Integer, Several, Text, Word, period};
 use crate::http::query::{Parameters, Query};
 use crate::http::time_limit::timeout;
 use crate::query;
@@ -108,7 +108,7 @@ query! {
         /// Part of the contact's name, or its number.
         query: SearchQuery,
         /// Filter by status: `campaign`, `unassigned`, `assigned`, `resolved`, `deleted`.
-        status: Text,
+        status: Word,
         /// Filter by time left in WhatsApp's 24-hour customer service window.
         sessions: Session,
         /// Filter by tags: rooms with any of them.
@@ -244,7 +244,7 @@ query! {
     /// Filters of the list of recipients.
     pub struct LogQuery {
         /// Filter by status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`.
-        status: Text,
+        status: Word,
     }
 }
 

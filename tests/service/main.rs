@@ -16,6 +16,7 @@ mod delivery;
 #[path = "../../benches/read/explain.rs"]
 mod explain;
 mod export;
+mod filter;
 mod fixtures;
 mod funnel;
 mod harness;
