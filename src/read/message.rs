@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::envelope::{One, one};
 use super::page::{List, PageQuery};
-use super::reader::{Authorized, AuthorizedList};
+use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use super::search;
 use super::state::ReadState;
 use super::status::{Explained, Progress, StatusTime};
@@ -162,7 +162,7 @@ impl MessageQuery {
 
 /// List messages across rooms, newest first
 #[utoipa::path(
-    get, path = "/messages", params(MessageQuery, PageQuery),
+    get, path = "/messages", params(MessageQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Message>))
 )]
 pub async fn list(
@@ -179,7 +179,10 @@ pub async fn list(
 }
 
 /// Get a message
-#[utoipa::path(get, path = "/messages/{id}", responses((status = OK, body = One<Message>)))]
+#[utoipa::path(
+    get, path = "/messages/{id}", params(OrganizationQuery),
+    responses((status = OK, body = One<Message>))
+)]
 pub async fn show(
     Authorized { reader, .. }: Authorized,
     Id(id): Id,

@@ -25,7 +25,7 @@ use self::log::Log;
 use self::page::{OpenList, Page, PageQuery, Place};
 use super::envelope::{One, one};
 use super::message::Message;
-use super::reader::{Authorized, Reader};
+use super::reader::{Authorized, OrganizationQuery, Reader};
 use super::state::ReadState;
 use super::{room as rooms, search};
 use crate::config::Scope;
@@ -204,7 +204,10 @@ async fn list_rooms(
 }
 
 /// Get a conversation in the format of Qontak's API
-#[utoipa::path(get, path = "/rooms/{id}", responses((status = OK, body = One<Room>)))]
+#[utoipa::path(
+    get, path = "/rooms/{id}", params(OrganizationQuery),
+    responses((status = OK, body = One<Room>))
+)]
 async fn show_room(
     Authorized { reader, .. }: Authorized,
     Id(id): Id,

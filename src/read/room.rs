@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::envelope::{One, one};
 use super::message::Message;
 use super::page::{List, PageQuery};
-use super::reader::{Authorized, AuthorizedList};
+use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use super::search;
 use super::state::ReadState;
 use crate::http::Error;
@@ -127,7 +127,7 @@ impl RoomQuery {
 /// Activity moves a conversation to the front: follow the cursors for a stable walk, and request
 /// the first page again for updates.
 #[utoipa::path(
-    get, path = "/rooms", params(RoomQuery, PageQuery),
+    get, path = "/rooms", params(RoomQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Room>))
 )]
 pub async fn list(
@@ -144,7 +144,10 @@ pub async fn list(
 }
 
 /// Get a conversation
-#[utoipa::path(get, path = "/rooms/{id}", responses((status = OK, body = One<Room>)))]
+#[utoipa::path(
+    get, path = "/rooms/{id}", params(OrganizationQuery),
+    responses((status = OK, body = One<Room>))
+)]
 pub async fn show(
     Authorized { reader, .. }: Authorized,
     Id(id): Id,
@@ -157,7 +160,7 @@ pub async fn show(
 
 /// List the messages of a conversation, newest first
 #[utoipa::path(
-    get, path = "/rooms/{id}/messages", params(PageQuery),
+    get, path = "/rooms/{id}/messages", params(OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Message>))
 )]
 pub async fn messages(
@@ -177,7 +180,7 @@ pub async fn messages(
 ///
 /// Created, assigned, unassigned, handed over, resolved.
 #[utoipa::path(
-    get, path = "/rooms/{id}/events", params(PageQuery),
+    get, path = "/rooms/{id}/events", params(OrganizationQuery, PageQuery),
     responses((status = OK, body = List<RoomEventRow>))
 )]
 pub async fn events(

@@ -12,11 +12,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use self::subscriber::{Filter, Subscriber};
-use super::reader::Authorized;
+use super::reader::{Authorized, OrganizationQuery};
 use super::state::ReadState;
 use crate::event::Kind;
 use crate::http::Error;
-use crate::http::error::ErrorResponse;
 use crate::http::query::Parameter;
 use crate::http::query::value::{Text, text};
 use crate::store::batch::{AppliedRow, Position};
@@ -29,8 +28,6 @@ query! {
         room_id: Text,
         /// Filter by kind.
         kind: Kind,
-        /// Filter by organisation.
-        organization_id: Text,
         /// Same as the header `Last-Event-ID`, for clients that cannot send headers.
         last_event_id: Position,
     }
@@ -60,21 +57,18 @@ impl Parameter for Position {
 #[utoipa::path(
     get, path = "/stream",
     params(
-        StreamQuery,
+        StreamQuery, OrganizationQuery,
         (
             "Last-Event-ID" = inline(Option<Position>), Header,
             description = "Last `id` that the client received; empty for none."
         )
     ),
-    responses(
-        (
-            status = OK,
-            description = "An endless stream of server-sent events, each with such an object as `data`.",
-            content_type = "text/event-stream",
-            body = StreamData
-        ),
-        (status = NOT_FOUND, description = "The key may not see this organisation.", body = ErrorResponse)
-    )
+    responses((
+        status = OK,
+        description = "An endless stream of server-sent events, each with such an object as `data`.",
+        content_type = "text/event-stream",
+        body = StreamData
+    ))
 )]
 // The request timeout ends when the response begins.
 pub async fn listen(
@@ -88,13 +82,9 @@ pub async fn listen(
     };
     let filter = Filter {
         reader,
-        organization_id: query.organization_id.map(|text| text.0),
         room_id: query.room_id.map(|text| text.0),
         kind: query.kind.map(|kind| kind.as_str()),
     };
-    if !filter.organization_id.as_deref().is_none_or(|id| filter.may_see(Some(id))) {
-        return Err(Error::NotFound);
-    }
     let reset = Event::default().event("reset").json_data(RESET).expect("it is a text");
     let tail = state.event_tail.clone();
     let subscriber = Subscriber::start(tail, state.keys.clone(), filter, position, reset).await?;

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::harness::Service;
+use super::harness::{KEY_OF_ANOTHER, Service};
 
 /// Posts a message in a room of the same id.
 async fn post(service: &Service, id: &str, message: Value, room: Value) {
@@ -151,4 +151,95 @@ async fn end_date_before_start_date_is_rejected_by_every_list(db: PgPool) {
         let day = "start_date=2025-06-12&end_date=2025-06-12";
         assert_eq!(service.get(&format!("{path}?{day}")).await.status, StatusCode::OK, "{path}");
     }
+}
+
+/// Paths of lists, each with the number of rows of organisation `a`, and of all.
+const LISTS: [(&str, usize, usize); 6] = [
+    ("/v1/rooms", 1, 2),
+    ("/v1/messages", 1, 2),
+    ("/v1/delivery-statuses", 1, 2),
+    ("/v1/broadcasts", 1, 2),
+    ("/v1/events", 2, 4),
+    ("/v1/organizations", 1, 2),
+];
+
+/// Posts a message and a broadcast log with the same ids in two organisations.
+async fn post_to_two_organizations(service: &Service) {
+    for organization in ["a", "another-organization"] {
+        let message = json!({"organization_id": organization, "text": organization});
+        post(service, "same", message, json!({"name": organization})).await;
+        let log = json!({"data_event": "broadcast_log_status", "id": "log", "status": "read",
+            "organization_id": organization, "messages_broadcast_id": "broadcast",
+            "contact_full_name": organization, "messages_broadcast_template_id": "t"});
+        service.post(log.to_string()).await;
+    }
+}
+
+#[sqlx::test]
+async fn organization_id_narrows_every_list_to_one_organisation(db: PgPool) {
+    let service = Service::start(db).await;
+    post_to_two_organizations(&service).await;
+    let count = async |path: &str| service.data(path).await.as_array().unwrap().len();
+    for (path, one, all) in LISTS {
+        // A log and its message are two deliveries: the message has no id at the channel.
+        let times = if path == "/v1/delivery-statuses" { 2 } else { 1 };
+        assert_eq!(count(path).await, times * all, "{path}");
+        assert_eq!(count(&format!("{path}?organization_id=a")).await, times * one, "{path}");
+        assert_eq!(count(&format!("{path}?organization_id=none")).await, 0, "{path}");
+    }
+    let received = async |path: &str| service.data(path).await[0]["received"].as_i64();
+    assert_eq!(received("/v1/ledger").await, Some(4));
+    assert_eq!(received("/v1/ledger?organization_id=a").await, Some(2));
+    let day = "start_date=2025-06-12&end_date=2025-06-12";
+    let messages = async |query: &str| {
+        service.data(&format!("/v1/stats?{day}{query}")).await["messages"][0]["out"].as_i64()
+    };
+    assert_eq!(messages("").await, Some(2));
+    assert_eq!(messages("&organization_id=a").await, Some(1));
+    assert_eq!(messages("&organization_id=none").await, None);
+}
+
+#[sqlx::test]
+async fn organization_id_opens_an_id_that_two_organisations_use(db: PgPool) {
+    let service = Service::start(db).await;
+    post_to_two_organizations(&service).await;
+    let cases = [
+        ("/v1/rooms/same", "/name"),
+        ("/v1/rooms/same/messages", "/0/text"),
+        ("/v1/messages/same", "/text"),
+        ("/v1/broadcasts/broadcast", "/organization_id"),
+        ("/v1/broadcasts/broadcast/logs", "/0/contact_full_name"),
+        ("/v1/trace/same", "/messages/0/text"),
+    ];
+    for organization in ["a", "another-organization"] {
+        for (path, place) in cases {
+            let path = format!("{path}?organization_id={organization}");
+            assert_eq!(
+                service.data(&path).await.pointer(place),
+                Some(&json!(organization)),
+                "{path}"
+            );
+        }
+    }
+}
+
+#[sqlx::test]
+async fn organization_id_of_an_organisation_that_the_key_may_not_see_is_a_404(db: PgPool) {
+    let service = Service::start(db).await;
+    post_to_two_organizations(&service).await;
+    for path in LISTS.map(|(path, ..)| path).into_iter().chain([
+        "/v1/ledger",
+        "/v1/stats",
+        "/v1/stream",
+        "/v1/rooms/same",
+        "/v1/trace/same",
+    ]) {
+        let path = format!("{path}?organization_id=a");
+        let response = service.get_with(KEY_OF_ANOTHER, &path).await;
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(response.json()["error"]["messages"], json!(["not found"]), "{path}");
+    }
+    let own = "/v1/rooms?organization_id=another-organization";
+    let rooms = service.get_with(KEY_OF_ANOTHER, own).await.json();
+    assert_eq!(rooms["data"].as_array().unwrap().len(), 1);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with it")]
 
+mod account;
 mod binary;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;

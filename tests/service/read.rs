@@ -12,7 +12,7 @@ use super::harness::{
     KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, ORGANIZATION, Service,
 };
 
-const ROUTES: [&str; 17] = [
+const ROUTES: [&str; 18] = [
     "/v1/rooms",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/messages",
@@ -30,6 +30,7 @@ const ROUTES: [&str; 17] = [
     "/v1/trace/24a60fba-3bc1-4694-9f51-66c4b74d1978",
     "/v1/ledger",
     "/v1/stats",
+    "/v1/organizations",
 ];
 
 /// Service with all fixtures, and the paths of all read routes.
@@ -129,7 +130,7 @@ async fn invalid_parameters_return_422_with_the_allowed_values(db: PgPool) {
         ("status=a%00b", "status: must not contain NUL"),
         (
             "state=open",
-            "state: unknown parameter; known are status, channel, channel_integration_id, agent, tag, account_uniq_id, response, session, start_date, end_date, q, format, limit, is_counted, cursor",
+            "state: unknown parameter; known are status, channel, channel_integration_id, agent, tag, account_uniq_id, response, session, start_date, end_date, q, organization_id, format, limit, is_counted, cursor",
         ),
         ("cursor=xyz", "cursor: must be one that this list gave, with the same filters"),
         (
