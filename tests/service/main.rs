@@ -14,6 +14,7 @@ mod concurrency;
 mod connection_loss;
 mod crash;
 mod delivery;
+mod excel;
 #[path = "../../benches/read/explain.rs"]
 mod explain;
 mod export;
