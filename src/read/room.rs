@@ -6,8 +6,8 @@ use chrono::Utc;
 use serde::Serialize;
 use sqlx::PgPool;
 use strum::{EnumString, VariantNames};
-use utoipa::openapi::schema::ArrayBuilder;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::ArrayBuilder;
 
 use super::envelope::{One, one};
 use super::message::Message;
