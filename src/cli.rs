@@ -2,12 +2,12 @@
 
 mod check;
 mod key;
+mod output;
 mod replay;
 #[cfg(feature = "simulate")]
 mod simulate;
 
 use std::ffi::OsString;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,6 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use uuid::Uuid;
 
+use self::output::{print_bytes, print_line};
 use crate::app;
 use crate::config::Config;
 use crate::model::EventId;
@@ -79,6 +80,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => {
             let config = config()?;
+            config.check_endpoints()?;
             telemetry::start(&config.log)?;
             app::serve(config, stop_signal()?).await?;
         }
@@ -95,7 +97,11 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
                 .context("cannot prepare search indexes")?;
             info!("schema is up to date");
         }
-        Command::Check => return check::run(&config()?).await,
+        Command::Check => {
+            let config = config()?;
+            config.check_endpoints()?;
+            return check::run(&config).await;
+        }
         Command::Key(command) => key::run(&config()?, command).await?,
         Command::Replay(arguments) => {
             let config = config()?;
@@ -106,9 +112,9 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
             let pool = store::connect(&config()?.database)?;
             let found = store::event::find_body(&pool, None, EventId(event_id)).await?;
             let (body, _) = found.context("event not found in the journal")?;
-            io::Write::write_all(&mut io::stdout(), &body)?;
+            print_bytes(&body);
         }
-        Command::Openapi => println!("{}", openapi::text()),
+        Command::Openapi => print_line(format_args!("{}", openapi::text())),
         // Without settings: it may run on another machine than the service.
         #[cfg(feature = "simulate")]
         Command::Simulate(arguments) => return simulate::run(arguments).await,

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantNames};
-use tracing::error;
 use utoipa::ToSchema;
 
 pub use self::dedup_key::{BodyHash, DedupKey};
@@ -84,11 +83,6 @@ impl Event {
 
     /// Drops the changes that the database rejected, so that the event itself can be stored.
     pub fn quarantine(&mut self, code: &str) {
-        error!(
-            event.id = %self.webhook.id.0,
-            db.code = code,
-            "event rejected by the database, quarantined"
-        );
         self.changes = Changes::default();
         self.outcome = Outcome::Quarantined;
         let reason = format!("refused: rejected by the database (SQLSTATE {code})");

@@ -11,8 +11,10 @@ pub mod export;
 pub mod key;
 mod keys;
 mod ledger;
+mod me;
 mod message;
 pub mod open;
+mod organization;
 pub mod page;
 pub mod reader;
 mod room;
@@ -56,6 +58,8 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(stats::show))
         .routes(routes!(ledger::list))
         .routes(routes!(stream::listen))
+        .routes(routes!(organization::list))
+        .routes(routes!(me::show))
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }
 

@@ -10,6 +10,7 @@
 //! | `event` | the journal: all webhooks, duplicates, replays |
 //! | `partition` | daily partitions of the journal |
 //! | `ledger` | deliveries per hour and outcome |
+//! | `organization` | organisations that occur in the ledger |
 //! | `batch` | applied events in stream order, positions |
 //! | `room` | conversations: merge of snapshots, lists, statistics |
 //! | `room_event` | lifecycle events of rooms |
@@ -46,6 +47,7 @@ pub mod event;
 mod failure;
 pub mod ledger;
 pub mod message;
+pub mod organization;
 pub mod partition;
 pub mod room;
 pub mod room_event;

@@ -40,9 +40,9 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         .build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_ok() {
-        let help =
-            "Deliveries by outcome. A spooled delivery is counted again when it is committed.";
-        describe_counter!("events_total", help);
+        describe_counter!("events_total", "Committed deliveries by outcome, as in the ledger.");
+        describe_counter!("spooled_total", "Deliveries appended to the spool.");
+        describe_counter!("replayed_total", "Events replayed.");
         describe_counter!(
             "unknown_names_total",
             "Events, without duplicates, whose name this version does not know."

@@ -69,7 +69,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 114] = [
+pub const CASES: [Case; 126] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -77,7 +77,9 @@ pub const CASES: [Case; 114] = [
     list(ALL, "/v1/rooms?status=resolved"),
     list(ALL, "/v1/rooms?status=unassigned"),
     list(ALL, "/v1/rooms?status=deleted"),
+    list(ALL, "/v1/rooms?status=assigned,unassigned"),
     list(ALL, "/v1/rooms?channel=wa_cloud"),
+    list(LARGE, "/v1/rooms?channel=ig,telegram"),
     list(ALL, "/v1/rooms?channel=telegram"),
     list(ALL, "/v1/rooms?agent={agent}"),
     list(ALL, "/v1/rooms?agent={agent}&status=assigned"),
@@ -119,6 +121,8 @@ pub const CASES: [Case; 114] = [
     list(ALL, "/v1/messages?type=image"),
     list(ALL, "/v1/messages?status=sent"),
     list(LARGE, "/v1/messages?status=failed"),
+    list(ALL, "/v1/messages?status=sent,delivered,read"),
+    list(ALL, "/v1/messages?type=image,document"),
     list(TINY, "/v1/messages?direction=agent&status=read"),
     list(ALL, "/v1/messages?external_id={external}"),
     list(ALL, "/v1/messages?room_id={room}"),
@@ -184,13 +188,22 @@ pub const CASES: [Case; 114] = [
     sum(SMALL, "/v1/stats?interval=hour&time_zone=Asia/Jakarta"),
     long(ALL, "/v1/ledger"),
     list(LARGE, "/v1/ledger"),
+    list(ALL, "/v1/rooms?organization_id={small}"),
+    list(ALL, "/v1/messages?organization_id={small}"),
+    list(ALL, "/v1/events?organization_id={small}"),
+    list(ALL, "/v1/delivery-statuses?organization_id={small}&status=failed"),
+    sum(ALL, "/v1/stats?organization_id={small}"),
+    list(ALL, "/v1/organizations"),
+    list(LARGE, "/v1/organizations"),
+    one(ALL, "/v1/me"),
 ];
 
 /// The slowest request.
 pub const FUNNEL: &str = "/v1/broadcasts/{largest_broadcast}";
 
 /// Placeholders of fixed ids.
-const KNOWN_IDS: [(&str, &str); 2] = [
+const KNOWN_IDS: [(&str, &str); 3] = [
+    ("{small}", "0b3fd65b-b847-e993-03e2-65b9fc730c9f"),
     // Has 15 of 1,000 messages.
     ("{busiest_room}", "3ccabb59-915d-2d79-c7f3-77fd9d35f9f4"),
     // Has 1 of 20 logs.

@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use super::output::print_line;
 use crate::config::{self, Config};
 use crate::ingest::spool::disk::Disk;
 use crate::model::Timestamp;
@@ -21,7 +22,7 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
                 ("FAIL", text)
             }
         };
-        println!("{mark}  {name:<11}{text}");
+        print_line(format_args!("{mark}  {name:<11}{text}"));
     };
     let tokens: usize = config.endpoint.values().map(|endpoint| endpoint.tokens.len()).sum();
     let settings = format!("{} endpoint(s), {tokens} token(s)", config.endpoint.len());

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::output::print_line;
 use super::replay::time;
 use crate::config::{self, Config, Scope};
 use crate::model::Timestamp;
@@ -95,7 +96,7 @@ async fn create(pool: &PgPool, arguments: Create) -> anyhow::Result<()> {
         new.organizations.as_deref().map_or("*".to_owned(), |ids| ids.join(", ")),
         new.expires_at.map_or("never".to_owned(), |at| at.to_string()),
     );
-    println!("{secret}");
+    print_line(format_args!("{secret}"));
     Ok(())
 }
 
@@ -134,7 +135,9 @@ async fn list(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
 async fn revoke(pool: &PgPool, config: &Config, name_or_id: &str) -> anyhow::Result<()> {
     match api_key::revoke(pool, name_or_id).await? {
         Some((name, id)) => {
-            println!("revoked key {name} ({id}); all replicas reject it within 5 s");
+            print_line(format_args!(
+                "revoked key {name} ({id}); all replicas reject it within 5 s"
+            ));
             Ok(())
         }
         None if config.key.contains_key(name_or_id) => bail!(
@@ -169,7 +172,7 @@ fn print<const N: usize>(table: &[[String; N]]) {
     let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
     for row in table {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        print_line(format_args!("{}", cells.collect::<Vec<_>>().join("  ").trim_end()));
     }
 }
 

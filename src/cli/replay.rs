@@ -10,6 +10,7 @@ use strum::VariantNames;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::output::print_line;
 use crate::config::Config;
 use crate::event::{Kind, Outcome};
 use crate::ingest::replay::{self, Replayed};
@@ -80,27 +81,32 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
         events += 1;
         if before != outcome {
             changed += 1;
-            println!("event {}: {} -> {}", event_id.0, before.as_str(), outcome.as_str());
+            print_line(format_args!(
+                "event {}: {} -> {}",
+                event_id.0,
+                before.as_str(),
+                outcome.as_str()
+            ));
         }
     };
     if arguments.dry_run {
         let print_difference = |Difference { table, key, columns }| {
             rows += 1;
             let change = if columns.is_empty() { "new".to_owned() } else { columns.join(", ") };
-            println!("{table} {key}: {change}");
+            print_line(format_args!("{table} {key}: {change}"));
         };
         let (write, limit) = (store::connect(&database)?, config.writer.commit_timeout);
         replay::dry_run(&read, &write, limit, &selection, print, print_difference).await?;
-        println!(
+        print_line(format_args!(
             "{events} event(s) would be replayed: {changed} with another outcome, \
              {rows} change(s) of rows"
-        );
+        ));
     } else {
         let mut tasks = JoinSet::new();
         let writer =
             Writer::start(&database, &config.writer, &mut tasks)?.with_timeout(ANSWER_TIMEOUT);
         replay::replay(&read, &writer, &selection, print).await?;
-        println!("{events} event(s) replayed, {changed} with another outcome");
+        print_line(format_args!("{events} event(s) replayed, {changed} with another outcome"));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::output::print_line;
 use super::replay::time;
 use crate::model::Timestamp;
 use crate::simulate::{Address, Api, Limit, Load, Scenario, Traffic, verify};
@@ -121,13 +122,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let load = Load { to: url, connections: connections.into(), rate, limit };
     let (report, expected) = load.run(traffic).await?;
     if !json {
-        println!("seed     {seed}, organization_id {organization_id}\n{report}");
+        print_line(format_args!("seed     {seed}, organization_id {organization_id}\n{report}"));
     }
     let mut verdict = None;
     if let Some(api) = api {
         let verdict = verdict.insert(verify(api, expected, report.spooled).await?);
         if !json {
-            println!("{verdict}");
+            print_line(format_args!("{verdict}"));
         }
     }
     if json {
@@ -135,7 +136,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         result["seed"] = seed.into();
         result["organization_id"] = organization_id.into();
         result["verified"] = json!(verdict);
-        println!("{result}");
+        print_line(format_args!("{result}"));
     }
     let is_clean = report.is_clean() && verdict.is_none_or(|verdict| verdict.is_clean());
     Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -67,6 +67,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             ETAG,
             LINK,
             RETRY_AFTER,
+            HeaderName::from_static("x-cell-limit"),
             HeaderName::from_static("x-request-id"),
         ])
         .max_age(Duration::from_secs(3600))

@@ -118,8 +118,14 @@ impl IntoResponse for Error {
                 warn!("query timed out");
                 return Self::QueryTimeout.into_response();
             }
-            error!(error = %Failure::from(cause), "database query failed");
-            return Self::WriteError(WriteError::StorageUnavailable).into_response();
+            let failure = Failure::from(cause);
+            error!(error = %failure, "database query failed");
+            // A row that cannot be decoded, or a query that Postgres rejects for its data: a retry
+            // fails as well.
+            return match failure {
+                Failure::Data(_) => Self::Internal.into_response(),
+                _ => Self::WriteError(WriteError::StorageUnavailable).into_response(),
+            };
         }
         let status = self.status();
         counter!("refused_total", "status" => status.as_u16().to_string()).increment(1);

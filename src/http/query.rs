@@ -156,7 +156,7 @@ impl Parameters {
     pub fn fingerprint(&self) -> String {
         let mut text = self.path.clone();
         for (name, value) in self.pairs() {
-            if !["limit", "cursor", "format", "is_counted"].contains(&name) {
+            if !["limit", "cursor", "format", "is_counted", "bom", "delimiter"].contains(&name) {
                 text.push_str(&format!("\0{name}\0{value}"));
             }
         }

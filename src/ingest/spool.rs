@@ -112,7 +112,7 @@ impl Spool {
                 warn!(rejected, bytes, max_bytes, "spool full, rejecting webhooks");
             }
             let appended = appended.unwrap_or(0);
-            counter!("events_total", "outcome" => "spooled").increment(appended as u64);
+            counter!("spooled_total").increment(appended as u64);
             for (i, reply) in replies.into_iter().enumerate() {
                 reply.send(if i < appended { Ok(()) } else { Err(WriteError::StorageUnavailable) });
             }

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use self::funnel::{Counts, Funnel};
 use super::envelope::{One, one};
 use super::page::{List, PageQuery};
-use super::reader::{Authorized, AuthorizedList};
+use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Id;
@@ -64,7 +64,8 @@ pub struct Log {
 
 /// List broadcasts, newest first, each with its recipients by status
 #[utoipa::path(
-    get, path = "/broadcasts", params(PageQuery), responses((status = OK, body = List<Listed>))
+    get, path = "/broadcasts", params(OrganizationQuery, PageQuery),
+    responses((status = OK, body = List<Listed>))
 )]
 pub async fn list(
     AuthorizedList { reader, page, .. }: AuthorizedList<Place>,
@@ -81,7 +82,8 @@ pub async fn list(
 
 /// Get a broadcast with its delivery funnel
 #[utoipa::path(
-    get, path = "/broadcasts/{id}", responses((status = OK, body = One<Broadcast>))
+    get, path = "/broadcasts/{id}", params(OrganizationQuery),
+    responses((status = OK, body = One<Broadcast>))
 )]
 pub async fn show(
     Authorized { reader, .. }: Authorized,
@@ -106,7 +108,7 @@ query! {
 
 /// List the recipients of a broadcast, newest first
 #[utoipa::path(
-    get, path = "/broadcasts/{id}/logs", params(LogQuery, PageQuery),
+    get, path = "/broadcasts/{id}/logs", params(LogQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Log>))
 )]
 pub async fn logs(

@@ -10,7 +10,7 @@ use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use super::page::{List, PageQuery};
-use super::reader::AuthorizedList;
+use super::reader::{AuthorizedList, OrganizationQuery};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::query::Parameter;
@@ -125,7 +125,7 @@ impl DeliveryQuery {
 ///
 /// A recipient of a broadcast and its message are one row.
 #[utoipa::path(
-    get, path = "/delivery-statuses", params(DeliveryQuery, PageQuery),
+    get, path = "/delivery-statuses", params(DeliveryQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Delivery>))
 )]
 pub async fn list(

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::envelope::{One, one};
 use super::page::{List, PageQuery};
-use super::reader::{Authorized, AuthorizedList, AuthorizedReplay};
+use super::reader::{Authorized, AuthorizedList, AuthorizedReplay, OrganizationQuery};
 use super::state::ReadState;
 use crate::event::{Kind, Outcome};
 use crate::http::Error;
@@ -39,7 +39,7 @@ query! {
 
 /// List events of the journal, newest first
 #[utoipa::path(
-    get, path = "/events", params(EventQuery, PageQuery),
+    get, path = "/events", params(EventQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<EventRow>))
 )]
 pub async fn list(
@@ -60,7 +60,10 @@ pub async fn list(
 }
 
 /// Get an event without its body
-#[utoipa::path(get, path = "/events/{id}", responses((status = OK, body = One<EventRow>)))]
+#[utoipa::path(
+    get, path = "/events/{id}", params(OrganizationQuery),
+    responses((status = OK, body = One<EventRow>))
+)]
 pub async fn show(
     Authorized { reader, .. }: Authorized,
     Id(id): Id,
@@ -72,7 +75,7 @@ pub async fn show(
 
 /// Get the raw request body of an event
 #[utoipa::path(
-    get, path = "/events/{id}/body",
+    get, path = "/events/{id}/body", params(OrganizationQuery),
     responses((
         status = OK,
         description = "The body as received; `application/octet-stream` if it is not JSON.",

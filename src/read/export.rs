@@ -3,12 +3,12 @@
 //! Memory holds one page, and between pages no database connection is held, so a slow client costs
 //! little.
 
-mod csv;
+pub mod csv;
 
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, VARY};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, VARY};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use futures_util::stream::{StreamExt, TryStreamExt, iter, try_unfold};
@@ -16,7 +16,7 @@ use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 
-use self::csv::Columns;
+use self::csv::{Columns, Dialect};
 use crate::http::Error;
 use crate::http::representation::Format;
 use crate::store::walk::Walk;
@@ -31,9 +31,30 @@ const PAGE_ROWS: i64 = 500;
 /// Timeout of a page, for a connection that died silently. Statements have a timeout of their own.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Tells how cells of CSV are cut: the maximum number of characters, and how such a cell ends.
+pub const CELL_LIMIT: HeaderName = HeaderName::from_static("x-cell-limit");
+
+/// What an export consists of.
+#[derive(Clone, Copy, Debug)]
+pub enum Lines {
+    /// JSON.
+    Ndjson,
+    /// Cells.
+    Csv(Dialect),
+}
+
+impl Lines {
+    const fn format(self) -> Format {
+        match self {
+            Self::Ndjson => Format::Ndjson,
+            Self::Csv(_) => Format::Csv,
+        }
+    }
+}
+
 /// Responds with the rows of a walk, at most `limit` of them.
 pub async fn respond<P, R, F>(
-    format: Format,
+    lines: Lines,
     path: &str,
     limit: Option<i64>,
     walk: Walk<P>,
@@ -45,7 +66,13 @@ where
     R: Serialize + ToSchema + Send + 'static,
     F: Future<Output = sqlx::Result<Vec<R>>> + Send + 'static,
 {
-    let columns = (format == Format::Csv).then(Columns::of::<R>);
+    let columns = match lines {
+        Lines::Ndjson => None,
+        Lines::Csv(dialect) => Some(Columns::of::<R>(dialect)),
+    };
+    let cell_limit = columns
+        .as_ref()
+        .map(|_| [(CELL_LIMIT, format!("{}; mark=\"{}\"", csv::MAX_CHARACTERS, csv::CUT))]);
     let header = columns.as_ref().map(|columns| Bytes::from(columns.header()));
     let left = limit.unwrap_or(i64::MAX);
     let mut export = Export { columns, walk, left, fetch, place };
@@ -61,6 +88,7 @@ where
     });
     let pages = iter(header.into_iter().chain(first).map(Ok)).chain(rest);
 
+    let format = lines.format();
     let list = path.rsplit('/').next().unwrap_or_default();
     let file = format!("{list}-{}.{}", Utc::now().format("%F"), format.as_str());
     let headers = [
@@ -68,7 +96,7 @@ where
         (CONTENT_TYPE, format!("{}; charset=utf-8", format.media_type())),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
     ];
-    Ok((headers, Body::from_stream(pages)).into_response())
+    Ok((headers, cell_limit, Body::from_stream(pages)).into_response())
 }
 
 /// State of an export.

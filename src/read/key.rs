@@ -15,6 +15,8 @@ pub const PREFIX: &str = "qr_";
 /// A key and its permissions.
 #[derive(Debug)]
 pub struct Key {
+    /// Its name: in the settings, or in the database.
+    pub name: String,
     /// Its hash.
     pub hash: Hash,
     /// Id in the database; `None` for keys of the settings.

@@ -27,9 +27,10 @@ struct Inner {
 impl Keys {
     /// Takes keys and rate limit from the settings; `db` holds the other keys.
     pub fn new(keys: &BTreeMap<String, config::Key>, api: &config::Api, db: PgPool) -> Self {
-        let settings = keys.values().filter_map(|settings| {
+        let settings = keys.iter().filter_map(|(name, settings)| {
             let hash = parse_hash(&settings.sha256)?;
             let key = Key {
+                name: name.clone(),
                 hash,
                 id: None,
                 scopes: settings.scopes.clone(),

@@ -5,7 +5,7 @@ use axum::response::Response;
 use sqlx::PgPool;
 
 use super::page::{List, PageQuery};
-use super::reader::AuthorizedList;
+use super::reader::{AuthorizedList, OrganizationQuery};
 use crate::http::Error;
 use crate::store::ledger::{self, LedgerRow, Place};
 use crate::store::walk::Walk;
@@ -15,7 +15,8 @@ use crate::store::walk::Walk;
 /// Hours without deliveries are omitted. In every hour
 /// `received = applied + recorded + quarantined + malformed + duplicate`.
 #[utoipa::path(
-    get, path = "/ledger", params(PageQuery), responses((status = OK, body = List<LedgerRow>))
+    get, path = "/ledger", params(OrganizationQuery, PageQuery),
+    responses((status = OK, body = List<LedgerRow>))
 )]
 pub async fn list(
     AuthorizedList { reader, page, .. }: AuthorizedList<Place>,

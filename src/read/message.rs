@@ -11,13 +11,14 @@ use utoipa::ToSchema;
 
 use super::envelope::{One, one};
 use super::page::{List, PageQuery};
-use super::reader::{Authorized, AuthorizedList};
+use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use super::search;
 use super::state::ReadState;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{DayOrTime, Text, period};
+use crate::http::query::value::{AnyOf, DayOrTime, Text, period};
+use crate::model::Status;
 use crate::query;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
@@ -95,10 +96,11 @@ impl Message {
 query! {
     /// Filters of the list of messages.
     pub struct MessageQuery {
-        /// Filter by `type`: `text`, `image`, `document`, …
-        r#type: Text,
-        /// Filter by effective `status`: `sent`, `delivered`, `read`, `failed`, …
-        status: Text,
+        /// Filter by `type`: `text`, `image`, `document`, …; messages with any of several,
+        /// `image,document`.
+        r#type: AnyOf<Text>,
+        /// Filter by effective `status`; messages with any of several, `sent,delivered`.
+        status: AnyOf<Status>,
         /// Filter by direction: `in` (from customers), `out` (from agents and bots), or one type of
         /// sender: `customer`, `agent`, `bot`.
         direction: Direction,
@@ -144,8 +146,10 @@ impl MessageQuery {
     fn filter(self) -> Result<Filter, Error> {
         let (since, until) = period(self.start_date, self.end_date, &Utc)?;
         Ok(Filter {
-            r#type: self.r#type.map(|text| text.0),
-            status: self.status.map(|text| text.0),
+            r#type: self.r#type.map(AnyOf::spellings),
+            status: self.status.map(|AnyOf(statuses)| {
+                statuses.into_iter().map(|status| status.as_str().to_owned()).collect()
+            }),
             participant_types: self.direction.map(Direction::participant_types),
             external_id: self.external_id.map(|text| text.0),
             room_ids: self.room_id.map(|id| vec![id.0]),
@@ -159,7 +163,7 @@ impl MessageQuery {
 
 /// List messages across rooms, newest first
 #[utoipa::path(
-    get, path = "/messages", params(MessageQuery, PageQuery),
+    get, path = "/messages", params(MessageQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Message>))
 )]
 pub async fn list(
@@ -176,7 +180,10 @@ pub async fn list(
 }
 
 /// Get a message
-#[utoipa::path(get, path = "/messages/{id}", responses((status = OK, body = One<Message>)))]
+#[utoipa::path(
+    get, path = "/messages/{id}", params(OrganizationQuery),
+    responses((status = OK, body = One<Message>))
+)]
 pub async fn show(
     Authorized { reader, .. }: Authorized,
     Id(id): Id,

@@ -24,12 +24,12 @@ use self::log::Log;
 use self::page::{OpenList, Page, PageQuery, Place};
 use super::envelope::{One, one};
 use super::message::Message;
-use super::reader::Authorized;
+use super::reader::{Authorized, OrganizationQuery};
 use super::state::ReadState;
 use super::{room as rooms, search};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{DayOrTime, Flag, Integer, Several, Text, period};
+use crate::http::query::value::{DayOrTime, Flag, Integer, Several, Text, Word, period};
 use crate::http::time_limit::timeout;
 use crate::query;
 use crate::store::broadcast_log::{self, count};
@@ -85,7 +85,7 @@ query! {
         /// Part of the contact's name, or its number.
         query: SearchQuery,
         /// Filter by status: `campaign`, `unassigned`, `assigned`, `resolved`, `deleted`.
-        status: Text,
+        status: Word,
         /// Filter by time left in WhatsApp's 24-hour customer service window.
         sessions: Session,
         /// Filter by tags: rooms with any of them.
@@ -181,7 +181,10 @@ async fn list_rooms(
 }
 
 /// Get a conversation in the format of Qontak's API
-#[utoipa::path(get, path = "/rooms/{id}", responses((status = OK, body = One<Room>)))]
+#[utoipa::path(
+    get, path = "/rooms/{id}", params(OrganizationQuery),
+    responses((status = OK, body = One<Room>))
+)]
 async fn show_room(
     Authorized { reader, .. }: Authorized,
     Id(id): Id,
@@ -221,7 +224,7 @@ query! {
     /// Filters of the list of recipients.
     pub struct LogQuery {
         /// Filter by status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`.
-        status: Text,
+        status: Word,
     }
 }
 

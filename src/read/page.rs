@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::export;
+use super::export::csv::Dialect;
+use super::export::{self, Lines};
 use super::reader::Reader;
 use crate::config::Scope;
 use crate::http::Error;
-use crate::http::query::value::{Flag, Token};
+use crate::http::query::value::{Flag, Token, text};
 use crate::http::query::{Parameter, Parameters, Query};
 use crate::http::representation::Format;
 use crate::store::walk::Walk;
@@ -41,6 +42,11 @@ query! {
         /// one row per line. An export needs a key with the scope `export`. The header `Accept` has
         /// the same effect.
         format: Format,
+        /// Whether a CSV export begins with a byte order mark, by which Excel recognises UTF-8.
+        bom: Flag,
+        /// Delimiter of a CSV export: `,` by default, or `;` for Excel in Indonesia and much of
+        /// Europe.
+        delimiter: Delimiter,
         /// Rows of a page, 50 by default. An export returns all rows, or at most this many; its `limit`
         /// may exceed 500.
         limit: Limit,
@@ -70,11 +76,27 @@ impl Parameter for Limit {
     }
 }
 
+/// Delimiter of CSV.
+struct Delimiter(u8);
+
+parameter_schema!(Delimiter, [], text().pattern(Some("^[,;]$")));
+
+impl Parameter for Delimiter {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        match values[0] {
+            "," => Ok(Self(b',')),
+            ";" => Ok(Self(b';')),
+            _ => Err("must be `,` or `;`".to_owned()),
+        }
+    }
+}
+
 /// The requested page of a list, and its format. `P` is the place of a row in the list.
 pub struct Page<P> {
     from: Option<P>,
     backward: bool,
-    format: Format,
+    /// `None` for JSON.
+    export: Option<Lines>,
     limit: Option<i64>,
     is_counted: bool,
     fingerprint: String,
@@ -134,12 +156,28 @@ struct Cursor<P> {
 impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
     /// Reads [`PageQuery`]. Fails if it is an export and the key lacks the scope.
     pub fn read(reader: &Reader, parameters: &mut Parameters) -> Result<Self, Error> {
-        let PageQuery { format, limit, is_counted, cursor } = PageQuery::read(parameters);
+        let PageQuery { format, bom, delimiter, limit, is_counted, cursor } =
+            PageQuery::read(parameters);
         let format = format.or_else(|| Format::accepted(parameters.accept()));
         let format = format.unwrap_or(Format::Json);
         if format != Format::Json {
             reader.require(Scope::Export)?;
         }
+        if format != Format::Csv {
+            for (name, is_given) in [("bom", bom.is_some()), ("delimiter", delimiter.is_some())] {
+                if is_given {
+                    parameters.reject(name, "is for format=csv only");
+                }
+            }
+        }
+        let export = match format {
+            Format::Json => None,
+            Format::Ndjson => Some(Lines::Ndjson),
+            Format::Csv => Some(Lines::Csv(Dialect {
+                bom: bom.is_some_and(|flag| flag.0),
+                delimiter: delimiter.map_or(b',', |delimiter| delimiter.0),
+            })),
+        };
         let max = if format == Format::Json { MAX_LIMIT } else { export::MAX_LIMIT };
         let limit = limit.and_then(|Limit(text)| {
             let limit = text.parse().ok().filter(|limit| (1..=max).contains(limit));
@@ -160,7 +198,7 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         Ok(Self {
             backward: cursor.as_ref().is_some_and(|cursor| cursor.backward),
             from: cursor.map(|cursor| cursor.place),
-            format,
+            export,
             limit,
             is_counted: is_counted.is_some_and(|flag| flag.0),
             fingerprint,
@@ -182,10 +220,10 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         R: Serialize + ToSchema + Send + 'static,
         F: Future<Output = sqlx::Result<Vec<R>>> + Send + 'static,
     {
-        let Self { from, backward, format, limit, .. } = self;
-        if format != Format::Json {
+        let Self { from, backward, export, limit, .. } = self;
+        if let Some(lines) = export {
             let walk = Walk { from, backward, rows: 0 };
-            return export::respond(format, &self.path, limit, walk, fetch, place).await;
+            return export::respond(lines, &self.path, limit, walk, fetch, place).await;
         }
         let total = if self.is_counted { Some(count(fetch.clone(), &place).await?) } else { None };
         let limit = limit.unwrap_or(DEFAULT_LIMIT);

@@ -16,43 +16,84 @@ use super::page::Page;
 use super::state::ReadState;
 use crate::config::Scope;
 use crate::http::Error;
+use crate::http::query::value::Text;
 use crate::http::query::{Parameters, Query};
+use crate::query;
 
-/// The key of a caller.
+/// The key of a caller, and the organisation that it asks for.
 #[derive(Clone, Debug)]
-pub struct Reader(Arc<Key>);
+pub struct Reader {
+    key: Arc<Key>,
+    /// One of the key's organisations.
+    organization: Option<[String; 1]>,
+}
+
+query! {
+    /// Parameter of every route that returns data of organisations.
+    pub struct OrganizationQuery {
+        /// Only data of this organisation; 404 if the key may not see it.
+        organization_id: Text,
+    }
+}
 
 impl Reader {
-    /// Organisations whose data it may see; `None` for all.
+    /// Organisations whose data to show; `None` for all.
     pub fn organizations(&self) -> Option<&[String]> {
-        self.0.organizations.as_deref()
+        match &self.organization {
+            Some(one) => Some(one),
+            None => self.key.organizations.as_deref(),
+        }
+    }
+
+    /// Whether data of this organisation is to be shown; `None` is unknown.
+    pub fn shows(&self, organization_id: Option<&str>) -> bool {
+        self.organizations().is_none_or(|organizations| {
+            organization_id.is_some_and(|id| organizations.iter().any(|own| own == id))
+        })
     }
 
     /// The key itself.
     pub fn key(&self) -> &Key {
-        &self.0
+        &self.key
+    }
+
+    /// Narrows it to the organisation of the query. Fails if the key may not see this one.
+    fn narrow(self, query: OrganizationQuery) -> Result<Self, Error> {
+        let Some(Text(id)) = query.organization_id else { return Ok(self) };
+        if !self.shows(Some(&id)) {
+            return Err(Error::NotFound);
+        }
+        Ok(Self { organization: Some([id]), ..self })
     }
 
     /// Fails with a 403 that names the scope if the key lacks it.
     pub fn require(&self, scope: Scope) -> Result<(), Error> {
-        let has_scope = self.0.scopes.contains(&scope);
+        let has_scope = self.key.scopes.contains(&scope);
         has_scope.then_some(()).ok_or(Error::Forbidden(scope.as_str()))
     }
 
+    /// Authenticates a request whose key must have the scope.
     async fn authenticate(parts: &Parts, state: &ReadState, scope: Scope) -> Result<Self, Error> {
+        let reader = Self::identify(parts, state).await?;
+        reader.require(scope)?;
+        Ok(reader)
+    }
+
+    /// Authenticates a request by its header `Authorization`.
+    async fn identify(parts: &Parts, state: &ReadState) -> Result<Self, Error> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, sent) =
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(Error::Unauthorized);
         }
-        let reader = state.keys.admit(sent.trim()).await.map(Self)?;
-        reader.require(scope)?;
-        Ok(reader)
+        let key = state.keys.admit(sent.trim()).await?;
+        Ok(Self { key, organization: None })
     }
 }
 
-/// A request of a key with scope `read`, with query parameters `Q` and no others.
+/// A request of a key with scope `read`, with query parameters `Q` and [`OrganizationQuery`], and no
+/// others.
 pub struct Authorized<Q = ()> {
     /// The caller.
     pub reader: Reader,
@@ -67,8 +108,9 @@ impl<Q: Query> FromRequestParts<ReadState> for Authorized<Q> {
         let reader = Reader::authenticate(parts, state, Scope::Read).await?;
         let mut parameters = Parameters::new(parts)?;
         let query = Q::read(&mut parameters);
+        let organization = OrganizationQuery::read(&mut parameters);
         parameters.finish()?;
-        Ok(Self { reader, query })
+        Ok(Self { reader: reader.narrow(organization)?, query })
     }
 }
 
@@ -94,9 +136,26 @@ where
         let reader = Reader::authenticate(parts, state, Scope::Read).await?;
         let mut parameters = Parameters::new(parts)?;
         let query = Q::read(&mut parameters);
+        let organization = OrganizationQuery::read(&mut parameters);
         let page = Page::read(&reader, &mut parameters)?;
         parameters.finish()?;
-        Ok(Self { reader, query, page })
+        Ok(Self { reader: reader.narrow(organization)?, query, page })
+    }
+}
+
+/// A request of any key, without query parameters.
+pub struct AuthorizedKey {
+    /// The caller.
+    pub reader: Reader,
+}
+
+impl FromRequestParts<ReadState> for AuthorizedKey {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
+        let reader = Reader::identify(parts, state).await?;
+        Parameters::new(parts)?.finish()?;
+        Ok(Self { reader })
     }
 }
 

@@ -7,22 +7,24 @@ use serde::Serialize;
 use sqlx::PgPool;
 use strum::{EnumString, VariantNames};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::ArrayBuilder;
 
 use super::envelope::{One, one};
 use super::message::Message;
 use super::page::{List, PageQuery};
-use super::reader::{Authorized, AuthorizedList};
+use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use super::search;
 use super::state::ReadState;
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{DayOrTime, Text, period};
-use crate::query;
+use crate::http::query::Parameter;
+use crate::http::query::value::{AnyOf, DayOrTime, Text, Word, period};
 use crate::store::message::{self, MessageKey, RoomPlace};
 use crate::store::room::{self, Filter, Place, RoomKey, RoomRow, Session};
 use crate::store::room_event::{self, RoomEventRow};
 use crate::store::search::Query;
 use crate::store::walk::Walk;
+use crate::{parameter_schema, query};
 
 /// A conversation with its last message.
 #[derive(Serialize, ToSchema)]
@@ -43,16 +45,17 @@ impl Room {
 query! {
     /// Filters of the list of rooms.
     pub struct RoomQuery {
-        /// Filter by `status`: `campaign`, `unassigned`, `assigned`, `resolved`, …
-        status: Text,
-        /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …
-        channel: Text,
+        /// Filter by `status`: `campaign`, `unassigned`, `assigned`, `resolved`, …; rooms with any of
+        /// several, `assigned,unassigned`.
+        status: AnyOf<Word>,
+        /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …; rooms with any of several.
+        channel: AnyOf<Text>,
         /// Filter by channel integration (a WhatsApp number, a page, …).
         channel_integration_id: Text,
-        /// Filter by a user id in `agent_ids`.
-        agent: Text,
-        /// Filter by tag.
-        tag: Text,
+        /// Filter by a user id in `agent_ids`; rooms with any of several.
+        agent: AnyOf<Text>,
+        /// Filter by tag; rooms with any of several. A tag that contains a comma is found as well.
+        tag: Tags,
         /// Filter by `account_uniq_id` of the contact. On WhatsApp it is the phone number, written
         /// as `08…`, `62…` or `+62…`.
         account_uniq_id: Text,
@@ -70,6 +73,24 @@ query! {
     }
 }
 
+/// Tags, of which any may match. A tag may contain a comma, so a value with commas stands for its
+/// parts and for itself.
+struct Tags(Vec<String>);
+
+parameter_schema!(Tags, [], ArrayBuilder::new().items(Text::schema()).max_items(Some(100)));
+
+impl Parameter for Tags {
+    const IS_LIST: bool = true;
+
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        let mut tags = AnyOf::<Text>::parse(values)?.texts();
+        tags.extend(values.iter().map(|&tag| tag.to_owned()));
+        tags.sort();
+        tags.dedup();
+        Ok(Self(tags))
+    }
+}
+
 /// Whether a room waits for an answer.
 #[derive(Clone, Copy, PartialEq, EnumString, ToSchema, VariantNames)]
 #[schema(rename_all = "snake_case")]
@@ -84,13 +105,12 @@ enum ResponseState {
 impl RoomQuery {
     fn filter(self) -> Result<Filter, Error> {
         let (since, until) = period(self.start_date, self.end_date, &Utc)?;
-        let one = |text: Option<Text>| text.map(|text| vec![text.0]);
         Ok(Filter {
-            status: one(self.status),
-            channel: one(self.channel),
+            status: self.status.map(AnyOf::words),
+            channel: self.channel.map(AnyOf::spellings),
             channel_integration_id: self.channel_integration_id.map(|text| text.0),
-            agent: one(self.agent),
-            tag: one(self.tag),
+            agent: self.agent.map(AnyOf::texts),
+            tag: self.tag.map(|tags| tags.0),
             account_uniq_id: self.account_uniq_id.map(|text| text.0),
             is_unanswered: self.response.map(|state| state == ResponseState::Unanswered),
             session: self.session,
@@ -107,7 +127,7 @@ impl RoomQuery {
 /// Activity moves a conversation to the front: follow the cursors for a stable walk, and request
 /// the first page again for updates.
 #[utoipa::path(
-    get, path = "/rooms", params(RoomQuery, PageQuery),
+    get, path = "/rooms", params(RoomQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Room>))
 )]
 pub async fn list(
@@ -124,7 +144,10 @@ pub async fn list(
 }
 
 /// Get a conversation
-#[utoipa::path(get, path = "/rooms/{id}", responses((status = OK, body = One<Room>)))]
+#[utoipa::path(
+    get, path = "/rooms/{id}", params(OrganizationQuery),
+    responses((status = OK, body = One<Room>))
+)]
 pub async fn show(
     Authorized { reader, .. }: Authorized,
     Id(id): Id,
@@ -137,7 +160,7 @@ pub async fn show(
 
 /// List the messages of a conversation, newest first
 #[utoipa::path(
-    get, path = "/rooms/{id}/messages", params(PageQuery),
+    get, path = "/rooms/{id}/messages", params(OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Message>))
 )]
 pub async fn messages(
@@ -157,7 +180,7 @@ pub async fn messages(
 ///
 /// Created, assigned, unassigned, handed over, resolved.
 #[utoipa::path(
-    get, path = "/rooms/{id}/events", params(PageQuery),
+    get, path = "/rooms/{id}/events", params(OrganizationQuery, PageQuery),
     responses((status = OK, body = List<RoomEventRow>))
 )]
 pub async fn events(

@@ -5,7 +5,7 @@ use axum::response::IntoResponse;
 use sqlx::PgPool;
 
 use super::envelope::{One, one};
-use super::reader::Authorized;
+use super::reader::{Authorized, OrganizationQuery};
 use crate::http::Error;
 use crate::http::extract::Id;
 use crate::store::sender::{self, SenderRow};
@@ -13,7 +13,10 @@ use crate::store::sender::{self, SenderRow};
 /// Get a sender
 ///
 /// Name, username, avatar and type of a contact, agent or bot, as last reported by an event.
-#[utoipa::path(get, path = "/senders/{id}", responses((status = OK, body = One<SenderRow>)))]
+#[utoipa::path(
+    get, path = "/senders/{id}", params(OrganizationQuery),
+    responses((status = OK, body = One<SenderRow>))
+)]
 pub async fn show(
     Authorized { reader, .. }: Authorized,
     Id(id): Id,

@@ -10,7 +10,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
-use super::reader::Authorized;
+use super::reader::{Authorized, OrganizationQuery};
 use crate::http::Error;
 use crate::http::query::Parameter;
 use crate::http::query::value::{DayOrTime, non_empty, period};
@@ -114,7 +114,8 @@ query! {
 ///
 /// Hours, days and channels without messages are omitted.
 #[utoipa::path(
-    get, path = "/stats", params(StatsQuery), responses((status = OK, body = One<Stats>))
+    get, path = "/stats", params(StatsQuery, OrganizationQuery),
+    responses((status = OK, body = One<Stats>))
 )]
 pub async fn show(
     Authorized { reader, query }: Authorized<StatsQuery>,

@@ -13,6 +13,7 @@ use crate::model::{Status, Timestamp};
 #[derive(Serialize, ToSchema)]
 pub struct Progress {
     /// Time of each reported status. The effective status is `status`.
+    #[schema(value_type = StatusTimes)]
     status_times: BTreeMap<&'static str, StatusTime>,
     /// Statuses that were not reported, but reached because a later one was: a message that was read
     /// was delivered. They have no time.
@@ -20,6 +21,24 @@ pub struct Progress {
     /// Contradicting reports: `failed_and_delivered`, `failed_and_read`. WhatsApp reports both for a
     /// recipient with several devices.
     conflicts: Vec<&'static str>,
+}
+
+/// Time of each status; absent if the status was not reported.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "for the OpenAPI document and the columns of CSV")]
+struct StatusTimes {
+    #[schema(nullable = false)]
+    created: Option<StatusTime>,
+    #[schema(nullable = false)]
+    pending: Option<StatusTime>,
+    #[schema(nullable = false)]
+    sent: Option<StatusTime>,
+    #[schema(nullable = false)]
+    delivered: Option<StatusTime>,
+    #[schema(nullable = false)]
+    read: Option<StatusTime>,
+    #[schema(nullable = false)]
+    failed: Option<StatusTime>,
 }
 
 /// Time of a status, and its source.

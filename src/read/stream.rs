@@ -12,11 +12,10 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use self::subscriber::{Filter, Reset, Subscriber};
-use super::reader::Authorized;
+use super::reader::{Authorized, OrganizationQuery};
 use super::state::ReadState;
 use crate::event::Kind;
 use crate::http::Error;
-use crate::http::error::ErrorResponse;
 use crate::http::query::Parameter;
 use crate::http::query::value::{Text, text};
 use crate::store::batch::{AppliedRow, Position};
@@ -29,8 +28,6 @@ query! {
         room_id: Text,
         /// Filter by kind.
         kind: Kind,
-        /// Filter by organisation.
-        organization_id: Text,
         /// Same as the header `Last-Event-ID`, for clients that cannot send headers.
         last_event_id: Position,
     }
@@ -74,16 +71,13 @@ impl Parameter for Position {
 /// - Slow subscribers are disconnected; they resume with `Last-Event-ID`.
 #[utoipa::path(
     get, path = "/stream",
-    params(StreamQuery, StreamHeaders),
-    responses(
-        (
-            status = OK,
-            description = "An endless stream of server-sent events, each with such an object as `data`.",
-            content_type = "text/event-stream",
-            body = StreamData
-        ),
-        (status = NOT_FOUND, description = "The key may not see this organisation.", body = ErrorResponse)
-    )
+    params(StreamQuery, OrganizationQuery, StreamHeaders),
+    responses((
+        status = OK,
+        description = "An endless stream of server-sent events, each with such an object as `data`.",
+        content_type = "text/event-stream",
+        body = StreamData
+    ))
 )]
 // The request timeout ends when the response begins.
 pub async fn listen(
@@ -97,13 +91,9 @@ pub async fn listen(
     };
     let filter = Filter {
         reader,
-        organization_id: query.organization_id.map(|text| text.0),
         room_id: query.room_id.map(|text| text.0),
         kind: query.kind.map(|kind| kind.as_str()),
     };
-    if !filter.organization_id.as_deref().is_none_or(|id| filter.may_see(Some(id))) {
-        return Err(Error::NotFound);
-    }
     let tail = state.event_tail.clone();
     let subscriber = Subscriber::start(tail, state.keys.clone(), filter, position).await?;
     // nginx would buffer the response.

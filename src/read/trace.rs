@@ -20,7 +20,7 @@ use self::timeline::TimelineEntry;
 use super::broadcast::{self, Log};
 use super::envelope::{One, one};
 use super::message::{self, Message};
-use super::reader::Authorized;
+use super::reader::{Authorized, OrganizationQuery};
 use super::room::{self, Room};
 use crate::http::Error;
 use crate::http::extract::Id;
@@ -58,7 +58,10 @@ struct Trace {
 /// (`wamid.…`). Returns the newest 50 rows of each kind.
 #[utoipa::path(
     get, path = "/trace/{id}",
-    params(("id" = String, Path, description = "Any id, or a phone number as `08…`, `62…` or `+62…`.")),
+    params(
+        ("id" = String, Path, description = "Any id, or a phone number as `08…`, `62…` or `+62…`."),
+        OrganizationQuery
+    ),
     responses((status = OK, body = One<Trace>))
 )]
 pub async fn show(

@@ -107,6 +107,7 @@ pub async fn revoke(
 #[expect(missing_docs, reason = "the columns of table api_key say it")]
 pub struct LiveKey {
     pub api_key_id: Uuid,
+    pub name: String,
     pub sha256: Vec<u8>,
     pub scopes: Vec<String>,
     pub organizations: Option<Vec<String>>,
@@ -118,7 +119,7 @@ pub async fn list_live(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<LiveKey>> {
     sqlx::query_as!(
         LiveKey,
         r#"
-            select api_key_id, sha256, scopes, organizations, expires_at
+            select api_key_id, name, sha256, scopes, organizations, expires_at
             from api_key
             where revoked_at is null and (expires_at is null or expires_at > now())
         "#

@@ -78,7 +78,7 @@ async fn list_messages(
         None => None,
     };
     let filter = message::Filter {
-        status: filter.status.clone(),
+        status: filter.status.clone().map(|status| vec![status]),
         participant_types: Some(&["agent", "bot"]),
         is_without_log: true,
         room_ids,

@@ -23,6 +23,8 @@ struct Counts {
     quarantined: i64,
     malformed: i64,
     duplicate: i64,
+    /// Time of the last counted event; not set by a replay that moves an event away.
+    last_event_at: Option<Timestamp>,
 }
 
 impl Counts {
@@ -54,6 +56,9 @@ pub async fn add(
             let counts = hours.entry((hour, organization_id)).or_default();
             counts.received += by;
             *counts.of(outcome) += by;
+            if by > 0 {
+                counts.last_event_at = counts.last_event_at.max(Some(event.received_at()));
+            }
         };
         let organization_id = event.organization_id.as_str();
         match &row.written {
@@ -66,7 +71,9 @@ pub async fn add(
             }
         }
     }
-    hours.retain(|_, counts| *counts != Counts::default());
+    hours.retain(|_, counts| {
+        *counts != Counts { last_event_at: counts.last_event_at, ..Counts::default() }
+    });
     if hours.is_empty() && applied.is_empty() {
         return Ok(());
     }
@@ -79,16 +86,16 @@ pub async fn add(
             )
             insert into ledger (
                 writer_id, hour, organization_id,
-                received, applied, recorded, quarantined, malformed, duplicate
+                received, applied, recorded, quarantined, malformed, duplicate, last_event_at
             )
             select $1, to_timestamp(new.hour * 3600), new.organization_id,
-                received, applied, recorded, quarantined, malformed, duplicate
+                received, applied, recorded, quarantined, malformed, duplicate, last_event_at
             from unnest(
                 $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-                $7::bigint[], $8::bigint[], $9::bigint[]
+                $7::bigint[], $8::bigint[], $9::bigint[], $11::timestamptz[]
             ) as new (
                 hour, organization_id,
-                received, applied, recorded, quarantined, malformed, duplicate
+                received, applied, recorded, quarantined, malformed, duplicate, last_event_at
             )
             on conflict (hour, organization_id, writer_id) do update set
                 received    = ledger.received    + excluded.received,
@@ -96,7 +103,8 @@ pub async fn add(
                 recorded    = ledger.recorded    + excluded.recorded,
                 quarantined = ledger.quarantined + excluded.quarantined,
                 malformed   = ledger.malformed   + excluded.malformed,
-                duplicate   = ledger.duplicate   + excluded.duplicate
+                duplicate   = ledger.duplicate   + excluded.duplicate,
+                last_event_at = greatest(ledger.last_event_at, excluded.last_event_at)
         "#,
         writer_id,
         &column(&hours, |((hour, _), _)| *hour),
@@ -108,6 +116,7 @@ pub async fn add(
         &column(&hours, |(_, counts)| counts.malformed),
         &column(&hours, |(_, counts)| counts.duplicate),
         applied,
+        &column(&hours, |(_, counts)| counts.last_event_at) as _,
     )
     .execute(db)
     .await?;
@@ -126,11 +135,11 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
             )
             insert into ledger (
                 hour, organization_id, writer_id,
-                received, applied, recorded, quarantined, malformed, duplicate
+                received, applied, recorded, quarantined, malformed, duplicate, last_event_at
             )
             select
                 hour, organization_id, $1, sum(received), sum(applied), sum(recorded),
-                sum(quarantined), sum(malformed), sum(duplicate)
+                sum(quarantined), sum(malformed), sum(duplicate), max(last_event_at)
             from old
             group by hour, organization_id
             on conflict (hour, organization_id, writer_id) do update set
@@ -139,7 +148,8 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
                 recorded    = ledger.recorded    + excluded.recorded,
                 quarantined = ledger.quarantined + excluded.quarantined,
                 malformed   = ledger.malformed   + excluded.malformed,
-                duplicate   = ledger.duplicate   + excluded.duplicate
+                duplicate   = ledger.duplicate   + excluded.duplicate,
+                last_event_at = greatest(ledger.last_event_at, excluded.last_event_at)
         "#,
         Uuid::nil(),
     )

@@ -37,6 +37,13 @@ pub async fn run(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Out
     tokio::time::timeout(DEADLINE, output).await.unwrap().unwrap()
 }
 
+/// Runs a command whose output nobody reads.
+pub async fn run_unread(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Output {
+    let mut child = command(settings, arguments).spawn().unwrap();
+    drop(child.stdout.take());
+    tokio::time::timeout(DEADLINE, child.wait_with_output()).await.unwrap().unwrap()
+}
+
 impl Process {
     /// Starts the service and waits until it is ready.
     pub async fn start(mut settings: BTreeMap<String, String>) -> Self {

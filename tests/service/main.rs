@@ -3,20 +3,24 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with it")]
 
+mod account;
 mod binary;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
 #[path = "../../benches/read/cases.rs"]
 mod cases;
+mod cli;
 mod concurrency;
 mod connection_loss;
 mod crash;
 mod delivery;
 mod drift;
 mod envelope;
+mod excel;
 #[path = "../../benches/read/explain.rs"]
 mod explain;
 mod export;
+mod filter;
 mod fixtures;
 mod funnel;
 mod harness;

@@ -167,7 +167,7 @@ async fn invalid_message_filters_return_422_naming_the_parameter(db: PgPool) {
         (
             "text=a",
             "text: unknown parameter; known are type, status, direction, external_id, \
-            room_id, start_date, end_date, q, format, limit, is_counted, cursor",
+            room_id, start_date, end_date, q, organization_id, format, bom, delimiter, limit, is_counted, cursor",
         ),
     ];
     for (query, message) in cases {

@@ -19,7 +19,7 @@ use super::harness::{KEY_OF_ALL, KEY_REPLAY_ONLY, Service, TOKEN, webhook};
 
 /// Request of each route; the response is its example in the document. For a new route add a line
 /// here and run `make openapi`.
-const EXAMPLES: [(&str, &str); 23] = [
+const EXAMPLES: [(&str, &str); 25] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (
@@ -44,6 +44,8 @@ const EXAMPLES: [(&str, &str); 23] = [
     ("GET /v1/trace/{id}", "/v1/trace/fe115858-845d-4fd4-9e90-4129207696b4"),
     ("GET /v1/stats", "/v1/stats?start_date=2025-06-12&end_date=2025-06-12&time_zone=Asia/Jakarta"),
     ("GET /v1/ledger", "/v1/ledger?limit=1"),
+    ("GET /v1/me", "/v1/me"),
+    ("GET /v1/organizations", "/v1/organizations?limit=1"),
     ("GET /api/open/v1/rooms", "/api/open/v1/rooms?channels[]=wa_cloud&limit=1"),
     ("GET /api/open/v1/rooms/{id}", "/api/open/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (

@@ -90,6 +90,10 @@ async fn no_query_reads_more_rows_than_its_page_needs(db: PgPool) {
                 get(&service, case, &with(path, "cursor", prev)).await;
             }
         }
+        // Needs no query.
+        if *path == "/v1/me" {
+            continue;
+        }
         // The plan of a statement that is left after its first row is logged after the response.
         let mut logged: Vec<Plan> = Vec::new();
         let deadline = Instant::now() + Duration::from_secs(10);

@@ -12,7 +12,7 @@ use super::harness::{
     KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, ORGANIZATION, Service,
 };
 
-const ROUTES: [&str; 17] = [
+const ROUTES: [&str; 18] = [
     "/v1/rooms",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978",
     "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/messages",
@@ -30,6 +30,7 @@ const ROUTES: [&str; 17] = [
     "/v1/trace/24a60fba-3bc1-4694-9f51-66c4b74d1978",
     "/v1/ledger",
     "/v1/stats",
+    "/v1/organizations",
 ];
 
 /// Service with all fixtures, and the paths of all read routes.
@@ -124,11 +125,12 @@ async fn invalid_parameters_return_422_with_the_allowed_values(db: PgPool) {
         ("limit=501", "limit: must be between 1 and 500"),
         ("limit=many", "limit: must be between 1 and 500"),
         ("limit=1&limit=2", "limit: must be given once"),
-        ("status=", "status: must not be empty"),
+        ("status=", "status: must be up to 100 values, none empty"),
+        ("account_uniq_id=", "account_uniq_id: must not be empty"),
         ("status=a%00b", "status: must not contain NUL"),
         (
             "state=open",
-            "state: unknown parameter; known are status, channel, channel_integration_id, agent, tag, account_uniq_id, response, session, start_date, end_date, q, format, limit, is_counted, cursor",
+            "state: unknown parameter; known are status, channel, channel_integration_id, agent, tag, account_uniq_id, response, session, start_date, end_date, q, organization_id, format, bom, delimiter, limit, is_counted, cursor",
         ),
         ("cursor=xyz", "cursor: must be one that this list gave, with the same filters"),
         (
@@ -278,4 +280,16 @@ async fn query_exceeding_the_statement_timeout_returns_503_without_retry_after(d
     assert!(!response.headers.contains_key("retry-after"));
     let message = response.json()["error"]["messages"][0].as_str().unwrap().to_owned();
     assert!(message.starts_with("query timed out"), "{message}");
+}
+
+#[sqlx::test]
+async fn row_that_cannot_be_decoded_is_a_500_without_retry_after(db: PgPool) {
+    let (service, _) = service_with_fixtures(db).await;
+    let id = service.data("/v1/events?limit=1").await[0]["event_id"].take();
+    service.execute("alter table event drop constraint event_outcome_known").await;
+    service.execute("update event set outcome = 'of a newer version'").await;
+    let response = service.get(&format!("/v1/events/{}/body", id.as_str().unwrap())).await;
+    assert_eq!(response.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!response.headers.contains_key("retry-after"));
+    assert_eq!(response.json()["error"]["messages"], json!(["internal error"]));
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use bytes::Bytes;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use qontak_receiver::event::{Event, Webhook};
 use qontak_receiver::ingest::normalize::{Normalized, normalize};
 use qontak_receiver::ingest::spool::disk::Disk;
@@ -357,4 +358,42 @@ async fn start_fails_when_another_process_uses_the_spool_folder(db: PgPool) {
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     service.signal("TERM");
     assert_eq!(service.wait_for_exit().await.0, Some(0));
+}
+
+#[sqlx::test]
+async fn events_total_counts_what_the_ledger_counts(db: PgPool) {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let metrics = recorder.handle();
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let service = Service::start_on(db.clone(), Some(disk), &SHORT_TIMEOUTS).await;
+    for fixture in &ALL[..3] {
+        service.post(fixture.body()).await;
+    }
+    let outage = Outage::start(&db).await;
+    for fixture in &ALL[..5] {
+        service.post(fixture.body()).await;
+    }
+    service.post("not JSON").await;
+    outage.end().await;
+    wait_until(async || ledger_received(&service).await == 9).await;
+    wait_until(async || service.app.ingest.spool.as_ref().unwrap().depth().events == 0).await;
+    let ledger = service.data("/v1/ledger").await;
+    let rendered = metrics.render();
+    let metric = |name: &str| {
+        let value = rendered.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        value.map_or(0, |value| value.parse::<i64>().unwrap())
+    };
+    let hours = ledger.as_array().unwrap();
+    for outcome in ["applied", "recorded", "quarantined", "malformed", "duplicate"] {
+        let counted: i64 = hours.iter().map(|hour| hour[outcome].as_i64().unwrap()).sum();
+        let name = format!("events_total{{outcome=\"{outcome}\"}}");
+        assert_eq!(metric(&name), counted, "{rendered}");
+    }
+    let names = rendered.lines().filter(|line| line.starts_with("events_total{"));
+    let total: i64 =
+        names.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum();
+    assert_eq!(total, 9, "{rendered}");
+    assert_eq!(metric("spooled_total"), 6, "{rendered}");
 }

@@ -19,11 +19,14 @@ const MAX_VALUES: usize = 100;
 /// Maximum length of a text in characters. Longer than any id, name or enum value of Qontak.
 const MAX_CHARACTERS: usize = 512;
 
-/// Enums, one value per variant: `#[derive(EnumString, VariantNames)]`.
+/// Enums, one value per variant: `#[derive(EnumString, VariantNames)]`. Case and surrounding white
+/// space are ignored.
 impl<T: FromStr + VariantNames> Parameter for T {
     fn parse(values: &[&str]) -> Result<Self, String> {
-        let expected = || format!("must be one of {}", T::VARIANTS.join(", "));
-        values[0].parse().map_err(|_| expected())
+        let given = values[0].trim();
+        let known = T::VARIANTS.iter().find(|word| word.eq_ignore_ascii_case(given));
+        let parsed = known.and_then(|word| word.parse().ok());
+        parsed.ok_or_else(|| format!("must be one of {}", T::VARIANTS.join(", ")))
     }
 }
 
@@ -66,6 +69,22 @@ impl Parameter for Text {
     }
 }
 
+/// Word of an open list, read as it is stored: without surrounding white space, in lower case.
+#[derive(Clone, Debug)]
+pub struct Word(pub String);
+
+parameter_schema!(Word, [], non_empty().max_length(Some(MAX_CHARACTERS)));
+
+impl Parameter for Word {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        let Text(text) = Text::parse(values)?;
+        match text.trim().to_ascii_lowercase() {
+            word if word.is_empty() => Err("must not be blank".to_owned()),
+            word => Ok(Self(word)),
+        }
+    }
+}
+
 /// Text of any length.
 #[derive(Clone, Debug)]
 pub struct Token(pub String);
@@ -86,7 +105,10 @@ parameter_schema!(Flag, [], ObjectBuilder::new().schema_type(Type::Boolean));
 
 impl Parameter for Flag {
     fn parse(values: &[&str]) -> Result<Self, String> {
-        values[0].parse().map(Self).map_err(|_| "must be one of true, false".to_owned())
+        match values[0].trim().to_ascii_lowercase().parse() {
+            Ok(flag) => Ok(Self(flag)),
+            Err(_) => Err("must be one of true, false".to_owned()),
+        }
     }
 }
 
@@ -120,6 +142,44 @@ impl<T: Parameter> Parameter for Several<T> {
             return Err(format!("must be up to {MAX_VALUES} values, none empty"));
         }
         values.iter().map(|value| T::parse(&[value])).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// One or several values, of which any may match: `name=a,b` or `name=a&name=b`. Values contain no
+/// comma.
+#[derive(Clone, Debug, ToSchema)]
+#[schema(max_items = 100)]
+pub struct AnyOf<T>(pub Vec<T>);
+
+impl<T: Parameter> Parameter for AnyOf<T> {
+    const IS_LIST: bool = true;
+
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        let values = values.iter().flat_map(|value| value.split(',')).map(str::trim);
+        let Several(values) = Several::parse(&values.collect::<Vec<_>>())?;
+        Ok(Self(values))
+    }
+}
+
+impl AnyOf<Text> {
+    /// The texts as given.
+    pub fn texts(self) -> Vec<String> {
+        self.0.into_iter().map(|Text(text)| text).collect()
+    }
+
+    /// The texts as given and in lower case, for words that are stored as they are sent.
+    pub fn spellings(self) -> Vec<String> {
+        let texts = self.texts();
+        let lower = texts.iter().map(|text| text.to_ascii_lowercase());
+        let lower: Vec<String> = lower.filter(|lower| !texts.contains(lower)).collect();
+        [texts, lower].concat()
+    }
+}
+
+impl AnyOf<Word> {
+    /// The words.
+    pub fn words(self) -> Vec<String> {
+        self.0.into_iter().map(|Word(word)| word).collect()
     }
 }
 

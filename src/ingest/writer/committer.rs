@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use metrics::{counter, histogram};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use super::availability::Availability;
@@ -96,6 +96,11 @@ impl Committer {
                     parts.extend([part, second]);
                 }
                 Err(Failure::Data(code)) if !part.events[0].changes.is_empty() => {
+                    error!(
+                        event.id = %part.events[0].id().0,
+                        db.code = code,
+                        "event rejected by the database, quarantined"
+                    );
                     part.events[0].quarantine(&code);
                     parts.push_front(part);
                 }

@@ -41,6 +41,7 @@ pub struct Receipt {
 
 impl Receipt {
     pub(super) fn new(event: &Event, row: Stored, batch_size: usize) -> Self {
+        count(&row);
         let duplicate = matches!(row.written, Written::Duplicate);
         if matches!(row.written, Written::First) {
             drift::observe(event);
@@ -49,12 +50,6 @@ impl Receipt {
             Written::Replay(before) => Some(before),
             _ => None,
         };
-        let counted = match before {
-            Some(_) => "replayed",
-            None if duplicate => "duplicate",
-            None => row.outcome.as_str(),
-        };
-        counter!("events_total", "outcome" => counted).increment(1);
         Self {
             event_id: row.event_id,
             outcome: Some(row.outcome),
@@ -85,6 +80,20 @@ impl Receipt {
     pub fn outcome(&self) -> &'static str {
         self.outcome.map_or("spooled", Outcome::as_str)
     }
+}
+
+/// Counts an event as the ledger does.
+fn count(row: &Stored) {
+    let outcome = match row.written {
+        Written::First => row.outcome.as_str(),
+        Written::Duplicate => "duplicate",
+        Written::AlreadyCommitted => return,
+        Written::Replay(_) => {
+            counter!("replayed_total").increment(1);
+            return;
+        }
+    };
+    counter!("events_total", "outcome" => outcome).increment(1);
 }
 
 fn outcome_or_spooled<S: Serializer>(

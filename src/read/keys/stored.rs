@@ -145,6 +145,7 @@ fn parse(row: LiveKey) -> Option<(Hash, Arc<Key>)> {
     let scope = |name: &String| Scope::from_str(name, false).ok();
     let hash = row.sha256.try_into().ok()?;
     let key = Key {
+        name: row.name,
         hash,
         id: Some(row.api_key_id),
         // Scopes of a newer version are ignored.
@@ -164,6 +165,7 @@ mod tests {
         let key = |hours| {
             let expires_at = Timestamp(Timestamp::now().0 + chrono::TimeDelta::hours(hours));
             Arc::new(Key {
+                name: "a".to_owned(),
                 hash: [0; 32],
                 id: None,
                 scopes: vec![Scope::Read],

@@ -36,24 +36,15 @@ const RESET: Reset = Reset {
 /// Which events a subscriber receives.
 pub struct Filter {
     pub reader: Reader,
-    pub organization_id: Option<String>,
     pub room_id: Option<String>,
     pub kind: Option<&'static str>,
 }
 
 impl Filter {
     fn matches(&self, row: &AppliedRow) -> bool {
-        self.may_see(row.organization_id.as_deref())
-            && (self.organization_id.is_none() || self.organization_id == row.organization_id)
+        self.reader.shows(row.organization_id.as_deref())
             && (self.room_id.is_none() || self.room_id == row.room_id)
             && self.kind.is_none_or(|kind| kind == row.kind)
-    }
-
-    /// Whether the key may see the organisation.
-    pub fn may_see(&self, organization_id: Option<&str>) -> bool {
-        self.reader.organizations().is_none_or(|organizations| {
-            organization_id.is_some_and(|id| organizations.iter().any(|own| own == id))
-        })
     }
 }
 

@@ -43,11 +43,13 @@ pub fn complete(path: &str, operation: &mut Operation, example: Option<&Value>) 
     if path.contains("{id}") && !parameters.iter().any(is_id) {
         parameters.insert(0, id().into());
     }
+    let has_organization = |parameter: &_| matches!(parameter, RefOr::T(Parameter { name, .. }) if name == "organization_id");
+    let may_be_not_found = path.contains('{') || parameters.iter().any(has_organization);
     if is_list(operation) {
         add_export_formats(operation);
     }
     for error in &errors() {
-        if error.status != "404" || path.contains('{') {
+        if error.status != "404" || may_be_not_found {
             let response = Ref::from_response_name(error.name);
             operation.responses.responses.insert(error.status.clone(), response.into());
         }
@@ -108,7 +110,7 @@ pub fn errors() -> [SharedError; 6] {
         shared("Forbidden", "The key lacks the scope.", &Error::Forbidden("replay")),
         shared(
             "NotFound",
-            "The id is unknown, or the key may not see its organisation.",
+            "The id is unknown, or the key may not see its organisation or `organization_id`.",
             &Error::NotFound,
         ),
         shared("Unprocessable", "A parameter is unknown or invalid.", &limit),

@@ -9,10 +9,10 @@ use crate::store::search::Query;
 /// Filters of the list across rooms; `None` means any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// `message.type`.
-    pub r#type: Option<String>,
-    /// `message.status`, the effective one.
-    pub status: Option<String>,
+    /// Any of these `message.type`.
+    pub r#type: Option<Vec<String>>,
+    /// Any of these `message.status`, the effective one.
+    pub status: Option<Vec<String>>,
     /// Any of these `message.participant_type`.
     pub participant_types: Option<&'static [&'static str]>,
     /// Id at the channel (`wamid.…`).

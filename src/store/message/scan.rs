@@ -168,10 +168,11 @@ impl<'a> Scan<'a> {
                                 -- column from the planner, which assumes that all hashes are equally
                                 -- frequent and would use the primary key for a rare organisation.
                                 and ($3::text[] is null or (organization_id = any($3)) is not false)
-                                and ($4::text is null or type = $4)
-                                and ($5::text is null or status = $5)
+                                and ($4::text[] is null or type = any($4))
+                                and ($5::text[] is null or status = any($5))
                                 -- Redundant: matches the predicate of index `message_failed`.
-                                and ($5 is distinct from 'failed' or failed_seen_at is not null)
+                                and ($5 is distinct from array['failed']
+                                    or failed_seen_at is not null)
                                 and ($6::text[] is null or participant_type = any($6))
                                 and ($7::text is null or external_id = $7)
                                 and ($2::text[] is null or room_id = range_room_id)

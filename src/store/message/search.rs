@@ -154,8 +154,8 @@ async fn fetch(
                     from message
                     where message_words(organization_id, at, text) @@ ($1::text)::tsquery
                         and ($2::text[] is null or organization_id = any($2))
-                        and ($3::text is null or type = $3)
-                        and ($4::text is null or status = $4)
+                        and ($3::text[] is null or type = any($3))
+                        and ($4::text[] is null or status = any($4))
                         and ($5::text[] is null or participant_type = any($5))
                         and ($6::timestamptz is null or at + interval '0' >= $6)
                         and ($7::timestamptz is null or at + interval '0' < $7)

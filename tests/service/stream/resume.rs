@@ -134,7 +134,7 @@ async fn stream_rejects_invalid_last_event_ids_and_parameters(db: PgPool) {
         ("last_event_id=a%00", "last_event_id: must not contain NUL".to_owned()),
         (
             "room=r",
-            "room: unknown parameter; known are room_id, kind, organization_id, last_event_id"
+            "room: unknown parameter; known are room_id, kind, last_event_id, organization_id"
                 .to_owned(),
         ),
     ];
