@@ -20,7 +20,7 @@ use crate::model::{Broadcast, BroadcastLog, EventId, Message, Room, RoomEvent, S
 
 /// Version of the parser, stored with each event. Increase it when the same body leads to another
 /// event, so that a replay can select the rows of older versions.
-pub const PARSER_VERSION: i16 = 2;
+pub const PARSER_VERSION: i16 = 3;
 
 /// An authenticated request, before its body is parsed.
 #[derive(Clone, Debug)]

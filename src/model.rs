@@ -208,6 +208,7 @@ pub struct BroadcastLog {
     pub whatsapp_message_id: Option<String>,
     pub error_code: Option<i64>,
     pub error_title: Option<String>,
+    pub error_details: Option<String>,
     pub error_message: Option<String>,
     pub billable: Option<bool>,
     pub pricing_category: Option<String>,

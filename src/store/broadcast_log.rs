@@ -36,7 +36,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 conversation_origin, is_pacing, messages, pending_at, sent_at,
                 delivered_at, read_at, failed_at, created_seen_at, pending_seen_at,
                 sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
-                other_statuses
+                other_statuses, error_details
             )
             select
                 unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
@@ -51,7 +51,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 unnest($26::timestamptz[]), unnest($27::timestamptz[]),
                 unnest($28::timestamptz[]), unnest($29::timestamptz[]),
                 unnest($30::timestamptz[]), unnest($31::timestamptz[]),
-                string_to_array(unnest($32::text[]), '')
+                string_to_array(unnest($32::text[]), ''), unnest($33::text[])
             on conflict (organization_id, log_id) do update set
                 received_at = least(broadcast_log.received_at, excluded.received_at),
                 broadcast_id = greatest(broadcast_log.broadcast_id, excluded.broadcast_id),
@@ -62,13 +62,20 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 contact_full_name = greatest(broadcast_log.contact_full_name, excluded.contact_full_name),
                 whatsapp_message_id = greatest(broadcast_log.whatsapp_message_id, excluded.whatsapp_message_id),
                 error_code = greatest(broadcast_log.error_code, excluded.error_code),
-                -- Merged with its code, so that a title never belongs to another code.
+                -- Merged with their code, so that title and details never belong to another code.
                 error_title = case
                     when coalesce(excluded.error_code, -1) > coalesce(broadcast_log.error_code, -1)
                         then excluded.error_title
                     when coalesce(excluded.error_code, -1) < coalesce(broadcast_log.error_code, -1)
                         then broadcast_log.error_title
                     else greatest(broadcast_log.error_title, excluded.error_title)
+                end,
+                error_details = case
+                    when coalesce(excluded.error_code, -1) > coalesce(broadcast_log.error_code, -1)
+                        then excluded.error_details
+                    when coalesce(excluded.error_code, -1) < coalesce(broadcast_log.error_code, -1)
+                        then broadcast_log.error_details
+                    else greatest(broadcast_log.error_details, excluded.error_details)
                 end,
                 error_message = greatest(broadcast_log.error_message, excluded.error_message),
                 billable = greatest(broadcast_log.billable, excluded.billable),
@@ -132,6 +139,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
         &column(rows, |row| row.statuses.read) as _,
         &column(rows, |row| row.statuses.failed) as _,
         &column(rows, |row| row.statuses.other.as_deref()) as _,
+        &column(rows, |row| row.error_details.as_deref()) as _,
     )
     .execute(db)
     .await?;

@@ -4,6 +4,7 @@
 //! every part is read on every event. Its timestamps are WhatsApp's; Qontak sends no other times of
 //! a status.
 
+use super::delivery_error::{DeliveryError, code_from_text};
 use super::{EventContext, Fields};
 use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp};
 
@@ -32,10 +33,17 @@ pub fn broadcast_log(
     if let Some(status) = body.non_blank("status") {
         log.statuses.add(&status, context.received_at);
     }
-    if let Some(response) = body.object("messages_response") {
-        read_response(&response, &mut log, context.received_at);
+    let response = body.object("messages_response");
+    if let Some(response) = &response {
+        read_response(response, &mut log, context.received_at);
     }
-    log.error_code = log.error_code.or_else(|| code_from_text(log.error_message.as_deref()?));
+    // `code` next to `errors` resembles an HTTP status; WhatsApp's code is inside `errors`.
+    let raw = body.object("raw_message");
+    let error = DeliveryError::read(&[response.as_ref(), Some(body), raw.as_ref()]);
+    log.error_code = error.code.or_else(|| code_from_text(log.error_message.as_deref()?));
+    log.error_title = error.title;
+    log.error_details = error.details;
+    log.failed_at = log.failed_at.or(error.at);
     let broadcast = log.broadcast_id.as_ref().map(|broadcast_id| Broadcast {
         organization_id: log.organization_id.clone(),
         broadcast_id: broadcast_id.clone(),
@@ -82,15 +90,6 @@ fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Tim
             });
         }
     }
-
-    // `code` next to `errors` resembles an HTTP status; WhatsApp's code is inside `errors`.
-    let failed = || response.object("failed")?.first("statuses")?.first("errors");
-    let error = response.first("errors").or_else(failed).or_else(|| response.object("error"));
-    if let Some(error) = error {
-        log.error_code = error.integer("code");
-        log.error_title =
-            error.non_placeholder("title").or_else(|| error.non_placeholder("message"));
-    }
 }
 
 /// Adds a status if `messages_response` contains it, and returns WhatsApp's time of it.
@@ -103,23 +102,4 @@ fn status_time(
     let part = response.object(name)?;
     statuses.add(name, received_at);
     part.first("statuses")?.time("timestamp")
-}
-
-/// The code `131026` from the text `… (#131026) …`, for logs without a code field.
-fn code_from_text(text: &str) -> Option<i64> {
-    let (_, after) = text.split_once("(#")?;
-    let (code, _) = after.split_once(')')?;
-    code.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::code_from_text;
-
-    #[test]
-    fn error_code_is_read_from_text() {
-        assert_eq!(code_from_text("(#131026) Undeliverable"), Some(131_026));
-        assert_eq!(code_from_text("Message Undeliverable."), None);
-        assert_eq!(code_from_text("(#131026"), None);
-    }
 }

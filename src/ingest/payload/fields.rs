@@ -17,6 +17,9 @@ use crate::model::{PackedList, Timestamp};
 /// only 64 or 128 levels.
 const MAX_DEPTH: usize = 32;
 
+/// Maximum number of elements that [`Fields::elements`] reads of an array: a body may have thousands.
+const MAX_ELEMENTS: usize = 10;
+
 /// Values that [`Fields::id`] accepts.
 pub const ID: &str = "text of 1 to 512 bytes or an integer";
 
@@ -44,6 +47,14 @@ pub struct Fields<'a> {
     object: &'a Map<String, Value>,
     path: String,
     issues: &'a ParseIssues,
+}
+
+/// A value that should be an object, and may be only its text.
+pub enum Element<'a> {
+    /// An object.
+    Object(Fields<'a>),
+    /// Text that is no placeholder.
+    Text(&'a str),
 }
 
 impl<'a> Fields<'a> {
@@ -172,6 +183,29 @@ impl<'a> Fields<'a> {
             },
             other => self.report(key, "an array of objects", other),
         }
+    }
+
+    /// The first elements of an array of objects or texts, or one such value in place of an array.
+    pub fn elements(&self, key: &str) -> impl Iterator<Item = Element<'a>> {
+        let value = self.value(key);
+        let array = value.and_then(Value::as_array);
+        let values = match (array, value) {
+            (Some(elements), _) => &elements[..elements.len().min(MAX_ELEMENTS)],
+            (None, Some(value)) => std::slice::from_ref(value),
+            (None, None) => &[],
+        };
+        values.iter().enumerate().filter_map(move |(i, value)| {
+            let key = if array.is_some() { format!("{key}[{i}]") } else { key.to_owned() };
+            match value {
+                Value::Null => None,
+                Value::String(text) => (!is_placeholder(text)).then_some(Element::Text(text)),
+                Value::Object(object) => {
+                    let path = format!("{}{key}.", self.path);
+                    Some(Element::Object(Fields { object, path, issues: self.issues }))
+                }
+                other => self.report(&key, "an object or text", other),
+            }
+        })
     }
 
     /// An object as JSON; absent if it is empty.
