@@ -63,7 +63,7 @@ struct Delivery {
     error_details: Option<String>,
     #[serde(flatten)]
     explained: Explained,
-    /// Whether Meta charges for it; null if not reported.
+    /// Whether Meta charges for it once it is delivered; null if not reported.
     billable: Option<bool>,
     /// `marketing`, `utility`, `authentication`, …; open list.
     pricing_category: Option<String>,

@@ -59,6 +59,26 @@ async fn funnel_counts_the_furthest_status_reached_by_each_recipient(db: PgPool)
 }
 
 #[sqlx::test]
+async fn only_delivered_recipients_count_as_billable(db: PgPool) {
+    let service = Service::start(db).await;
+    let pricing = json!({"billable": true, "pricing_model": "PMP", "category": "marketing"});
+    let logs = [
+        log("sent", "sent", &[("sent", 0)]),
+        log("failed", "failed", &[("sent", 0), ("failed", 3)]),
+        log("delivered", "delivered", &[("sent", 0), ("delivered", 2)]),
+        log("failed-and-delivered", "failed", &[("sent", 0), ("delivered", 2), ("failed", 3)]),
+        log("read-alone", "read", &[("sent", 0)]),
+    ];
+    let logs = logs.map(|mut log| {
+        log["messages_response"]["sent"]["statuses"][0]["pricing"] = pricing.clone();
+        log
+    });
+    post_all(&service, logs).await;
+    let billable = &service.data("/v1/broadcasts/b").await["billable_by_category"];
+    assert_eq!(*billable, json!([{"pricing_category": "marketing", "count": 3}]));
+}
+
+#[sqlx::test]
 async fn implied_and_conflicting_statuses_are_marked_without_timestamps(db: PgPool) {
     let service = Service::start(db).await;
     let logs = [

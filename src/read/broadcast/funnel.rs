@@ -68,7 +68,8 @@ pub struct Funnel {
     conflicts: Conflicts,
     /// Failed recipients by WhatsApp error code, most frequent first.
     failed_by_code: Vec<Failures>,
-    /// Billable recipients by pricing category, most frequent first.
+    /// Billable recipients by pricing category, most frequent first. Meta charges per delivered
+    /// message, so only recipients that are delivered or read count.
     billable_by_category: Vec<Billable>,
     seconds_to_delivery: Percentiles,
     seconds_to_read: Percentiles,
@@ -157,7 +158,9 @@ impl Funnel {
             if group.status.as_deref() == Some("failed") {
                 *failed.entry(group.error_code).or_default() += group.count;
             }
-            if group.billable == Some(true) {
+            // Reports of `sent` have the pricing too, but as an estimate.
+            let is_delivered = matches!(group.status.as_deref(), Some("delivered" | "read"));
+            if is_delivered && group.billable == Some(true) {
                 *billable.entry(group.pricing_category).or_default() += group.count;
             }
         }

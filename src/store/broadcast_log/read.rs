@@ -101,7 +101,7 @@ pub struct LogRow {
     pub error_details: Option<String>,
     /// WhatsApp's error message.
     pub whatsapp_error_message: Option<String>,
-    /// Whether Meta charges for the message.
+    /// Whether Meta charges for the message once it is delivered; null if not reported.
     pub billable: Option<bool>,
     /// `marketing`, `utility`, `authentication`, …; new values are possible.
     pub pricing_category: Option<String>,
