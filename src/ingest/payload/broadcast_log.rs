@@ -5,6 +5,7 @@
 //! a status.
 
 use super::delivery_error::{DeliveryError, code_from_text};
+use super::fields::Element;
 use super::{EventContext, Fields};
 use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp};
 
@@ -69,27 +70,38 @@ fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Tim
     log.pending_at = time_of("pending");
     log.sent_at = time_of("sent");
     log.delivered_at = time_of("delivered");
-    log.read_at = time_of("read");
+    let read_at = time_of("read");
+    let played_at = time_of("played");
+    log.read_at = read_at.into_iter().chain(played_at).min();
     log.failed_at = time_of("failed");
 
-    for name in ["sent", "delivered", "read"] {
-        let Some(status) = response.object(name).and_then(|part| part.first("statuses")) else {
-            continue;
-        };
-        if let Some(pricing) = status.object("pricing") {
-            log.billable = log.billable.or_else(|| pricing.boolean("billable"));
-            log.pricing_category =
-                log.pricing_category.take().or_else(|| pricing.non_blank("category"));
-            log.pricing_model =
-                log.pricing_model.take().or_else(|| pricing.non_blank("pricing_model"));
-        }
-        if let Some(conversation) = status.object("conversation") {
-            log.conversation_id = log.conversation_id.take().or_else(|| conversation.id("id"));
-            log.conversation_origin = log.conversation_origin.take().or_else(|| {
-                conversation.object("origin").and_then(|origin| origin.non_blank("type"))
-            });
+    // The pricing of `sent` is an estimate, so it comes last.
+    for name in ["delivered", "read", "played", "sent"] {
+        let Some(part) = response.object(name) else { continue };
+        for status in part.elements("statuses") {
+            let Element::Object(status) = status else { continue };
+            if let Some(pricing) = status.object("pricing") {
+                read_pricing(&pricing, log);
+            }
+            if let Some(conversation) = status.object("conversation") {
+                log.conversation_id = log.conversation_id.take().or_else(|| conversation.id("id"));
+                log.conversation_origin = log.conversation_origin.take().or_else(|| {
+                    conversation.object("origin").and_then(|origin| origin.non_blank("type"))
+                });
+            }
         }
     }
+}
+
+/// Since July 2025 Meta prices per message and may name only the `type` of the pricing.
+fn read_pricing(pricing: &Fields<'_>, log: &mut BroadcastLog) {
+    let word = |key| Some(pricing.non_placeholder(key)?.trim().to_ascii_lowercase());
+    let is_regular = || word("type").map(|word| word == "regular");
+    log.billable = log.billable.or_else(|| pricing.boolean("billable")).or_else(is_regular);
+    log.pricing_category = log.pricing_category.take().or_else(|| word("category"));
+    // Meta's names are in upper case: `PMP`, `CBP`.
+    let model = || Some(word("pricing_model")?.to_ascii_uppercase());
+    log.pricing_model = log.pricing_model.take().or_else(model);
 }
 
 /// Adds a status if `messages_response` contains it, and returns WhatsApp's time of it.
@@ -101,5 +113,8 @@ fn status_time(
 ) -> Option<Timestamp> {
     let part = response.object(name)?;
     statuses.add(name, received_at);
-    part.first("statuses")?.time("timestamp")
+    part.elements("statuses").find_map(|status| match status {
+        Element::Object(status) => status.time("timestamp"),
+        Element::Text(_) => None,
+    })
 }

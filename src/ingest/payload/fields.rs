@@ -111,13 +111,20 @@ impl<'a> Fields<'a> {
         number.or_else(|| self.report(key, "an integer", value))
     }
 
-    /// `true` or `false`, also as text.
+    /// `true` or `false`, also as text, or as 1 or 0.
     pub fn boolean(&self, key: &str) -> Option<bool> {
-        match self.value(key)? {
-            Value::Bool(flag) => Some(*flag),
-            Value::String(text) if text == "true" => Some(true),
-            Value::String(text) if text == "false" => Some(false),
-            other => self.report(key, "a boolean", other),
+        let value = self.value(key)?;
+        let text = match value {
+            Value::Bool(flag) => return Some(*flag),
+            Value::String(text) if is_placeholder(text) => return None,
+            Value::String(text) => text.trim().to_ascii_lowercase(),
+            Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        match text.as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => self.report(key, "a boolean", value),
         }
     }
 
