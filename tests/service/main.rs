@@ -12,6 +12,7 @@ mod concurrency;
 mod connection_loss;
 mod crash;
 mod delivery;
+mod delivery_attempt;
 mod delivery_error;
 #[path = "../../benches/read/explain.rs"]
 mod explain;

@@ -44,6 +44,10 @@ pub fn broadcast_log(
     log.error_code = error.code.or_else(|| code_from_text(log.error_message.as_deref()?));
     log.error_title = error.title;
     log.error_details = error.details;
+    log.error_at = error.at;
+    if log.error_key().is_some() {
+        log.error_message_id = error.message_id.or_else(|| log.whatsapp_message_id.clone());
+    }
     log.failed_at = log.failed_at.or(error.at);
     let broadcast = log.broadcast_id.as_ref().map(|broadcast_id| Broadcast {
         organization_id: log.organization_id.clone(),

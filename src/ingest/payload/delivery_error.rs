@@ -18,6 +18,8 @@ pub struct DeliveryError {
     pub details: Option<String>,
     /// Time of the failure, by WhatsApp's clock.
     pub at: Option<Timestamp>,
+    /// WhatsApp's id of the message that failed.
+    pub message_id: Option<String>,
 }
 
 impl DeliveryError {
@@ -38,22 +40,26 @@ impl DeliveryError {
             self.add_errors(&failed, "errors");
             for status in failed.elements("statuses") {
                 let Element::Object(status) = status else { continue };
-                self.at = self.at.or_else(|| status.time("timestamp"));
-                self.add_errors(&status, "errors");
+                self.add_status(&status);
             }
         }
         for status in part.elements("statuses") {
             let Element::Object(status) = status else { continue };
             if status.has("errors") {
-                self.at = self.at.or_else(|| status.time("timestamp"));
+                self.add_status(&status);
             }
-            self.add_errors(&status, "errors");
         }
         for message in part.elements("messages") {
             let Element::Object(message) = message else { continue };
             self.add_errors(&message, "errors");
         }
         self.add_errors(part, "error");
+    }
+
+    fn add_status(&mut self, status: &Fields<'_>) {
+        self.at = self.at.or_else(|| status.time("timestamp"));
+        self.message_id = self.message_id.take().or_else(|| status.id("id"));
+        self.add_errors(status, "errors");
     }
 
     fn add_errors(&mut self, fields: &Fields<'_>, key: &str) {
