@@ -7,6 +7,7 @@
 //! Raw JSON stays text: parsed, it takes many times the memory, and the size of bodies would no
 //! longer bound the memory of the queue.
 
+mod broadcast_log;
 mod event_id;
 mod message;
 pub mod micros;
@@ -19,6 +20,7 @@ pub mod whatsapp_error;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub use self::broadcast_log::BroadcastLog;
 pub use self::event_id::EventId;
 pub use self::message::{Message, TextRank};
 pub use self::packed_list::PackedList;
@@ -190,36 +192,4 @@ fn least(one: &mut Option<Timestamp>, other: Option<Timestamp>) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
     };
-}
-
-/// A broadcast log: one recipient of a broadcast.
-#[derive(Clone, Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "documented by the columns of table broadcast_log")]
-pub struct BroadcastLog {
-    pub organization_id: String,
-    pub log_id: String,
-    pub received_at: Timestamp,
-    pub broadcast_id: Option<String>,
-    pub created_at: Option<Timestamp>,
-    pub template_id: Option<String>,
-    pub channel_integration_id: Option<String>,
-    pub contact_phone_number: Option<String>,
-    pub contact_full_name: Option<String>,
-    pub whatsapp_message_id: Option<String>,
-    pub error_code: Option<i64>,
-    pub error_title: Option<String>,
-    pub error_message: Option<String>,
-    pub billable: Option<bool>,
-    pub pricing_category: Option<String>,
-    pub pricing_model: Option<String>,
-    pub conversation_id: Option<String>,
-    pub conversation_origin: Option<String>,
-    pub is_pacing: Option<bool>,
-    pub messages: Option<Box<RawValue>>,
-    pub pending_at: Option<Timestamp>,
-    pub sent_at: Option<Timestamp>,
-    pub delivered_at: Option<Timestamp>,
-    pub read_at: Option<Timestamp>,
-    pub failed_at: Option<Timestamp>,
-    pub statuses: Statuses,
 }

@@ -17,7 +17,7 @@ group by 1, 2, 3, 4;
 insert into broadcast_log (
     organization_id, log_id, broadcast_id, received_at, created_at, template_id,
     channel_integration_id, contact_phone_number, contact_full_name, whatsapp_message_id,
-    error_code, error_title, error_message, billable, pricing_category, pricing_model,
+    last_error_code, last_error_title, last_error_message, billable, pricing_category, pricing_model,
     conversation_origin, is_pacing, messages, sent_at, delivered_at, read_at, failed_at,
     created_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
 )

@@ -6,6 +6,7 @@
 mod broadcast_log;
 mod changes;
 mod classify;
+mod delivery_error;
 mod fields;
 mod issues;
 mod message;

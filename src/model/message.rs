@@ -1,5 +1,7 @@
 //! A message as one event shows it, and how several of them are merged.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -35,6 +37,10 @@ pub struct Message {
     pub reply: Option<Box<RawValue>>,
     pub buttons: Option<Box<RawValue>>,
     pub raw_message: Option<Box<RawValue>>,
+    pub error_code: Option<i64>,
+    pub error_title: Option<String>,
+    pub error_details: Option<String>,
+    pub failed_at: Option<Timestamp>,
     pub statuses: Statuses,
 }
 
@@ -58,6 +64,7 @@ impl Message {
         self.received_at = self.received_at.min(other.received_at);
         least(&mut self.created_at, other.created_at);
         least(&mut self.channel_at, other.channel_at);
+        least(&mut self.failed_at, other.failed_at);
         greatest(&mut self.room_id, &other.room_id);
         greatest(&mut self.r#type, &other.r#type);
         greatest(&mut self.participant_type, &other.participant_type);
@@ -72,6 +79,19 @@ impl Message {
         greatest(&mut self.is_campaign, &other.is_campaign);
         greatest(&mut self.is_edited, &other.is_edited);
         greatest(&mut self.review_star, &other.review_star);
+        // Title and details never belong to another code.
+        match self.error_code.cmp(&other.error_code) {
+            Ordering::Less => {
+                self.error_code = other.error_code;
+                self.error_title.clone_from(&other.error_title);
+                self.error_details.clone_from(&other.error_details);
+            }
+            Ordering::Equal => {
+                greatest(&mut self.error_title, &other.error_title);
+                greatest(&mut self.error_details, &other.error_details);
+            }
+            Ordering::Greater => {}
+        }
         let rank = self.text_rank.cmp(&other.text_rank);
         if self.text.is_none() || rank.is_eq() {
             greatest(&mut self.text, &other.text);

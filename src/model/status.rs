@@ -46,7 +46,7 @@ pub struct Statuses {
     pub delivered: Option<Timestamp>,
     pub read: Option<Timestamp>,
     pub failed: Option<Timestamp>,
-    /// A status of another name, in lower case.
+    /// The first status of another name, in lower case.
     pub other: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Statuses {
                 if status == "played" {
                     self.read = Some(seen_at);
                 }
-                self.other = Some(status);
+                self.other.get_or_insert(status);
                 return;
             }
         };

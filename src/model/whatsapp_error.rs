@@ -1,7 +1,7 @@
 //! WhatsApp's error codes: what they mean and what to do, in English and Indonesian.
 //!
-//! Codes and meanings are Meta's. Codes below 10,000 are those of the older on-premises API for the
-//! same error.
+//! Codes and meanings are Meta's. Codes up to 200 are those of Meta's Graph API; from 300 to 9,999,
+//! those of the older on-premises API for the same error.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -42,7 +42,7 @@ const fn explanation(
     }
 }
 
-static EXPLANATIONS: [Explanation; 27] = [
+static EXPLANATIONS: [Explanation; 41] = [
     explanation(
         &[131_047, 470],
         ["Over 24 h since the customer's last message.", "Send an approved template."],
@@ -199,6 +199,130 @@ static EXPLANATIONS: [Explanation; 27] = [
         ["Temporary fault, overload or maintenance at Meta.", "Retry later."],
         ["Gangguan, beban, atau pemeliharaan di Meta.", "Coba lagi nanti."],
     ),
+    explanation(
+        &[131_043],
+        [
+            "Expired: not delivered within its validity period.",
+            "Send it again if it still matters.",
+        ],
+        ["Kedaluwarsa: tidak terkirim selama masa berlakunya.", "Kirim lagi bila masih perlu."],
+    ),
+    explanation(
+        &[131_060],
+        [
+            "WhatsApp did not hand over this incoming message.",
+            "Read it in the app or ask the customer to resend it.",
+        ],
+        [
+            "WhatsApp tidak meneruskan pesan masuk ini.",
+            "Buka di aplikasi atau minta pelanggan mengirim ulang.",
+        ],
+    ),
+    explanation(
+        &[131_062],
+        [
+            "This message cannot be addressed by a business-scoped user id.",
+            "Send it to the phone number.",
+        ],
+        ["Pesan ini tidak bisa dikirim ke ID pengguna bisnis (BSUID).", "Kirim ke nomor telepon."],
+    ),
+    explanation(
+        &[131_063],
+        [
+            "Marketing templates are switched off for Cloud API in this account.",
+            "Switch them on, or send through the Marketing Messages API.",
+        ],
+        [
+            "Template promosi lewat Cloud API dinonaktifkan di akun ini.",
+            "Aktifkan lagi, atau kirim lewat Marketing Messages API.",
+        ],
+    ),
+    explanation(
+        &[10, 200, 131_005],
+        ["Permission missing or withdrawn.", "Grant the app's permissions in Meta again."],
+        ["Izin belum diberikan atau sudah dicabut.", "Berikan lagi izin aplikasi di Meta."],
+    ),
+    explanation(
+        &[131_055],
+        [
+            "Not allowed by this API: the Marketing Messages API takes marketing templates only.",
+            "Send it through the Cloud API.",
+        ],
+        [
+            "Tidak diizinkan API ini: Marketing Messages API hanya untuk template promosi.",
+            "Kirim lewat Cloud API.",
+        ],
+    ),
+    explanation(
+        &[131_059],
+        [
+            "Page cursor of the template list is invalid or expired.",
+            "Start again at the first page.",
+        ],
+        [
+            "Kursor halaman daftar template tidak sah atau kedaluwarsa.",
+            "Ulangi dari halaman pertama.",
+        ],
+    ),
+    explanation(
+        &[132_018],
+        [
+            "Template parameters rejected.",
+            "Remove newlines, tabs and runs of more than four spaces from the values.",
+        ],
+        [
+            "Parameter template ditolak.",
+            "Hapus baris baru, tab, dan lebih dari empat spasi berturut-turut dari isian.",
+        ],
+    ),
+    explanation(
+        &[134_011],
+        [
+            "Terms of WhatsApp Payments not accepted.",
+            "Accept them through the link in the details.",
+        ],
+        [
+            "Ketentuan WhatsApp Payments belum disetujui.",
+            "Setujui lewat tautan di rincian kesalahan.",
+        ],
+    ),
+    explanation(
+        &[130_403],
+        ["Your business blocked this person.", "Do not retry; unblock the person first."],
+        ["Bisnis Anda memblokir orang ini.", "Jangan ulang; buka blokirnya dahulu."],
+    ),
+    explanation(
+        &[190],
+        ["Access token expired or revoked.", "Connect the number to Meta again."],
+        ["Token akses kedaluwarsa atau dicabut.", "Hubungkan ulang nomor ke Meta."],
+    ),
+    explanation(
+        &[100],
+        [
+            "Request with an unknown or invalid parameter.",
+            "Correct the parameter that the details name.",
+        ],
+        [
+            "Permintaan berisi parameter yang tidak dikenal atau tidak sah.",
+            "Perbaiki parameter yang disebut di rincian.",
+        ],
+    ),
+    explanation(
+        &[80_007],
+        ["Request limit of the WhatsApp account hit.", "Send fewer requests and retry later."],
+        ["Batas permintaan akun WhatsApp tercapai.", "Kurangi permintaan, coba lagi nanti."],
+    ),
+    explanation(
+        &[2_388_001],
+        [
+            "Number still belongs to another WhatsApp account.",
+            "Disconnect it there, then register it again.",
+        ],
+        [
+            "Nomor masih terpasang di akun WhatsApp lain.",
+            "Lepaskan dari sana, lalu daftarkan lagi.",
+        ],
+    ),
 ];
 
 #[cfg(test)]
@@ -212,7 +336,7 @@ mod tests {
         let all = codes.len();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!((all, codes.len()), (55, 55));
+        assert_eq!((all, codes.len()), (71, 71));
         for (new, old) in [(131_047, 470), (131_026, 1013), (131_000, 1015), (131_031, 368)] {
             assert_eq!(explain(new).unwrap().meaning.en, explain(old).unwrap().meaning.en);
         }

@@ -94,7 +94,7 @@ pub async fn show(
     let organization_id = row.organization_id.as_deref().unwrap_or_default();
     let mut funnel = Funnel::of(recipients::groups(&db, organization_id, &id).await?);
     let codes = funnel.error_codes();
-    funnel.set_titles(recipients::titles(&db, organization_id, &id, &codes).await?);
+    funnel.set_examples(&recipients::examples(&db, organization_id, &id, &codes).await?);
     Ok(one(Broadcast { row, recipients: funnel }))
 }
 

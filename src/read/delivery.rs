@@ -59,9 +59,11 @@ struct Delivery {
     error_code: Option<i64>,
     /// Meta's title of the error.
     error_title: Option<String>,
+    /// Meta's details of the error: which parameter, media or recipient was wrong.
+    error_details: Option<String>,
     #[serde(flatten)]
     explained: Explained,
-    /// Whether Meta charges for it; null if not reported.
+    /// Whether Meta charges for it once it is delivered; null if not reported.
     billable: Option<bool>,
     /// `marketing`, `utility`, `authentication`, …; open list.
     pricing_category: Option<String>,
@@ -81,7 +83,8 @@ query! {
         phone: Phone,
         /// Filter by effective status, of the recipient and its message together.
         status: Status,
-        /// Filter by WhatsApp error code. Only recipients of broadcasts have one.
+        /// Filter by WhatsApp error code of a broadcast recipient. Excludes messages that are not
+        /// part of a broadcast.
         error: ErrorCode,
         /// Sent on this day (`2025-06-12`, UTC) or at this time, or later.
         start_date: DayOrTime,
@@ -214,6 +217,14 @@ impl Delivery {
     /// Joins a log and its message; either may be empty.
     fn new(key: Place, log: LogRow, message: MessageRow, recipient: Option<&Recipient>) -> Self {
         let progress = progress(&log, &message);
+        // The message's own error, or that of its log.
+        let is_same = log.error_code.is_none() || log.error_code == message.error_code;
+        let error_code = log.error_code.or(message.error_code);
+        let error_title = log
+            .error_title
+            .or(log.whatsapp_error_message)
+            .or(message.error_title.filter(|_| is_same));
+        let error_details = log.error_details.or(message.error_details.filter(|_| is_same));
         let some = |id: String| (!id.is_empty()).then_some(id);
         let (log_id, message_id) = (some(log.id), some(message.id));
         let known =
@@ -236,9 +247,10 @@ impl Delivery {
             r#type: message.r#type,
             status: progress.status(),
             progress,
-            explained: Explained::of(log.error_code),
-            error_code: log.error_code,
-            error_title: log.error_title.or(log.whatsapp_error_message),
+            explained: Explained::of(error_code),
+            error_code,
+            error_title,
+            error_details,
             billable: log.billable,
             pricing_category: log.pricing_category,
             pricing_model: log.pricing_model,
@@ -267,6 +279,6 @@ fn progress(log: &LogRow, message: &MessageRow) -> Progress {
         ("sent", StatusTime::best(log.sent_at, None, sent)),
         ("delivered", StatusTime::best(log.delivered_at, None, delivered)),
         ("read", StatusTime::best(log.read_at, None, read)),
-        ("failed", StatusTime::best(log.failed_at, None, failed)),
+        ("failed", StatusTime::best(log.failed_at.or(message.failed_at), None, failed)),
     ])
 }

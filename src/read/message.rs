@@ -77,13 +77,14 @@ impl Message {
             username: row.sender_username.take(),
             avatar: row.sender_avatar.take(),
         };
+        let failed_at = row.log_failed_at.or(row.failed_at);
         let times = [
             ("created", StatusTime::best(row.channel_at, row.created_at, row.created_seen_at)),
             ("pending", StatusTime::best(row.log_pending_at, None, row.pending_seen_at)),
             ("sent", StatusTime::best(row.log_sent_at, None, row.sent_seen_at)),
             ("delivered", StatusTime::best(row.log_delivered_at, None, row.delivered_seen_at)),
             ("read", StatusTime::best(row.log_read_at, None, row.read_seen_at)),
-            ("failed", StatusTime::best(row.log_failed_at, None, row.failed_seen_at)),
+            ("failed", StatusTime::best(failed_at, None, row.failed_seen_at)),
         ];
         let progress = match row.participant_type.as_deref() {
             Some("customer") => Progress::incoming(times),

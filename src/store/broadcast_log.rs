@@ -31,12 +31,13 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
             insert into broadcast_log (
                 organization_id, log_id, received_at, broadcast_id, created_at,
                 template_id, channel_integration_id, contact_phone_number,
-                contact_full_name, whatsapp_message_id, error_code, error_title,
-                error_message, billable, pricing_category, pricing_model, conversation_id,
+                contact_full_name, whatsapp_message_id, last_error_code, last_error_title,
+                last_error_message, billable, pricing_category, pricing_model, conversation_id,
                 conversation_origin, is_pacing, messages, pending_at, sent_at,
                 delivered_at, read_at, failed_at, created_seen_at, pending_seen_at,
                 sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
-                other_statuses
+                other_statuses, last_error_details, last_error_key, last_error_message_id,
+                whatsapp_message_key
             )
             select
                 unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
@@ -51,7 +52,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 unnest($26::timestamptz[]), unnest($27::timestamptz[]),
                 unnest($28::timestamptz[]), unnest($29::timestamptz[]),
                 unnest($30::timestamptz[]), unnest($31::timestamptz[]),
-                string_to_array(unnest($32::text[]), '')
+                string_to_array(unnest($32::text[]), ''), unnest($33::text[]),
+                unnest($34::uuid[]), unnest($35::text[]), unnest($36::uuid[])
             on conflict (organization_id, log_id) do update set
                 received_at = least(broadcast_log.received_at, excluded.received_at),
                 broadcast_id = greatest(broadcast_log.broadcast_id, excluded.broadcast_id),
@@ -60,17 +62,33 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 channel_integration_id = greatest(broadcast_log.channel_integration_id, excluded.channel_integration_id),
                 contact_phone_number = greatest(broadcast_log.contact_phone_number, excluded.contact_phone_number),
                 contact_full_name = greatest(broadcast_log.contact_full_name, excluded.contact_full_name),
-                whatsapp_message_id = greatest(broadcast_log.whatsapp_message_id, excluded.whatsapp_message_id),
-                error_code = greatest(broadcast_log.error_code, excluded.error_code),
-                -- Merged with its code, so that a title never belongs to another code.
-                error_title = case
-                    when coalesce(excluded.error_code, -1) > coalesce(broadcast_log.error_code, -1)
-                        then excluded.error_title
-                    when coalesce(excluded.error_code, -1) < coalesce(broadcast_log.error_code, -1)
-                        then broadcast_log.error_title
-                    else greatest(broadcast_log.error_title, excluded.error_title)
-                end,
-                error_message = greatest(broadcast_log.error_message, excluded.error_message),
+                whatsapp_message_id = later(
+                    broadcast_log.whatsapp_message_id, broadcast_log.whatsapp_message_key,
+                    excluded.whatsapp_message_id, excluded.whatsapp_message_key
+                ),
+                whatsapp_message_key = greatest(broadcast_log.whatsapp_message_key, excluded.whatsapp_message_key),
+                -- The key contains the code, so that no text belongs to another code.
+                last_error_code = of_later(
+                    broadcast_log.last_error_code, broadcast_log.last_error_key,
+                    excluded.last_error_code, excluded.last_error_key
+                ),
+                last_error_title = of_later(
+                    broadcast_log.last_error_title, broadcast_log.last_error_key,
+                    excluded.last_error_title, excluded.last_error_key
+                ),
+                last_error_details = of_later(
+                    broadcast_log.last_error_details, broadcast_log.last_error_key,
+                    excluded.last_error_details, excluded.last_error_key
+                ),
+                last_error_message = of_later(
+                    broadcast_log.last_error_message, broadcast_log.last_error_key,
+                    excluded.last_error_message, excluded.last_error_key
+                ),
+                last_error_message_id = of_later(
+                    broadcast_log.last_error_message_id, broadcast_log.last_error_key,
+                    excluded.last_error_message_id, excluded.last_error_key
+                ),
+                last_error_key = greatest(broadcast_log.last_error_key, excluded.last_error_key),
                 billable = greatest(broadcast_log.billable, excluded.billable),
                 pricing_category = greatest(broadcast_log.pricing_category, excluded.pricing_category),
                 pricing_model = greatest(broadcast_log.pricing_model, excluded.pricing_model),
@@ -132,6 +150,10 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
         &column(rows, |row| row.statuses.read) as _,
         &column(rows, |row| row.statuses.failed) as _,
         &column(rows, |row| row.statuses.other.as_deref()) as _,
+        &column(rows, |row| row.error_details.as_deref()) as _,
+        &column(rows, |row| row.error_key()) as _,
+        &column(rows, |row| row.error_message_id.as_deref()) as _,
+        &column(rows, |row| row.whatsapp_message_key()) as _,
     )
     .execute(db)
     .await?;

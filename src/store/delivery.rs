@@ -52,7 +52,7 @@ pub async fn list(
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<Place>> {
     let mut places = list_logs(db, organizations, filter, walk).await?;
-    // Only logs have error codes.
+    // By the error code of logs: messages have no index for theirs.
     if filter.error_code.is_none() {
         let edge = places.get(walk.rows as usize - 1).map(|place| place.at);
         places.extend(list_messages(db, organizations, filter, walk, edge).await?);

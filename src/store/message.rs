@@ -105,10 +105,13 @@ pub struct MessageRow {
     pub status: Option<String>,
     /// Other statuses received (`played`, `deleted`, `warning`, …), sorted; null if there are none.
     pub other_statuses: Option<Vec<String>>,
-    /// WhatsApp error code, from the broadcast log of the message; null without one.
+    /// WhatsApp error code, from an event about the message or else from its broadcast log; null
+    /// without one.
     pub error_code: Option<i64>,
     /// Meta's title of the error, or else its message; null without one.
     pub error_title: Option<String>,
+    /// Meta's details of the error: which parameter, media or recipient was wrong; null without any.
+    pub error_details: Option<String>,
     /// Kind of sender: `customer`, `agent` or `bot`; derived from `sender_type` if Qontak did not send
     /// it.
     pub participant_type: Option<String>,
@@ -155,6 +158,9 @@ pub struct MessageRow {
     /// Time of an incoming message as reported by WhatsApp in `raw_message`, in whole seconds.
     #[serde(skip)]
     pub channel_at: Option<Timestamp>,
+    /// Time of status `failed`, as reported by WhatsApp in an event about the message.
+    #[serde(skip)]
+    pub failed_at: Option<Timestamp>,
     /// Time this service first received status `created`.
     #[serde(skip)]
     pub created_seen_at: Option<Timestamp>,
@@ -218,8 +224,13 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 message.delivered_seen_at, message.read_seen_at, message.failed_seen_at,
                 log.pending_at as log_pending_at, log.sent_at as log_sent_at,
                 log.delivered_at as log_delivered_at, log.read_at as log_read_at,
-                log.failed_at as log_failed_at, log.error_code as "error_code?",
-                log.error_title as "error_title?",
+                log.failed_at as log_failed_at, message.failed_at,
+                coalesce(message.error_code, log.error_code) as "error_code?",
+                -- Title and details of the log, unless it has another error.
+                coalesce(message.error_title, case when is_same then log.error_title end)
+                    as "error_title?",
+                coalesce(message.error_details, case when is_same then log.error_details end)
+                    as "error_details?",
                 sender.name as "sender_name?", sender.username as "sender_username?",
                 sender.avatar as "sender_avatar?"
             from unnest($1::text[], $2::text[]) with ordinality
@@ -231,7 +242,8 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
             left join lateral (
                 select
                     pending_at, sent_at, delivered_at, read_at, failed_at, error_code,
-                    coalesce(error_title, error_message) as error_title
+                    coalesce(error_title, error_message) as error_title, error_details,
+                    coalesce(broadcast_log.error_code = message.error_code, true) as is_same
                 from broadcast_log
                 -- Messages of customers have no broadcast log. Only logs have WhatsApp's times.
                 where message.participant_type is distinct from 'customer'

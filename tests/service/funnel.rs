@@ -59,6 +59,109 @@ async fn funnel_counts_the_furthest_status_reached_by_each_recipient(db: PgPool)
 }
 
 #[sqlx::test]
+async fn only_delivered_recipients_count_as_billable(db: PgPool) {
+    let service = Service::start(db).await;
+    let pricing = json!({"billable": true, "pricing_model": "PMP", "category": "marketing"});
+    let logs = [
+        log("sent", "sent", &[("sent", 0)]),
+        log("failed", "failed", &[("sent", 0), ("failed", 3)]),
+        log("delivered", "delivered", &[("sent", 0), ("delivered", 2)]),
+        log("failed-and-delivered", "failed", &[("sent", 0), ("delivered", 2), ("failed", 3)]),
+        log("read-alone", "read", &[("sent", 0)]),
+    ];
+    let logs = logs.map(|mut log| {
+        log["messages_response"]["sent"]["statuses"][0]["pricing"] = pricing.clone();
+        log
+    });
+    post_all(&service, logs).await;
+    let billable = &service.data("/v1/broadcasts/b").await["billable_by_category"];
+    assert_eq!(*billable, json!([{"pricing_category": "marketing", "count": 3}]));
+}
+
+#[sqlx::test]
+async fn pricing_is_read_in_every_form_that_meta_sends(db: PgPool) {
+    let service = Service::start(db).await;
+    let cases = [
+        (json!({"type": "regular"}), json!(true)),
+        (json!({"type": " Regular"}), json!(true)),
+        (json!({"type": "free_customer_service"}), json!(false)),
+        (json!({"type": "free_entry_point"}), json!(false)),
+        (json!({"billable": 1, "type": "free_entry_point"}), json!(true)),
+        (json!({"billable": "true"}), json!(true)),
+        (json!({"billable": "True"}), json!(true)),
+        (json!({"billable": 0}), json!(false)),
+        (json!({"billable": "0", "type": "regular"}), json!(false)),
+        (json!({"billable": null, "type": "regular"}), json!(true)),
+        (json!({"billable": "perhaps", "type": "regular"}), json!(true)),
+        (json!({"type": ""}), Value::Null),
+        (json!({}), Value::Null),
+    ];
+    for (mut pricing, billable) in cases {
+        pricing["category"] = " Marketing".into();
+        pricing["pricing_model"] = "pmp ".into();
+        let mut log = log("1", "delivered", &[("delivered", 2)]);
+        log["messages_response"]["delivered"]["statuses"][0]["pricing"] = pricing.clone();
+        service.execute("truncate event, broadcast_log").await;
+        post_all(&service, [log]).await;
+        let log = &service.data("/v1/broadcasts/b/logs").await[0];
+        assert_eq!(log["billable"], billable, "{pricing}");
+        assert_eq!(log["pricing_category"], "marketing");
+        assert_eq!(log["pricing_model"], "PMP");
+    }
+}
+
+#[sqlx::test]
+async fn pricing_of_a_delivery_replaces_the_estimate_of_sent(db: PgPool) {
+    let service = Service::start(db).await;
+    let mut log = log("1", "delivered", &[("sent", 0), ("delivered", 2)]);
+    for (status, kind) in [("sent", "regular"), ("delivered", "free_entry_point")] {
+        log["messages_response"][status]["statuses"][0]["pricing"] = json!({"type": kind});
+    }
+    post_all(&service, [log]).await;
+    assert_eq!(service.data("/v1/broadcasts/b/logs").await[0]["billable"], false);
+}
+
+#[sqlx::test]
+async fn played_report_counts_as_read(db: PgPool) {
+    let service = Service::start(db).await;
+    let logs = [
+        log("1", "sent", &[("sent", 0), ("played", 9)]),
+        log("2", "warning", &[("read", 5), ("played", 9)]),
+    ];
+    post_all(&service, logs).await;
+    let logs = service.data("/v1/broadcasts/b/logs").await;
+    let of = |id: &str| logs.as_array().unwrap().iter().find(|log| log["id"] == id).unwrap();
+    for (id, at, others) in [("1", "01:00:09", "played"), ("2", "01:00:05", "warning")] {
+        let log = of(id);
+        assert_eq!(log["status"], "read");
+        let at = json!({"at": format!("2025-06-12T{at}.000Z"), "source": "channel"});
+        assert_eq!((&log["status_times"]["read"], &log["other_statuses"]), (&at, &json!([others])));
+    }
+}
+
+#[sqlx::test]
+async fn blank_names_say_nothing(db: PgPool) {
+    let service = Service::start(db).await;
+    let room = |name: &str, second: u32| {
+        json!({"id": "r", "channel": "wa", "name": name,
+            "last_activity_at": format!("2025-06-12T01:00:0{second}Z")})
+    };
+    let message = |name: &str, second: u32| {
+        json!({"data_event": "status_message", "id": format!("m{second}"), "status": "sent",
+            "room_id": "r", "room": room(name, second), "sender_id": "s", "sender": {"name": name},
+            "created_at": format!("2025-06-12T01:00:0{second}Z"), "organization_id": ORGANIZATION})
+    };
+    let mut blank = log("1", "read", &[]);
+    blank["contact_full_name"] = " ".into();
+    let mut named = log("1", "sent", &[]);
+    named["contact_full_name"] = "Budi".into();
+    post_all(&service, [message("Budi", 1), message("  ", 2), named, blank]).await;
+    assert_eq!(service.data("/v1/rooms/r").await["name"], "Budi");
+    assert_eq!(service.data("/v1/messages/m2").await["sender"]["name"], "Budi");
+    assert_eq!(service.data("/v1/broadcasts/b/logs").await[0]["contact_full_name"], "Budi");
+}
+
+#[sqlx::test]
 async fn implied_and_conflicting_statuses_are_marked_without_timestamps(db: PgPool) {
     let service = Service::start(db).await;
     let logs = [

@@ -14,6 +14,8 @@ mod concurrency;
 mod connection_loss;
 mod crash;
 mod delivery;
+mod delivery_attempt;
+mod delivery_error;
 mod drift;
 mod envelope;
 mod excel;

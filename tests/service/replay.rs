@@ -145,13 +145,19 @@ async fn dry_run_replay_lists_changes_without_applying_them(db: PgPool) {
     quarantine_kind(&service, "broadcast_log_status").await;
     service.execute(&format!("delete from broadcast_log where log_id = '{id}'")).await;
     service
-        .execute("update broadcast_log set error_code = null, error_title = null where error_code = 131049")
+        .execute(
+            "update broadcast_log set last_error_code = null, last_error_title = null
+             where error_code = 131049",
+        )
         .await;
     let before = rows(&service).await;
     let printed = replay(&service, &["--outcome", "quarantined", "--dry-run"]).await;
     let new = format!("broadcast_log {id} 7d3530db-085f-4a59-b83b-205d470ad746: new\n");
     assert!(printed.contains(&new), "{printed}");
-    assert!(printed.contains(": error_code, error_title\n"), "{printed}");
+    assert!(
+        printed.contains(": error_code, error_title, last_error_code, last_error_title\n"),
+        "{printed}"
+    );
     assert!(printed.contains(": quarantined -> applied\n"), "{printed}");
     assert_eq!(rows(&service).await, before);
 }

@@ -168,7 +168,7 @@ async fn simulate_verify_detects_missing_and_wrong_rows(db: PgPool) {
             "room {}: expected resolved, found assigned",
         ),
         (
-            "update broadcast_log set error_code = 131049 where log_id =
+            "update broadcast_log set last_error_code = 131049 where log_id =
                 (select min(log_id) from broadcast_log where error_code = 131026)
                 returning log_id",
             "log {}: expected error 131026, found error 131049",

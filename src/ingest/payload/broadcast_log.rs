@@ -4,6 +4,8 @@
 //! every part is read on every event. Its timestamps are WhatsApp's; Qontak sends no other times of
 //! a status.
 
+use super::delivery_error::{DeliveryError, code_from_text};
+use super::fields::Element;
 use super::{EventContext, Fields};
 use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp};
 
@@ -32,10 +34,21 @@ pub fn broadcast_log(
     if let Some(status) = body.non_blank("status") {
         log.statuses.add(&status, context.received_at);
     }
-    if let Some(response) = body.object("messages_response") {
-        read_response(&response, &mut log, context.received_at);
+    let response = body.object("messages_response");
+    if let Some(response) = &response {
+        read_response(response, &mut log, context.received_at);
     }
-    log.error_code = log.error_code.or_else(|| code_from_text(log.error_message.as_deref()?));
+    // `code` next to `errors` resembles an HTTP status; WhatsApp's code is inside `errors`.
+    let raw = body.object("raw_message");
+    let error = DeliveryError::read(&[response.as_ref(), Some(body), raw.as_ref()]);
+    log.error_code = error.code.or_else(|| code_from_text(log.error_message.as_deref()?));
+    log.error_title = error.title;
+    log.error_details = error.details;
+    log.error_at = error.at;
+    if log.error_key().is_some() {
+        log.error_message_id = error.message_id.or_else(|| log.whatsapp_message_id.clone());
+    }
+    log.failed_at = log.failed_at.or(error.at);
     let broadcast = log.broadcast_id.as_ref().map(|broadcast_id| Broadcast {
         organization_id: log.organization_id.clone(),
         broadcast_id: broadcast_id.clone(),
@@ -61,36 +74,38 @@ fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Tim
     log.pending_at = time_of("pending");
     log.sent_at = time_of("sent");
     log.delivered_at = time_of("delivered");
-    log.read_at = time_of("read");
+    let read_at = time_of("read");
+    let played_at = time_of("played");
+    log.read_at = read_at.into_iter().chain(played_at).min();
     log.failed_at = time_of("failed");
 
-    for name in ["sent", "delivered", "read"] {
-        let Some(status) = response.object(name).and_then(|part| part.first("statuses")) else {
-            continue;
-        };
-        if let Some(pricing) = status.object("pricing") {
-            log.billable = log.billable.or_else(|| pricing.boolean("billable"));
-            log.pricing_category =
-                log.pricing_category.take().or_else(|| pricing.non_blank("category"));
-            log.pricing_model =
-                log.pricing_model.take().or_else(|| pricing.non_blank("pricing_model"));
-        }
-        if let Some(conversation) = status.object("conversation") {
-            log.conversation_id = log.conversation_id.take().or_else(|| conversation.id("id"));
-            log.conversation_origin = log.conversation_origin.take().or_else(|| {
-                conversation.object("origin").and_then(|origin| origin.non_blank("type"))
-            });
+    // The pricing of `sent` is an estimate, so it comes last.
+    for name in ["delivered", "read", "played", "sent"] {
+        let Some(part) = response.object(name) else { continue };
+        for status in part.elements("statuses") {
+            let Element::Object(status) = status else { continue };
+            if let Some(pricing) = status.object("pricing") {
+                read_pricing(&pricing, log);
+            }
+            if let Some(conversation) = status.object("conversation") {
+                log.conversation_id = log.conversation_id.take().or_else(|| conversation.id("id"));
+                log.conversation_origin = log.conversation_origin.take().or_else(|| {
+                    conversation.object("origin").and_then(|origin| origin.non_blank("type"))
+                });
+            }
         }
     }
+}
 
-    // `code` next to `errors` resembles an HTTP status; WhatsApp's code is inside `errors`.
-    let failed = || response.object("failed")?.first("statuses")?.first("errors");
-    let error = response.first("errors").or_else(failed).or_else(|| response.object("error"));
-    if let Some(error) = error {
-        log.error_code = error.integer("code");
-        log.error_title =
-            error.non_placeholder("title").or_else(|| error.non_placeholder("message"));
-    }
+/// Since July 2025 Meta prices per message and may name only the `type` of the pricing.
+fn read_pricing(pricing: &Fields<'_>, log: &mut BroadcastLog) {
+    let word = |key| Some(pricing.non_placeholder(key)?.trim().to_ascii_lowercase());
+    let is_regular = || word("type").map(|word| word == "regular");
+    log.billable = log.billable.or_else(|| pricing.boolean("billable")).or_else(is_regular);
+    log.pricing_category = log.pricing_category.take().or_else(|| word("category"));
+    // Meta's names are in upper case: `PMP`, `CBP`.
+    let model = || Some(word("pricing_model")?.to_ascii_uppercase());
+    log.pricing_model = log.pricing_model.take().or_else(model);
 }
 
 /// Adds a status if `messages_response` contains it, and returns WhatsApp's time of it.
@@ -102,24 +117,8 @@ fn status_time(
 ) -> Option<Timestamp> {
     let part = response.object(name)?;
     statuses.add(name, received_at);
-    part.first("statuses")?.time("timestamp")
-}
-
-/// The code `131026` from the text `… (#131026) …`, for logs without a code field.
-fn code_from_text(text: &str) -> Option<i64> {
-    let (_, after) = text.split_once("(#")?;
-    let (code, _) = after.split_once(')')?;
-    code.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::code_from_text;
-
-    #[test]
-    fn error_code_is_read_from_text() {
-        assert_eq!(code_from_text("(#131026) Undeliverable"), Some(131_026));
-        assert_eq!(code_from_text("Message Undeliverable."), None);
-        assert_eq!(code_from_text("(#131026"), None);
-    }
+    part.elements("statuses").find_map(|status| match status {
+        Element::Object(status) => status.time("timestamp"),
+        Element::Text(_) => None,
+    })
 }

@@ -4,15 +4,18 @@
 //! other fields. Numbers as strings, ids as numbers and placeholders such as `"n/a"` are accepted
 //! here, and only here.
 
+mod arrays;
+
 use std::borrow::Cow;
 
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+pub use self::arrays::Element;
 use super::issues::ParseIssues;
 use super::time::{self, ParsedTime};
 use super::value::{MAX_TEXT_BYTES, describe, is_deeper, is_placeholder};
-use crate::model::{PackedList, Timestamp};
+use crate::model::Timestamp;
 
 /// Maximum nesting of stored JSON. The API returns it inside its own JSON, and many parsers accept
 /// only 64 or 128 levels.
@@ -103,13 +106,20 @@ impl<'a> Fields<'a> {
         number.or_else(|| self.report(key, "an integer", value))
     }
 
-    /// `true` or `false`, also as text.
+    /// `true` or `false`, also as text, or as 1 or 0.
     pub fn boolean(&self, key: &str) -> Option<bool> {
-        match self.value(key)? {
-            Value::Bool(flag) => Some(*flag),
-            Value::String(text) if text == "true" => Some(true),
-            Value::String(text) if text == "false" => Some(false),
-            other => self.report(key, "a boolean", other),
+        let value = self.value(key)?;
+        let text = match value {
+            Value::Bool(flag) => return Some(*flag),
+            Value::String(text) if is_placeholder(text) => return None,
+            Value::String(text) => text.trim().to_ascii_lowercase(),
+            Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        match text.as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => self.report(key, "a boolean", value),
         }
     }
 
@@ -131,34 +141,6 @@ impl<'a> Fields<'a> {
         Some(time)
     }
 
-    /// An array of short texts or numbers; other elements are dropped.
-    pub fn list(&self, key: &str) -> Option<PackedList> {
-        let value = self.value(key)?;
-        let Value::Array(elements) = value else {
-            return self.report(key, "an array of text", value);
-        };
-        let is_usable = |element: &Value| match element {
-            Value::String(text) => text.len() <= MAX_TEXT_BYTES,
-            element => element.is_number(),
-        };
-        let mut unusable = elements.iter().enumerate().filter(|(_, element)| !is_usable(element));
-        if let Some((i, element)) = unusable.next() {
-            let expected = if element.is_string() { SHORT_TEXT } else { "text" };
-            // Only the first is reported: there may be thousands.
-            let expected = match unusable.count() {
-                0 => expected.to_owned(),
-                others => format!("{expected}, here and in {others} more elements"),
-            };
-            self.report::<()>(&format!("{key}[{i}]"), &expected, element);
-        }
-        let usable = elements.iter().filter(|element| is_usable(element));
-        let texts = usable.map(|element| match element {
-            Value::String(text) => Cow::Borrowed(text.as_str()),
-            number => number.to_string().into(),
-        });
-        Some(texts.collect())
-    }
-
     /// An object.
     pub fn object(&self, key: &str) -> Option<Self> {
         match self.value(key)? {
@@ -167,20 +149,6 @@ impl<'a> Fields<'a> {
                 Some(Self { object, data: None, path, issues: self.issues })
             }
             other => self.report(key, "an object", other),
-        }
-    }
-
-    /// The first element of an array of objects.
-    pub fn first(&self, key: &str) -> Option<Self> {
-        match self.value(key)? {
-            Value::Array(elements) => match elements.first()? {
-                Value::Object(object) => {
-                    let path = format!("{}[0].", self.path_of(key));
-                    Some(Self { object, data: None, path, issues: self.issues })
-                }
-                other => self.report(&format!("{key}[0]"), "an object", other),
-            },
-            other => self.report(key, "an array of objects", other),
         }
     }
 

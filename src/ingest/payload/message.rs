@@ -3,6 +3,7 @@
 //! A `status_message` repeats the whole message with another status, so all events of a message are
 //! read the same way.
 
+use super::delivery_error::{DeliveryError, code_from_text};
 use super::{EventContext, Fields};
 use crate::event::Kind;
 use crate::model::{Broadcast, FoldKey, Message, Sender, Statuses, TextRank};
@@ -79,7 +80,11 @@ fn fields(
     let participant_type =
         participant_type(body).or_else(|| from_customer.then(|| "customer".to_owned()));
     let is_incoming = participant_type.as_deref() == Some("customer");
-    let channel_at = || body.object("raw_message")?.first("messages")?.time("timestamp");
+    let response = body.object("messages_response");
+    let raw = body.object("raw_message");
+    let error = DeliveryError::read(&[Some(body), response.as_ref(), raw.as_ref()]);
+    let error_message = body.non_placeholder("whatsapp_error_message");
+    let channel_at = || raw.as_ref()?.first("messages")?.time("timestamp");
     Message {
         organization_id: context.organization_id.to_owned(),
         message_id,
@@ -101,6 +106,10 @@ fn fields(
         reply: body.raw("reply"),
         buttons: body.raw_array("buttons"),
         raw_message: body.raw_object("raw_message"),
+        error_code: error.code.or_else(|| code_from_text(error_message.as_deref()?)),
+        error_title: error.title.or(error_message),
+        error_details: error.details,
+        failed_at: error.at,
         statuses,
         ..Message::default()
     }

@@ -105,7 +105,7 @@ pub fn snapshot(
         received_at: context.received_at,
         clock,
         key: key(clock, earlier, status.as_deref(), context),
-        name: fields.text("name"),
+        name: fields.non_blank("name"),
         description: fields.text("description"),
         status,
         r#type: fields.non_blank("type"),

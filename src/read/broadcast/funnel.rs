@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::read::status::Explained;
 use crate::store::broadcast_log::count::Counted;
-use crate::store::broadcast_log::funnel::{Group, Title};
+use crate::store::broadcast_log::funnel::{Example, Group};
 
 /// Recipients by effective status. Each counts once.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -68,7 +68,8 @@ pub struct Funnel {
     conflicts: Conflicts,
     /// Failed recipients by WhatsApp error code, most frequent first.
     failed_by_code: Vec<Failures>,
-    /// Billable recipients by pricing category, most frequent first.
+    /// Billable recipients by pricing category, most frequent first. Meta charges per delivered
+    /// message, so only recipients that are delivered or read count.
     billable_by_category: Vec<Billable>,
     seconds_to_delivery: Percentiles,
     seconds_to_read: Percentiles,
@@ -111,6 +112,8 @@ struct Failures {
     error_code: Option<i64>,
     /// Meta's title of the error.
     error_title: Option<String>,
+    /// Meta's details of the error for one of these recipients, as an example.
+    error_details: Option<String>,
     #[serde(flatten)]
     explained: Explained,
     /// Number of recipients.
@@ -155,13 +158,16 @@ impl Funnel {
             if group.status.as_deref() == Some("failed") {
                 *failed.entry(group.error_code).or_default() += group.count;
             }
-            if group.billable == Some(true) {
+            // Reports of `sent` have the pricing too, but as an estimate.
+            let is_delivered = matches!(group.status.as_deref(), Some("delivered" | "read"));
+            if is_delivered && group.billable == Some(true) {
                 *billable.entry(group.pricing_category).or_default() += group.count;
             }
         }
         let failed = most_first(failed).map(|(error_code, count)| Failures {
             error_code,
             error_title: None,
+            error_details: None,
             explained: Explained::of(error_code),
             count,
         });
@@ -195,13 +201,13 @@ impl Funnel {
         self.failed_by_code.iter().filter_map(|failures| failures.error_code).collect()
     }
 
-    /// Sets Meta's titles of the error codes.
-    pub fn set_titles(&mut self, titles: Vec<Title>) {
-        for Title { error_code, error_title } in titles {
-            for failures in &mut self.failed_by_code {
-                if failures.error_code == error_code {
-                    failures.error_title.clone_from(&error_title);
-                }
+    /// Sets an example of Meta's texts for each error code.
+    pub fn set_examples(&mut self, examples: &[Example]) {
+        for failures in &mut self.failed_by_code {
+            let of_code = |example: &&Example| example.error_code == failures.error_code;
+            if let Some(example) = examples.iter().find(of_code) {
+                failures.error_title.clone_from(&example.error_title);
+                failures.error_details.clone_from(&example.error_details);
             }
         }
     }

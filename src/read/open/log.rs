@@ -206,5 +206,6 @@ fn problems(row: &LogRow) -> Vec<Problem> {
         return Vec::new();
     }
     let title = row.error_title.clone().or_else(|| row.whatsapp_error_message.clone());
-    vec![Problem { code: row.error_code, title, details: row.whatsapp_error_message.clone() }]
+    let details = row.error_details.clone().or_else(|| row.whatsapp_error_message.clone());
+    vec![Problem { code: row.error_code, title, details }]
 }

@@ -65,29 +65,31 @@ pub async fn groups(
     .await
 }
 
-/// Title of a WhatsApp error.
+/// Example of a WhatsApp error: texts of one of the recipients that failed with it.
 #[derive(Debug)]
-pub struct Title {
+pub struct Example {
     /// WhatsApp error code; `None` for failures without a code.
     pub error_code: Option<i64>,
-    /// Title or message from one of the recipients that failed with this error.
+    /// Title, or else the message.
     pub error_title: Option<String>,
+    /// Details.
+    pub error_details: Option<String>,
 }
 
-/// Lists a title for each of these error codes, and one for failures without a code.
-pub async fn titles(
+/// Lists an example for each of these error codes, and one for failures without a code.
+pub async fn examples(
     db: impl PgExecutor<'_>,
     organization_id: &str,
     broadcast_id: &str,
     error_codes: &[i64],
-) -> sqlx::Result<Vec<Title>> {
+) -> sqlx::Result<Vec<Example>> {
     sqlx::query_as!(
-        Title,
+        Example,
         r#"
-            select error_code, one.error_title
+            select error_code, one.error_title, one.error_details
             from unnest($3::bigint[]) as error_code
             cross join lateral (
-                select coalesce(error_title, error_message) as error_title
+                select coalesce(error_title, error_message) as error_title, error_details
                 from broadcast_log
                 where organization_id = $1
                     and broadcast_id = $2
@@ -97,7 +99,7 @@ pub async fn titles(
             ) as one
             union all
             (
-                select null, coalesce(error_title, error_message)
+                select null, coalesce(error_title, error_message), error_details
                 from broadcast_log
                 where organization_id = $1
                     and broadcast_id = $2

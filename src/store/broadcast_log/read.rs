@@ -97,9 +97,11 @@ pub struct LogRow {
     pub error_code: Option<i64>,
     /// Meta's title of the error.
     pub error_title: Option<String>,
+    /// Meta's details of the error: which parameter, media or recipient was wrong.
+    pub error_details: Option<String>,
     /// WhatsApp's error message.
     pub whatsapp_error_message: Option<String>,
-    /// Whether Meta charges for the message.
+    /// Whether Meta charges for the message once it is delivered; null if not reported.
     pub billable: Option<bool>,
     /// `marketing`, `utility`, `authentication`, …; new values are possible.
     pub pricing_category: Option<String>,
@@ -171,7 +173,8 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[LogKey]) -> sqlx::Result<Vec<
                 log.template_id as messages_broadcast_template_id, log.channel_integration_id,
                 log.contact_phone_number, log.contact_full_name, log.whatsapp_message_id,
                 log.status, log.other_statuses, log.error_code, log.error_title,
-                log.error_message as whatsapp_error_message, log.billable, log.pricing_category,
+                log.error_details, log.error_message as whatsapp_error_message, log.billable,
+                log.pricing_category,
                 log.pricing_model, log.conversation_origin, log.is_pacing, log.messages,
                 log.created_at, log.received_at, log.at as "at!", log.pending_at, log.sent_at,
                 log.delivered_at, log.read_at, log.failed_at, log.created_seen_at,

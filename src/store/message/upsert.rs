@@ -32,7 +32,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
                 external_id, channel, channel_integration_id, broadcast_id, file_uniq_id,
                 is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
                 text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
-                delivered_seen_at, read_seen_at, failed_seen_at, other_statuses
+                delivered_seen_at, read_seen_at, failed_seen_at, other_statuses,
+                error_code, error_title, error_details, failed_at
             )
             select
                 unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
@@ -46,7 +47,9 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
                 unnest($25::uuid[]), unnest($26::timestamptz[]),
                 unnest($27::timestamptz[]), unnest($28::timestamptz[]),
                 unnest($29::timestamptz[]), unnest($30::timestamptz[]),
-                unnest($31::timestamptz[]), string_to_array(unnest($32::text[]), '')
+                unnest($31::timestamptz[]), string_to_array(unnest($32::text[]), ''),
+                unnest($33::bigint[]), unnest($34::text[]), unnest($35::text[]),
+                unnest($36::timestamptz[])
             on conflict (organization_id, message_id) do update set
                 received_at = least(message.received_at, excluded.received_at),
                 room_id = greatest(message.room_id, excluded.room_id),
@@ -71,6 +74,23 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
                 raw_message = greatest(message.raw_message, excluded.raw_message),
                 text = later(message.text, message.text_rank, excluded.text, excluded.text_rank),
                 text_rank = greatest(message.text_rank, excluded.text_rank),
+                error_code = greatest(message.error_code, excluded.error_code),
+                -- Merged with their code, so that title and details never belong to another code.
+                error_title = case
+                    when coalesce(excluded.error_code, -1) > coalesce(message.error_code, -1)
+                        then excluded.error_title
+                    when coalesce(excluded.error_code, -1) < coalesce(message.error_code, -1)
+                        then message.error_title
+                    else greatest(message.error_title, excluded.error_title)
+                end,
+                error_details = case
+                    when coalesce(excluded.error_code, -1) > coalesce(message.error_code, -1)
+                        then excluded.error_details
+                    when coalesce(excluded.error_code, -1) < coalesce(message.error_code, -1)
+                        then message.error_details
+                    else greatest(message.error_details, excluded.error_details)
+                end,
+                failed_at = least(message.failed_at, excluded.failed_at),
                 created_seen_at = least(message.created_seen_at, excluded.created_seen_at),
                 pending_seen_at = least(message.pending_seen_at, excluded.pending_seen_at),
                 sent_seen_at = least(message.sent_seen_at, excluded.sent_seen_at),
@@ -120,6 +140,10 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
         &column(rows, |row| row.statuses.read) as _,
         &column(rows, |row| row.statuses.failed) as _,
         &column(rows, |row| row.statuses.other.as_deref()) as _,
+        &column(rows, |row| row.error_code) as _,
+        &column(rows, |row| row.error_title.as_deref()) as _,
+        &column(rows, |row| row.error_details.as_deref()) as _,
+        &column(rows, |row| row.failed_at) as _,
     )
     .execute(db)
     .await?;

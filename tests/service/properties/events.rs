@@ -90,6 +90,7 @@ fn message() -> impl Strategy<Value = Value> {
         field("is_campaign", any::<bool>().prop_map(Value::from)),
         field("last_campaign", word().prop_map(|name| json!({"id": "b0", "name": name}))),
         field("file", word().prop_map(|url| json!({ "url": url }))),
+        field("errors", error()),
     ]);
     let room = prop::option::of(snapshot());
     (0..4, 0..2, status(), fields, room).prop_map(|(id, room_id, status, mut body, room)| {
@@ -211,11 +212,25 @@ fn event_without_changes() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Errors of WhatsApp with one of two codes or without one.
+fn error() -> impl Strategy<Value = Value> {
+    let code = prop_oneof![Just(json!(1)), Just(json!(2)), Just(Value::Null)];
+    (code, word(), word()).prop_map(
+        |(code, title, details)| json!([{"code": code, "title": title, "details": details}]),
+    )
+}
+
 fn broadcast_log() -> impl Strategy<Value = Value> {
     let part = |name: &'static str| {
         field(name, second().prop_map(|at| json!({"statuses": [{"timestamp": at}]})))
     };
-    let response = object(vec![part("sent"), part("delivered"), part("read"), part("failed")]);
+    let response = object(vec![
+        part("sent"),
+        part("delivered"),
+        part("read"),
+        part("failed"),
+        field("errors", error()),
+    ]);
     let fields = object(vec![
         field("contact_full_name", word()),
         field("whatsapp_message_id", word()),
