@@ -150,7 +150,7 @@ impl RoomQuery {
 ///
 /// A list parameter may be given as `tags[]=a&tags[]=b`, as `tags[0]=a` or as `tags=a`.
 #[utoipa::path(
-    get, path = "/rooms", params(PageQuery, RoomQuery),
+    get, path = "/rooms", params(PageQuery, RoomQuery, OrganizationQuery),
     responses((status = OK, body = OpenList<Room>))
 )]
 async fn list_rooms(
@@ -197,7 +197,7 @@ async fn show_room(
 
 /// List the messages of a conversation in the format of Qontak's API, newest first
 #[utoipa::path(
-    get, path = "/rooms/{id}/messages", params(PageQuery),
+    get, path = "/rooms/{id}/messages", params(PageQuery, OrganizationQuery),
     responses((status = OK, body = OpenList<OpenMessage>))
 )]
 async fn list_messages(
@@ -230,7 +230,7 @@ query! {
 
 /// List the recipients of a broadcast in the format of Qontak's API, newest first
 #[utoipa::path(
-    get, path = "/broadcasts/{id}/whatsapp/log", params(PageQuery, LogQuery),
+    get, path = "/broadcasts/{id}/whatsapp/log", params(PageQuery, LogQuery, OrganizationQuery),
     responses((status = OK, body = OpenList<Log>))
 )]
 async fn list_logs(

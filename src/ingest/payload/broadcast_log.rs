@@ -6,6 +6,7 @@
 
 use super::delivery_error::{DeliveryError, code_from_text};
 use super::fields::Element;
+use super::value::is_placeholder;
 use super::{EventContext, Fields};
 use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp};
 
@@ -99,7 +100,10 @@ fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Tim
 
 /// Since July 2025 Meta prices per message and may name only the `type` of the pricing.
 fn read_pricing(pricing: &Fields<'_>, log: &mut BroadcastLog) {
-    let word = |key| Some(pricing.non_placeholder(key)?.trim().to_ascii_lowercase());
+    let word = |key| {
+        let word = pricing.non_blank(key).filter(|word| !is_placeholder(word))?;
+        Some(word.trim().to_ascii_lowercase())
+    };
     let is_regular = || word("type").map(|word| word == "regular");
     log.billable = log.billable.or_else(|| pricing.boolean("billable")).or_else(is_regular);
     log.pricing_category = log.pricing_category.take().or_else(|| word("category"));
