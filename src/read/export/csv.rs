@@ -2,7 +2,7 @@
 //!
 //! Columns follow from the type, not from the rows, so every export of a list has the same ones.
 //! Nested objects have a column per field (`sender.name`); arrays and free objects are JSON.
-//! [`cell`] has the texts that a spreadsheet would change.
+//! [`mod@cell`] has the texts that a spreadsheet would change.
 
 mod cell;
 
