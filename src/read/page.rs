@@ -42,7 +42,8 @@ query! {
         /// one row per line. An export needs a key with the scope `export`. The header `Accept` has
         /// the same effect.
         format: Format,
-        /// Whether a CSV export begins with a byte order mark, by which Excel recognises UTF-8.
+        /// Whether a CSV export begins with a byte order mark, by which Excel recognises UTF-8. Other
+        /// formats ignore it.
         bom: Flag,
         /// Delimiter of a CSV export: `,` by default, or `;` for Excel in Indonesia and much of
         /// Europe.
@@ -162,13 +163,6 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         let format = format.unwrap_or(Format::Json);
         if format != Format::Json {
             reader.require(Scope::Export)?;
-        }
-        if format != Format::Csv {
-            for (name, is_given) in [("bom", bom.is_some()), ("delimiter", delimiter.is_some())] {
-                if is_given {
-                    parameters.reject(name, "is for format=csv only");
-                }
-            }
         }
         let export = match format {
             Format::Json => None,
