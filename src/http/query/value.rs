@@ -15,6 +15,7 @@ use crate::model::Timestamp;
 
 /// Maximum number of values of a list.
 const MAX_VALUES: usize = 100;
+const EXPECTED_VALUES: &str = "must be up to 100 values, none empty";
 
 /// Maximum length of a text in characters. Longer than any id, name or enum value of Qontak.
 const MAX_CHARACTERS: usize = 512;
@@ -139,7 +140,7 @@ impl<T: Parameter> Parameter for Several<T> {
 
     fn parse(values: &[&str]) -> Result<Self, String> {
         if values.len() > MAX_VALUES || values.contains(&"") {
-            return Err(format!("must be up to {MAX_VALUES} values, none empty"));
+            return Err(EXPECTED_VALUES.to_owned());
         }
         values.iter().map(|value| T::parse(&[value])).collect::<Result<_, _>>().map(Self)
     }
@@ -155,9 +156,16 @@ impl<T: Parameter> Parameter for AnyOf<T> {
     const IS_LIST: bool = true;
 
     fn parse(values: &[&str]) -> Result<Self, String> {
-        let values = values.iter().flat_map(|value| value.split(',')).map(str::trim);
-        let Several(values) = Several::parse(&values.collect::<Vec<_>>())?;
-        Ok(Self(values))
+        if values.len() > MAX_VALUES || values.contains(&"") {
+            return Err(EXPECTED_VALUES.to_owned());
+        }
+        let parts = values.iter().flat_map(|value| value.split(',')).map(str::trim);
+        let mut parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() {
+            // Blanks and commas only: text that nothing matches.
+            parts = values.to_vec();
+        }
+        parts.iter().map(|part| T::parse(&[part])).collect::<Result<_, _>>().map(Self)
     }
 }
 
