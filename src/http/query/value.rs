@@ -15,7 +15,6 @@ use crate::model::Timestamp;
 
 /// Maximum number of values of a list.
 const MAX_VALUES: usize = 100;
-const EXPECTED_VALUES: &str = "must be up to 100 values, none empty";
 
 /// Maximum length of a text in characters. Longer than any id, name or enum value of Qontak.
 const MAX_CHARACTERS: usize = 512;
@@ -139,11 +138,17 @@ impl<T: Parameter> Parameter for Several<T> {
     const IS_LIST: bool = true;
 
     fn parse(values: &[&str]) -> Result<Self, String> {
-        if values.len() > MAX_VALUES || values.contains(&"") {
-            return Err(EXPECTED_VALUES.to_owned());
-        }
+        check_values(values)?;
         values.iter().map(|value| T::parse(&[value])).collect::<Result<_, _>>().map(Self)
     }
+}
+
+/// Fails if there are too many values, or an empty one.
+fn check_values(values: &[&str]) -> Result<(), String> {
+    if values.len() > MAX_VALUES || values.contains(&"") {
+        return Err(format!("must be up to {MAX_VALUES} values, none empty"));
+    }
+    Ok(())
 }
 
 /// One or several values, of which any may match: `name=a,b` or `name=a&name=b`. Values contain no
@@ -156,9 +161,7 @@ impl<T: Parameter> Parameter for AnyOf<T> {
     const IS_LIST: bool = true;
 
     fn parse(values: &[&str]) -> Result<Self, String> {
-        if values.len() > MAX_VALUES || values.contains(&"") {
-            return Err(EXPECTED_VALUES.to_owned());
-        }
+        check_values(values)?;
         let parts = values.iter().flat_map(|value| value.split(',')).map(str::trim);
         let mut parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
         if parts.is_empty() {
