@@ -17,15 +17,16 @@ mod status;
 mod time;
 pub mod whatsapp_error;
 
+use chrono::DateTime;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 pub use self::broadcast_log::BroadcastLog;
 pub use self::event_id::EventId;
-pub use self::message::{Message, TextRank};
+pub use self::message::{Message, TextKey};
 pub use self::packed_list::PackedList;
 pub use self::status::{Status, Statuses};
-pub use self::time::{FoldKey, Timestamp};
+pub use self::time::{FoldKey, Precedence, Timestamp};
 
 /// A room (conversation) as one event shows it: a snapshot, or little more than an id.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -84,6 +85,9 @@ macro_rules! with_room_fields {
 }
 
 impl Room {
+    /// `resolved_at` of a snapshot that is not resolved. No real time is that early.
+    pub const NOT_RESOLVED: Timestamp = Timestamp(DateTime::UNIX_EPOCH);
+
     /// Number of optional fields.
     pub const FIELDS: i32 = {
         macro_rules! count {

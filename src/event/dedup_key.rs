@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::Kind;
-use crate::model::{FoldKey, Timestamp};
+use crate::model::Timestamp;
 
 /// SHA-256 of a body.
 #[derive(Clone, Copy, Debug)]
@@ -20,9 +20,9 @@ impl BodyHash {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Tie-breaker of a [`FoldKey`].
-    pub fn tie(self) -> u32 {
-        u32::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]]) >> (32 - FoldKey::TIE_BITS)
+    /// Tie-breaker of a [`FoldKey`](crate::model::FoldKey).
+    pub const fn tie(self) -> u16 {
+        u16::from_be_bytes([self.0[0], self.0[1]])
     }
 }
 

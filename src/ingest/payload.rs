@@ -38,6 +38,13 @@ pub struct EventContext<'a> {
     pub hash: BodyHash,
 }
 
+impl EventContext<'_> {
+    /// The latest of these times, each as it counts for ordering.
+    pub fn latest(&self, times: impl IntoIterator<Item = Option<Timestamp>>) -> Option<Timestamp> {
+        times.into_iter().flatten().max().map(|time| time.ordering(self.received_at))
+    }
+}
+
 /// Body that Qontak posts when a webhook URL is saved, and expects as the response.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 pub struct Handshake {

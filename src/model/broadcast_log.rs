@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Statuses, Timestamp};
+use super::{Statuses, Timestamp, bit_mask};
 
 /// A broadcast log: one recipient of a broadcast.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -42,12 +42,41 @@ pub struct BroadcastLog {
 }
 
 impl BroadcastLog {
-    /// Orders readings that name an id at WhatsApp: by the latest time of WhatsApp in each.
+    /// Latest time of WhatsApp, or else the creation; the Unix epoch without either.
+    pub fn clock(&self) -> Timestamp {
+        let clock = self.whatsapp_clock().or(self.created_at);
+        clock.map_or_else(Timestamp::default, |clock| clock.ordering(self.received_at))
+    }
+
+    /// Orders events that name an id at WhatsApp: by the latest time of WhatsApp in each.
     pub fn whatsapp_message_key(&self) -> Option<Uuid> {
         self.whatsapp_message_id.as_ref()?;
+        Some(key(self.whatsapp_clock().map(|clock| clock.ordering(self.received_at)), 0))
+    }
+
+    fn whatsapp_clock(&self) -> Option<Timestamp> {
         let times =
             [self.pending_at, self.sent_at, self.delivered_at, self.read_at, self.failed_at];
-        Some(key(times.into_iter().max().flatten(), 0))
+        times.into_iter().max().flatten()
+    }
+
+    /// Bit mask of the fields of `broadcast_log.clocks` that are present, from `broadcast_id` (lowest
+    /// bit) to `messages`.
+    pub fn fields(&self) -> i32 {
+        bit_mask(&[
+            self.broadcast_id.is_some(),
+            self.template_id.is_some(),
+            self.channel_integration_id.is_some(),
+            self.contact_phone_number.is_some(),
+            self.contact_full_name.is_some(),
+            self.billable.is_some(),
+            self.pricing_category.is_some(),
+            self.pricing_model.is_some(),
+            self.conversation_id.is_some(),
+            self.conversation_origin.is_some(),
+            self.is_pacing.is_some(),
+            self.messages.is_some(),
+        ])
     }
 
     /// Orders errors: by the time of the failure, then by code.
@@ -55,7 +84,8 @@ impl BroadcastLog {
         let texts = [&self.error_title, &self.error_details, &self.error_message];
         let has_text = texts.into_iter().any(Option::is_some);
         let code = self.error_code.map_or(0, |code| code.saturating_add(1).unsigned_abs());
-        (code > 0 || has_text).then(|| key(self.error_at, code))
+        let at = self.error_at.map(|at| at.ordering(self.received_at));
+        (code > 0 || has_text).then(|| key(at, code))
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{EventId, Statuses, Timestamp, greatest, least};
+use super::{Statuses, Timestamp, bit_mask, greatest, least};
 
 /// A message of a customer, agent or bot.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -15,6 +15,8 @@ pub struct Message {
     pub organization_id: String,
     pub message_id: String,
     pub received_at: Timestamp,
+    /// Latest time of the event; the Unix epoch if the event is not about the message.
+    pub clock: Timestamp,
     pub room_id: Option<String>,
     pub created_at: Option<Timestamp>,
     pub channel_at: Option<Timestamp>,
@@ -24,7 +26,7 @@ pub struct Message {
     pub sender_type: Option<String>,
     pub sender_id: Option<String>,
     pub text: Option<String>,
-    pub text_rank: TextRank,
+    pub text_key: TextKey,
     pub external_id: Option<String>,
     pub channel: Option<String>,
     pub channel_integration_id: Option<String>,
@@ -44,16 +46,48 @@ pub struct Message {
     pub statuses: Statuses,
 }
 
+/// Calls a macro with the names of the fields that have the value of the newest event and that Rust
+/// can compare, in the order of `message.clocks`.
+macro_rules! with_message_fields {
+    ($call:ident) => {
+        $call!(
+            room_id r#type participant_type participant_id sender_type sender_id external_id
+            channel channel_integration_id broadcast_id file_uniq_id is_campaign review_star
+        )
+    };
+}
+
 impl Message {
+    /// Bit mask of the fields of `message.clocks` that are present, from `room_id` (lowest bit) to
+    /// `raw_message`.
+    pub fn fields(&self) -> i32 {
+        let Self { file, reply, buttons, raw_message, .. } = self;
+        let json = [file.is_some(), reply.is_some(), buttons.is_some(), raw_message.is_some()];
+        macro_rules! mask {
+            ($($field:ident)*) => {{
+                let comparable = [$(self.$field.is_some()),*];
+                bit_mask(&comparable) | bit_mask(&json) << comparable.len()
+            }};
+        }
+        with_message_fields!(mask)
+    }
+
     /// Merges another change of the same message by the rules of the table; the order does not
-    /// matter. Returns false without any change if only Postgres can compare two values, as with
-    /// `jsonb`.
+    /// matter. Returns false without any change if only Postgres can do so: if a field of the older
+    /// change is missing in the newer one, or to compare `jsonb`.
     pub fn merge(&mut self, other: &Self) -> bool {
+        let newer = other.clock.cmp(&self.clock);
+        let lacking = match newer {
+            Ordering::Greater => self.fields() & !other.fields(),
+            Ordering::Less => other.fields() & !self.fields(),
+            Ordering::Equal => 0,
+        };
         let differs = |one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>| {
             let texts = (one.as_deref().map(RawValue::get), other.as_deref().map(RawValue::get));
-            matches!(texts, (Some(one), Some(other)) if one != other)
+            newer.is_eq() && matches!(texts, (Some(one), Some(other)) if one != other)
         };
-        if differs(&self.file, &other.file)
+        if lacking != 0
+            || differs(&self.file, &other.file)
             || differs(&self.reply, &other.reply)
             || differs(&self.buttons, &other.buttons)
             || differs(&self.raw_message, &other.raw_message)
@@ -62,23 +96,16 @@ impl Message {
             return false;
         }
         self.received_at = self.received_at.min(other.received_at);
+        self.clock = self.clock.max(other.clock);
         least(&mut self.created_at, other.created_at);
         least(&mut self.channel_at, other.channel_at);
         least(&mut self.failed_at, other.failed_at);
-        greatest(&mut self.room_id, &other.room_id);
-        greatest(&mut self.r#type, &other.r#type);
-        greatest(&mut self.participant_type, &other.participant_type);
-        greatest(&mut self.participant_id, &other.participant_id);
-        greatest(&mut self.sender_type, &other.sender_type);
-        greatest(&mut self.sender_id, &other.sender_id);
-        greatest(&mut self.external_id, &other.external_id);
-        greatest(&mut self.channel, &other.channel);
-        greatest(&mut self.channel_integration_id, &other.channel_integration_id);
-        greatest(&mut self.broadcast_id, &other.broadcast_id);
-        greatest(&mut self.file_uniq_id, &other.file_uniq_id);
-        greatest(&mut self.is_campaign, &other.is_campaign);
-        greatest(&mut self.is_edited, &other.is_edited);
-        greatest(&mut self.review_star, &other.review_star);
+        macro_rules! keep_newer {
+            ($($field:ident)*) => {
+                $(keep_newer(newer, &mut self.$field, &other.$field);)*
+            };
+        }
+        with_message_fields!(keep_newer);
         // Title and details never belong to another code.
         match self.error_code.cmp(&other.error_code) {
             Ordering::Less => {
@@ -92,20 +119,17 @@ impl Message {
             }
             Ordering::Greater => {}
         }
-        let rank = self.text_rank.cmp(&other.text_rank);
-        if self.text.is_none() || rank.is_eq() {
-            greatest(&mut self.text, &other.text);
-        } else if rank.is_lt() && other.text.is_some() {
-            self.text.clone_from(&other.text);
-        }
-        self.text_rank = self.text_rank.max(other.text_rank);
+        greatest(&mut self.is_edited, &other.is_edited);
+        keep_newer(other.text_key.cmp(&self.text_key), &mut self.text, &other.text);
+        self.text_key = self.text_key.max(other.text_key);
         for (one, other) in [
             (&mut self.file, &other.file),
             (&mut self.reply, &other.reply),
             (&mut self.buttons, &other.buttons),
             (&mut self.raw_message, &other.raw_message),
         ] {
-            if one.is_none() {
+            // With equal clocks both are equal.
+            if other.is_some() && (newer.is_gt() || one.is_none()) {
                 one.clone_from(other);
             }
         }
@@ -113,25 +137,33 @@ impl Message {
     }
 }
 
-/// Rank of a message's text; the text with the greatest rank is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum TextRank {
-    /// From `last_message` of a room, or no text.
-    #[default]
-    Embedded,
-    /// From an event of the message itself.
-    Sent,
-    /// From an edit. The one received last wins, because Qontak sends no time of an edit.
-    Edited(EventId),
+/// Keeps the value of the newer change, and of equally new ones the greater; `None` always loses.
+/// `newer` compares the other change with this one.
+fn keep_newer<T: Ord + Clone>(newer: Ordering, one: &mut Option<T>, other: &Option<T>) {
+    match newer {
+        Ordering::Greater if other.is_some() => one.clone_from(other),
+        Ordering::Less if one.is_some() => {}
+        _ => greatest(one, other),
+    }
 }
 
-impl TextRank {
-    /// The rank as Postgres compares it. Every event id is greater than 1.
+/// Orders the texts of a message; the text with the greatest key is kept. An edited text wins over
+/// one that is not, any text of an event of the message over one embedded in a room, and the later
+/// clock over the earlier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct TextKey(Uuid);
+
+impl TextKey {
+    /// The key of a text in an event of the message; [`TextKey::default`] is the one of an embedded
+    /// text.
+    pub fn new(is_edited: bool, clock: Timestamp) -> Self {
+        let rank: u128 = if is_edited { 2 << 120 } else { 1 << 64 };
+        let micros = clock.0.timestamp_micros().max(0).unsigned_abs();
+        Self(Uuid::from_u128(rank | u128::from(micros)))
+    }
+
+    /// The key as Postgres compares it.
     pub const fn as_uuid(self) -> Uuid {
-        match self {
-            Self::Embedded => Uuid::nil(),
-            Self::Sent => Uuid::from_u128(1),
-            Self::Edited(event_id) => event_id.0,
-        }
+        self.0
     }
 }

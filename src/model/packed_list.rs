@@ -17,6 +17,16 @@ impl PackedList {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        if self.is_empty() { 0 } else { self.0.matches(Self::SEPARATOR).count() + 1 }
+    }
+
+    /// Whether there are no elements.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl<T: AsRef<str>> FromIterator<T> for PackedList {
@@ -53,10 +63,11 @@ mod tests {
     fn list_has_no_empty_elements_and_no_separators() {
         let list = |elements: &[&str]| {
             let list: PackedList = elements.iter().collect();
-            serde_json::to_string(&list).unwrap()
+            (list.len(), serde_json::to_string(&list).unwrap())
         };
-        assert_eq!(list(&["a", "", "b c", "\u{1f}", "d\u{1f}e", ""]), r#"["a","b c","de"]"#);
-        assert_eq!(list(&["", ""]), "[]");
-        assert_eq!(list(&[]), "[]");
+        let expected = (3, r#"["a","b c","de"]"#.to_owned());
+        assert_eq!(list(&["a", "", "b c", "\u{1f}", "d\u{1f}e", ""]), expected);
+        assert_eq!(list(&["", ""]), (0, "[]".to_owned()));
+        assert_eq!(list(&[]), (0, "[]".to_owned()));
     }
 }

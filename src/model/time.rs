@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, DurationRound, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc,
+};
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -16,6 +18,11 @@ pub struct Timestamp(pub DateTime<Utc>);
 impl Timestamp {
     /// 2015-01-01 in seconds since 1970. Qontak has no older data.
     const EARLIEST: i64 = 1_420_070_400;
+    /// Zero of the clocks in fold keys: 2015-01-01 in microseconds since 1970. Stored keys contain
+    /// it, so it never changes, whatever counts as plausible.
+    const FOLD_EPOCH_MICROS: i64 = 1_420_070_400_000_000;
+    /// How far a clock may be ahead of the time of receipt.
+    const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
     /// The current time, to the microsecond like Postgres.
     pub fn now() -> Self {
@@ -37,6 +44,18 @@ impl Timestamp {
     /// Whether it is between 2015 and a day after `received_at`.
     pub fn is_plausible(self, received_at: Self) -> bool {
         self.0.timestamp() >= Self::EARLIEST && self.0 - received_at.0 <= TimeDelta::days(1)
+    }
+
+    /// The time by which it is ordered: itself, or the second of `received_at` if it is more than
+    /// five minutes later. A sender that labels local time as UTC is hours ahead, and would otherwise
+    /// win over all events of those hours.
+    pub fn ordering(self, received_at: Self) -> Self {
+        if self.0 - received_at.0 <= Self::TOLERANCE {
+            return self;
+        }
+        // An event is sent before it is received: not later than the next one, if both are sent
+        // within a second.
+        Self(received_at.0.duration_trunc(TimeDelta::seconds(1)).unwrap_or(received_at.0))
     }
 
     /// Start of a day in a time zone. Some days have no midnight because of daylight saving time.
@@ -84,34 +103,68 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Orders snapshots of one room or sender: by clock (the later of two times), the earlier time, the
-/// rank of the status, and the SHA-256 of the body.
+/// What orders snapshots of one room, the most significant first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Precedence {
+    /// Latest time of the snapshot. A snapshot without any is older than all others.
+    pub clock: Option<Timestamp>,
+    /// The earlier of `updated_at` and `last_activity_at`.
+    pub earlier: Option<Timestamp>,
+    /// Rank of the status in the lifecycle of a room, up to 7.
+    pub status_rank: u8,
+    /// Number of agents.
+    pub agents: usize,
+    /// Number of tags.
+    pub tags: usize,
+    /// Last message of the customer.
+    pub session_at: Option<Timestamp>,
+    /// Number of unread messages.
+    pub unread_count: i64,
+    /// Part of the SHA-256 of the body, which breaks ties.
+    pub tie: u16,
+}
+
+/// Orders snapshots of one room or sender by their [`Precedence`].
 ///
-/// 128 bits, packed so that Postgres can compare them as a `uuid`: 52 for each time (microseconds
-/// since 2015, to the year 2157), 3 for the rank, 21 for the hash.
+/// 128 bits, packed so that Postgres can compare them as a `uuid`: 43 for the clock (units of 512
+/// microseconds since 2015, to the year 2157), 32 for how far the earlier time lies behind it, 3 for
+/// the status, 4 each for agents and tags, 17 for how many seconds the session lies behind the
+/// clock, 9 for unread messages, 16 for the hash. Greater values than fit count as the greatest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FoldKey(pub Uuid);
 
 impl FoldKey {
-    /// Bits of the hash, which breaks ties.
-    pub const TIE_BITS: u32 = 21;
-    const TIME_BITS: u32 = 52;
-    const RANK_BITS: u32 = 3;
+    /// Unit of the clock: Qontak's times have milliseconds.
+    const UNIT_MICROS: i64 = 512;
 
-    /// Packs a key. A snapshot without a clock is older than all others.
-    pub fn new(clock: Option<Timestamp>, earlier: Option<Timestamp>, rank: u8, tie: u32) -> Self {
-        let time = |time: Option<Timestamp>| {
-            let micros = time
-                .map_or(0, |time| time.0.timestamp_micros() - Timestamp::EARLIEST * 1_000_000 + 1);
-            u128::from(micros.clamp(0, (1 << Self::TIME_BITS) - 1).unsigned_abs())
+    /// Packs a key.
+    pub fn new(order: &Precedence) -> Self {
+        let micros = |time: Timestamp| time.0.timestamp_micros() - Timestamp::FOLD_EPOCH_MICROS;
+        // One more than the time, so that any time is greater than none.
+        let clock = order.clock.map(|clock| micros(clock) + 1);
+        let closeness = |time: Option<Timestamp>, unit: i64, bits: u32| match (clock, time) {
+            (Some(clock), Some(time)) => max(bits) - (clock - 1 - micros(time)) / unit,
+            _ => 0,
         };
-        let rank = u128::from(rank.min((1 << Self::RANK_BITS) - 1));
-        let tie = u128::from(tie & ((1 << Self::TIE_BITS) - 1));
-        let key = ((time(clock) << Self::TIME_BITS | time(earlier)) << Self::RANK_BITS | rank)
-            << Self::TIE_BITS
-            | tie;
+        let mut key = 0_u128;
+        let mut push = |value: i64, bits: u32| {
+            key = key << bits | u128::from(value.clamp(0, max(bits)).unsigned_abs());
+        };
+        push(clock.unwrap_or(0) / Self::UNIT_MICROS, 43);
+        push(closeness(order.earlier, Self::UNIT_MICROS, 32), 32);
+        push(order.status_rank.into(), 3);
+        push(order.agents.try_into().unwrap_or(i64::MAX), 4);
+        push(order.tags.try_into().unwrap_or(i64::MAX), 4);
+        push(closeness(order.session_at, 1_000_000, 17), 17);
+        push(order.unread_count, 9);
+        push(order.tie.into(), 16);
         Self(Uuid::from_u128(key))
     }
+}
+
+/// Greatest number of this many bits.
+const fn max(bits: u32) -> i64 {
+    (1 << bits) - 1
 }
 
 #[cfg(test)]
@@ -131,17 +184,56 @@ mod tests {
     }
 
     #[test]
-    fn fold_keys_sort_by_clock_then_earlier_time_then_rank_then_hash() {
+    fn times_more_than_five_minutes_ahead_are_ordered_by_their_receipt() {
+        let received_at = at("2025-06-12T00:00:00.700Z").unwrap();
+        let ahead = at("2025-06-12T00:05:00.700Z").unwrap();
+        assert_eq!(ahead.ordering(received_at), ahead);
+        assert_eq!(Some(ahead.next().ordering(received_at)), at("2025-06-12T00:00:00Z"));
+    }
+
+    #[test]
+    fn fold_keys_sort_by_each_part_of_the_precedence_in_turn() {
         let early = at("2025-06-12T02:15:03.000Z");
         let late = at("2025-06-12T02:15:03.001Z");
+        let session_at = at("2025-06-12T02:15:02.000Z");
+        let most = Precedence {
+            clock: None,
+            earlier: None,
+            status_rank: 9,
+            agents: 99,
+            tags: 99,
+            session_at: None,
+            unread_count: i64::MAX,
+            tie: u16::MAX,
+        };
+        let of = |clock, earlier, session_at| {
+            FoldKey::new(&Precedence { clock, earlier, session_at, ..Precedence::default() })
+        };
+        let late_with = |change: fn(&mut Precedence)| {
+            let mut order = Precedence { clock: late, earlier: late, ..Precedence::default() };
+            change(&mut order);
+            FoldKey::new(&order)
+        };
         let keys = [
-            FoldKey::new(None, None, 7, u32::MAX),
-            FoldKey::new(early, early, 7, u32::MAX),
-            FoldKey::new(late, early, 7, u32::MAX),
-            FoldKey::new(late, late, 0, u32::MAX),
-            FoldKey::new(late, late, 1, 0),
-            FoldKey::new(late, late, 1, 1),
+            FoldKey::default(),
+            FoldKey::new(&most),
+            of(early, at("2015-01-01T00:00:00Z"), None),
+            FoldKey::new(&Precedence { clock: early, earlier: early, session_at: early, ..most }),
+            of(late, None, None),
+            of(late, early, late),
+            of(late, late, None),
+            late_with(|order| order.tie = 1),
+            late_with(|order| order.tie = u16::MAX),
+            late_with(|order| order.unread_count = 1),
+            late_with(|order| order.unread_count = 1 << 40),
+            of(late, late, session_at),
+            of(late, late, late),
+            late_with(|order| order.tags = 1),
+            late_with(|order| order.tags = 2),
+            late_with(|order| order.agents = 1),
+            late_with(|order| order.status_rank = 1),
+            late_with(|order| order.status_rank = 7),
         ];
-        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:?}");
+        assert!(keys.is_sorted_by(|a, b| a < b), "{keys:#?}");
     }
 }

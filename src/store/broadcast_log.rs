@@ -37,7 +37,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 delivered_at, read_at, failed_at, created_seen_at, pending_seen_at,
                 sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
                 other_statuses, last_error_details, last_error_key, last_error_message_id,
-                whatsapp_message_key
+                whatsapp_message_key, clock, fields
             )
             select
                 unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
@@ -53,15 +53,16 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 unnest($28::timestamptz[]), unnest($29::timestamptz[]),
                 unnest($30::timestamptz[]), unnest($31::timestamptz[]),
                 string_to_array(unnest($32::text[]), ''), unnest($33::text[]),
-                unnest($34::uuid[]), unnest($35::text[]), unnest($36::uuid[])
+                unnest($34::uuid[]), unnest($35::text[]), unnest($36::uuid[]),
+                unnest($37::timestamptz[]), unnest($38::int[])
             on conflict (organization_id, log_id) do update set
                 received_at = least(broadcast_log.received_at, excluded.received_at),
-                broadcast_id = greatest(broadcast_log.broadcast_id, excluded.broadcast_id),
+                broadcast_id = later(broadcast_log.broadcast_id, coalesce(broadcast_log.clocks[1], broadcast_log.clock), excluded.broadcast_id, excluded.clock),
                 created_at = least(broadcast_log.created_at, excluded.created_at),
-                template_id = greatest(broadcast_log.template_id, excluded.template_id),
-                channel_integration_id = greatest(broadcast_log.channel_integration_id, excluded.channel_integration_id),
-                contact_phone_number = greatest(broadcast_log.contact_phone_number, excluded.contact_phone_number),
-                contact_full_name = greatest(broadcast_log.contact_full_name, excluded.contact_full_name),
+                template_id = later(broadcast_log.template_id, coalesce(broadcast_log.clocks[2], broadcast_log.clock), excluded.template_id, excluded.clock),
+                channel_integration_id = later(broadcast_log.channel_integration_id, coalesce(broadcast_log.clocks[3], broadcast_log.clock), excluded.channel_integration_id, excluded.clock),
+                contact_phone_number = later(broadcast_log.contact_phone_number, coalesce(broadcast_log.clocks[4], broadcast_log.clock), excluded.contact_phone_number, excluded.clock),
+                contact_full_name = later(broadcast_log.contact_full_name, coalesce(broadcast_log.clocks[5], broadcast_log.clock), excluded.contact_full_name, excluded.clock),
                 whatsapp_message_id = later(
                     broadcast_log.whatsapp_message_id, broadcast_log.whatsapp_message_key,
                     excluded.whatsapp_message_id, excluded.whatsapp_message_key
@@ -89,13 +90,40 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                     excluded.last_error_message_id, excluded.last_error_key
                 ),
                 last_error_key = greatest(broadcast_log.last_error_key, excluded.last_error_key),
-                billable = greatest(broadcast_log.billable, excluded.billable),
-                pricing_category = greatest(broadcast_log.pricing_category, excluded.pricing_category),
-                pricing_model = greatest(broadcast_log.pricing_model, excluded.pricing_model),
-                conversation_id = greatest(broadcast_log.conversation_id, excluded.conversation_id),
-                conversation_origin = greatest(broadcast_log.conversation_origin, excluded.conversation_origin),
-                is_pacing = greatest(broadcast_log.is_pacing, excluded.is_pacing),
-                messages = greatest(broadcast_log.messages, excluded.messages),
+                billable = later(broadcast_log.billable, coalesce(broadcast_log.clocks[6], broadcast_log.clock), excluded.billable, excluded.clock),
+                pricing_category = later(broadcast_log.pricing_category, coalesce(broadcast_log.clocks[7], broadcast_log.clock), excluded.pricing_category, excluded.clock),
+                pricing_model = later(broadcast_log.pricing_model, coalesce(broadcast_log.clocks[8], broadcast_log.clock), excluded.pricing_model, excluded.clock),
+                conversation_id = later(broadcast_log.conversation_id, coalesce(broadcast_log.clocks[9], broadcast_log.clock), excluded.conversation_id, excluded.clock),
+                conversation_origin = later(broadcast_log.conversation_origin, coalesce(broadcast_log.clocks[10], broadcast_log.clock), excluded.conversation_origin, excluded.clock),
+                is_pacing = later(broadcast_log.is_pacing, coalesce(broadcast_log.clocks[11], broadcast_log.clock), excluded.is_pacing, excluded.clock),
+                messages = later(broadcast_log.messages, coalesce(broadcast_log.clocks[12], broadcast_log.clock), excluded.messages, excluded.clock),
+                clock = greatest(broadcast_log.clock, excluded.clock),
+                fields = broadcast_log.fields | excluded.fields,
+                clocks = case
+                    -- The newest event has every known field.
+                    when case
+                        when excluded.clock > broadcast_log.clock
+                            then broadcast_log.fields & ~excluded.fields
+                        when broadcast_log.clocks is not null then 1
+                        when excluded.clock < broadcast_log.clock
+                            then excluded.fields & ~broadcast_log.fields
+                        else 0
+                    end = 0 then null
+                    else nullif(array[
+                        lagging(broadcast_log.broadcast_id, coalesce(broadcast_log.clocks[1], broadcast_log.clock), excluded.broadcast_id, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.template_id, coalesce(broadcast_log.clocks[2], broadcast_log.clock), excluded.template_id, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.channel_integration_id, coalesce(broadcast_log.clocks[3], broadcast_log.clock), excluded.channel_integration_id, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.contact_phone_number, coalesce(broadcast_log.clocks[4], broadcast_log.clock), excluded.contact_phone_number, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.contact_full_name, coalesce(broadcast_log.clocks[5], broadcast_log.clock), excluded.contact_full_name, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.billable, coalesce(broadcast_log.clocks[6], broadcast_log.clock), excluded.billable, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.pricing_category, coalesce(broadcast_log.clocks[7], broadcast_log.clock), excluded.pricing_category, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.pricing_model, coalesce(broadcast_log.clocks[8], broadcast_log.clock), excluded.pricing_model, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.conversation_id, coalesce(broadcast_log.clocks[9], broadcast_log.clock), excluded.conversation_id, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.conversation_origin, coalesce(broadcast_log.clocks[10], broadcast_log.clock), excluded.conversation_origin, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.is_pacing, coalesce(broadcast_log.clocks[11], broadcast_log.clock), excluded.is_pacing, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.messages, coalesce(broadcast_log.clocks[12], broadcast_log.clock), excluded.messages, excluded.clock, greatest(broadcast_log.clock, excluded.clock))
+                    ], array_fill(null::timestamptz, array[12]))
+                end,
                 pending_at = least(broadcast_log.pending_at, excluded.pending_at),
                 sent_at = least(broadcast_log.sent_at, excluded.sent_at),
                 delivered_at = least(broadcast_log.delivered_at, excluded.delivered_at),
@@ -154,6 +182,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
         &column(rows, |row| row.error_key()) as _,
         &column(rows, |row| row.error_message_id.as_deref()) as _,
         &column(rows, |row| row.whatsapp_message_key()) as _,
+        &column(rows, |row| row.clock()) as _,
+        &column(rows, |row| row.fields()),
     )
     .execute(db)
     .await?;

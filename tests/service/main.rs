@@ -10,6 +10,7 @@ mod bodies;
 #[path = "../../benches/read/cases.rs"]
 mod cases;
 mod cli;
+mod clock;
 mod concurrency;
 mod connection_loss;
 mod crash;
@@ -32,6 +33,7 @@ mod leniency;
 mod limits;
 mod messages;
 mod middleware;
+mod migration;
 mod normalize;
 mod openapi;
 mod order;

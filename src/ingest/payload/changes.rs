@@ -1,8 +1,8 @@
 //! Changes of an event, by kind.
 
 use super::broadcast_log::broadcast_log;
-use super::message::{embedded_message, message};
-use super::room::{Reference, lifecycle_event, resolution, room_of, snapshot, stub};
+use super::message::{broadcast, embedded_message, message, sender, set_clock};
+use super::room::{Reference, completed, lifecycle_event, resolution, room_of, snapshot, stub};
 use super::{EventContext, Fields};
 use crate::event::{Changes, Kind, Outcome};
 
@@ -65,14 +65,18 @@ fn message_changes(
     kind: Kind,
     context: &EventContext<'_>,
 ) -> Changes {
-    let (message, sender, broadcast) = message(body, id, kind, context);
+    let mut message = message(body, id, kind, context);
     let room = message.room_id.as_deref().map(|room_id| match body.object("room") {
-        Some(room) => snapshot(&room, room_id, kind, context),
-        None => stub(room_id, context),
+        Some(room) => snapshot(&room, room_id, kind, message.created_at, context),
+        None => stub(room_id, message.created_at, context),
     });
+    set_clock(&mut message, room.as_ref(), context);
+    let sender = sender(body, &message, context);
+    let broadcast = broadcast(body, &message);
+    message.broadcast_id = broadcast.as_ref().map(|broadcast| broadcast.broadcast_id.clone());
     Changes {
         messages: vec![message],
-        rooms: room.into_iter().collect(),
+        rooms: room.into_iter().map(|room| completed(room, context)).collect(),
         senders: sender.into_iter().collect(),
         broadcasts: broadcast.into_iter().collect(),
         ..Changes::default()
@@ -89,19 +93,21 @@ fn room_changes(
     let mut changes = Changes::default();
     let mut room = match reference {
         Reference::Snapshot(fields, _) => {
-            changes.messages.extend(embedded_message(fields, room_id, context));
-            Some(snapshot(fields, room_id, kind, context))
+            let last = embedded_message(fields, room_id, context);
+            let message_at = last.as_ref().and_then(|message| message.created_at);
+            changes.messages.extend(last);
+            Some(snapshot(fields, room_id, kind, message_at, context))
         }
         Reference::IdOnly(..) => None,
     };
     if kind == Kind::RoomResolved {
-        let room = room.get_or_insert_with(|| stub(room_id, context));
+        let room = room.get_or_insert_with(|| stub(room_id, None, context));
         resolution(room, reference, body, context);
     }
     changes.room_events.extend(lifecycle_event(kind, room_id, room.as_ref(), body, context));
     if kind == Kind::RoomCreated {
-        room.get_or_insert_with(|| stub(room_id, context));
+        room.get_or_insert_with(|| stub(room_id, None, context));
     }
-    changes.rooms.extend(room);
+    changes.rooms.extend(room.map(|room| completed(room, context)));
     changes
 }

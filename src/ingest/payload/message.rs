@@ -6,25 +6,15 @@
 use super::delivery_error::{DeliveryError, code_from_text};
 use super::{EventContext, Fields};
 use crate::event::Kind;
-use crate::model::{Broadcast, FoldKey, Message, Sender, Statuses, TextRank};
+use crate::model::{Broadcast, FoldKey, Message, Precedence, Room, Sender, Statuses, TextKey};
 
-/// Reads a message, its sender and the broadcast that sent it.
-pub fn message(
-    body: &Fields<'_>,
-    id: String,
-    kind: Kind,
-    context: &EventContext<'_>,
-) -> (Message, Option<Sender>, Option<Broadcast>) {
+/// Reads a message, without its clock.
+pub fn message(body: &Fields<'_>, id: String, kind: Kind, context: &EventContext<'_>) -> Message {
     // The event name implies the participant if the body lacks it.
     let from_customer = kind == Kind::ReceiveMessageFromCustomer;
     let mut message = fields(body, id, from_customer, context);
     let room = body.object("room");
     message.room_id = body.id("room_id").or_else(|| room.as_ref()?.id("id"));
-    message.text_rank = match message.text {
-        None => TextRank::Embedded,
-        Some(_) if message.is_edited == Some(true) => TextRank::Edited(context.event_id),
-        Some(_) => TextRank::Sent,
-    };
     if let Some(integration) = body.object("channel_integration") {
         message.channel_integration_id = integration.id("id");
         message.channel = integration.non_blank("target_channel");
@@ -34,10 +24,18 @@ pub fn message(
         message.channel_integration_id =
             message.channel_integration_id.or_else(|| room.id("channel_integration_id"));
     }
-    let broadcast = broadcast(body, &message);
-    message.broadcast_id = broadcast.as_ref().map(|broadcast| broadcast.broadcast_id.clone());
-    let sender = sender(body, &message, context);
-    (message, sender, broadcast)
+    message
+}
+
+/// Sets the clock of a message: that of the room in the same event, or else its creation. A message
+/// has no time of a change.
+pub fn set_clock(message: &mut Message, room: Option<&Room>, context: &EventContext<'_>) {
+    let clock = room.and_then(|room| room.clock);
+    let clock = clock.or_else(|| context.latest([message.created_at]));
+    message.clock = clock.unwrap_or_default();
+    if message.text.is_some() {
+        message.text_key = TextKey::new(message.is_edited == Some(true), message.clock);
+    }
 }
 
 /// Reads the `last_message` of a room; `None` if it has no id.
@@ -115,16 +113,19 @@ fn fields(
     }
 }
 
-fn sender(body: &Fields<'_>, message: &Message, context: &EventContext<'_>) -> Option<Sender> {
+/// Reads the sender of a message.
+pub fn sender(body: &Fields<'_>, message: &Message, context: &EventContext<'_>) -> Option<Sender> {
     let sender_id = message.sender_id.clone()?;
     let profile = body.object("sender");
     let profile = profile.as_ref();
     Some(Sender {
         organization_id: context.organization_id.to_owned(),
         sender_id,
-        // The sender may differ between events of a message, but all have the message's time. The
-        // hash breaks the tie, so the order of arrival does not matter.
-        key: FoldKey::new(message.created_at, None, 0, context.hash.tie()),
+        key: FoldKey::new(&Precedence {
+            clock: Some(message.clock),
+            tie: context.hash.tie(),
+            ..Precedence::default()
+        }),
         r#type: message.participant_type.clone(),
         name: profile.and_then(|profile| profile.non_blank("name")),
         username: profile.and_then(|profile| profile.non_blank("username")),
@@ -132,7 +133,8 @@ fn sender(body: &Fields<'_>, message: &Message, context: &EventContext<'_>) -> O
     })
 }
 
-fn broadcast(body: &Fields<'_>, message: &Message) -> Option<Broadcast> {
+/// Reads the broadcast that sent a message.
+pub fn broadcast(body: &Fields<'_>, message: &Message) -> Option<Broadcast> {
     let campaign = body.object("last_campaign")?;
     let broadcast_id = campaign.id("id")?;
     // A reply of the customer also contains the last campaign of its room.

@@ -5,7 +5,7 @@ mod lifecycle;
 pub use self::lifecycle::{lifecycle_event, resolution};
 use super::{EventContext, Fields};
 use crate::event::Kind;
-use crate::model::{FoldKey, Room, Timestamp};
+use crate::model::{FoldKey, PackedList, Precedence, Room, Timestamp};
 
 /// The room in a body.
 pub enum Reference<'a> {
@@ -75,27 +75,20 @@ pub fn room_of<'a>(body: &Fields<'a>, kind: Kind) -> Option<Reference<'a>> {
     None
 }
 
-/// Reads a snapshot of a room from an event of this kind.
+/// Reads a snapshot of a room from an event of this kind. `message_at` is the creation of the
+/// message that contains it, or of its last message.
 pub fn snapshot(
     fields: &Fields<'_>,
     room_id: &str,
     kind: Kind,
+    message_at: Option<Timestamp>,
     context: &EventContext<'_>,
 ) -> Room {
     let created_at = fields.time("created_at");
     let updated_at = fields.time("updated_at");
     let last_message_at = fields.time("last_message_at");
     let last_activity_at = fields.time("last_activity_at");
-    // In some bodies `updated_at` stays near `created_at` although the room has changed since, in
-    // others it is ahead of `last_activity_at`. So the clock is the later of the two.
-    let (earlier, clock) = match (updated_at, last_activity_at) {
-        (None, None) => {
-            let fallback = last_message_at.max(created_at);
-            (fallback, fallback)
-        }
-        (one, None) | (None, one) => (one, one),
-        (one, other) => (one.min(other), one.max(other)),
-    };
+    let session_at = fields.time("session_at").map(|at| at.ordering(context.received_at));
     let implied = || (kind == Kind::RoomResolved).then(|| "resolved".to_owned());
     let status = fields.non_blank("status").map(|status| status.trim().to_ascii_lowercase());
     let status = status.or_else(implied);
@@ -103,8 +96,6 @@ pub fn snapshot(
         organization_id: context.organization_id.to_owned(),
         room_id: room_id.to_owned(),
         received_at: context.received_at,
-        clock,
-        key: key(clock, earlier, status.as_deref(), context),
         name: fields.non_blank("name"),
         description: fields.text("description"),
         status,
@@ -116,7 +107,7 @@ pub fn snapshot(
         account_uniq_id: fields.id("account_uniq_id"),
         channel_integration_id: fields.id("channel_integration_id"),
         session: fields.non_blank("session"),
-        session_at: fields.time("session_at"),
+        session_at,
         unread_count: fields.integer("unread_count"),
         created_at,
         updated_at,
@@ -136,32 +127,51 @@ pub fn snapshot(
         is_blocked: fields.boolean("is_blocked"),
         is_unresponded: fields.boolean("is_unresponded"),
         is_manual_survey: fields.boolean("is_manual_survey"),
+        ..Room::default()
     };
-    // A snapshot without fields must not count as newer than any other.
-    if room.fields() == 0 {
-        room.key = FoldKey::default();
-    }
+    // In some bodies `updated_at` stays near `created_at` although the room has changed since, in
+    // others it is ahead of `last_activity_at`, and with some only the session or the message moves.
+    let times = [updated_at, last_activity_at, last_message_at, session_at, message_at];
+    room.clock = context.latest(times).or_else(|| context.latest([created_at]));
     room
 }
 
-/// A room of which nothing but the id is known.
-pub fn stub(room_id: &str, context: &EventContext<'_>) -> Room {
+/// Completes a room: its resolution and its key.
+pub fn completed(mut room: Room, context: &EventContext<'_>) -> Room {
+    // A snapshot that is not resolved ends an earlier resolution, and one that has a part of a
+    // resolution has all of it. So a room that is resolved again does not show its first resolution.
+    let is_resolved = room.status.as_deref() == Some("resolved");
+    if room.status.is_some() && !is_resolved {
+        room.resolved_at = Some(Room::NOT_RESOLVED);
+        room.resolved_by_id = Some(String::new());
+        room.resolved_by_type = Some(String::new());
+    } else if room.resolved_at.is_some() || room.resolved_by_id.is_some() {
+        room.resolved_at.get_or_insert(Room::NOT_RESOLVED);
+        room.resolved_by_id.get_or_insert_default();
+        room.resolved_by_type.get_or_insert_default();
+    }
+    room.key = key(&room, context);
+    room
+}
+
+/// A room of which only the id is known, and perhaps the creation of a message in it.
+pub fn stub(room_id: &str, message_at: Option<Timestamp>, context: &EventContext<'_>) -> Room {
     Room {
         organization_id: context.organization_id.to_owned(),
         room_id: room_id.to_owned(),
         received_at: context.received_at,
+        clock: context.latest([message_at]),
         ..Room::default()
     }
 }
 
 /// Key of a snapshot. Statuses rank in the order of a room's lifecycle.
-fn key(
-    clock: Option<Timestamp>,
-    earlier: Option<Timestamp>,
-    status: Option<&str>,
-    context: &EventContext<'_>,
-) -> FoldKey {
-    let rank = match status {
+fn key(room: &Room, context: &EventContext<'_>) -> FoldKey {
+    // A snapshot without fields must not count as newer than any other.
+    if room.fields() == 0 {
+        return FoldKey::default();
+    }
+    let status_rank = match room.status.as_deref() {
         Some("campaign") => 1,
         Some("unassigned") => 2,
         Some("assigned") => 3,
@@ -169,5 +179,18 @@ fn key(
         Some("deleted") => 5,
         _ => 0,
     };
-    FoldKey::new(clock, earlier, rank, context.hash.tie())
+    let earlier = match (room.updated_at, room.last_activity_at) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    };
+    FoldKey::new(&Precedence {
+        clock: room.clock,
+        earlier: context.latest([earlier.or(room.clock)]),
+        status_rank,
+        agents: room.agent_ids.as_ref().map_or(0, PackedList::len),
+        tags: room.tags.as_ref().map_or(0, PackedList::len),
+        session_at: room.session_at,
+        unread_count: room.unread_count.unwrap_or(0),
+        tie: context.hash.tie(),
+    })
 }

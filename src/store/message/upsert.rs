@@ -1,7 +1,7 @@
 //! Merges messages into table `message`.
 //!
-//! No rule depends on order: `least` keeps the first time of each status, `greatest` fills nulls of
-//! constant fields, and the text with the highest rank wins.
+//! No rule depends on order: `least` keeps the first time of each status, other fields have the
+//! value of the newest event that contains them (`later`), and the text with the greatest key wins.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
                 is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
                 text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
                 delivered_seen_at, read_seen_at, failed_seen_at, other_statuses,
-                error_code, error_title, error_details, failed_at
+                error_code, error_title, error_details, failed_at, clock, fields
             )
             select
                 unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
@@ -49,29 +49,61 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
                 unnest($29::timestamptz[]), unnest($30::timestamptz[]),
                 unnest($31::timestamptz[]), string_to_array(unnest($32::text[]), ''),
                 unnest($33::bigint[]), unnest($34::text[]), unnest($35::text[]),
-                unnest($36::timestamptz[])
+                unnest($36::timestamptz[]), unnest($37::timestamptz[]), unnest($38::int[])
             on conflict (organization_id, message_id) do update set
                 received_at = least(message.received_at, excluded.received_at),
-                room_id = greatest(message.room_id, excluded.room_id),
+                room_id = later(message.room_id, coalesce(message.clocks[1], message.clock), excluded.room_id, excluded.clock),
                 created_at = least(message.created_at, excluded.created_at),
                 channel_at = least(message.channel_at, excluded.channel_at),
-                type = greatest(message.type, excluded.type),
-                participant_type = greatest(message.participant_type, excluded.participant_type),
-                participant_id = greatest(message.participant_id, excluded.participant_id),
-                sender_type = greatest(message.sender_type, excluded.sender_type),
-                sender_id = greatest(message.sender_id, excluded.sender_id),
-                external_id = greatest(message.external_id, excluded.external_id),
-                channel = greatest(message.channel, excluded.channel),
-                channel_integration_id = greatest(message.channel_integration_id, excluded.channel_integration_id),
-                broadcast_id = greatest(message.broadcast_id, excluded.broadcast_id),
-                file_uniq_id = greatest(message.file_uniq_id, excluded.file_uniq_id),
-                is_campaign = greatest(message.is_campaign, excluded.is_campaign),
+                type = later(message.type, coalesce(message.clocks[2], message.clock), excluded.type, excluded.clock),
+                participant_type = later(message.participant_type, coalesce(message.clocks[3], message.clock), excluded.participant_type, excluded.clock),
+                participant_id = later(message.participant_id, coalesce(message.clocks[4], message.clock), excluded.participant_id, excluded.clock),
+                sender_type = later(message.sender_type, coalesce(message.clocks[5], message.clock), excluded.sender_type, excluded.clock),
+                sender_id = later(message.sender_id, coalesce(message.clocks[6], message.clock), excluded.sender_id, excluded.clock),
+                external_id = later(message.external_id, coalesce(message.clocks[7], message.clock), excluded.external_id, excluded.clock),
+                channel = later(message.channel, coalesce(message.clocks[8], message.clock), excluded.channel, excluded.clock),
+                channel_integration_id = later(message.channel_integration_id, coalesce(message.clocks[9], message.clock), excluded.channel_integration_id, excluded.clock),
+                broadcast_id = later(message.broadcast_id, coalesce(message.clocks[10], message.clock), excluded.broadcast_id, excluded.clock),
+                file_uniq_id = later(message.file_uniq_id, coalesce(message.clocks[11], message.clock), excluded.file_uniq_id, excluded.clock),
+                is_campaign = later(message.is_campaign, coalesce(message.clocks[12], message.clock), excluded.is_campaign, excluded.clock),
+                review_star = later(message.review_star, coalesce(message.clocks[13], message.clock), excluded.review_star, excluded.clock),
+                file = later(message.file, coalesce(message.clocks[14], message.clock), excluded.file, excluded.clock),
+                reply = later(message.reply, coalesce(message.clocks[15], message.clock), excluded.reply, excluded.clock),
+                buttons = later(message.buttons, coalesce(message.clocks[16], message.clock), excluded.buttons, excluded.clock),
+                raw_message = later(message.raw_message, coalesce(message.clocks[17], message.clock), excluded.raw_message, excluded.clock),
                 is_edited = greatest(message.is_edited, excluded.is_edited),
-                review_star = greatest(message.review_star, excluded.review_star),
-                file = greatest(message.file, excluded.file),
-                reply = greatest(message.reply, excluded.reply),
-                buttons = greatest(message.buttons, excluded.buttons),
-                raw_message = greatest(message.raw_message, excluded.raw_message),
+                clock = greatest(message.clock, excluded.clock),
+                fields = message.fields | excluded.fields,
+                clocks = case
+                    -- The newest event has every known field.
+                    when case
+                        when excluded.clock > message.clock
+                            then message.fields & ~excluded.fields
+                        when message.clocks is not null then 1
+                        when excluded.clock < message.clock
+                            then excluded.fields & ~message.fields
+                        else 0
+                    end = 0 then null
+                    else nullif(array[
+                        lagging(message.room_id, coalesce(message.clocks[1], message.clock), excluded.room_id, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.type, coalesce(message.clocks[2], message.clock), excluded.type, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.participant_type, coalesce(message.clocks[3], message.clock), excluded.participant_type, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.participant_id, coalesce(message.clocks[4], message.clock), excluded.participant_id, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.sender_type, coalesce(message.clocks[5], message.clock), excluded.sender_type, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.sender_id, coalesce(message.clocks[6], message.clock), excluded.sender_id, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.external_id, coalesce(message.clocks[7], message.clock), excluded.external_id, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.channel, coalesce(message.clocks[8], message.clock), excluded.channel, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.channel_integration_id, coalesce(message.clocks[9], message.clock), excluded.channel_integration_id, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.broadcast_id, coalesce(message.clocks[10], message.clock), excluded.broadcast_id, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.file_uniq_id, coalesce(message.clocks[11], message.clock), excluded.file_uniq_id, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.is_campaign, coalesce(message.clocks[12], message.clock), excluded.is_campaign, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.review_star, coalesce(message.clocks[13], message.clock), excluded.review_star, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.file, coalesce(message.clocks[14], message.clock), excluded.file, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.reply, coalesce(message.clocks[15], message.clock), excluded.reply, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.buttons, coalesce(message.clocks[16], message.clock), excluded.buttons, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.raw_message, coalesce(message.clocks[17], message.clock), excluded.raw_message, excluded.clock, greatest(message.clock, excluded.clock))
+                    ], array_fill(null::timestamptz, array[17]))
+                end,
                 text = later(message.text, message.text_rank, excluded.text, excluded.text_rank),
                 text_rank = greatest(message.text_rank, excluded.text_rank),
                 error_code = greatest(message.error_code, excluded.error_code),
@@ -132,7 +164,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
         &column(rows, |row| json(&row.buttons)) as _,
         &column(rows, |row| json(&row.raw_message)) as _,
         &column(rows, |row| row.text.as_deref()) as _,
-        &column(rows, |row| row.text_rank.as_uuid()),
+        &column(rows, |row| row.text_key.as_uuid()),
         &column(rows, |row| row.statuses.created) as _,
         &column(rows, |row| row.statuses.pending) as _,
         &column(rows, |row| row.statuses.sent) as _,
@@ -144,6 +176,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
         &column(rows, |row| row.error_title.as_deref()) as _,
         &column(rows, |row| row.error_details.as_deref()) as _,
         &column(rows, |row| row.failed_at) as _,
+        &column(rows, |row| row.clock) as _,
+        &column(rows, |row| row.fields()),
     )
     .execute(db)
     .await?;

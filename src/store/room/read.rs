@@ -292,8 +292,8 @@ pub struct RoomRow {
     pub is_unresponded: Option<bool>,
     /// Whether the survey is sent manually.
     pub is_manual_survey: Option<bool>,
-    /// Sort key of lists: time of the latest known activity.
-    #[serde(skip)]
+    /// Time of the latest known activity, by which lists are sorted: the latest of the times of the
+    /// room and of its messages.
     pub activity_at: Timestamp,
 }
 
@@ -319,9 +319,9 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[RoomKey]) -> sqlx::Result<Vec
                 channel_uniq_id, account_uniq_id, channel_integration_id, session, session_at,
                 unread_count, created_at, updated_at, last_message_at, last_activity_at, avatar,
                 -- A reopened room keeps these, but they no longer apply.
-                case when status = 'resolved' then resolved_at end as resolved_at,
-                case when status = 'resolved' then resolved_by_id end as resolved_by_id,
-                case when status = 'resolved' then resolved_by_type end as resolved_by_type,
+                case when status = 'resolved' then nullif(resolved_at, 'epoch') end as resolved_at,
+                case when status = 'resolved' then nullif(resolved_by_id, '') end as resolved_by_id,
+                case when status = 'resolved' then nullif(resolved_by_type, '') end as resolved_by_type,
                 external_id, division_id, agent_ids, note, extra, email_cc, is_dont_auto_resolve,
                 is_blocked, is_unresponded, is_manual_survey, key.activity_at as "activity_at!"
             from unnest($1::text[], $2::text[], $3::timestamptz[]) with ordinality

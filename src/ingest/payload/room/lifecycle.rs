@@ -5,7 +5,7 @@
 
 use chrono::SecondsFormat;
 
-use super::{Reference, key};
+use super::Reference;
 use crate::event::Kind;
 use crate::ingest::payload::{EventContext, Fields};
 use crate::model::{Room, RoomEvent};
@@ -29,9 +29,6 @@ pub fn resolution(
                 .or_else(event_at)
                 .or(room.clock)
                 .or(Some(room.received_at));
-            if room.clock.is_some() {
-                return;
-            }
         }
         Reference::IdOnly(fields, _) => {
             let at = fields.time("resolved_at").or_else(event_at);
@@ -41,8 +38,7 @@ pub fn resolution(
         }
     }
     // A room without a clock is a snapshot of the time it was resolved.
-    room.clock = room.resolved_at;
-    room.key = key(room.clock, room.clock, room.status.as_deref(), context);
+    room.clock = room.clock.or_else(|| context.latest([room.resolved_at]));
 }
 
 /// Entry that an event of this kind adds to the history of its room; `None` for other kinds.
@@ -53,7 +49,13 @@ pub fn lifecycle_event(
     body: &Fields<'_>,
     context: &EventContext<'_>,
 ) -> Option<RoomEvent> {
-    let clock = || room.and_then(|room| room.clock);
+    // A clock that is ahead counts as the time of receipt, which differs between copies of the event.
+    let is_ahead = |room: &Room| {
+        let times = [room.updated_at, room.last_activity_at, room.last_message_at];
+        let latest = times.into_iter().flatten().max();
+        latest.is_some_and(|latest| latest.ordering(context.received_at) != latest)
+    };
+    let clock = || room.filter(|room| !is_ahead(room)).and_then(|room| room.clock);
     let (r#type, at) = match kind {
         Kind::RoomCreated => ("created", room.and_then(|room| room.created_at).or_else(clock)),
         Kind::RoomResolved => ("resolved", room.and_then(|room| room.resolved_at)),
