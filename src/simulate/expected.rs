@@ -75,12 +75,26 @@ pub struct MessageClaim {
     pub statuses: Statuses,
 }
 
-/// Reported snapshot of a room.
-#[derive(Clone, Copy, Debug)]
+/// Reported snapshot of a room. The fields after `number` order snapshots, the first ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RoomClaim {
     pub number: u32,
+    /// The latest of all times.
     pub clock: i64,
+    /// The earlier of `updated_at` and `last_activity_at`.
+    pub earlier: i64,
+    /// Statuses rank in the order of a room's lifecycle.
+    pub status_rank: usize,
+    pub agents: u32,
+    pub tags: u32,
+    pub session_at: i64,
+    pub unread_count: u32,
     pub status: &'static str,
+}
+
+impl RoomClaim {
+    /// Statuses in the order of a room's lifecycle.
+    pub const STATUSES: [&'static str; 4] = ["campaign", "unassigned", "assigned", "resolved"];
 }
 
 /// Reported statuses of a recipient of a broadcast.
@@ -141,8 +155,10 @@ pub struct Message {
 /// Expected room.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Room {
-    /// Newest acknowledged snapshot: clock and status.
-    pub newest: Option<(i64, &'static str)>,
+    /// Newest acknowledged snapshot.
+    pub newest: Option<RoomClaim>,
+    /// Time of the latest message.
+    pub last_message_at: i64,
     /// Whether an event was not acknowledged, so that a newer snapshot may be stored.
     pub is_uncertain: bool,
 }
@@ -176,14 +192,16 @@ impl Expected {
             let message = at(&mut self.messages, reported.number);
             (message.room, message.created_at) = (reported.room, reported.created_at);
             message.progress.add(reported.statuses, is_acknowledged);
-            at(&mut self.rooms, reported.room).is_uncertain |= !is_acknowledged;
+            let room = at(&mut self.rooms, reported.room);
+            room.is_uncertain |= !is_acknowledged;
+            room.last_message_at = room.last_message_at.max(reported.created_at);
         }
         if let Some(reported) = claim.room {
             let room = at(&mut self.rooms, reported.number);
             if !is_acknowledged {
                 room.is_uncertain = true;
-            } else if room.newest.is_none_or(|(clock, _)| clock < reported.clock) {
-                room.newest = Some((reported.clock, reported.status));
+            } else {
+                room.newest = room.newest.max(Some(reported));
             }
         }
         if let Some(reported) = claim.log {

@@ -91,8 +91,8 @@ impl Message {
             Shape::Invalid => &INVALID,
         };
         template.write(&mut body, |name, body| self.fill(name, room, body));
-        let (message, room) = (Some(self.claim(room)), Some(room.claim(world)));
-        Webhook::new(body, Claim { message, room, log: None })
+        let (message, room) = (self.claim(room), room.claim_in_message(world, self));
+        Webhook::new(body, Claim { message: Some(message), room: Some(room), log: None })
     }
 
     /// Fills a placeholder about the message or its room.

@@ -2,6 +2,7 @@
 
 use super::body::Body;
 use super::expected::RoomClaim;
+use super::message::Message;
 use super::world::{Subject, World};
 
 const AVATAR: &str = r#"{"url":"https://cdn.example.com/assets/qi-user.png","large":{"url":"https://cdn.example.com/assets/qi-user.png"},"filename":null,"size":0,"small":{"url":"https://cdn.example.com/assets/qi-user.png"},"medium":{"url":"https://cdn.example.com/assets/qi-user.png"}}"#;
@@ -54,9 +55,40 @@ impl Room {
         }
     }
 
-    /// What an event of this moment reports.
-    pub const fn claim(&self, world: &World) -> RoomClaim {
-        RoomClaim { number: self.number, clock: world.now, status: self.status }
+    /// What a room event of this moment reports.
+    pub fn claim(&self, world: &World) -> RoomClaim {
+        let agents = u32::from(self.status != "unassigned");
+        RoomClaim { agents, tags: 1, ..self.claim_at(world.now) }
+    }
+
+    /// What an event of this message reports at this moment.
+    pub fn claim_in_message(&self, world: &World, message: &Message) -> RoomClaim {
+        match self.shape {
+            // In 2021 only an assignment moved `updated_at`.
+            Shape::Legacy => RoomClaim {
+                clock: self.updated_at.max(self.session_at).max(message.created_at),
+                earlier: self.updated_at,
+                ..self.claim_at(world.now)
+            },
+            Shape::Current | Shape::Plain => RoomClaim { tags: 1, ..self.claim_at(world.now) },
+            Shape::Invalid => self.claim_at(world.now),
+        }
+    }
+
+    /// A snapshot without agents and tags, active at this time.
+    fn claim_at(&self, clock: i64) -> RoomClaim {
+        let mut statuses = RoomClaim::STATUSES.iter();
+        RoomClaim {
+            number: self.number,
+            clock,
+            earlier: self.updated_at.min(clock),
+            status_rank: statuses.position(|status| *status == self.status).unwrap_or(0),
+            agents: 0,
+            tags: 0,
+            session_at: self.session_at,
+            unread_count: self.unread_count,
+            status: self.status,
+        }
     }
 
     /// Fills a placeholder about the room.

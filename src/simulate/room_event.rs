@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::body::Body;
-use super::expected::Claim;
+use super::expected::{Claim, RoomClaim};
 use super::message::Message;
 use super::room::{Room, Shape};
 use super::template::Template;
@@ -17,10 +17,11 @@ static LEGACY_RESOLVED: LazyLock<Template> =
 /// An event of a room.
 pub fn room_event(world: &World, room: &Room, event: &'static str, last: &Message) -> Webhook {
     let mut body = Body::new(world);
-    let claim = Some(room.claim(world));
+    let claim = room.claim(world);
     if room.shape == Shape::Legacy && event == "room_resolved" {
         LEGACY_RESOLVED.write(&mut body, |name, body| room.fill(name, body));
-        return Webhook::new(body, Claim { room: claim, ..Claim::default() });
+        let claim = RoomClaim { agents: 0, tags: 0, ..claim };
+        return Webhook::new(body, Claim { room: Some(claim), ..Claim::default() });
     }
     ROOM.write(&mut body, |name, body| match name {
         "room_event" => body.put(event),
@@ -28,5 +29,5 @@ pub fn room_event(world: &World, room: &Room, event: &'static str, last: &Messag
         "webhook_event" => body.put("room_interaction"),
         _ => last.fill(name, room, body),
     });
-    Webhook::new(body, Claim { message: Some(last.claim(room)), room: claim, log: None })
+    Webhook::new(body, Claim { message: Some(last.claim(room)), room: Some(claim), log: None })
 }

@@ -17,6 +17,7 @@ pub use self::api::Api;
 use self::api::{Broadcast, Log, Message, Reader, Room};
 use super::expected::{self, Expected, Progress, Status};
 use super::world::Subject;
+use crate::model::Timestamp;
 
 /// Maximum time for spooled events to be committed.
 const SPOOL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -156,10 +157,18 @@ impl Oracle {
         let id = self.id(Subject::Room, number);
         let room: Room = reader.one(&format!("/v1/rooms/{id}")).await?.unwrap_or_default();
         let of_room = self.messages_by_room.get(&number).map_or(&[][..], Vec::as_slice);
-        let expected::Room { newest, is_uncertain } = self.expected.rooms[number as usize];
+        let expected::Room { newest, last_message_at, is_uncertain } =
+            self.expected.rooms[number as usize];
         if !is_uncertain {
-            let status = newest.map(|(_, status)| status);
+            let status = newest.map(|snapshot| snapshot.status);
             compare(wrong, "room", &id, status, room.status.as_deref());
+            let unread = newest.map(|snapshot| format!("{} unread", snapshot.unread_count));
+            let found = room.unread_count.map(|count| format!("{count} unread"));
+            compare(wrong, "room", &id, unread.as_deref(), found.as_deref());
+            let clock = newest.map_or(0, |snapshot| snapshot.clock).max(last_message_at);
+            let active = Timestamp::from_micros(clock * 1000).map(|at| format!("active at {at}"));
+            let found = room.activity_at.map(|at| format!("active at {at}"));
+            compare(wrong, "room", &id, active.as_deref(), found.as_deref());
             let last = self.last_of(of_room);
             let found = room.last_message.map(|message| message.id);
             let (last, found) = (

@@ -110,6 +110,8 @@ struct Cursor {
 #[derive(Default, Deserialize)]
 pub struct Room {
     pub status: Option<String>,
+    pub unread_count: Option<i64>,
+    pub activity_at: Option<String>,
     pub last_message: Option<Message>,
 }
 
