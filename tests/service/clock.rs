@@ -191,15 +191,18 @@ async fn edit_with_the_later_clock_wins_in_every_order(db: PgPool) {
             "participant_type": "agent", "created_at": "2025-06-12T05:00:00Z"});
         message("m", &fields, &json!({"updated_at": clock, "last_activity_at": clock}))
     };
-    let bodies = [
-        reading("150", false, "created", "2025-06-12T05:00:00Z"),
-        reading("175", true, "sent", "2025-06-12T05:01:30Z"),
-        reading("185", true, "sent", "2025-06-12T05:02:00Z"),
-        // Late reports of the text before the edit, and of the first edit.
-        reading("175", true, "delivered", "2025-06-12T05:01:31Z"),
-    ];
-    let expected = json!({"text": "185", "status": "delivered", "is_edited": true});
-    assert_in_any_order(&service, &bodies, "/v1/messages/m", &expected).await;
+    // In the order of the alphabet, and against it.
+    for (first, second) in [("175", "185"), ("185", "175")] {
+        let bodies = [
+            reading("150", false, "created", "2025-06-12T05:00:00Z"),
+            reading(first, true, "sent", "2025-06-12T05:01:30Z"),
+            reading(second, true, "sent", "2025-06-12T05:02:00Z"),
+            // A late report of the first edit.
+            reading(first, true, "delivered", "2025-06-12T05:01:31Z"),
+        ];
+        let expected = json!({"text": second, "status": "delivered", "is_edited": true});
+        assert_in_any_order(&service, &bodies, "/v1/messages/m", &expected).await;
+    }
     // An unedited text loses to any edit, and a room's copy of the message to any event.
     let bodies = [
         reading("edited", true, "sent", "2025-06-12T05:01:30Z"),
