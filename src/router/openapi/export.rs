@@ -4,10 +4,11 @@
 //! a list that may also be CSV would be a list or a text in every client.
 
 use utoipa::IntoParams;
-use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Content, RefOr};
 
+use super::operation::name_of;
 use super::response;
 use crate::http::query::value::text;
 use crate::http::representation::Format;
@@ -39,11 +40,7 @@ pub fn complete(operation: &mut Operation) {
     operation.summary = summary;
 
     let parameters = operation.parameters.get_or_insert_default();
-    let name = |parameter: &RefOr<Parameter>| match parameter {
-        RefOr::T(parameter) => parameter.name.clone(),
-        RefOr::Ref(_) => String::new(),
-    };
-    parameters.retain(|parameter| name(parameter) != "is_counted");
+    parameters.retain(|parameter| name_of(parameter) != "is_counted");
     for parameter in &mut *parameters {
         let RefOr::T(parameter) = parameter else { continue };
         match parameter.name.as_str() {
@@ -61,7 +58,7 @@ pub fn complete(operation: &mut Operation) {
             _ => {}
         }
     }
-    let at = parameters.iter().position(|one| name(one) == "limit").unwrap_or_default();
+    let at = parameters.iter().position(|one| name_of(one) == "limit").unwrap_or_default();
     let formats = ExportQuery::into_params(|| Some(ParameterIn::Query));
     parameters.splice(at..at, formats.into_iter().map(RefOr::from));
 }

@@ -36,18 +36,15 @@ pub fn complete(method: &str, path: &str, operation: &mut Operation, example: Op
         operation.operation_id = Some(name);
     }
     let is_export = path.starts_with(EXPORTS);
-    let scopes = match (is_export, method) {
-        (true, _) => vec![Scope::Read.as_str(), Scope::Export.as_str()],
-        _ => vec![Scope::Read.as_str()],
-    };
+    let scopes = if is_export { &[Scope::Read, Scope::Export][..] } else { &[Scope::Read] };
+    let scopes = scopes.iter().map(|scope| scope.as_str());
     operation.security.get_or_insert_with(|| vec![SecurityRequirement::new("key", scopes)]);
     let parameters = operation.parameters.get_or_insert_default();
-    let is_named = |parameter: &_, wanted: &str| matches!(parameter, RefOr::T(Parameter { name, .. }) if name == wanted);
-    if path.contains("{id}") && !parameters.iter().any(|parameter| is_named(parameter, "id")) {
+    let has = |name| parameters.iter().any(|parameter| name_of(parameter) == name);
+    let may_be_not_found = path.contains('{') || has("organization_id");
+    if path.contains("{id}") && !has("id") {
         parameters.insert(0, id().into());
     }
-    let has_organization = parameters.iter().any(|one| is_named(one, "organization_id"));
-    let may_be_not_found = path.contains('{') || has_organization;
     if is_export {
         export::complete(operation);
     }
@@ -83,6 +80,14 @@ fn name(method: &str, path: &str, is_list: bool) -> Option<String> {
     };
     let words = [first, verb.as_str()].into_iter().chain(nouns.iter().map(String::as_str));
     Some(words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_"))
+}
+
+/// Name of a parameter.
+pub fn name_of(parameter: &RefOr<Parameter>) -> &str {
+    match parameter {
+        RefOr::T(parameter) => &parameter.name,
+        RefOr::Ref(reference) => &reference.ref_location,
+    }
 }
 
 /// The JSON of a successful response.

@@ -63,6 +63,7 @@ fn headers(names: &[&str]) -> BTreeMap<String, RefOr<Header>> {
 /// Adds the headers to the responses that a handler declares, and a 304 where there is an `ETag`.
 pub fn add_headers(operation: &mut Operation, is_get: bool, is_list: bool) {
     let responses = &mut operation.responses.responses;
+    let mut is_tagged = false;
     for (status, response) in &mut *responses {
         let RefOr::T(response) = response else { continue };
         let has_tag =
@@ -72,9 +73,9 @@ pub fn add_headers(operation: &mut Operation, is_get: bool, is_list: bool) {
         names.extend((has_tag && is_list).then_some("Link"));
         names.extend((status == "503").then_some("RetryAfter"));
         response.headers = headers(&names);
+        is_tagged |= has_tag;
     }
-    let has_tag = |response: &RefOr<Response>| matches!(response, RefOr::T(response) if response.headers.contains_key("ETag"));
-    if responses.get("200").is_some_and(has_tag) {
+    if is_tagged {
         responses.insert("304".to_owned(), Ref::from_response_name("NotModified").into());
     }
 }
