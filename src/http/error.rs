@@ -140,9 +140,16 @@ impl IntoResponse for Error {
 /// An error in Qontak's envelope.
 #[derive(Serialize, ToSchema)]
 pub struct ErrorResponse {
-    /// Always `error`.
-    status: &'static str,
+    status: Failed,
     error: ErrorBody,
+}
+
+/// Status of every error.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Failed {
+    /// The only value.
+    Error,
 }
 
 impl From<&Error> for ErrorResponse {
@@ -151,7 +158,7 @@ impl From<&Error> for ErrorResponse {
             Error::Unprocessable(messages) => messages.clone(),
             other => vec![other.to_string()],
         };
-        Self { status: "error", error: ErrorBody::new(error.status(), messages) }
+        Self { status: Failed::Error, error: ErrorBody::new(error.status(), messages) }
     }
 }
 

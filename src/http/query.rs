@@ -46,13 +46,14 @@ pub trait Parameter: Sized {
 }
 
 /// Declares a struct of optional query parameters, which implements [`Query`] and documents itself
-/// in the OpenAPI document. Field names are parameter names. Fields are private to the module.
+/// in the OpenAPI document. Field names are parameter names; `name | former` is also accepted under
+/// its former name, which is not documented. Fields are private to the module.
 #[macro_export]
 macro_rules! query {
     (
         $(#[$meta:meta])*
         $visibility:vis struct $name:ident {
-            $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+            $($(#[$field_meta:meta])* $field:ident $(| $former:ident)?: $type:ty,)*
         }
     ) => {
         $(#[$meta])*
@@ -64,9 +65,15 @@ macro_rules! query {
 
         impl $crate::http::query::Query for $name {
             fn read(parameters: &mut $crate::http::query::Parameters) -> Self {
-                Self { $($field: parameters.parameter(stringify!($field)),)* }
+                Self { $($field: $crate::query!(@read parameters $field $($former)?),)* }
             }
         }
+    };
+    (@read $parameters:ident $name:ident) => {
+        $parameters.parameter(stringify!($name))
+    };
+    (@read $parameters:ident $name:ident $former:ident) => {
+        $parameters.renamed(stringify!($name), stringify!($former))
     };
 }
 
@@ -130,6 +137,21 @@ impl Parameters {
         parsed.map_err(|expected| self.reject(name, &expected)).ok()
     }
 
+    /// Reads one parameter that may be given under its former name instead.
+    pub fn renamed<T: Parameter>(&mut self, name: &'static str, former: &'static str) -> Option<T> {
+        let value = self.parameter(name);
+        if !self.given.contains_key(former) {
+            return value;
+        }
+        if self.given.contains_key(name) {
+            self.reject(
+                former,
+                &format!("is the former name of {name}; must not be given with it"),
+            );
+        }
+        self.parameter(former)
+    }
+
     /// Records that a parameter is invalid, with the expected value.
     pub fn reject(&mut self, name: &str, expected: &str) {
         self.problems.push(format!("{name}: {expected}"));
@@ -152,9 +174,10 @@ impl Parameters {
         pairs.append_pair("cursor", "").finish()
     }
 
-    /// Hash of path and filters. A cursor is valid only for requests with the same hash.
+    /// Hash of path and filters. A cursor is valid only for requests with the same hash: those of a
+    /// list and of its export.
     pub fn fingerprint(&self) -> String {
-        let mut text = self.path.clone();
+        let mut text = self.path.replacen("/exports/", "/", 1);
         for (name, value) in self.pairs() {
             if !["limit", "cursor", "format", "is_counted", "bom", "delimiter"].contains(&name) {
                 text.push_str(&format!("\0{name}\0{value}"));

@@ -52,6 +52,7 @@ struct Delivery {
     /// Whether a broadcast sent it.
     is_campaign: bool,
     /// Effective status: the result of all statuses of recipient and message.
+    #[schema(value_type = Option<Status>)]
     status: Option<&'static str>,
     #[serde(flatten)]
     progress: Progress,

@@ -79,7 +79,7 @@ pub async fn show(
     responses((
         status = OK,
         description = "The body as received; `application/octet-stream` if it is not JSON.",
-        content((Value = "application/json"), (Vec<u8> = "application/octet-stream"))
+        content((Value = "application/json"), (Bytes = "application/octet-stream"))
     ))
 )]
 pub async fn body(
@@ -96,11 +96,18 @@ pub async fn body(
     Ok(([(CONTENT_TYPE, content_type)], body).into_response())
 }
 
+/// Bytes as received.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+struct Bytes(Vec<u8>);
+
 /// Replay an event with the current parser
 ///
 /// Requires a key with the scope `replay`. Idempotent: rows that are up to date do not change.
 #[utoipa::path(
-    post, path = "/events/{id}/replay", responses((status = OK, body = One<ReplayedRow>))
+    post, path = "/events/{id}/replay", security(("key" = ["replay"])),
+    responses((status = OK, body = One<ReplayedRow>))
 )]
 pub async fn replay(
     AuthorizedReplay { reader }: AuthorizedReplay,

@@ -19,6 +19,7 @@ use crate::http::Error;
 use crate::http::extract::Id;
 use crate::http::query::value::{AnyOf, DayOrTime, Text, period};
 use crate::model::Status;
+use crate::model::qontak_object::Avatar;
 use crate::query;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
@@ -44,7 +45,8 @@ struct Sender {
     name: Option<String>,
     /// Username; agents only.
     username: Option<String>,
-    /// Avatar: `{url, large, medium, small, …}`, or a URL.
+    /// Avatar.
+    #[schema(value_type = Option<Avatar>)]
     avatar: Option<Value>,
 }
 

@@ -6,6 +6,7 @@
 mod log;
 mod page;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -68,8 +69,7 @@ struct OpenMessage {
     local_id: Option<String>,
     channel_integration: ChannelIntegration,
     /// Free object of Qontak; always empty here.
-    #[schema(value_type = Object)]
-    last_campaign: Value,
+    last_campaign: BTreeMap<String, Value>,
 }
 
 /// Channel integration of a message.
@@ -273,6 +273,6 @@ impl OpenMessage {
             id: message.row.channel_integration_id.clone(),
             target_channel: message.row.channel.clone(),
         };
-        Self { message, local_id: None, channel_integration, last_campaign: json!({}) }
+        Self { message, local_id: None, channel_integration, last_campaign: BTreeMap::new() }
     }
 }

@@ -60,7 +60,7 @@ query! {
         /// as `08…`, `62…` or `+62…`.
         account_uniq_id: Text,
         /// Filter by response state: `unanswered` or `answered`.
-        response: ResponseState,
+        response_state | response: ResponseState,
         /// Filter by time left in WhatsApp's 24-hour customer service window.
         session: Session,
         /// Active on this day (`2025-06-12`, UTC) or at this time, or later.
@@ -112,7 +112,7 @@ impl RoomQuery {
             agent: self.agent.map(AnyOf::texts),
             tag: self.tag.map(|tags| tags.0),
             account_uniq_id: self.account_uniq_id.map(|text| text.0),
-            is_unanswered: self.response.map(|state| state == ResponseState::Unanswered),
+            is_unanswered: self.response_state.map(|state| state == ResponseState::Unanswered),
             session: self.session,
             since,
             until,

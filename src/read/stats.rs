@@ -26,7 +26,7 @@ const MAX_FIRST_RESPONSES: i64 = 1_000;
 
 #[derive(Serialize, ToSchema)]
 struct Stats {
-    /// `hour` or `day`.
+    #[schema(value_type = Interval)]
     interval: &'static str,
     /// Time zone of all times in the response.
     #[schema(value_type = String)]
@@ -84,9 +84,10 @@ struct Rooms {
     is_sample: bool,
 }
 
-/// A time with the UTC offset of the time zone.
+/// A time with the UTC offset of the time zone: `2025-06-12T09:00:00+07:00`. Without `format`, because
+/// generated validators accept only `Z` there.
 #[derive(ToSchema)]
-#[schema(value_type = String, format = DateTime)]
+#[schema(value_type = String)]
 struct Local(DateTime<Tz>);
 
 impl Serialize for Local {

@@ -18,7 +18,8 @@ pub use self::scan::{Scan, ScannedKey};
 pub use self::upsert::upsert;
 use super::room::RoomKey;
 use super::rows::column;
-use crate::model::Timestamp;
+use crate::model::qontak_object::{Attachment, Button, RawMessage, Reply};
+use crate::model::{Status, Timestamp};
 
 /// Primary key of a message.
 #[derive(Debug)]
@@ -102,6 +103,7 @@ pub struct MessageRow {
     pub text: Option<String>,
     /// Effective status: `created`, `pending`, `sent`, `delivered`, `read` or `failed`. It never goes
     /// backwards; null if only other statuses were received.
+    #[schema(value_type = Option<Status>)]
     pub status: Option<String>,
     /// Other statuses received (`played`, `deleted`, `warning`, …), sorted; null if there are none.
     pub other_statuses: Option<Vec<String>>,
@@ -138,15 +140,18 @@ pub struct MessageRow {
     pub review_star: Option<i64>,
     /// Qontak's id of the attached file; null without one.
     pub file_uniq_id: Option<String>,
-    /// Attachment: `{filename, url, size, large, medium, small}`; null without one. The lifetime of
-    /// the URL is unknown.
+    /// Attached file; null without one.
+    #[schema(value_type = Option<Attachment>)]
     pub file: Option<Value>,
-    /// Message that this one replies to, as sent by Qontak: an object with `id`, or a string.
+    /// Message that this one replies to, as sent by Qontak.
+    #[schema(value_type = Option<Reply>)]
     pub reply: Option<Value>,
     /// Buttons of the message; null when there are none.
+    #[schema(value_type = Option<Vec<Button>>)]
     pub buttons: Option<Value>,
     /// WhatsApp's message object, with details of locations, contacts, orders and interactive
     /// messages.
+    #[schema(value_type = Option<RawMessage>)]
     pub raw_message: Option<Value>,
     /// Time the message was created, as reported by Qontak; never the time of an event.
     pub created_at: Option<Timestamp>,

@@ -103,9 +103,9 @@ impl Query {
 
     /// Regular expression for a valid query, except for the number of characters.
     pub const PATTERN: &str = concat!(
-        r"^[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff\u0000]*[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+",
-        r"([^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff\u0000]+[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+){0,7}",
-        r"[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff\u0000]*$",
+        r"^[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]*[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+",
+        r"([^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+){0,7}",
+        r"[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]*$",
     );
 
     /// Parses the text of a user. Characters other than letters and digits separate words.

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::rows::{column, drop_superseded, json, rounds_of_unique_keys};
 use crate::model::Sender;
+use crate::model::qontak_object::Avatar;
 
 /// Merges senders of messages. Each field has the value of the newest message that contains it.
 pub async fn upsert<'a>(
@@ -73,7 +74,8 @@ pub struct SenderRow {
     pub name: Option<String>,
     /// Last known username; agents only.
     pub username: Option<String>,
-    /// Last known avatar: an object `{url, large, medium, small, …}` or a URL; null when unknown.
+    /// Last known avatar; null when unknown.
+    #[schema(value_type = Option<Avatar>)]
     pub avatar: Option<Value>,
 }
 

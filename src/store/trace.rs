@@ -14,7 +14,7 @@ use super::event::EventRow;
 use super::message::MessageKey;
 use super::room::RoomKey;
 use super::rows::column;
-use crate::model::Timestamp;
+use crate::model::{RoomEventType, Timestamp};
 
 /// Visible organisations and limit of a query.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +147,7 @@ pub struct RoomEventRow {
     /// Qontak's id of the room.
     pub room_id: String,
     /// Type: `created`, `assigned`, `unassigned`, `handed_over` or `resolved`.
+    #[schema(value_type = RoomEventType)]
     pub r#type: String,
     /// Time of the lifecycle event, as reported by Qontak; null if the webhook contained none.
     pub at: Option<Timestamp>,

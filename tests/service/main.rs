@@ -26,6 +26,7 @@ mod export;
 mod filter;
 mod fixtures;
 mod funnel;
+mod generators;
 mod harness;
 mod key;
 mod layout;

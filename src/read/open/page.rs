@@ -17,6 +17,7 @@ use crate::http::query::value::{Flag, Integer, Token};
 use crate::http::query::{Parameters, Query};
 use crate::model::Timestamp;
 use crate::query;
+use crate::read::envelope::Success;
 use crate::store::walk::Walk;
 
 const DEFAULT_LIMIT: i64 = 10;
@@ -66,8 +67,7 @@ enum Direction {
 /// A page in Qontak's envelope.
 #[derive(Serialize, ToSchema)]
 pub struct OpenList<T> {
-    /// Always `success`.
-    status: &'static str,
+    status: Success,
     data: Vec<T>,
     meta: Meta,
 }
@@ -166,7 +166,7 @@ impl Page {
         let Self { offset, limit, .. } = self;
         let cursor = Cursors { next, prev };
         let meta = Meta { pagination: Pagination { cursor, offset, limit, total } };
-        Json(OpenList { status: "success", data, meta })
+        Json(OpenList { status: Success::Success, data, meta })
     }
 }
 

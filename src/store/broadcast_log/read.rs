@@ -5,7 +5,8 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
-use crate::model::Timestamp;
+use crate::model::qontak_object::Content;
+use crate::model::{Status, Timestamp};
 use crate::store::rows::column;
 use crate::store::walk::Walk;
 
@@ -90,6 +91,7 @@ pub struct LogRow {
     pub whatsapp_message_id: Option<String>,
     /// Effective status: `created`, `pending`, `sent`, `delivered`, `read` or `failed`. It never goes
     /// backwards; null if only other statuses were received.
+    #[schema(value_type = Option<Status>)]
     pub status: Option<String>,
     /// Other statuses received (`played`, `warning`, …), sorted; null if there are none.
     pub other_statuses: Option<Vec<String>>,
@@ -112,6 +114,7 @@ pub struct LogRow {
     /// Whether Meta's template pacing held the message back.
     pub is_pacing: Option<bool>,
     /// Header, body and buttons with template and parameters.
+    #[schema(value_type = Option<Content>)]
     pub messages: Option<Value>,
     /// Time the log was created, as reported by Qontak.
     pub created_at: Option<Timestamp>,

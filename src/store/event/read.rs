@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body;
-use crate::event::{Outcome, Webhook};
+use crate::event::{Kind, Outcome, Webhook};
 use crate::model::{EventId, Timestamp};
 use crate::store::walk::Walk;
 
@@ -114,6 +114,7 @@ pub struct EventRow {
     pub endpoint: String,
     /// Kind of the event: `receive_message_from_customer`, …, `room_updated`, `unknown`. Null if it
     /// could not be identified.
+    #[schema(value_type = Option<Kind>)]
     pub kind: Option<String>,
     /// Event name as sent by Qontak; null if the body has none.
     pub name: Option<String>,
@@ -123,6 +124,7 @@ pub struct EventRow {
     pub subject_id: Option<String>,
     /// `applied`: changed rooms, messages or broadcasts. `recorded`: stored in the journal only.
     /// `quarantined`: JSON that could not be identified. `malformed`: not JSON.
+    #[schema(value_type = Outcome)]
     pub outcome: String,
     /// Why the event is quarantined or malformed, and each field that could not be used, with the
     /// expected value.

@@ -7,6 +7,7 @@ use sqlx::PgExecutor;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
+use crate::model::qontak_object::{Avatar, CcRecipient, Extra, Note};
 use crate::model::{Timestamp, phone};
 use crate::store::rows::column;
 use crate::store::search::Query;
@@ -264,7 +265,8 @@ pub struct RoomRow {
     pub last_message_at: Option<Timestamp>,
     /// Time of the last activity, as reported by Qontak.
     pub last_activity_at: Option<Timestamp>,
-    /// Avatar of the contact: `{url, large, medium, small, …}`, or a URL.
+    /// Avatar of the contact.
+    #[schema(value_type = Option<Avatar>)]
     pub avatar: Option<Value>,
     /// Time the room was resolved; null unless `status` is `resolved`.
     pub resolved_at: Option<Timestamp>,
@@ -278,11 +280,14 @@ pub struct RoomRow {
     pub division_id: Option<String>,
     /// User ids of the agents; sent in room events only.
     pub agent_ids: Option<Vec<String>>,
-    /// Note of the agents: `{text}`.
+    /// Note of the agents.
+    #[schema(value_type = Option<Note>)]
     pub note: Option<Value>,
-    /// Details of the channel: `{is_participant_online}`.
+    /// Details of the channel.
+    #[schema(value_type = Option<Extra>)]
     pub extra: Option<Value>,
     /// CC recipients of an e-mail conversation.
+    #[schema(value_type = Option<Vec<CcRecipient>>)]
     pub email_cc: Option<Value>,
     /// Whether the room is excluded from automatic resolution.
     pub is_dont_auto_resolve: Option<bool>,
