@@ -17,6 +17,11 @@ impl PackedList {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Its elements.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split(Self::SEPARATOR).filter(|element| !element.is_empty())
+    }
 }
 
 impl<T: AsRef<str>> FromIterator<T> for PackedList {
@@ -40,8 +45,7 @@ impl<T: AsRef<str>> FromIterator<T> for PackedList {
 
 impl Serialize for PackedList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let elements = self.0.split(Self::SEPARATOR);
-        serializer.collect_seq(elements.filter(|element| !element.is_empty()))
+        serializer.collect_seq(self.iter())
     }
 }
 
