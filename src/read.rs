@@ -8,6 +8,7 @@ mod delivery;
 mod envelope;
 mod event;
 pub mod export;
+mod facet;
 pub mod key;
 mod keys;
 mod ledger;
@@ -51,6 +52,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(trace::show))
         .routes(routes!(stats::show))
         .routes(routes!(stream::listen))
+        .routes(routes!(facet::show))
         .routes(routes!(me::show))
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }

@@ -18,6 +18,7 @@
 //! | `sender` | last known names and avatars |
 //! | `broadcast` | broadcasts |
 //! | `broadcast_log` | recipients of broadcasts: merge, lists, counts, funnel |
+//! | `facet` | values that occur, for drop-downs |
 //! | `api_key` | keys of the read API |
 //!
 //! Queries over several tables: `delivery` (delivery statuses of messages and broadcast logs),
@@ -44,6 +45,7 @@ mod connect;
 pub mod delivery;
 pub mod dry_run;
 pub mod event;
+pub mod facet;
 mod failure;
 pub mod ledger;
 pub mod message;

@@ -56,10 +56,10 @@ select
 from broadcast_log
 group by organization_id, broadcast_id;
 
-insert into broadcast_count (organization_id, broadcast_id, status, session, count)
-select organization_id, broadcast_id, status, 0, count(*)
+insert into broadcast_count (organization_id, broadcast_id, statuses, session, count)
+select organization_id, broadcast_id, statuses, 0, count(*)
 from broadcast_log
-group by organization_id, broadcast_id, status;
+group by organization_id, broadcast_id, statuses;
 
 create temp table activity on commit drop as
 select room_id, min(created_at) as since, max(created_at) as until
@@ -80,7 +80,8 @@ select
     jsonb_build_object('url', 'https://cdn.example.com/avatars/' || contact_id || '.png'),
     resolved_at, case when resolved_at is not null then agent_id end,
     case when resolved_at is not null then 'Models::User' end,
-    '', agent_ids, '{"is_participant_online": false}', false, false, status = 'unassigned',
+    '', agent_ids, '{"is_participant_online": false}', false,
+    fill.chance(25, number, 2000) = 0, status = 'unassigned',
     fill.fold_key(until, room_id), fields, fields
 from (
     select

@@ -14,10 +14,11 @@ use super::reader::{AuthorizedList, OrganizationQuery};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::query::Parameter;
-use crate::http::query::value::{DayOrTime, Integer, period, text};
+use crate::http::query::value::{AnyOf, DayOrTime, Integer, Text, period, text};
 use crate::model::{Status, Timestamp, phone};
 use crate::store::broadcast_log::{self, LogKey, LogRow};
 use crate::store::delivery::{self, Filter, Place, Recipient};
+use crate::store::facet::{self, Integration};
 use crate::store::message::{self, MessageKey, MessageRow};
 use crate::store::walk::Walk;
 use crate::{parameter_schema, query, store};
@@ -37,7 +38,8 @@ struct Delivery {
     room_id: Option<String>,
     /// Organisation; null if unknown.
     organization_id: Option<String>,
-    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; open list.
+    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; open list. Of a recipient without a message: that of
+    /// its channel integration, as far as known.
     channel: Option<String>,
     /// Channel integration it was sent through.
     channel_integration_id: Option<String>,
@@ -82,11 +84,16 @@ query! {
         /// Filter by the phone number of the recipient, written as `08…`, `62…` or `+62…`; for a
         /// message that is not part of a broadcast, that of the room.
         phone: Phone,
-        /// Filter by effective status, of the recipient and its message together.
-        status: Status,
-        /// Filter by WhatsApp error code of a broadcast recipient. Excludes messages that are not
-        /// part of a broadcast.
-        error: ErrorCode,
+        /// Filter by effective status, of the recipient and its message together; any of several,
+        /// `sent,delivered`.
+        status: AnyOf<Status>,
+        /// Filter by WhatsApp error code; any of several, `131026,131049`.
+        error: AnyOf<ErrorCode>,
+        /// Filter by broadcast.
+        broadcast_id: Text,
+        /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …; any of several. Broadcast recipients
+        /// are found by channels of WhatsApp only.
+        channel: AnyOf<Text>,
         /// Sent on this day (`2025-06-12`, UTC) or at this time, or later.
         start_date: DayOrTime,
         /// Sent until the end of this day (UTC), or before this time.
@@ -117,8 +124,12 @@ impl DeliveryQuery {
         let (since, until) = period(self.start_date, self.end_date, &Utc)?;
         Ok(Filter {
             phones: self.phone.map(|phone| phone.0),
-            status: self.status.map(|status| status.as_str().to_owned()),
-            error_code: self.error.map(|code| code.0),
+            status: self.status.map(AnyOf::names),
+            error_codes: self
+                .error
+                .map(|AnyOf(codes)| codes.into_iter().map(|code| code.0).collect()),
+            broadcast_id: self.broadcast_id.map(|text| text.0),
+            channel: self.channel.map(AnyOf::spellings),
             since,
             until,
         })
@@ -162,8 +173,13 @@ async fn show(db: &mut PgConnection, keys: Vec<Place>) -> sqlx::Result<Vec<Deliv
     let mut message_keys: Vec<MessageKey> = message_keys.collect();
     message_keys.extend(delivery::twins(&mut *db, &logs).await?);
     let messages = message::show(&mut *db, &message_keys).await?;
-    let recipients = delivery::recipients(db, &messages).await?;
-    let joined = Joined::of(logs, messages, recipients);
+    let recipients = delivery::recipients(&mut *db, &messages).await?;
+    let of_log = |log: &LogRow| {
+        let organization_id = log.organization_id.clone().unwrap_or_default();
+        Some((organization_id, log.channel_integration_id.clone()?))
+    };
+    let integrations = facet::channels(db, &logs.iter().filter_map(of_log).collect()).await?;
+    let joined = Joined::of(logs, messages, recipients, integrations);
     Ok(keys.into_iter().map(|key| joined.row(key)).collect())
 }
 
@@ -176,10 +192,17 @@ struct Joined {
     twins: HashMap<(String, String), String>,
     /// By organisation and room id.
     recipients: HashMap<(String, String), Recipient>,
+    /// Channels by organisation and channel integration.
+    channels: HashMap<(String, String), String>,
 }
 
 impl Joined {
-    fn of(logs: Vec<LogRow>, messages: Vec<MessageRow>, recipients: Vec<Recipient>) -> Self {
+    fn of(
+        logs: Vec<LogRow>,
+        messages: Vec<MessageRow>,
+        recipients: Vec<Recipient>,
+        integrations: Vec<Integration>,
+    ) -> Self {
         let key = |organization_id: &Option<String>, id: &str| {
             (organization_id.clone().unwrap_or_default(), id.to_owned())
         };
@@ -197,6 +220,10 @@ impl Joined {
                 .into_iter()
                 .map(|row| ((row.organization_id.clone(), row.room_id.clone()), row))
                 .collect(),
+            channels: integrations
+                .into_iter()
+                .map(|row| ((row.organization_id, row.channel_integration_id), row.channel))
+                .collect(),
         }
     }
 
@@ -209,8 +236,13 @@ impl Joined {
         let message = message_id.and_then(|id| self.messages.get(&within(id)));
         let room_id = message.and_then(|message| message.room_id.as_deref());
         let recipient = room_id.and_then(|room_id| self.recipients.get(&within(room_id)));
+        let integration = log.and_then(|log| log.channel_integration_id.as_deref());
+        let channel = integration.and_then(|id| self.channels.get(&within(id))).cloned();
         let (log, message) = (log.cloned(), message.cloned());
-        Delivery::new(key, log.unwrap_or_default(), message.unwrap_or_default(), recipient)
+        let mut delivery =
+            Delivery::new(key, log.unwrap_or_default(), message.unwrap_or_default(), recipient);
+        delivery.channel = delivery.channel.or(channel);
+        delivery
     }
 }
 

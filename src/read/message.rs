@@ -17,7 +17,7 @@ use super::state::ReadState;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{AnyOf, DayOrTime, Text, period};
+use crate::http::query::value::{AnyOf, DayOrTime, Flag, Text, period};
 use crate::model::Status;
 use crate::model::qontak_object::Avatar;
 use crate::query;
@@ -107,6 +107,15 @@ query! {
         /// Filter by direction: `in` (from customers), `out` (from agents and bots), or one type of
         /// sender: `customer`, `agent`, `bot`.
         direction: Direction,
+        /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …; messages with any of several.
+        channel: AnyOf<Text>,
+        /// Filter by the contact or user that sent the message.
+        sender_id: Text,
+        /// Filter by broadcast; messages whose `broadcast_id` is this. `/v1/delivery-statuses` also
+        /// finds recipients without a message.
+        broadcast_id: Text,
+        /// Whether a broadcast sent the message. `false`: also if that is unknown.
+        is_campaign: Flag,
         /// Filter by the message id of the channel (`wamid.…`).
         external_id: Text,
         /// Filter by room.
@@ -154,6 +163,10 @@ impl MessageQuery {
                 statuses.into_iter().map(|status| status.as_str().to_owned()).collect()
             }),
             participant_types: self.direction.map(Direction::participant_types),
+            channel: self.channel.map(AnyOf::spellings),
+            sender_id: self.sender_id.map(|text| text.0),
+            broadcast_id: self.broadcast_id.map(|text| text.0),
+            is_campaign: self.is_campaign.map(|flag| flag.0),
             external_id: self.external_id.map(|text| text.0),
             room_ids: self.room_id.map(|id| vec![id.0]),
             since,

@@ -243,7 +243,7 @@ async fn list_logs(
     let total = if page.count().is_some() {
         let counted = count::list(&db, std::slice::from_ref(&row)).await?;
         let matches = |counted: &&count::Counted| {
-            status.as_ref().is_none_or(|status| *status == counted.status)
+            status.as_deref().is_none_or(|status| Some(status) == counted.status())
         };
         Some(counted.iter().filter(matches).map(|counted| counted.count).sum())
     } else {
@@ -252,7 +252,8 @@ async fn list_logs(
     let organization_id = row.organization_id.unwrap_or_default();
     let walk = page.walk().map(|place| broadcast_log::Place { at: place.0, log_id: place.id(0) });
     let key = (organization_id.as_str(), id.as_str());
-    let keys = broadcast_log::list(&db, key, status.as_deref(), &walk).await?;
+    let statuses = status.map(|status| vec![status]);
+    let keys = broadcast_log::list(&db, key, statuses.as_deref(), &walk).await?;
     let rows = broadcast_log::show(&db, &page.cut(keys)).await?;
     Ok(page.respond(rows, total, |row| Place(row.at, vec![row.id.clone()]), Log::new))
 }

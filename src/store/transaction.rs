@@ -2,19 +2,22 @@
 //!
 //! The order of the tables is fixed, so that concurrent writers do not deadlock.
 
+use std::collections::BTreeSet;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::event::Stored;
-use super::{broadcast, broadcast_log, event, ledger, message, room, room_event, sender};
+use super::{broadcast, broadcast_log, event, facet, ledger, message, room, room_event, sender};
 use crate::event::Event;
 
-/// Writes events, their changes and the ledger. Duplicates are only counted: they change no
-/// projection.
+/// Writes events, their changes, new values of facets and the ledger. Duplicates are only counted:
+/// they change no projection.
 pub async fn apply(
     db: &mut PgConnection,
     writer_id: Uuid,
     events: &[Event],
+    facets: &BTreeSet<facet::Entry<'_>>,
 ) -> sqlx::Result<Vec<Stored>> {
     let stored = event::write(db, events).await?;
     let new = || {
@@ -30,6 +33,7 @@ pub async fn apply(
     sender::upsert(db, new().flat_map(|changes| &changes.senders)).await?;
     broadcast::upsert(db, new().flat_map(|changes| &changes.broadcasts)).await?;
     broadcast_log::upsert(db, new().flat_map(|changes| &changes.broadcast_logs)).await?;
+    facet::insert(db, facets).await?;
     let applied = events.iter().zip(&stored).filter(|(_, row)| row.is_newly_applied());
     let applied: Vec<Uuid> = applied.map(|(event, _)| event.id().0).collect();
     ledger::add(db, writer_id, events, &stored, &applied).await?;

@@ -23,9 +23,14 @@ mod excel;
 #[path = "../../benches/read/explain.rs"]
 mod explain;
 mod export;
+mod facet;
 mod filter;
+mod filter_journal;
+mod filter_message;
+mod filter_room;
 mod fixtures;
 mod funnel;
+mod funnel_list;
 mod generators;
 mod harness;
 mod key;

@@ -33,7 +33,7 @@ pub struct Place {
 pub async fn list(
     db: impl PgExecutor<'_>,
     (organization_id, broadcast_id): (&str, &str),
-    status: Option<&str>,
+    status: Option<&[String]>,
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<LogKey>> {
     let from = walk.from.as_ref();
@@ -46,7 +46,7 @@ pub async fn list(
                     from broadcast_log
                     where organization_id = $1
                         and broadcast_id = $2
-                        and ($3::text is null or status = $3)
+                        and ($3::text[] is null or status = any($3))
                         and ($4::timestamptz is null or (at, log_id) "#
                     + $cmp
                     + r#" ($4, $5))

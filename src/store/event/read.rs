@@ -142,16 +142,24 @@ pub struct EventRow {
 /// Filters of the list; `None` means any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// `event.kind`.
-    pub kind: Option<String>,
-    /// `event.name`.
-    pub name: Option<String>,
-    /// `event.outcome`.
-    pub outcome: Option<String>,
+    /// Any of these `event.kind`.
+    pub kind: Option<Vec<String>>,
+    /// Any of these `event.name`.
+    pub name: Option<Vec<String>>,
+    /// Any of these `event.outcome`.
+    pub outcome: Option<Vec<String>>,
     /// `event.subject_id`.
     pub subject_id: Option<String>,
     /// Whether `event.reasons` is not empty.
     pub has_reasons: Option<bool>,
+    /// `event.endpoint`.
+    pub endpoint: Option<String>,
+    /// `event.request_id`; has no index.
+    pub request_id: Option<String>,
+    /// Received at this time or later.
+    pub since: Option<Timestamp>,
+    /// Received before this time.
+    pub until: Option<Timestamp>,
 }
 
 /// Place of an event in the list.
@@ -177,9 +185,19 @@ pub async fn list(
     filter: &Filter,
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<EventRow>> {
-    let from = walk.from.as_ref().map(|place| place.event_id);
+    // An id contains the time of receipt, so ids bound the period as well as the page.
+    let mut first = filter.since.map(EventId::first);
+    let mut end = filter.until.map(EventId::first);
+    if let Some(Place { event_id }) = walk.from {
+        if walk.backward {
+            first = first.max(Some(event_id.next_id()));
+        } else {
+            end = Some(end.map_or(event_id, |end| end.min(event_id)));
+        }
+    }
+    let day = |id: Option<EventId>| id.and_then(EventId::received_at).map(Timestamp::day);
     macro_rules! page {
-        ($cmp:tt, $order:tt) => {
+        ($order:tt) => {
             sqlx::query_as!(
                 EventRow,
                 r#"
@@ -190,16 +208,19 @@ pub async fn list(
                         parser_version, request_id
                     from event
                     where ($1::text[] is null or organization_id = any($1))
-                        and ($2::text is null or kind = $2)
-                        and ($3::text is null or outcome = $3)
+                        and ($2::text[] is null or kind = any($2))
+                        and ($3::text[] is null or outcome = any($3))
                         and ($4::text is null or subject_id = $4)
-                        and ($5::text is null or name = $5)
+                        and ($5::text[] is null or name = any($5))
                         and ($6::boolean is null or (cardinality(reasons) > 0) = $6)
-                        -- Redundant: partition pruning does not understand the row comparison.
-                        and ($7::date is null or day "# + $cmp + r#"= $7)
-                        and ($8::uuid is null or (day, event_id) "# + $cmp + r#" ($7, $8))
+                        and ($7::text is null or endpoint = $7)
+                        and ($8::text is null or request_id = $8)
+                        -- The day is redundant: partition pruning does not understand the row
+                        -- comparison.
+                        and ($10::uuid is null or day >= $9 and (day, event_id) >= ($9::date, $10))
+                        and ($12::uuid is null or day <= $11 and (day, event_id) < ($11::date, $12))
                     order by "# + $order + r#"
-                    limit $9
+                    limit $13
                 "#,
                 organizations,
                 filter.kind.as_deref(),
@@ -207,15 +228,19 @@ pub async fn list(
                 filter.subject_id.as_deref(),
                 filter.name.as_deref(),
                 filter.has_reasons,
-                from.and_then(EventId::received_at).map(Timestamp::day),
-                from.map(|id| id.0),
+                filter.endpoint.as_deref(),
+                filter.request_id.as_deref(),
+                day(first),
+                first.map(|id| id.0),
+                day(end),
+                end.map(|id| id.0),
                 walk.rows,
             )
             .fetch_all(db)
             .await
         };
     }
-    if walk.backward { page!(">", "day, event_id") } else { page!("<", "day desc, event_id desc") }
+    if walk.backward { page!("day, event_id") } else { page!("day desc, event_id desc") }
 }
 
 /// Finds an event within these organisations; `None` for all.

@@ -59,6 +59,61 @@ pub async fn list(
     .await
 }
 
+/// Finds the first and the last hour with messages of these channels: start of the first, end of the
+/// last. `None` if there are none.
+pub async fn span(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    channels: &[String],
+) -> sqlx::Result<Option<(Timestamp, Timestamp)>> {
+    let span = sqlx::query!(
+        r#"
+            with ends as (
+                (
+                    select hour from message_count
+                    where $1::text[] is null and channel = any($2)
+                    order by hour
+                    limit 1
+                )
+                union all
+                (
+                    select hour from message_count
+                    where $1::text[] is null and channel = any($2)
+                    order by hour desc
+                    limit 1
+                )
+                union all
+                select near.hour
+                from unnest($1) as own
+                cross join lateral (
+                    (
+                        select hour from message_count
+                        where organization_id = own and channel = any($2)
+                        order by hour
+                        limit 1
+                    )
+                    union all
+                    (
+                        select hour from message_count
+                        where organization_id = own and channel = any($2)
+                        order by hour desc
+                        limit 1
+                    )
+                ) as near
+            )
+            select
+                min(hour) as "since: Timestamp",
+                max(hour) + interval '1 hour' as "until: Timestamp"
+            from ends
+        "#,
+        organizations,
+        channels,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(span.since.zip(span.until))
+}
+
 /// Sums the rows of all sessions into one row per hour, channel and author.
 pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query!(

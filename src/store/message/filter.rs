@@ -19,6 +19,18 @@ pub struct Filter {
     pub external_id: Option<String>,
     /// In any of these rooms.
     pub room_ids: Option<Vec<String>>,
+    /// Any of these `message.channel`.
+    pub channel: Option<Vec<String>>,
+    /// `message.sender_id`.
+    pub sender_id: Option<String>,
+    /// Sent by a customer. Set by a scan that finds that all messages of the sender are.
+    pub is_of_customer: bool,
+    /// `message.broadcast_id`.
+    pub broadcast_id: Option<String>,
+    /// Whether a broadcast sent it; unknown counts as no.
+    pub is_campaign: Option<bool>,
+    /// Any of these `message.error_code`.
+    pub error_codes: Option<Vec<i64>>,
     /// Without a broadcast log; for the list of deliveries only.
     pub is_without_log: bool,
     /// At this time or later.

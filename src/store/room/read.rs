@@ -36,10 +36,16 @@ pub struct Filter {
     pub channel_integration_id: Option<String>,
     /// Any of these users in `room.agent_ids`.
     pub agent: Option<Vec<String>>,
+    /// Also rooms without an agent; only these if `agent` is `None`.
+    pub or_without_agent: bool,
     /// Any of these in `room.tags`.
     pub tag: Option<Vec<String>>,
     /// Whether the room has no tags.
     pub untagged: Option<bool>,
+    /// Whether the room has unread messages.
+    pub is_unread: Option<bool>,
+    /// Whether the contact is blocked.
+    pub is_blocked: Option<bool>,
     /// `room.account_uniq_id`; a phone number in any spelling.
     pub account_uniq_id: Option<String>,
     /// Whether the room is open and its last message is the customer's.
@@ -100,7 +106,8 @@ pub struct Place {
 ///
 /// Uses index `room_by_organization` for one organisation and `room_by_activity` for several, which
 /// have no common order in the former. Both are ordered by slot, the minute of the activity, and a
-/// minute's rooms are sorted. Selective filters use `room_by_label`, `room_by_account` or
+/// minute's rooms are sorted. They also tell which rooms are unread, untagged, blocked or without an
+/// agent. Selective filters use `room_by_label`, `room_by_account` or
 /// `room_by_word`.
 pub async fn list(
     db: impl PgExecutor<'_>,
@@ -136,12 +143,16 @@ pub async fn list(
                         -- These four are written as index `room_by_label` has them.
                         and ($3::text[] is null or array[status] && $3)
                         and ($4::text[] is null or array[channel] && $4)
-                        and ($5::text[] is null or agent_ids && $5)
+                        and ($5::text[] is null or agent_ids && $5 or $22 and is_without_agent)
+                        and ($5 is not null or not $22 or is_without_agent)
                         and ($6::text[] is null or tags && $6)
                         and ($7::text[] is null or account_uniq_id = any($7))
                         and ($8::text is null or channel_integration_id = $8)
                         and ($9::text[] is null or type = any($9))
-                        and ($10::boolean is null or $10 = (coalesce(cardinality(tags), 0) = 0))
+                        and ($10::boolean is null or is_untagged = $10)
+                        and ($23::boolean is null or is_unread = $23)
+                        and ($24::boolean is distinct from true or is_blocked = true)
+                        and ($24::boolean is distinct from false or is_blocked is not true)
                         -- Redundant: only open rooms can be unanswered, and these are few.
                         and ($11::boolean is null or not $11
                             or array[status] && array['unassigned', 'assigned'])
@@ -188,6 +199,9 @@ pub async fn list(
                 from.map(|place| place.room_id.as_str()),
                 from.map(|place| place.organization_id.as_str()),
                 walk.rows,
+                filter.or_without_agent,
+                filter.is_unread,
+                filter.is_blocked,
             )
             .fetch_all(db)
             .await
