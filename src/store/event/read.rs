@@ -47,7 +47,8 @@ pub async fn select(
             select
                 event_id, received_at, endpoint,
                 nullif(organization_id, '') as organization_id, body, dictionary,
-                request_id
+                request_id,
+                coalesce(reasons[1] like 'damaged:%', false) as "is_damaged!"
             from event
             where ($1::date is null or day >= $1)
                 and ($2::date is null or day <= $2)
@@ -84,6 +85,7 @@ struct WebhookRow {
     body: Vec<u8>,
     dictionary: Option<i16>,
     request_id: String,
+    is_damaged: bool,
 }
 
 impl TryFrom<WebhookRow> for Webhook {
@@ -98,6 +100,7 @@ impl TryFrom<WebhookRow> for Webhook {
             organization_id: row.organization_id.map(Arc::from),
             body: body::decompress(row.body, row.dictionary)?.into(),
             request_id: row.request_id,
+            is_damaged: row.is_damaged,
         })
     }
 }
@@ -313,7 +316,8 @@ pub async fn find_webhook(
             select
                 event_id, received_at, endpoint,
                 nullif(organization_id, '') as organization_id, body, dictionary,
-                request_id
+                request_id,
+                coalesce(reasons[1] like 'damaged:%', false) as "is_damaged!"
             from event
             where day = $1
                 and event_id = $2
