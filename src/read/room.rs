@@ -56,8 +56,8 @@ query! {
         agent: AnyOf<Text>,
         /// Filter by tag; rooms with any of several. A tag that contains a comma is found as well.
         tag: Tags,
-        /// Filter by `account_uniq_id` of the contact. On WhatsApp it is the phone number, written
-        /// as `08…`, `62…` or `+62…`.
+        /// Filter by `account_uniq_id` of the contact. On WhatsApp it is the phone number, in any
+        /// spelling (`0812…`, `+62 812-…`).
         account_uniq_id: Text,
         /// Filter by response state: `unanswered` or `answered`.
         response: ResponseState,
@@ -68,7 +68,7 @@ query! {
         /// Active until the end of this day (UTC), or before this time.
         end_date: DayOrTime,
         /// Search in name and numbers (`account_uniq_id`, `channel_uniq_id`): a part of them, or a
-        /// similar word. Phone numbers as `08…`, `62…` or `+62…`.
+        /// similar word. Phone numbers in any spelling.
         q: Query,
     }
 }

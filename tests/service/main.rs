@@ -38,6 +38,7 @@ mod normalize;
 mod openapi;
 mod order;
 mod oversize;
+mod phone;
 mod plan;
 mod process;
 mod properties;
