@@ -7,6 +7,7 @@
 //! Raw JSON stays text: parsed, it takes many times the memory, and the size of bodies would no
 //! longer bound the memory of the queue.
 
+mod author;
 mod broadcast_log;
 mod event_id;
 mod message;
@@ -21,6 +22,7 @@ use chrono::DateTime;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub use self::author::{Author, Direction};
 pub use self::broadcast_log::BroadcastLog;
 pub use self::event_id::EventId;
 pub use self::message::{Message, TextKey};

@@ -10,7 +10,7 @@ set local session_replication_role = replica;
 truncate message_count, broadcast, broadcast_log, broadcast_count, room, room_event, sender;
 
 insert into message_count (organization_id, hour, channel, participant_type, session, count)
-select organization_id, hour_of(at), channel, participant_type, 0, count(*)
+select organization_id, hour_of(at), channel, author, 0, count(*)
 from message
 group by 1, 2, 3, 4;
 

@@ -48,7 +48,7 @@ struct Delivery {
     contact_id: Option<String>,
     /// Name of the recipient.
     contact_full_name: Option<String>,
-    /// `agent` or `bot`.
+    /// Kind of sender as sent by Qontak: `agent`, `bot`; open list.
     participant_type: Option<String>,
     /// `text`, `image`, `document`, …; open list.
     r#type: Option<String>,

@@ -79,7 +79,7 @@ async fn list_messages(
     };
     let filter = message::Filter {
         status: filter.status.clone().map(|status| vec![status]),
-        participant_types: Some(&["agent", "bot"]),
+        authors: Some(message::OUTGOING),
         is_without_log: true,
         room_ids,
         since: filter.since,

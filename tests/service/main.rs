@@ -17,6 +17,7 @@ mod crash;
 mod delivery;
 mod delivery_attempt;
 mod delivery_error;
+mod direction;
 mod drift;
 mod envelope;
 mod excel;
