@@ -7,6 +7,7 @@
 //! Raw JSON stays text: parsed, it takes many times the memory, and the size of bodies would no
 //! longer bound the memory of the queue.
 
+mod author;
 mod broadcast_log;
 mod event_id;
 mod message;
@@ -24,6 +25,7 @@ use serde_json::value::RawValue;
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
+pub use self::author::{Author, Direction};
 pub use self::broadcast_log::BroadcastLog;
 pub use self::event_id::EventId;
 pub use self::message::{Message, TextKey};

@@ -43,11 +43,14 @@ struct Delivery {
     channel: Option<String>,
     /// Channel integration it was sent through.
     channel_integration_id: Option<String>,
-    /// Phone number of the recipient; null if the channel has none.
+    /// Phone number of the recipient, as sent by Qontak; null if it is not known to be one.
     contact_phone_number: Option<String>,
+    /// Other id of the recipient at the channel: an id of WhatsApp that hides the number (`ID.…`,
+    /// `…@lid`), a masked number, an account of another channel; null without one.
+    contact_id: Option<String>,
     /// Name of the recipient.
     contact_full_name: Option<String>,
-    /// `agent` or `bot`.
+    /// Kind of sender as sent by Qontak: `agent`, `bot`; open list.
     participant_type: Option<String>,
     /// `text`, `image`, `document`, …; open list.
     r#type: Option<String>,
@@ -81,8 +84,8 @@ struct Delivery {
 query! {
     /// Filters of the list of delivery statuses.
     pub struct DeliveryQuery {
-        /// Filter by the phone number of the recipient, written as `08…`, `62…` or `+62…`; for a
-        /// message that is not part of a broadcast, that of the room.
+        /// Filter by the phone number of the recipient, in any spelling (`0812…`, `+62 812-…`); for
+        /// a message that is not part of a broadcast, that of the room.
         phone: Phone,
         /// Filter by effective status, of the recipient and its message together; any of several,
         /// `sent,delivered`.
@@ -104,18 +107,20 @@ query! {
 /// A WhatsApp error code.
 type ErrorCode = Integer<0, { i32::MAX as i64 }>;
 
-/// The spellings of a phone number.
+/// The readings of a phone number.
 struct Phone(Vec<String>);
 
 parameter_schema!(Phone, [], text().pattern(Some(phone::PATTERN)));
 
 impl Parameter for Phone {
     fn parse(values: &[&str]) -> Result<Self, String> {
-        let spellings = phone::spellings(values[0]);
-        if spellings.is_empty() {
-            return Err("must be a phone number (6281234567890, 0812…)".to_owned());
+        let readings = phone::readings(values[0]);
+        if readings.is_empty() {
+            return Err(
+                "must be a phone number of 8 to 15 digits (6281234567890, 0812…)".to_owned()
+            );
         }
-        Ok(Self(spellings))
+        Ok(Self(readings))
     }
 }
 
@@ -262,6 +267,11 @@ impl Delivery {
         let (log_id, message_id) = (some(log.id), some(message.id));
         let known =
             |of: fn(&Recipient) -> &Option<String>| recipient.and_then(|one| of(one).clone());
+        let channel = message.channel.or_else(|| known(|one| &one.channel));
+        let (contact_phone_number, contact_id) = match (log.contact_phone_number, log.contact_id) {
+            (None, None) => contact(channel.as_deref(), known(|one| &one.account_uniq_id)),
+            of_log => of_log,
+        };
         Self {
             is_campaign: log_id.is_some() || message.is_campaign == Some(true),
             message_id,
@@ -270,11 +280,10 @@ impl Delivery {
             external_id: log.whatsapp_message_id.or(message.external_id),
             room_id: message.room_id,
             organization_id: some(key.organization_id.clone()),
-            channel: message.channel.or_else(|| known(|one| &one.channel)),
+            channel,
             channel_integration_id: log.channel_integration_id.or(message.channel_integration_id),
-            contact_phone_number: log
-                .contact_phone_number
-                .or_else(|| known(|one| &one.contact_phone_number)),
+            contact_phone_number,
+            contact_id,
             contact_full_name: log.contact_full_name.or_else(|| known(|one| &one.name)),
             participant_type: message.participant_type,
             r#type: message.r#type,
@@ -291,6 +300,13 @@ impl Delivery {
             key,
         }
     }
+}
+
+/// The account of a room as phone number or as other id. Digits are a phone number on WhatsApp only.
+fn contact(channel: Option<&str>, account: Option<String>) -> (Option<String>, Option<String>) {
+    let is_whatsapp = channel.is_some_and(|channel| channel.to_ascii_lowercase().starts_with("wa"));
+    let is_phone = is_whatsapp && account.as_deref().and_then(phone::normalize).is_some();
+    if is_phone { (account, None) } else { (None, account) }
 }
 
 /// Status times of log and message together.

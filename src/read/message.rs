@@ -88,8 +88,8 @@ impl Message {
             ("read", StatusTime::best(row.log_read_at, None, row.read_seen_at)),
             ("failed", StatusTime::best(failed_at, None, row.failed_seen_at)),
         ];
-        let progress = match row.participant_type.as_deref() {
-            Some("customer") => Progress::incoming(times),
+        let progress = match row.direction.as_deref() {
+            Some("in") => Progress::incoming(times),
             _ => Progress::outgoing(times),
         };
         Self { explained: Explained::of(row.error_code), row, sender, progress }
@@ -104,8 +104,8 @@ query! {
         r#type: AnyOf<Text>,
         /// Filter by effective `status`; messages with any of several, `sent,delivered`.
         status: AnyOf<Status>,
-        /// Filter by direction: `in` (from customers), `out` (from agents and bots), or one type of
-        /// sender: `customer`, `agent`, `bot`.
+        /// Filter by direction: `in` (from customers), `out` (from agents, bots and unknown senders), or
+        /// one type of sender: `customer`, `agent`, `bot`.
         direction: Direction,
         /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …; messages with any of several.
         channel: AnyOf<Text>,
@@ -125,8 +125,8 @@ query! {
         /// Sent until the end of this day (UTC), or before this time.
         end_date: DayOrTime,
         /// Search in the text: all words must occur, in any order. A word of three letters or more
-        /// also matches as a prefix: `terima` finds `terimakasih`. Phone numbers as `08…`, `62…`
-        /// or `+62…`.
+        /// also matches as a prefix: `terima` finds `terimakasih`. A phone number may be
+        /// spelled in another way than in the text.
         q: Query,
     }
 }
@@ -144,12 +144,12 @@ enum Direction {
 }
 
 impl Direction {
-    const fn participant_types(self) -> &'static [&'static str] {
+    const fn authors(self) -> &'static [&'static str] {
         match self {
             Self::In | Self::Customer => &["customer"],
             Self::Agent => &["agent"],
             Self::Bot => &["bot"],
-            Self::Out => &["agent", "bot"],
+            Self::Out => message::OUTGOING,
         }
     }
 }
@@ -162,7 +162,7 @@ impl MessageQuery {
             status: self.status.map(|AnyOf(statuses)| {
                 statuses.into_iter().map(|status| status.as_str().to_owned()).collect()
             }),
-            participant_types: self.direction.map(Direction::participant_types),
+            authors: self.direction.map(Direction::authors),
             channel: self.channel.map(AnyOf::spellings),
             sender_id: self.sender_id.map(|text| text.0),
             broadcast_id: self.broadcast_id.map(|text| text.0),

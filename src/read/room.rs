@@ -61,8 +61,8 @@ query! {
         unread: Flag,
         /// Whether the contact is blocked. `false`: also if that is unknown.
         blocked: Flag,
-        /// Filter by `account_uniq_id` of the contact. On WhatsApp it is the phone number, written
-        /// as `08…`, `62…` or `+62…`.
+        /// Filter by `account_uniq_id` of the contact. On WhatsApp it is the phone number, in any
+        /// spelling (`0812…`, `+62 812-…`).
         account_uniq_id: Text,
         /// Filter by response state: `unanswered` or `answered`.
         response_state | response: ResponseState,
@@ -73,7 +73,7 @@ query! {
         /// Active until the end of this day (UTC), or before this time.
         end_date: DayOrTime,
         /// Search in name and numbers (`account_uniq_id`, `channel_uniq_id`): a part of them, or a
-        /// similar word. Phone numbers as `08…`, `62…` or `+62…`.
+        /// similar word. Phone numbers in any spelling.
         q: Query,
     }
 }

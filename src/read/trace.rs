@@ -59,7 +59,7 @@ struct Trace {
 #[utoipa::path(
     get, path = "/trace/{id}",
     params(
-        ("id" = String, Path, description = "Any id, or a phone number as `08…`, `62…` or `+62…`."),
+        ("id" = String, Path, description = "Any id, or a phone number in any spelling."),
         OrganizationQuery
     ),
     responses((status = OK, body = One<Trace>))
@@ -71,7 +71,7 @@ pub async fn show(
 ) -> Result<impl IntoResponse, Error> {
     // One row more than is returned tells whether there are more.
     let scope = Scope { organizations: reader.organizations(), limit: MAX_ROWS as i64 + 1 };
-    let search = Search { db: &db, scope, phones: phone::spellings(&id) };
+    let search = Search { db: &db, scope, contacts: phone::account_readings(&id) };
     let trace = search.run(id).await?;
     Ok(one(trace.ok_or(Error::NotFound)?))
 }
@@ -80,8 +80,8 @@ pub async fn show(
 struct Search<'a> {
     db: &'a PgPool,
     scope: Scope<'a>,
-    /// Spellings of the id if it is a phone number, else empty.
-    phones: Vec<String>,
+    /// Readings of the id if it is a phone number, else the id of a contact.
+    contacts: Vec<String>,
 }
 
 impl Search<'_> {
@@ -99,15 +99,15 @@ impl Search<'_> {
         };
         let organizations = own.as_deref().or(self.scope.organizations);
         let scope = Scope { organizations, ..self.scope };
-        let within = Search { db: self.db, scope, phones: self.phones.clone() };
+        let within = Search { db: self.db, scope, contacts: self.contacts.clone() };
         within.rows(ids, Some(event)).await
     }
 
     /// Rows with these ids, and all that are related to them.
     async fn rows(&self, ids: Vec<String>, event: Option<EventRow>) -> sqlx::Result<Option<Trace>> {
-        let Self { db, scope, phones } = self;
+        let Self { db, scope, contacts } = self;
         // Rows with the id itself, the logs of such broadcasts and the messages of such rooms.
-        let mut rooms = trace::rooms(*db, *scope, &ids, phones).await?;
+        let mut rooms = trace::rooms(*db, *scope, &ids, contacts).await?;
         let mut broadcasts = trace::broadcasts(*db, *scope, &ids).await?;
         let mut logs = self.logs(&broadcasts, &ids).await?;
         let messages = self.messages(&rooms, &logs, &ids).await?;
@@ -153,8 +153,8 @@ impl Search<'_> {
     }
 
     async fn logs(&self, broadcasts: &[BroadcastRow], ids: &[String]) -> sqlx::Result<Vec<Log>> {
-        let Self { db, scope, phones } = self;
-        let mut keys = trace::logs(*db, *scope, ids, ids, phones).await?;
+        let Self { db, scope, contacts } = self;
+        let mut keys = trace::logs(*db, *scope, ids, ids, contacts).await?;
         for row in broadcasts {
             let key = (row.organization_id.as_deref().unwrap_or_default(), row.id.as_str());
             keys.extend(broadcast_log::list(*db, key, None, &Walk::first(scope.limit)).await?);

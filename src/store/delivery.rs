@@ -17,7 +17,7 @@ use crate::model::{Status, Timestamp};
 /// Filters of the list; `None` means any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Spellings of one phone number: of the log's recipient, or else of the room.
+    /// Readings of one phone number: of the log's recipient, or else of the room.
     pub phones: Option<Vec<String>>,
     /// Any of these effective statuses of log and message together.
     pub status: Option<Vec<String>>,
@@ -93,7 +93,7 @@ async fn list_messages(
         error_codes: filter.error_codes.clone(),
         broadcast_id: filter.broadcast_id.clone(),
         channel: filter.channel.clone(),
-        participant_types: Some(&["agent", "bot"]),
+        authors: Some(message::OUTGOING),
         is_without_log: true,
         room_ids,
         since: filter.since,
@@ -213,7 +213,7 @@ async fn list_logs(
                         where hashtext(log.organization_id) = hash
                             -- `is not false` as in `message/scan.rs`.
                             and ($3::text[] is null or (log.organization_id = any($3)) is not false)
-                            and ($4::text[] is null or log.contact_phone_number = any($4))
+                            and ($4::text[] is null or log.contact_phone_digits = any($4))
                             -- A message can only advance its log's status. `coalesce` hides the
                             -- selectivity from the planner, which would read and sort all logs.
                             and ($2 is null or coalesce(log.status = any($5::text[]), true))
@@ -317,8 +317,7 @@ pub struct Recipient {
     pub organization_id: String,
     pub room_id: String,
     pub channel: Option<String>,
-    /// `room.account_uniq_id`, if it is a phone number.
-    pub contact_phone_number: Option<String>,
+    pub account_uniq_id: Option<String>,
     pub name: Option<String>,
 }
 
@@ -331,10 +330,7 @@ pub async fn recipients(
         Recipient,
         r#"
             select
-                room.organization_id, room.room_id, channel,
-                case when channel in ('wa', 'wa_cloud') then account_uniq_id end
-                    as contact_phone_number,
-                name
+                room.organization_id, room.room_id, channel, account_uniq_id, name
             from (select distinct * from unnest($1::text[], $2::text[])) as key (room_id, organization_id)
             join room on room.room_id = key.room_id and room.organization_id = key.organization_id
         "#,

@@ -68,7 +68,7 @@ pub struct SenderRow {
     pub id: String,
     /// Organisation of the sender; null when unknown.
     pub organization_id: Option<String>,
-    /// Type: `customer`, `agent` or `bot`; null when unknown.
+    /// Type: `customer`, `agent` or `bot`, or Qontak's own word for another one; null when unknown.
     pub r#type: Option<String>,
     /// Last known display name; null when unknown.
     pub name: Option<String>,

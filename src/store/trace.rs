@@ -25,7 +25,7 @@ pub struct Scope<'a> {
     pub limit: i64,
 }
 
-/// Lists rooms with one of these ids or accounts, latest activity first.
+/// Lists rooms with one of these ids or normalized accounts, latest activity first.
 pub async fn rooms(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
@@ -39,7 +39,7 @@ pub async fn rooms(
             from room
             where (
                     room_id = any($2)
-                    or account_uniq_id is not null and account_uniq_id = any($3)
+                    or account_normalized is not null and account_normalized = any($3)
                 )
                 and ($1::text[] is null or organization_id = any($1))
             order by activity_at desc, room_id desc, organization_id desc
@@ -54,13 +54,14 @@ pub async fn rooms(
     .await
 }
 
-/// Lists broadcast logs with one of these ids, WhatsApp ids or phone numbers.
+/// Lists broadcast logs with one of these ids, WhatsApp ids, or normalized phone numbers or ids of
+/// the contact.
 pub async fn logs(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
     ids: &[String],
     whatsapp_message_ids: &[String],
-    phones: &[String],
+    contacts: &[String],
 ) -> sqlx::Result<Vec<LogKey>> {
     sqlx::query_as!(
         LogKey,
@@ -70,7 +71,8 @@ pub async fn logs(
             where (
                     log_id = any($2)
                     or whatsapp_message_id is not null and whatsapp_message_id = any($3)
-                    or contact_phone_number is not null and contact_phone_number = any($4)
+                    or contact_phone_digits is not null and contact_phone_digits = any($4)
+                    or contact_id is not null and contact_id = any($4)
                 )
                 and ($1::text[] is null or organization_id = any($1))
             order by at desc, log_id desc, organization_id desc
@@ -79,7 +81,7 @@ pub async fn logs(
         scope.organizations,
         ids,
         whatsapp_message_ids,
-        phones,
+        contacts,
         scope.limit,
     )
     .fetch_all(db)

@@ -175,7 +175,7 @@ impl Service {
             with counted as (
                 select
                     organization_id, hour_of(at) as hour, coalesce(channel, '') as channel,
-                    coalesce(participant_type, '') as participant_type, 1 as count
+                    coalesce(author, '') as participant_type, 1 as count
                 from message
                 union all
                 select organization_id, hour, channel, participant_type, -count

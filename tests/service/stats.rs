@@ -39,8 +39,8 @@ async fn stats_count_messages_by_day_channel_and_direction(db: PgPool) {
         json!({"at": at, "channel": "ig", "in": 1, "out": 0, "out_agent": 0, "out_bot": 0});
     assert_eq!(of("ig"), [expected]);
     let sums: (i64, i64) = sqlx::query_as(
-        "select count(*) filter (where participant_type = 'customer'),
-             count(*) filter (where participant_type <> 'customer')
+        "select count(*) filter (where author = 'customer'),
+             count(*) filter (where author <> 'customer')
          from message
          where channel = 'wa_cloud' and at >= '2025-06-12Z' and at < '2025-06-13Z'",
     )
@@ -171,7 +171,7 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
     assert_eq!(service.data(DAY).await["rooms"], expected);
     service.execute(&rooms("20000, 20001")).await;
     let messages = format!(
-        "insert into message (organization_id, message_id, room_id, received_at, participant_type,
+        "insert into message (organization_id, message_id, room_id, received_at, author_by_sender,
              text_rank)
          select '{ORGANIZATION}', author || n, n, '2025-06-12T01:00:00Z'::timestamptz + after, author,
              gen_random_uuid()

@@ -131,7 +131,9 @@ struct Problem {
 
 impl Log {
     /// Converts a row.
-    pub fn new(row: LogRow) -> Self {
+    pub fn new(mut row: LogRow) -> Self {
+        // Qontak has one field for both.
+        row.contact_phone_number = row.contact_phone_number.or(row.contact_id.take());
         let messages_response = MessagesResponse::of(&row);
         let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
         Self {

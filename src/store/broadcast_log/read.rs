@@ -82,8 +82,11 @@ pub struct LogRow {
     pub messages_broadcast_template_id: Option<String>,
     /// Qontak's id of the channel integration; null when unknown.
     pub channel_integration_id: Option<String>,
-    /// Phone number of the recipient, as sent by Qontak.
+    /// Phone number of the recipient, as sent by Qontak; null if that was no phone number.
     pub contact_phone_number: Option<String>,
+    /// What Qontak sent in place of a phone number: an id of WhatsApp that hides the number (`ID.…`,
+    /// `…@lid`), a masked number, an e-mail address; null without one.
+    pub contact_id: Option<String>,
     /// Name of the recipient.
     pub contact_full_name: Option<String>,
     /// WhatsApp's id of the message (`wamid.…`); null if WhatsApp never accepted it. Equals
@@ -174,8 +177,8 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[LogKey]) -> sqlx::Result<Vec<
                 log.log_id as id, nullif(log.organization_id, '') as organization_id,
                 log.broadcast_id as messages_broadcast_id,
                 log.template_id as messages_broadcast_template_id, log.channel_integration_id,
-                log.contact_phone_number, log.contact_full_name, log.whatsapp_message_id,
-                log.status, log.other_statuses, log.error_code, log.error_title,
+                log.contact_phone_number, log.contact_id, log.contact_full_name,
+                log.whatsapp_message_id, log.status, log.other_statuses, log.error_code, log.error_title,
                 log.error_details, log.error_message as whatsapp_error_message, log.billable,
                 log.pricing_category,
                 log.pricing_model, log.conversation_origin, log.is_pacing, log.messages,

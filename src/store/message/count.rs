@@ -17,7 +17,7 @@ pub struct Counted {
     pub customer: i64,
     /// Messages from agents.
     pub agent: i64,
-    /// Messages from all others.
+    /// Outgoing messages from bots and unknown authors.
     pub other: i64,
 }
 
@@ -40,7 +40,7 @@ pub async fn list(
                     as "customer!",
                 coalesce(sum(count) filter (where participant_type = 'agent'), 0)::bigint
                     as "agent!",
-                coalesce(sum(count) filter (where participant_type not in ('customer', 'agent')), 0)::bigint
+                coalesce(sum(count) filter (where participant_type in ('bot', 'other')), 0)::bigint
                     as "other!"
             from message_count
             where ($1::text[] is null or organization_id = any($1))

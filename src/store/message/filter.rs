@@ -6,6 +6,9 @@ use super::MessageRow;
 use crate::model::Timestamp;
 use crate::store::search::Query;
 
+/// All `message.author` of outgoing messages.
+pub const OUTGOING: &[&str] = &["agent", "bot", "other"];
+
 /// Filters of the list across rooms; `None` means any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -13,8 +16,8 @@ pub struct Filter {
     pub r#type: Option<Vec<String>>,
     /// Any of these `message.status`, the effective one.
     pub status: Option<Vec<String>>,
-    /// Any of these `message.participant_type`.
-    pub participant_types: Option<&'static [&'static str]>,
+    /// Any of these `message.author`.
+    pub authors: Option<&'static [&'static str]>,
     /// Id at the channel (`wamid.…`).
     pub external_id: Option<String>,
     /// In any of these rooms.

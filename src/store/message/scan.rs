@@ -193,7 +193,7 @@ impl<'a> Scan<'a> {
                                 -- Redundant: matches the predicate of index `message_failed`.
                                 and ($5 is distinct from array['failed']
                                     or failed_seen_at is not null)
-                                and ($6::text[] is null or participant_type = any($6))
+                                and ($6::text[] is null or author = any($6))
                                 and ($7::text is null or external_id = $7)
                                 and ($2::text[] is null or room_id = range_room_id)
                                 -- Redundant: with a constant the planner knows the room's size.
@@ -239,7 +239,7 @@ impl<'a> Scan<'a> {
                     *organizations,
                     filter.r#type.as_deref(),
                     filter.status.as_deref(),
-                    filter.participant_types as _,
+                    filter.authors as _,
                     filter.external_id.as_deref(),
                     words.as_deref(),
                     patterns.as_deref() as _,

@@ -156,7 +156,7 @@ async fn fetch(
                         and ($2::text[] is null or organization_id = any($2))
                         and ($3::text[] is null or type = any($3))
                         and ($4::text[] is null or status = any($4))
-                        and ($5::text[] is null or participant_type = any($5))
+                        and ($5::text[] is null or author = any($5))
                         and ($6::timestamptz is null or at + interval '0' >= $6)
                         and ($7::timestamptz is null or at + interval '0' < $7)
                         and ($10::text[] is null or channel = any($10))
@@ -175,7 +175,7 @@ async fn fetch(
                 organizations,
                 filter.r#type.as_deref(),
                 filter.status.as_deref(),
-                filter.participant_types as _,
+                filter.authors as _,
                 filter.since as _,
                 filter.until as _,
                 walk.from as _,

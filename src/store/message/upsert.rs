@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use sqlx::PgConnection;
 
-use crate::model::Message;
+use crate::model::{Author, Direction, Message};
 use crate::store::rows::{column, json, rounds_of_unique_keys};
 
 /// Merges messages.
@@ -33,7 +33,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
                 is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
                 text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
                 delivered_seen_at, read_seen_at, failed_seen_at, other_statuses,
-                error_code, error_title, error_details, failed_at, clock, fields
+                error_code, error_title, error_details, failed_at, clock, fields,
+                author_by_sender, direction_by_name
             )
             select
                 unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
@@ -49,7 +50,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
                 unnest($29::timestamptz[]), unnest($30::timestamptz[]),
                 unnest($31::timestamptz[]), string_to_array(unnest($32::text[]), ''),
                 unnest($33::bigint[]), unnest($34::text[]), unnest($35::text[]),
-                unnest($36::timestamptz[]), unnest($37::timestamptz[]), unnest($38::int[])
+                unnest($36::timestamptz[]), unnest($37::timestamptz[]), unnest($38::int[]),
+                unnest($39::text[]), unnest($40::text[])
             on conflict (organization_id, message_id) do update set
                 received_at = least(message.received_at, excluded.received_at),
                 room_id = later(message.room_id, coalesce(message.clocks[1], message.clock), excluded.room_id, excluded.clock),
@@ -71,6 +73,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
                 reply = later(message.reply, coalesce(message.clocks[15], message.clock), excluded.reply, excluded.clock),
                 buttons = later(message.buttons, coalesce(message.clocks[16], message.clock), excluded.buttons, excluded.clock),
                 raw_message = later(message.raw_message, coalesce(message.clocks[17], message.clock), excluded.raw_message, excluded.clock),
+                author_by_sender = later(message.author_by_sender, coalesce(message.clocks[18], message.clock), excluded.author_by_sender, excluded.clock),
+                direction_by_name = greatest(message.direction_by_name, excluded.direction_by_name),
                 is_edited = greatest(message.is_edited, excluded.is_edited),
                 clock = greatest(message.clock, excluded.clock),
                 fields = message.fields | excluded.fields,
@@ -101,8 +105,9 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
                         lagging(message.file, coalesce(message.clocks[14], message.clock), excluded.file, excluded.clock, greatest(message.clock, excluded.clock)),
                         lagging(message.reply, coalesce(message.clocks[15], message.clock), excluded.reply, excluded.clock, greatest(message.clock, excluded.clock)),
                         lagging(message.buttons, coalesce(message.clocks[16], message.clock), excluded.buttons, excluded.clock, greatest(message.clock, excluded.clock)),
-                        lagging(message.raw_message, coalesce(message.clocks[17], message.clock), excluded.raw_message, excluded.clock, greatest(message.clock, excluded.clock))
-                    ], array_fill(null::timestamptz, array[17]))
+                        lagging(message.raw_message, coalesce(message.clocks[17], message.clock), excluded.raw_message, excluded.clock, greatest(message.clock, excluded.clock)),
+                        lagging(message.author_by_sender, coalesce(message.clocks[18], message.clock), excluded.author_by_sender, excluded.clock, greatest(message.clock, excluded.clock))
+                    ], array_fill(null::timestamptz, array[18]))
                 end,
                 text = later(message.text, message.text_rank, excluded.text, excluded.text_rank),
                 text_rank = greatest(message.text_rank, excluded.text_rank),
@@ -178,6 +183,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, Message>]) -> sqlx:
         &column(rows, |row| row.failed_at) as _,
         &column(rows, |row| row.clock) as _,
         &column(rows, |row| row.fields()),
+        &column(rows, |row| row.author_by_sender.map(Author::as_str)) as _,
+        &column(rows, |row| row.direction_by_name.map(Direction::as_str)) as _,
     )
     .execute(db)
     .await?;

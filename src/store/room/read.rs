@@ -119,11 +119,7 @@ pub async fn list(
         Some([one]) => (Some(one.as_str()), None),
         several => (None, several),
     };
-    let accounts = filter.account_uniq_id.as_ref().map(|given| {
-        let mut accounts = phone::spellings(given);
-        accounts.push(given.clone());
-        accounts
-    });
+    let accounts = filter.account_uniq_id.as_deref().map(phone::account_readings);
     let session = filter.session.map(|session| session.bounds(Timestamp::now()));
     let (session_after, session_until) = session.unwrap_or_default();
     // A session starts with an activity, so rooms last active before it cannot match.
@@ -146,7 +142,7 @@ pub async fn list(
                         and ($5::text[] is null or agent_ids && $5 or $22 and is_without_agent)
                         and ($5 is not null or not $22 or is_without_agent)
                         and ($6::text[] is null or tags && $6)
-                        and ($7::text[] is null or account_uniq_id = any($7))
+                        and ($7::text[] is null or account_normalized = any($7))
                         and ($8::text is null or channel_integration_id = $8)
                         and ($9::text[] is null or type = any($9))
                         and ($10::boolean is null or is_untagged = $10)
@@ -169,8 +165,8 @@ pub async fn list(
                         and ($15::timestamptz is null
                             or activity_slot <= activity_slot($15) and activity_at < $15)
                         and ($16::text is null
-                            or room_words(name, account_uniq_id, channel_uniq_id) like lower($16)
-                            or resembles($17, room_words(name, account_uniq_id, channel_uniq_id)))
+                            or room_words(name, account_normalized, channel_uniq_id) like lower($16)
+                            or resembles($17, room_words(name, account_normalized, channel_uniq_id)))
                         -- The slot is redundant but for the index, here and in the order.
                         and ($18::timestamptz is null
                             or activity_slot "# + $cmp + r#"= activity_slot($18)

@@ -96,7 +96,7 @@ pub async fn first_response(
                 from message
                 where message.room_id = room.room_id
                     and message.organization_id = room.organization_id
-                    and participant_type = 'customer'
+                    and author = 'customer'
                 order by at
                 limit 1
             ) as asked on true
@@ -105,7 +105,7 @@ pub async fn first_response(
                 from message
                 where message.room_id = room.room_id
                     and message.organization_id = room.organization_id
-                    and message.participant_type = 'agent'
+                    and message.author = 'agent'
                     and message.at >= asked.at
                 order by message.at
                 limit 1
