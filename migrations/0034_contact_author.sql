@@ -118,74 +118,32 @@ set fields = fields | (1 << 17),
 where participant_type in ('customer', 'agent', 'bot')
     or sender_type in ('Models::Contact', 'Models::User', 'Models::SystemAccount');
 
+create function sender_kind_of(
+    author_by_sender text, direction_by_name text, seen_at timestamptz
+)
+    returns text
+    language sql immutable parallel safe
+    return case
+        when author_by_sender is not null then author_by_sender
+        when direction_by_name = 'in' then 'customer'
+        when direction_by_name = 'out' or seen_at is not null then 'other'
+    end;
+
+comment on function sender_kind_of is 'Who wrote a message; seen_at is when a status beyond created was seen.';
+
 -- This writes the table anew, without what was left of the old rows.
 alter table message
-    add column author text collate "C" generated always as (
-        case
-            when author_by_sender is not null then author_by_sender
-            when direction_by_name = 'in' then 'customer'
-            when direction_by_name = 'out'
-                or coalesce(
-                    pending_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
-                ) is not null
-            then 'other'
-        end
+    add column sender_kind text collate "C" generated always as (
+        sender_kind_of(
+            author_by_sender, direction_by_name,
+            coalesce(
+                pending_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
+            )
+        )
     ) stored;
 
 comment on column message.participant_type is 'Kind of sender as sent: customer, agent, bot; open list. Derived where Qontak left it out.';
 comment on column message.fields is 'Which fields are known, a bit each: room_id, type, participant_type, participant_id, sender_type, sender_id, external_id, channel, channel_integration_id, broadcast_id, file_uniq_id, is_campaign, review_star, file, reply, buttons, raw_message, author_by_sender.';
 comment on column message.author_by_sender is 'customer, agent or bot, as the fields of the sender say; null if no event did.';
 comment on column message.direction_by_name is 'in or out, as the name of an event says; null if none did.';
-comment on column message.author is 'Who wrote it: customer, agent, bot, or other, which is outgoing. By the sender, else by the name of an event, else by a status beyond created. Null while nothing tells.';
-
--- Messages are counted by their author.
-create or replace function count_messages() returns trigger
-    language plpgsql
-as $$
-begin
-    if tg_op = 'TRUNCATE' then
-        truncate message_count;
-    elsif tg_op = 'UPDATE' then
-        insert into message_count (
-            organization_id, hour, channel, participant_type, session, count
-        )
-        values
-            (old.organization_id, hour_of(old.at), coalesce(old.channel, ''),
-                coalesce(old.author, ''), pg_backend_pid(), -1),
-            (new.organization_id, hour_of(new.at), coalesce(new.channel, ''),
-                coalesce(new.author, ''), pg_backend_pid(), 1)
-        on conflict on constraint message_count_pkey
-            do update set count = message_count.count + excluded.count;
-    else
-        insert into message_count (
-            organization_id, hour, channel, participant_type, session, count
-        )
-        select
-            organization_id, hour_of(at), coalesce(channel, ''), coalesce(author, ''),
-            pg_backend_pid(), case tg_op when 'INSERT' then count(*) else -count(*) end
-        from changed
-        group by 1, 2, 3, 4
-        on conflict on constraint message_count_pkey
-            do update set count = message_count.count + excluded.count;
-    end if;
-    return null;
-end
-$$;
-
-drop trigger count_updated on message;
-create trigger count_updated after update on message
-    for each row
-    when (
-        coalesce(old.channel, '') <> coalesce(new.channel, '')
-        or coalesce(old.author, '') <> coalesce(new.author, '')
-        or old.at <> new.at and hour_of(old.at) <> hour_of(new.at)
-    )
-    execute function count_messages();
-
-comment on column message_count.participant_type is 'message.author; empty where that is null.';
-
-truncate message_count;
-insert into message_count (organization_id, hour, channel, participant_type, session, count)
-select organization_id, hour_of(at), coalesce(channel, ''), coalesce(author, ''), 0, count(*)
-from message
-group by 1, 2, 3, 4;
+comment on column message.sender_kind is 'Who wrote it: customer, agent, bot, or other, which is outgoing. By the sender, else by the name of an event, else by a status beyond created. Null while nothing tells.';

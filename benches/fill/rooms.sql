@@ -7,10 +7,19 @@ set local timezone = 'UTC';
 set local session_replication_role = replica;
 
 -- With wal_level = minimal, rows of a table truncated in the same transaction need no WAL.
-truncate message_count, broadcast, broadcast_log, broadcast_count, room, room_event, sender;
+truncate message_count, broadcast, broadcast_log, broadcast_count, recipient_count, room, room_event,
+    sender, room_word, resolution, response;
 
-insert into message_count (organization_id, hour, channel, participant_type, session, count)
-select organization_id, hour_of(at), channel, author, 0, count(*)
+insert into message_count (
+    organization_id, hour, channel, participant_type, session, count, sent, delivered, read, failed
+)
+select
+    organization_id, hour_of(at), channel,
+    author, 0, count(*),
+    count(*) filter (where participant_type <> 'customer' and sent_seen_at is not null),
+    count(*) filter (where participant_type <> 'customer' and delivered_seen_at is not null),
+    count(*) filter (where participant_type <> 'customer' and read_seen_at is not null),
+    count(*) filter (where participant_type <> 'customer' and status = 'failed')
 from message
 group by 1, 2, 3, 4;
 
@@ -62,6 +71,15 @@ insert into broadcast_count (organization_id, broadcast_id, statuses, session, c
 select organization_id, broadcast_id, statuses, 0, count(*)
 from broadcast_log
 group by organization_id, broadcast_id, statuses;
+
+insert into recipient_count (
+    organization_id, hour, session, count, sent, delivered, read, failed
+)
+select
+    organization_id, hour_of(at), 0, count(*), count(sent_seen_at), count(delivered_seen_at),
+    count(read_seen_at), count(*) filter (where status = 'failed')
+from broadcast_log
+group by 1, 2;
 
 create temp table activity on commit drop as
 select room_id, min(created_at) as since, max(created_at) as until
@@ -154,5 +172,12 @@ from (
     join activity using (room_id)
     cross join unnest(array['created', 'assigned', 'resolved']) as type
 ) as event;
+
+insert into resolution (room_id, organization_id, at, is_reported, agent_id, channel)
+select room_id, organization_id, resolved_at, true, resolved_by_id, channel
+from room
+where status = 'resolved';
+
+select rebuild_responses();
 
 commit;

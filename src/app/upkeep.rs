@@ -97,6 +97,7 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
         ledger::compact(db).await,
         message::count::compact(db).await,
         broadcast_log::count::compact(db).await,
+        broadcast_log::hour_count::compact(db).await,
     ];
     steps.into_iter().collect()
 }

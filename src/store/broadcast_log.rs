@@ -2,6 +2,7 @@
 
 pub mod count;
 pub mod funnel;
+pub mod hour_count;
 mod read;
 
 use std::borrow::Cow;

@@ -223,8 +223,8 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 nullif(message.organization_id, '') as organization_id,
                 message.room_id, message.type, message.text, message.status,
                 message.other_statuses,
-                case when message.author = 'customer' then 'in'
-                    when message.author is not null then 'out' end as direction,
+                case when message.sender_kind = 'customer' then 'in'
+                    when message.sender_kind is not null then 'out' end as direction,
                 message.participant_type, message.participant_id,
                 message.sender_type, message.sender_id, message.external_id, message.channel,
                 message.channel_integration_id, message.broadcast_id, message.is_campaign,
@@ -257,7 +257,7 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                     coalesce(broadcast_log.error_code = message.error_code, true) as is_same
                 from broadcast_log
                 -- Messages of customers have no broadcast log. Only logs have WhatsApp's times.
-                where message.author is distinct from 'customer'
+                where message.sender_kind is distinct from 'customer'
                     and broadcast_log.whatsapp_message_id = message.external_id
                     and broadcast_log.organization_id = message.organization_id
                 order by log_id

@@ -8,7 +8,9 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::event::Stored;
-use super::{broadcast, broadcast_log, event, facet, ledger, message, room, room_event, sender};
+use super::{
+    broadcast, broadcast_log, event, facet, ledger, message, resolution, room, room_event, sender,
+};
 use crate::event::Event;
 
 /// Writes events, their changes, new values of facets and the ledger. Duplicates are only counted:
@@ -20,16 +22,18 @@ pub async fn apply(
     facets: &BTreeSet<facet::Entry<'_>>,
 ) -> sqlx::Result<Vec<Stored>> {
     let stored = event::write(db, events).await?;
-    let new = || {
+    let new_events = || {
         events
             .iter()
             .zip(&stored)
             .filter(|(_, row)| row.written.changes_projections())
-            .map(|(event, _)| &event.changes)
+            .map(|(event, _)| event)
     };
+    let new = || new_events().map(|event| &event.changes);
     room::upsert(db, new().flat_map(|changes| &changes.rooms)).await?;
     room_event::insert(db, new().flat_map(|changes| &changes.room_events)).await?;
     message::upsert(db, new().flat_map(|changes| &changes.messages)).await?;
+    resolution::insert(db, new_events()).await?;
     sender::upsert(db, new().flat_map(|changes| &changes.senders)).await?;
     broadcast::upsert(db, new().flat_map(|changes| &changes.broadcasts)).await?;
     broadcast_log::upsert(db, new().flat_map(|changes| &changes.broadcast_logs)).await?;

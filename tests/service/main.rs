@@ -55,6 +55,7 @@ mod readme;
 mod receive;
 mod rejection;
 mod replay;
+mod response;
 mod room;
 mod room_snapshots;
 mod schema;

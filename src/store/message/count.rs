@@ -1,4 +1,5 @@
-//! Table `message_count`: messages per hour, channel and author, maintained by triggers.
+//! Table `message_count`: messages per hour, channel and author, and the statuses that they reached,
+//! maintained by triggers.
 //!
 //! Each database session counts in rows of its own, so that writers do not contend for them.
 
@@ -6,7 +7,7 @@ use sqlx::PgExecutor;
 
 use crate::model::Timestamp;
 
-/// Number of messages of one channel in one interval.
+/// Messages of one channel in one interval.
 #[derive(Debug)]
 pub struct Counted {
     /// Index of the interval in the request, from 1.
@@ -19,6 +20,22 @@ pub struct Counted {
     pub agent: i64,
     /// Outgoing messages from bots and unknown authors.
     pub other: i64,
+    /// Messages of broadcasts.
+    pub campaigns: i64,
+    /// Notices of the system.
+    pub notices: i64,
+    /// Reactions.
+    pub reactions: i64,
+    /// Messages from agents and all others whose sender is known.
+    pub outgoing: i64,
+    /// Outgoing messages that were sent, delivered or read.
+    pub sent: i64,
+    /// Outgoing messages that were delivered or read.
+    pub delivered: i64,
+    /// Outgoing messages that were read.
+    pub read: i64,
+    /// Outgoing messages that failed and were neither delivered nor read.
+    pub failed: i64,
 }
 
 /// Counts messages from the hour of `since` until `until` (exclusive) by channel and interval.
@@ -35,20 +52,35 @@ pub async fn list(
         Counted,
         r#"
             select
-                width_bucket(hour, $2::timestamptz[]) as "span!", channel as "channel!",
-                coalesce(sum(count) filter (where participant_type = 'customer'), 0)::bigint
-                    as "customer!",
-                coalesce(sum(count) filter (where participant_type = 'agent'), 0)::bigint
-                    as "agent!",
-                coalesce(sum(count) filter (where participant_type in ('bot', 'other')), 0)::bigint
-                    as "other!"
-            from message_count
-            where ($1::text[] is null or organization_id = any($1))
-                and hour >= greatest(hour_of($3::timestamptz), ($2::timestamptz[])[1])
-                and hour < $4::timestamptz
-            group by 1, 2
+                span as "span!", channel as "channel!",
+                coalesce(sum(count) filter (where author = 'customer'), 0)::bigint as "customer!",
+                coalesce(sum(count) filter (where author = 'agent'), 0)::bigint as "agent!",
+                coalesce(sum(count) filter (where author in ('bot', 'unknown', '')), 0)::bigint
+                    as "other!",
+                coalesce(sum(count) filter (where author = 'campaign'), 0)::bigint as "campaigns!",
+                coalesce(sum(count) filter (where author = 'notice'), 0)::bigint as "notices!",
+                coalesce(sum(count) filter (where author = 'reaction'), 0)::bigint as "reactions!",
+                coalesce(sum(count) filter (where author in ('agent', 'bot', 'unknown')), 0)::bigint
+                    as "outgoing!",
+                coalesce(sum(sent) filter (where author <> 'campaign'), 0)::bigint as "sent!",
+                coalesce(sum(delivered) filter (where author <> 'campaign'), 0)::bigint
+                    as "delivered!",
+                coalesce(sum(read) filter (where author <> 'campaign'), 0)::bigint as "read!",
+                coalesce(sum(failed) filter (where author <> 'campaign'), 0)::bigint as "failed!"
+            from (
+                select
+                    width_bucket(hour, $2::timestamptz[]) as span, channel,
+                    participant_type as author, sum(count) as count, sum(sent) as sent,
+                    sum(delivered) as delivered, sum(read) as read, sum(failed) as failed
+                from message_count
+                where ($1::text[] is null or organization_id = any($1))
+                    and hour >= greatest(hour_of($3::timestamptz), ($2::timestamptz[])[1])
+                    and hour < $4::timestamptz
+                group by 1, 2, 3
+            ) as counted
+            group by span, channel
             having sum(count) <> 0
-            order by 1, 2
+            order by span, channel
         "#,
         organizations,
         starts as _,
@@ -130,14 +162,21 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
                 returning *
             )
             insert into message_count (
-                organization_id, hour, channel, participant_type, session, count
+                organization_id, hour, channel, participant_type, session, count, sent, delivered,
+                read, failed
             )
-            select organization_id, hour, channel, participant_type, 0, sum(count)
+            select
+                organization_id, hour, channel, participant_type, 0, sum(count), sum(sent),
+                sum(delivered), sum(read), sum(failed)
             from counted
             group by organization_id, hour, channel, participant_type
             order by organization_id, hour, channel, participant_type
-            on conflict on constraint message_count_pkey
-                do update set count = message_count.count + excluded.count
+            on conflict on constraint message_count_pkey do update set
+                count = message_count.count + excluded.count,
+                sent = message_count.sent + excluded.sent,
+                delivered = message_count.delivered + excluded.delivered,
+                read = message_count.read + excluded.read,
+                failed = message_count.failed + excluded.failed
         "#
     )
     .execute(db)

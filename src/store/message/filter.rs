@@ -6,7 +6,7 @@ use super::MessageRow;
 use crate::model::Timestamp;
 use crate::store::search::Query;
 
-/// All `message.author` of outgoing messages.
+/// All `message.sender_kind` of outgoing messages.
 pub const OUTGOING: &[&str] = &["agent", "bot", "other"];
 
 /// Filters of the list across rooms; `None` means any.
@@ -16,7 +16,7 @@ pub struct Filter {
     pub r#type: Option<Vec<String>>,
     /// Any of these `message.status`, the effective one.
     pub status: Option<Vec<String>>,
-    /// Any of these `message.author`.
+    /// Any of these `message.sender_kind`.
     pub authors: Option<&'static [&'static str]>,
     /// Id at the channel (`wamid.…`).
     pub external_id: Option<String>,

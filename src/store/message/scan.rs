@@ -193,7 +193,7 @@ impl<'a> Scan<'a> {
                                 -- Redundant: matches the predicate of index `message_failed`.
                                 and ($5 is distinct from array['failed']
                                     or failed_seen_at is not null)
-                                and ($6::text[] is null or author = any($6))
+                                and ($6::text[] is null or sender_kind = any($6))
                                 and ($7::text is null or external_id = $7)
                                 and ($2::text[] is null or room_id = range_room_id)
                                 -- Redundant: with a constant the planner knows the room's size.

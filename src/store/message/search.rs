@@ -156,7 +156,7 @@ async fn fetch(
                         and ($2::text[] is null or organization_id = any($2))
                         and ($3::text[] is null or type = any($3))
                         and ($4::text[] is null or status = any($4))
-                        and ($5::text[] is null or author = any($5))
+                        and ($5::text[] is null or sender_kind = any($5))
                         and ($6::timestamptz is null or at + interval '0' >= $6)
                         and ($7::timestamptz is null or at + interval '0' < $7)
                         and ($10::text[] is null or channel = any($10))

@@ -48,7 +48,7 @@ pub struct Filter {
     pub is_blocked: Option<bool>,
     /// `room.account_uniq_id`; a phone number in any spelling.
     pub account_uniq_id: Option<String>,
-    /// Whether the room is open and its last message is the customer's.
+    /// Whether the room is open and the last word in it is the customer's.
     pub is_unanswered: Option<bool>,
     /// State of the session.
     pub session: Option<Session>,
@@ -149,11 +149,25 @@ pub async fn list(
                         and ($23::boolean is null or is_unread = $23)
                         and ($24::boolean is distinct from true or is_blocked = true)
                         and ($24::boolean is distinct from false or is_blocked is not true)
-                        -- Redundant: only open rooms can be unanswered, and these are few.
+                        -- Redundant: only these rooms can be unanswered, and they are few.
                         and ($11::boolean is null or not $11
-                            or array[status] && array['unassigned', 'assigned'])
-                        and ($11::boolean is null or $11 = is_unanswered(
-                            status, is_unresponded, session_at, last_message_at, unread_count))
+                            or array[status] && array['unassigned', 'assigned']
+                            or status is null)
+                        and ($11::boolean is null or $11 = coalesce(
+                            (
+                                select is_unanswered(
+                                    status, customer_at, answer_at, other_at, is_unresponded,
+                                    session_at, last_message_at, unread_count
+                                )
+                                from room_word
+                                where room_word.room_id = room.room_id
+                                    and room_word.organization_id = room.organization_id
+                            ),
+                            is_unanswered(
+                                status, null, null, null, is_unresponded, session_at,
+                                last_message_at, unread_count
+                            )
+                        ))
                         -- `coalesce` hides the selectivity from the planner. It assumes that the two
                         -- bounds are independent, expects few rooms and would sort many.
                         and ($12::timestamptz is null or coalesce(session_at > $12, false))
