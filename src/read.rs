@@ -5,9 +5,11 @@
 
 mod broadcast;
 mod delivery;
+pub mod dialect;
 mod envelope;
 mod event;
 pub mod export;
+pub mod hmac;
 pub mod key;
 mod keys;
 mod ledger;

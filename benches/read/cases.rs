@@ -69,7 +69,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 126] = [
+pub const CASES: [Case; 136] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -108,6 +108,16 @@ pub const CASES: [Case; 126] = [
     one(ALL, "/api/open/v1/rooms/{room}"),
     list(ALL, "/api/open/v1/rooms/{busiest_room}/messages"),
     list(ALL, "/api/open/v1/broadcasts/{largest_broadcast}/whatsapp/log?status=failed"),
+    list(ALL, "/api/open/v1/broadcasts/{largest_broadcast}/whatsapp/log"),
+    list(ALL, "/api/open/v1/rooms/{busiest_room}/histories"),
+    list(ALL, "/api/open/v1/rooms/list/expired"),
+    list(ALL, "/api/open/v1/rooms/{busiest_room}/participants"),
+    list(LARGE, "/api/open/v1/users"),
+    list(ALL, "/api/open/v1/broadcasts/whatsapp?start_date=2020-01-01"),
+    one(ALL, "/api/open/v1/broadcasts/{broadcast}/whatsapp"),
+    list(LARGE, "/api/open/v1/integrations"),
+    list(ALL, "/api/open/v1/integrations?target_channel=telegram"),
+    list(ALL, "/api/open/v1/templates/whatsapp"),
     one(ALL, "/v1/rooms/{room}"),
     list(ALL, "/v1/rooms/{room}/messages"),
     long(ALL, "/v1/rooms/{busiest_room}/messages"),

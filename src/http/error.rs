@@ -145,13 +145,20 @@ pub struct ErrorResponse {
     error: ErrorBody,
 }
 
+impl ErrorResponse {
+    /// An error with these messages.
+    pub fn new(status: StatusCode, messages: Vec<String>) -> Self {
+        Self { status: "error", error: ErrorBody::new(status, messages) }
+    }
+}
+
 impl From<&Error> for ErrorResponse {
     fn from(error: &Error) -> Self {
         let messages = match error {
             Error::Unprocessable(messages) => messages.clone(),
             other => vec![other.to_string()],
         };
-        Self { status: "error", error: ErrorBody::new(error.status(), messages) }
+        Self::new(error.status(), messages)
     }
 }
 

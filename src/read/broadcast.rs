@@ -17,7 +17,7 @@ use crate::http::Error;
 use crate::http::extract::Id;
 use crate::model::Status;
 use crate::query;
-use crate::store::broadcast::{self, BroadcastRow, Place};
+use crate::store::broadcast::{self, BroadcastRow, Filter, Place};
 use crate::store::broadcast_log::{
     self, LogKey, LogRow, Place as LogPlace, count, funnel as recipients,
 };
@@ -72,7 +72,7 @@ pub async fn list(
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
     let fetch = async move |walk: Walk<Place>| {
-        let rows = broadcast::list(&db, reader.organizations(), &walk).await?;
+        let rows = broadcast::list(&db, reader.organizations(), Filter::default(), &walk).await?;
         let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
         let broadcasts = rows.into_iter().zip(counts);
         Ok(broadcasts.map(|(row, recipients)| Listed { row, recipients }).collect())

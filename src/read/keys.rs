@@ -6,13 +6,17 @@ mod stored;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use sqlx::PgPool;
+use tracing::warn;
 
 use self::rate_limit::RateLimit;
 use self::stored::StoredKeys;
+use super::hmac::{SignedRequest, secret};
 use super::key::{Hash, Key, PREFIX, hash, parse_hash};
 use crate::config;
 use crate::http::Error;
+use crate::model::Timestamp;
 
 /// Authenticates keys; cheap to clone.
 #[derive(Clone)]
@@ -22,6 +26,7 @@ struct Inner {
     settings: HashMap<Hash, Arc<Key>>,
     stored: StoredKeys,
     rate_limit: Option<RateLimit>,
+    hmac_secret: Option<SecretString>,
 }
 
 impl Keys {
@@ -36,6 +41,7 @@ impl Keys {
                 scopes: settings.scopes.clone(),
                 organizations: settings.organizations(),
                 expires_at: None,
+                is_hmac: false,
             };
             Some((hash, Arc::new(key)))
         });
@@ -43,6 +49,7 @@ impl Keys {
             settings: settings.collect(),
             stored: StoredKeys::new(db),
             rate_limit: RateLimit::new(api),
+            hmac_secret: api.hmac_secret.as_ref().map(|secret| secret.0.clone()),
         }))
     }
 
@@ -67,12 +74,34 @@ impl Keys {
             None if sent.starts_with(PREFIX) => keys.stored.find(&hash).await?,
             None => None,
         };
-        let key = key.ok_or(Error::UnknownKey)?;
-        if let Some(rate_limit) = &keys.rate_limit {
-            rate_limit.check(&hash)?;
+        self.count(key.ok_or(Error::UnknownKey)?)
+    }
+
+    /// Returns the key that signed the request. Fails if the signature or the key is invalid, or if
+    /// the key exceeds the rate limit.
+    pub async fn admit_signed(&self, request: &SignedRequest) -> Result<Arc<Key>, Error> {
+        let keys = &*self.0;
+        let hmac_secret = keys.hmac_secret.as_ref().ok_or(Error::UnknownKey)?;
+        let key = keys.stored.find_by_id(request.key_id).await?;
+        let key = key.filter(|key| key.is_hmac).ok_or(Error::UnknownKey)?;
+        let secret = secret(hmac_secret, request.key_id);
+        if hash(&secret) != key.hash {
+            warn!(key.id = %request.key_id, "api.hmac_secret has changed since the key was created");
+            return Err(Error::UnknownKey);
+        }
+        if !request.is_signed_with(&secret, Timestamp::now()) {
+            return Err(Error::UnknownKey);
+        }
+        self.count(key)
+    }
+
+    /// Counts a request of this key. Fails if it exceeds the rate limit.
+    fn count(&self, key: Arc<Key>) -> Result<Arc<Key>, Error> {
+        if let Some(rate_limit) = &self.0.rate_limit {
+            rate_limit.check(&key.hash)?;
         }
         if let Some(id) = key.id {
-            keys.stored.mark_used(id);
+            self.0.stored.mark_used(id);
         }
         Ok(key)
     }
