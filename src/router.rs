@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::http::Request;
 use axum::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::from_fn;
-use axum::routing::{Router, get};
+use axum::routing::Router;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{
@@ -32,8 +32,7 @@ pub fn router(receive: Arc<ReceiveState>, read: ReadState) -> Router {
     let read_routes = openapi::routes()
         .merge(docs::routes())
         .merge(read_api(limit))
-        .merge(read::open::login::routes())
-        .route("/v1/health", get(read::open::health))
+        .merge(read::open::routes_at_root(limit))
         // The same routes again, so they are documented once.
         .nest("/qontak/chat/v1", Router::from(read::open::routes(Dialect::Gateway, limit)));
     let read_routes = conditional::with_read_middleware(read_routes, &read.cors_origins);

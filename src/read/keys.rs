@@ -4,7 +4,7 @@ mod rate_limit;
 mod stored;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use secrecy::SecretString;
 use sqlx::PgPool;
@@ -27,6 +27,8 @@ struct Inner {
     stored: StoredKeys,
     rate_limit: Option<RateLimit>,
     hmac_secret: Option<SecretString>,
+    /// Whether a signature was refused because of the settings.
+    hmac_refused: Once,
 }
 
 impl Keys {
@@ -50,6 +52,7 @@ impl Keys {
             stored: StoredKeys::new(db),
             rate_limit: RateLimit::new(api),
             hmac_secret: api.hmac_secret.as_ref().map(|secret| secret.0.clone()),
+            hmac_refused: Once::new(),
         }))
     }
 
@@ -81,14 +84,18 @@ impl Keys {
     /// the key exceeds the rate limit.
     pub async fn admit_signed(&self, request: &SignedRequest) -> Result<Arc<Key>, Error> {
         let keys = &*self.0;
-        let hmac_secret = keys.hmac_secret.as_ref().ok_or(Error::UnknownKey)?;
         let key = keys.stored.find_by_id(request.key_id).await?;
         let key = key.filter(|key| key.is_hmac).ok_or(Error::UnknownKey)?;
-        let secret = secret(hmac_secret, request.key_id);
-        if hash(&secret) != key.hash {
-            warn!(key.id = %request.key_id, "api.hmac_secret has changed since the key was created");
+        let secret = keys.hmac_secret.as_ref().map(|setting| secret(setting, request.key_id));
+        let Some(secret) = secret.filter(|secret| hash(secret) == key.hash) else {
+            keys.hmac_refused.call_once(|| {
+                warn!(
+                    key.id = %request.key_id,
+                    "signature refused, api.hmac_secret is not that of the key's creation",
+                );
+            });
             return Err(Error::UnknownKey);
-        }
+        };
         if !request.is_signed_with(&secret, Timestamp::now()) {
             return Err(Error::UnknownKey);
         }

@@ -7,7 +7,7 @@
 mod broadcast;
 mod catalog;
 mod log;
-pub mod login;
+mod login;
 mod page;
 mod participant;
 mod response;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::middleware::from_fn;
-use axum::routing::get;
+use axum::routing::{Router, get};
 use chrono::{FixedOffset, Offset, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -70,8 +70,16 @@ pub fn routes(dialect: Dialect, limit: Duration) -> OpenApiRouter<ReadState> {
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }
 
+/// Qontak's routes outside of a prefix: health and login.
+pub fn routes_at_root(limit: Duration) -> Router<ReadState> {
+    login::routes()
+        .route("/v1/health", get(health))
+        .layer(from_fn(|request, next| Dialect::Open.serve(request, next)))
+        .layer(from_fn(move |request, next| timeout(limit, request, next)))
+}
+
 /// `{"status":"ok"}` while the process runs, without a key.
-pub async fn health() -> Json<Value> {
+async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 

@@ -313,7 +313,7 @@ async fn integrations_and_templates_are_those_that_webhooks_show(db: PgPool) {
         "id": room["channel_integration_id"], "organization_id": room["organization_id"],
         "target_channel": "wa_cloud", "is_active": true, "created_at": null,
         "settings": {
-            "account_name": room["channel_account"], "phone_number": room["channel_uniq_id"],
+            "account_name": room["channel_account"], "phone_number": "+6281200099001",
         },
     });
     assert_eq!(integration, Some(&expected));

@@ -10,7 +10,6 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use super::page::{OpenList, Page, PageQuery, Place};
-use super::participant::by_id;
 use crate::http::Error;
 use crate::http::query::value::{Several, Text};
 use crate::model::Timestamp;
@@ -143,7 +142,7 @@ pub async fn list_templates(
 }
 
 fn place(id: &str, organization_id: Option<&str>) -> Place {
-    by_id(vec![id.to_owned(), organization_id.unwrap_or_default().to_owned()])
+    Place::by_ids(vec![id.to_owned(), organization_id.unwrap_or_default().to_owned()])
 }
 
 /// The newest event about each template; null if the journal has none.

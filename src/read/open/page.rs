@@ -196,6 +196,11 @@ impl Page {
 }
 
 impl Place {
+    /// Place in a list that is ordered by ids.
+    pub fn by_ids(ids: Vec<String>) -> Self {
+        Self(Timestamp::default(), ids)
+    }
+
     /// The id at this position; empty, which sorts first, if the client built the cursor from a time.
     pub fn id(&self, position: usize) -> String {
         self.1.get(position).cloned().unwrap_or_default()

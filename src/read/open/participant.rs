@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 use super::page::{OpenList, Page, PageQuery, Place};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::model::Timestamp;
 use crate::read::reader::{Authorized, OrganizationQuery};
 use crate::store::room;
 use crate::store::sender::{self, ParticipantRow, SenderRow};
@@ -73,7 +72,7 @@ pub async fn list_participants(
     let room = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let rows = sender::list_participants(&db, &room).await?;
     let total = page.count().map(|_| rows.len() as i64);
-    let place = |row: &ParticipantRow| by_id(vec![row.sender_id.clone()]);
+    let place = |row: &ParticipantRow| Place::by_ids(vec![row.sender_id.clone()]);
     let rows = page.select(rows, place);
     Ok(page.respond(rows, total, place, |row| Participant::new(row, &id)))
 }
@@ -98,14 +97,9 @@ pub async fn list_users(
     };
     let rows = page.cut(list(page.walk()).await?);
     let place = |row: &SenderRow| {
-        by_id(vec![row.id.clone(), row.organization_id.clone().unwrap_or_default()])
+        Place::by_ids(vec![row.id.clone(), row.organization_id.clone().unwrap_or_default()])
     };
     Ok(page.respond(rows, total, place, User::new))
-}
-
-/// Place in a list that is ordered by ids.
-pub fn by_id(ids: Vec<String>) -> Place {
-    Place(Timestamp::default(), ids)
 }
 
 impl Participant {
