@@ -150,14 +150,12 @@ async fn newest_events(db: &PgPool, templates: &[TemplateRow]) -> sqlx::Result<V
     let subject = |row: &TemplateRow| Subject {
         organization_id: row.organization_id.clone().unwrap_or_default(),
         id: row.id.clone(),
-        since: None,
+        since: Timestamp::default(),
     };
     let subjects: Vec<Subject> = templates.iter().map(subject).collect();
-    let mut events = vec![Value::Null; templates.len()];
-    for (index, body) in subject::bodies(db, &subjects, 1).await? {
-        events[index] = serde_json::from_slice(&body).unwrap_or_default();
-    }
-    Ok(events)
+    let newest = |bodies: Vec<Vec<u8>>| serde_json::from_slice(bodies.first()?).ok();
+    let bodies = subject::bodies(db, &subjects).await?;
+    Ok(bodies.into_iter().map(|bodies| newest(bodies).unwrap_or_default()).collect())
 }
 
 impl Template {

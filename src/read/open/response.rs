@@ -15,9 +15,6 @@ use crate::model::Timestamp;
 use crate::store::broadcast_log::LogRow;
 use crate::store::event::subject::{self, Subject};
 
-/// Maximum number of events of one recipient that are read: Qontak sends about five.
-const MAX_EVENTS: i64 = 20;
-
 /// Parts of `messages_response` by name, byte for byte.
 pub type Own = BTreeMap<String, Box<RawValue>>;
 
@@ -26,15 +23,15 @@ pub async fn with_own(db: &PgPool, rows: Vec<LogRow>) -> sqlx::Result<Vec<(LogRo
     let subject = |row: &LogRow| Subject {
         organization_id: row.organization_id.clone().unwrap_or_default(),
         id: row.id.clone(),
-        since: Some(row.received_at),
+        since: row.received_at,
     };
     let subjects: Vec<Subject> = rows.iter().map(subject).collect();
-    let mut bodies: Vec<Vec<Vec<u8>>> = rows.iter().map(|_| Vec::new()).collect();
-    for (index, body) in subject::bodies(db, &subjects, MAX_EVENTS).await? {
-        bodies[index].push(body);
-    }
-    let rows = rows.into_iter().zip(bodies);
-    Ok(rows.map(|(row, bodies)| (own(&row, &bodies), row)).map(|(own, row)| (row, own)).collect())
+    let bodies = subject::bodies(db, &subjects).await?;
+    let with_own = |(row, bodies): (LogRow, Vec<Vec<u8>>)| {
+        let own = own(&row, &bodies);
+        (row, own)
+    };
+    Ok(rows.into_iter().zip(bodies).map(with_own).collect())
 }
 
 /// What the bodies, newest first, say about the attempt that the row shows.
