@@ -89,8 +89,10 @@ async fn no_query_reads_more_rows_than_its_page_needs(db: PgPool) {
         if let Some(next) = first["meta"]["pagination"]["cursor"]["next"].as_str() {
             for _ in 0..8 {
                 let second = get(&service, case, &with(path, "cursor", next)).await;
-                let prev = second["meta"]["pagination"]["cursor"]["prev"].as_str().unwrap();
-                get(&service, case, &with(path, "cursor", prev)).await;
+                // On Qontak's own routes the page after the last one is empty.
+                if let Some(prev) = second["meta"]["pagination"]["cursor"]["prev"].as_str() {
+                    get(&service, case, &with(path, "cursor", prev)).await;
+                }
             }
         }
         // Needs no query.
