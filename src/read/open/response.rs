@@ -102,13 +102,13 @@ pub enum MessagesResponse {
     /// Qontak's own.
     Own(Own),
     /// Rebuilt from the columns.
-    Rebuilt(Rebuilt),
+    Rebuilt(Box<Rebuilt>),
 }
 
 impl MessagesResponse {
     /// Qontak's own, or else what is known about the recipient.
     pub fn new(row: &LogRow, own: Option<Own>) -> Self {
-        own.map_or_else(|| Self::Rebuilt(Rebuilt::of(row)), Self::Own)
+        own.map_or_else(|| Self::Rebuilt(Box::new(Rebuilt::of(row))), Self::Own)
     }
 }
 
