@@ -5,10 +5,12 @@
 
 mod broadcast;
 mod delivery;
+pub mod dialect;
 mod envelope;
 mod event;
 pub mod export;
 mod facet;
+pub mod hmac;
 pub mod key;
 mod keys;
 mod ledger;

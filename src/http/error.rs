@@ -144,6 +144,13 @@ pub struct ErrorResponse {
     error: ErrorBody,
 }
 
+impl ErrorResponse {
+    /// An error with these messages.
+    pub fn new(status: StatusCode, messages: Vec<String>) -> Self {
+        Self { status: Failed::Error, error: ErrorBody::new(status, messages) }
+    }
+}
+
 /// Status of every error.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -158,7 +165,7 @@ impl From<&Error> for ErrorResponse {
             Error::Unprocessable(messages) => messages.clone(),
             other => vec![other.to_string()],
         };
-        Self { status: Failed::Error, error: ErrorBody::new(error.status(), messages) }
+        Self::new(error.status(), messages)
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! [`query!`](crate::query) declares the struct; [`value`] has the types of its fields. An
 //! extractor reads it through [`Parameters`] and calls [`Parameters::finish`], which rejects
-//! unknown and invalid parameters, so no handler can forget to.
+//! unknown and invalid parameters, so no handler can forget to. Qontak's own routes ignore unknown
+//! parameters instead, see [`IgnoredParameters`].
 
 pub mod value;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::OriginalUri;
 use axum::http::header::ACCEPT;
@@ -77,6 +79,18 @@ macro_rules! query {
     };
 }
 
+/// Extension of a request that makes [`Parameters`] ignore unknown and empty parameters. It receives
+/// the names of the unknown ones.
+#[derive(Clone, Debug, Default)]
+pub struct IgnoredParameters(Arc<OnceLock<Vec<String>>>);
+
+impl IgnoredParameters {
+    /// Names that were ignored, each at most 64 characters long.
+    pub fn names(&self) -> &[String] {
+        self.0.get().map_or(&[], Vec::as_slice)
+    }
+}
+
 /// The query string of a request, read parameter by parameter.
 pub struct Parameters {
     path: String,
@@ -89,6 +103,8 @@ pub struct Parameters {
     lists: Vec<&'static str>,
     /// Error messages.
     problems: Vec<String>,
+    /// Set if unknown parameters are not errors.
+    ignored: Option<IgnoredParameters>,
 }
 
 impl Parameters {
@@ -105,8 +121,12 @@ impl Parameters {
             known: Vec::new(),
             lists: Vec::new(),
             problems: Vec::new(),
+            ignored: parts.extensions.get().cloned(),
         };
         for (name, value) in pairs.0 {
+            if parameters.ignored.is_some() && value.is_empty() {
+                continue;
+            }
             if value.contains('\0') || name.contains('\0') {
                 parameters.reject(&name.replace('\0', ""), "must not contain NUL");
             } else {
@@ -186,19 +206,27 @@ impl Parameters {
         BodyHash::of(text.as_bytes()).to_hex()[..12].to_owned()
     }
 
-    /// Fails with everything that is unknown or invalid.
+    /// Fails with everything that is invalid, and with everything that is unknown unless that is
+    /// ignored.
     pub fn finish(mut self) -> Result<(), Error> {
         let is_known = |name: &&String| {
             self.known.contains(&name.as_str()) || self.lists.contains(&list_name(name))
         };
-        let unknown: Vec<_> = self.given.keys().filter(|name| !is_known(name)).collect();
+        let unknown = self.given.keys().filter(|name| !is_known(name));
+        let unknown: Vec<String> = unknown.map(|name| name.chars().take(64).collect()).collect();
+        let unknown = match &self.ignored {
+            Some(ignored) => {
+                _ = ignored.0.set(unknown);
+                Vec::new()
+            }
+            None => unknown,
+        };
         let known = match self.known.as_slice() {
             [] => "this route has none".to_owned(),
             names => format!("known are {}", names.join(", ")),
         };
         for name in unknown {
-            let shown: String = name.chars().take(64).collect();
-            self.problems.push(format!("{shown}: unknown parameter; {known}"));
+            self.problems.push(format!("{name}: unknown parameter; {known}"));
         }
         if self.problems.is_empty() { Ok(()) } else { Err(Error::Unprocessable(self.problems)) }
     }

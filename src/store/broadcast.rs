@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
@@ -211,5 +212,58 @@ pub async fn find(
         organizations,
     )
     .fetch_optional(db)
+    .await
+}
+
+/// The text of a template, as the newest broadcast with it shows it.
+#[derive(Debug)]
+pub struct TemplateRow {
+    /// `broadcast.template_id`.
+    pub id: String,
+    /// Organisation; `None` when unknown.
+    pub organization_id: Option<String>,
+    /// `broadcast_log.messages` of one recipient.
+    pub messages: Option<Value>,
+}
+
+/// Lists the templates of the latest 1,000 broadcasts, by id. `organizations` of `None` means all.
+pub async fn list_templates(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+) -> sqlx::Result<Vec<TemplateRow>> {
+    sqlx::query_as!(
+        TemplateRow,
+        r#"
+            with latest as (
+                select organization_id, broadcast_id, template_id, at
+                from broadcast
+                where $1::text[] is null or organization_id = any($1)
+                order by at desc
+                limit 1000
+            ), template as (
+                select distinct on (template_id, organization_id)
+                    organization_id, broadcast_id, template_id
+                from latest
+                where template_id is not null
+                order by template_id, organization_id, at desc
+            )
+            select
+                template.template_id as "id!",
+                nullif(template.organization_id, '') as organization_id,
+                log.messages as "messages?"
+            from template
+            left join lateral (
+                select messages
+                from broadcast_log
+                where broadcast_log.broadcast_id = template.broadcast_id
+                    and broadcast_log.organization_id = template.organization_id
+                    and messages is not null
+                limit 1
+            ) as log on true
+            order by template.template_id, template.organization_id
+        "#,
+        organizations,
+    )
+    .fetch_all(db)
     .await
 }

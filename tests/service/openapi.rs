@@ -58,6 +58,23 @@ const EXAMPLES: [(&str, &str); 26] = [
         "GET /api/open/v1/broadcasts/{id}/whatsapp/log",
         "/api/open/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/whatsapp/log?status=read&limit=1",
     ),
+    (
+        "GET /api/open/v1/rooms/{id}/histories",
+        "/api/open/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/histories?limit=1",
+    ),
+    (
+        "GET /api/open/v1/rooms/{id}/participants",
+        "/api/open/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978/participants?limit=1",
+    ),
+    ("GET /api/open/v1/rooms/list/expired", "/api/open/v1/rooms/list/expired?limit=1"),
+    ("GET /api/open/v1/users", "/api/open/v1/users?limit=1"),
+    ("GET /api/open/v1/broadcasts/whatsapp", "/api/open/v1/broadcasts/whatsapp?limit=1"),
+    (
+        "GET /api/open/v1/broadcasts/{id}/whatsapp",
+        "/api/open/v1/broadcasts/5ea8c3f9-65f3-494a-97f4-1ad64958d1dc/whatsapp",
+    ),
+    ("GET /api/open/v1/integrations", "/api/open/v1/integrations?limit=1"),
+    ("GET /api/open/v1/templates/whatsapp", "/api/open/v1/templates/whatsapp?limit=1"),
     ("POST /webhooks/qontak/{token}", "/webhooks/qontak/{token}"),
 ];
 
@@ -271,6 +288,10 @@ async fn openapi_document_lists_every_parameter_and_its_allowed_values(db: PgPoo
                 "{path}"
             );
         }
+        // Qontak's own routes ignore unknown parameters.
+        if path.starts_with("/api/open/v1") {
+            continue;
+        }
         let message = rejected_message(&service, &path, "no_such_parameter=1").await;
         let (_, known) = message.split_once("unknown parameter; ").unwrap();
         let mut known: Vec<&str> = match known.strip_prefix("known are ") {
@@ -338,7 +359,9 @@ async fn text_parameters_are_accepted_exactly_when_the_schema_allows_them(db: Pg
             }
             let has_integers = schema["items"]["type"] == "integer";
             let schema = jsonschema::options().should_validate_formats(true).build(schema).unwrap();
-            for text in texts {
+            // Qontak's own routes ignore empty parameters.
+            let is_qontak = path.starts_with("/api/open/v1");
+            for text in texts.into_iter().filter(|text| !is_qontak || !text.is_empty()) {
                 let query: String = text.bytes().map(|byte| format!("%{byte:02x}")).collect();
                 // Some need a short period as well.
                 let period = match name {

@@ -82,13 +82,18 @@ async fn no_query_reads_more_rows_than_its_page_needs(db: PgPool) {
         let path = &path;
         plans.take();
         let first = get(&service, case, path).await;
-        assert_ne!(first["data"], Value::Array(Vec::new()), "{path}");
+        // Each contact has one room.
+        if !path.contains("/histories") {
+            assert_ne!(first["data"], Value::Array(Vec::new()), "{path}");
+        }
         // The next page and back, often enough for Postgres to use a generic plan.
         if let Some(next) = first["meta"]["pagination"]["cursor"]["next"].as_str() {
             for _ in 0..8 {
                 let second = get(&service, case, &with(path, "cursor", next)).await;
-                let prev = second["meta"]["pagination"]["cursor"]["prev"].as_str().unwrap();
-                get(&service, case, &with(path, "cursor", prev)).await;
+                // On Qontak's own routes the page after the last one is empty.
+                if let Some(prev) = second["meta"]["pagination"]["cursor"]["prev"].as_str() {
+                    get(&service, case, &with(path, "cursor", prev)).await;
+                }
             }
         }
         // Needs no query.
