@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 173] = [
+pub const CASES: [Case; 183] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
