@@ -188,21 +188,30 @@ pub async fn list_participants(
                 order by at desc
                 limit 500
             ), participant as (
-                select participant_id, sender_id, participant_type, sender_type from latest
-                union all
-                select null, unnest(agent_ids) collate "C", 'agent', 'Models::User'
-                from room
-                where room_id = $1 and organization_id = $2
+                select
+                    max(participant_id) as participant_id, sender_id,
+                    max(participant_type) as participant_type, max(sender_type) as sender_type
+                from (
+                    select participant_id, sender_id, participant_type, sender_type from latest
+                    union all
+                    select null, unnest(agent_ids) collate "C", 'agent', 'Models::User'
+                    from room
+                    where room_id = $1 and organization_id = $2
+                ) as seen
+                where sender_id is not null
+                group by sender_id
             )
             select
-                max(participant_id) as participant_id, participant.sender_id as "sender_id!",
-                max(participant_type) as participant_type, max(sender_type) as sender_type,
-                sender.name, sender.avatar
+                participant_id, participant.sender_id as "sender_id!", participant_type,
+                sender_type, sender.name as "name?", sender.avatar as "avatar?"
             from participant
-            left join sender
-                on sender.sender_id = participant.sender_id and sender.organization_id = $2
-            where participant.sender_id is not null
-            group by participant.sender_id, sender.name, sender.avatar
+            -- Lateral: the planner expects many participants and would read all senders.
+            left join lateral (
+                select name, avatar
+                from sender
+                where sender.sender_id = participant.sender_id and sender.organization_id = $2
+                limit 1
+            ) as sender on true
             order by participant.sender_id
         "#,
         room.room_id,
