@@ -4,6 +4,7 @@
 //! A webhook is removed after its commit. If the process is killed in between, it is written again
 //! with the same id, by which the journal recognises it.
 
+mod contents;
 pub mod disk;
 mod record;
 pub mod segment;

@@ -140,7 +140,10 @@ async fn configured_origins_get_cors_headers_on_every_response(db: PgPool) {
         assert_eq!(response.status, status);
         assert_eq!(values(&response, "access-control-allow-origin"), [ORIGIN]);
         let exposed = values(&response, "access-control-expose-headers").join(",");
-        assert_eq!(exposed, "content-disposition,etag,link,retry-after,x-cell-limit,x-request-id");
+        assert_eq!(
+            exposed,
+            "content-disposition,etag,link,retry-after,x-cell-limit,x-ignored-parameters,x-request-id"
+        );
         assert!(values(&response, "vary").join(",").contains("origin"));
         assert_eq!(response.headers.get("access-control-allow-credentials"), None);
     }

@@ -5,10 +5,9 @@
 //! damaged file must not stop the service. Webhooks that are committed are listed beside their
 //! segment, without an fsync: after a power cut they are committed again, which has no effect.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -16,17 +15,14 @@ use metrics::counter;
 use tokio::sync::watch;
 use tracing::error;
 
-use super::record::{self, Marker, Record, Scan};
+use super::contents::{Contents, Entry, Segment, number_of, size};
+use super::record::{self, Marker, Scan};
 use super::segment;
 use crate::event::Webhook;
-use crate::ingest::queue::OVERHEAD_BYTES;
 use crate::model::Timestamp;
 
 /// Size from which a segment gets no more records.
 const SEGMENT_BYTES: u64 = 64 << 20;
-
-/// Bits of a key for the place in the segment; the others are its number.
-const OFFSET_BITS: u32 = 40;
 
 /// Number and size of the spooled webhooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,32 +61,6 @@ pub struct Disk {
     depth: watch::Sender<Depth>,
     /// Locked until the disk is dropped.
     _lock: File,
-}
-
-#[derive(Default)]
-struct Contents {
-    segments: BTreeMap<u64, Segment>,
-    /// Webhooks that are not committed, by segment and place: some 60 bytes each.
-    webhooks: BTreeMap<u64, Entry>,
-    bytes: u64,
-    /// Number of the segment that webhooks are appended to.
-    current: Option<u64>,
-}
-
-struct Segment {
-    path: PathBuf,
-    marker: Marker,
-    /// Kept open, so that a deleted file can still be read.
-    file: File,
-    length: u64,
-}
-
-/// Place of a webhook in its segment.
-struct Entry {
-    offset: u64,
-    length: usize,
-    body_length: usize,
-    received_at: Timestamp,
 }
 
 /// Records to write together.
@@ -329,92 +299,6 @@ impl Disk {
         let empty: Vec<u64> = contents.segments.keys().copied().collect();
         empty.into_iter().try_for_each(|number| contents.delete_if_empty(number))
     }
-}
-
-impl Contents {
-    fn insert(&mut self, number: u64, entry: Entry) {
-        self.bytes += size(entry.body_length);
-        self.webhooks.insert(number << OFFSET_BITS | entry.offset, entry);
-    }
-
-    fn of_segment(&self, number: u64) -> impl Iterator<Item = &Entry> {
-        let keys = number << OFFSET_BITS..(number + 1) << OFFSET_BITS;
-        self.webhooks.range(keys).map(|(_, entry)| entry)
-    }
-
-    fn remove(&mut self, keys: &[u64]) -> io::Result<()> {
-        let mut committed: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
-        for key in keys {
-            if let Some(entry) = self.webhooks.remove(key) {
-                self.bytes -= size(entry.body_length);
-                committed.entry(number_of(*key)).or_default().push(entry.offset);
-            }
-        }
-        for (number, offsets) in committed {
-            if self.of_segment(number).next().is_some() {
-                segment::add_committed(&self.segments[&number].path, &offsets)?;
-            } else {
-                self.delete_if_empty(number)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Deletes a segment without webhooks.
-    fn delete_if_empty(&mut self, number: u64) -> io::Result<()> {
-        if self.of_segment(number).next().is_none() {
-            segment::delete(&self.segments[&number].path)?;
-            self.forget(number);
-        }
-        Ok(())
-    }
-
-    fn forget(&mut self, number: u64) {
-        let forgotten: Vec<u64> = self.of_segment(number).map(|entry| entry.offset).collect();
-        for offset in forgotten {
-            if let Some(entry) = self.webhooks.remove(&(number << OFFSET_BITS | offset)) {
-                self.bytes -= size(entry.body_length);
-            }
-        }
-        self.segments.remove(&number);
-        self.current = self.current.filter(|current| *current != number);
-    }
-}
-
-impl Segment {
-    fn read(&self, entry: &Entry) -> io::Result<Vec<u8>> {
-        let mut record = vec![0; entry.length];
-        self.file.read_exact_at(&mut record, entry.offset)?;
-        Ok(record)
-    }
-
-    /// Whether the open file is the one in the folder, and has everything that was written to it.
-    fn is_in_place(&self) -> bool {
-        let (Ok(open), Ok(named)) = (self.file.metadata(), fs::metadata(&self.path)) else {
-            return false;
-        };
-        (open.dev(), open.ino()) == (named.dev(), named.ino()) && named.len() >= self.length
-    }
-}
-
-impl From<Record> for Entry {
-    fn from(record: Record) -> Self {
-        Self {
-            offset: record.range.start as u64,
-            length: record.range.len(),
-            body_length: record.body_length,
-            received_at: record.received_at,
-        }
-    }
-}
-
-const fn number_of(key: u64) -> u64 {
-    key >> OFFSET_BITS
-}
-
-/// Size of a webhook as it counts towards the limit.
-const fn size(body: usize) -> u64 {
-    (body + OVERHEAD_BYTES) as u64
 }
 
 /// Creates the last part of the path only: a folder on a volume that is not mounted is a mistake.

@@ -1,5 +1,7 @@
 //! A recipient of a broadcast in the format of Qontak's API.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -31,7 +33,7 @@ pub struct Log {
     /// WhatsApp's responses and status reports, as Qontak sent them. If the events were dropped from
     /// the journal by age, `messages`, `sent`, `delivered`, `read`, `failed` and `errors` are rebuilt
     /// from what is stored, and the rest is missing.
-    #[schema(value_type = Object)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     messages_response: MessagesResponse,
     /// Template and its parameters.
     messages: Option<Value>,

@@ -55,7 +55,7 @@ pub async fn list(
                 span as "span!", channel as "channel!",
                 coalesce(sum(count) filter (where author = 'customer'), 0)::bigint as "customer!",
                 coalesce(sum(count) filter (where author = 'agent'), 0)::bigint as "agent!",
-                coalesce(sum(count) filter (where author in ('bot', 'unknown', '')), 0)::bigint
+                coalesce(sum(count) filter (where author in ('bot', 'unknown')), 0)::bigint
                     as "other!",
                 coalesce(sum(count) filter (where author = 'campaign'), 0)::bigint as "campaigns!",
                 coalesce(sum(count) filter (where author = 'notice'), 0)::bigint as "notices!",
