@@ -161,7 +161,7 @@ pub const CASES: [Case; 183] = [
     list(ALL, "/v1/messages?channel=telegram&status=failed"),
     list(ALL, "/v1/messages?sender_id={sender}"),
     list(ALL, "/v1/messages?sender_id={agent}"),
-    list(LARGE, "/v1/messages?sender_id={agent}&channel=wa_cloud"),
+    list(ALL, "/v1/messages?sender_id={agent}&type=text"),
     list(ALL, "/v1/messages?broadcast_id={largest_broadcast}"),
     list(ALL, "/v1/messages?broadcast_id={broadcast}"),
     list(ALL, "/v1/messages?is_campaign=true"),

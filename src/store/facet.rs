@@ -271,25 +271,37 @@ pub async fn list(
     .await
 }
 
-/// Finds the day of the latest message of a sender, among those that no customer sent. `None` if
-/// there are none.
-pub async fn last_sent_on(
+/// An organisation in which a value occurs.
+#[derive(Debug)]
+pub struct Occurrence {
+    /// Hash of its id, as in the indexes of messages.
+    pub hash: i32,
+    /// Day of the latest message of a sender.
+    pub last_on: Option<NaiveDate>,
+}
+
+/// Finds the organisations in which any of these values occurs.
+pub async fn occurrences(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
-    sender_id: &str,
-) -> sqlx::Result<Option<NaiveDate>> {
-    sqlx::query_scalar!(
+    facet: Facet,
+    values: &[String],
+) -> sqlx::Result<Vec<Occurrence>> {
+    sqlx::query_as!(
+        Occurrence,
         r#"
-            select max(last_on)
+            select hashtext(organization_id) as "hash!", max(last_on) as last_on
             from facet
-            where name = 'sender'
-                and value = $2
+            where name = $2
+                and value = any($3)
                 and ($1::text[] is null or organization_id = any($1))
+            group by 1
         "#,
         organizations,
-        sender_id,
+        <&str>::from(facet),
+        values,
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await
 }
 

@@ -108,12 +108,13 @@ async fn all_messages_of_a_sender_are_found_whatever_it_was(db: PgPool) {
         of("agent", json!("agent"), "2025-06-12T23:59:59.999Z"),
         of("older", json!("agent"), "2024-06-12T01:00:00Z"),
         of("bot", json!("bot"), "2025-06-13T00:00:00Z"),
+        // After the latest one that no customer sent.
+        of("customer-again", json!("customer"), "2025-09-01T01:00:00Z"),
         of("supervisor", json!("supervisor"), "2025-06-15T01:00:00Z"),
         of("unknown", Value::Null, "2025-06-16T01:00:00Z"),
         embedded,
         // Without a time of its own: that of its receipt.
         of("now", json!("agent"), ""),
-        of("customer-again", json!("customer"), "2025-09-01T01:00:00Z"),
     ];
     let mut expected: Vec<String> = Vec::new();
     for body in rounds {

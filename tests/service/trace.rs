@@ -177,6 +177,14 @@ async fn trace_tells_rows_of_two_organisations_apart(db: PgPool) {
     let own = json!({"data_event": "status_message", "id": "own", "room_id": "r", "status": "sent",
         "organization_id": "a", "created_at": "2025-06-12T01:00:00Z"});
     service.post(own.to_string()).await;
+    // And organisation `b` has a log with the id at the channel of this one.
+    let with_wamid = json!({"data_event": "status_message", "id": "with-wamid", "status": "sent",
+        "organization_id": "a", "external_id": "wamid.2", "created_at": "2025-06-12T01:00:00Z"});
+    let log = json!({"data_event": "broadcast_log_status", "id": "of-b", "status": "read",
+        "organization_id": "b", "messages_broadcast_id": "b", "whatsapp_message_id": "wamid.2"});
+    for body in [with_wamid, log] {
+        service.post(body.to_string()).await;
+    }
 
     for id in ["m", "r", "l", "b", "wamid.1"] {
         let both = rows_with_organizations(&service.data(&format!("/v1/trace/{id}")).await);
@@ -196,7 +204,7 @@ async fn trace_tells_rows_of_two_organisations_apart(db: PgPool) {
         }
     }
     // What is related to rows of one organisation is of this one.
-    for id in ["own"] {
+    for id in ["own", "with-wamid"] {
         let trace = service.data(&format!("/v1/trace/{id}")).await;
         let rows = rows_with_organizations(&trace);
         assert!(rows.iter().all(|(.., of)| of == "a"), "{id}: {rows:?}");

@@ -34,7 +34,6 @@ pub async fn list(
     let mut db = snapshot(db).await?;
     let from = walk.from.as_ref();
     let mut scan = Scan::new(&mut db, organizations, &filter, from, walk.backward).await?;
-    scan.narrow_to_sender(&mut db).await?;
     let rows = scan.nearest(&mut db, walk.rows).await?;
     Ok(rows.into_iter().map(ScannedKey::into_key).collect())
 }

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use super::MessageKey;
 use super::filter::{Filter, Place};
 use crate::model::Timestamp;
-use crate::store::facet;
+use crate::store::facet::{self, Facet, Occurrence};
 use crate::store::search::Query;
 
 /// Range of an index in which messages are ordered by time.
@@ -65,24 +65,43 @@ impl<'a> Scan<'a> {
             index_ranges.into_iter().map(|range| (range.hash, range.room_id)).unzip();
         let room_ids = filter.room_ids.is_some().then_some(rooms);
         let filter = filter.clone();
-        Ok(Self { organizations, hashes, room_ids, filter, from, backward })
+        let mut scan = Self { organizations, hashes, room_ids, filter, from, backward };
+        scan.narrow(db).await?;
+        Ok(scan)
     }
 
-    /// Narrows the filter to where messages of its sender are. Only those of customers have an
-    /// index: for all others a scan starts at the day of the latest one.
-    pub async fn narrow_to_sender(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
-        let Some(sender_id) = &self.filter.sender_id else { return Ok(()) };
-        let Some(day) = facet::last_sent_on(&mut *db, self.organizations, sender_id).await? else {
+    /// Leaves out what cannot contain a match: organisations without the channel or the sender, and
+    /// the time after the sender's latest message. Only customers have an index by sender.
+    async fn narrow(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
+        if let Some(channels) = &self.filter.channel {
+            let found =
+                facet::occurrences(&mut *db, self.organizations, Facet::Channel, channels).await?;
+            self.keep_ranges(&found);
+        }
+        let Some(sender_id) = self.filter.sender_id.clone() else { return Ok(()) };
+        let ids = [sender_id];
+        let found = facet::occurrences(&mut *db, self.organizations, Facet::Sender, &ids).await?;
+        if found.is_empty() {
             self.filter.is_of_customer = true;
-            return Ok(());
-        };
-        let end = day.succ_opt().and_then(|next| Timestamp::beginning(next, &Utc));
-        if let Some(end) = end
-            && !is_customer(db, &self.hashes, sender_id).await?
-        {
-            self.filter.until = Some(self.filter.until.map_or(end, |until| until.min(end)));
+        } else if !is_customer(db, &self.hashes, &ids[0]).await? {
+            self.keep_ranges(&found);
+            let last = found.iter().filter_map(|one| one.last_on).max();
+            let end = last.and_then(|day| Timestamp::beginning(day.succ_opt()?, &Utc));
+            if let Some(end) = end {
+                self.filter.until = Some(self.filter.until.map_or(end, |until| until.min(end)));
+            }
         }
         Ok(())
+    }
+
+    /// Drops the index ranges of other organisations.
+    fn keep_ranges(&mut self, of: &[Occurrence]) {
+        let is_kept = |hash: &i32| of.iter().any(|one| one.hash == *hash);
+        if let Some(room_ids) = &mut self.room_ids {
+            let mut hashes = self.hashes.iter();
+            room_ids.retain(|_| hashes.next().is_some_and(is_kept));
+        }
+        self.hashes.retain(is_kept);
     }
 
     /// Fetches the nearest `limit` messages. May leave the filter narrowed, so that
@@ -207,10 +226,12 @@ impl<'a> Scan<'a> {
                                 and ($18::text[] is null or channel = any($18))
                                 -- Redundant: one channel keeps the order of `message_by_channel`.
                                 and (cardinality($18) is distinct from 1 or channel = ($18::text[])[1])
-                                and ($19::text is null
-                                    or hashtext(sender_id) = hashtext($19) and sender_id = $19)
-                                -- Redundant: matches the predicate of index `message_by_sender`.
-                                and (not $23 or participant_type = 'customer')
+                                -- `coalesce` hides the selectivity from the planner, which would
+                                -- read and sort all messages to find those of an agent.
+                                and ($19::text is null or coalesce(sender_id = $19, false))
+                                -- Redundant: matches index `message_by_sender`.
+                                and (not $23 or participant_type = 'customer'
+                                    and hashtext(sender_id) = hashtext($19))
                                 and ($20::text is null or hashtext(broadcast_id) = hashtext($20)
                                     and broadcast_id = $20)
                                 and ($21::boolean is distinct from true or is_campaign is true)
