@@ -106,7 +106,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         Command::Replay(arguments) => {
             let config = config()?;
             telemetry::start(&config.log)?;
-            replay::run(config, arguments).await?;
+            replay::run(config, arguments, stop_signal()?).await?;
         }
         Command::Body { event_id } => {
             let pool = store::connect(&config()?.database)?;
