@@ -69,7 +69,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 126] = [
+pub const CASES: [Case; 129] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -138,7 +138,10 @@ pub const CASES: [Case; 126] = [
     list(ALL, "/v1/messages?q=terima&room_id={room}"),
     list(ALL, "/v1/messages?q=terima&room_id={busiest_room}"),
     list(ALL, "/v1/messages?q=diskon&external_id={wamid}"),
+    list(ALL, "/v1/messages?q=%F0%9F%98%8A"),
+    list(SMALL, "/v1/messages?q=foto.jpg"),
     list(ALL, "/v1/rooms?q=siti"),
+    list(ALL, "/v1/rooms?q=%F0%9F%8C%B8"),
     list(ALL, "/v1/rooms?q=rahmawti"),
     list(ALL, "/v1/rooms?q={account}"),
     one(ALL, "/v1/messages/{message}"),

@@ -157,8 +157,8 @@ async fn list_rooms(
     Authorized { reader, query: (page, query) }: Authorized<(Page, RoomQuery)>,
     State(state): State<ReadState>,
 ) -> Result<Json<OpenList<Room>>, Error> {
-    let filter = query.filter()?;
-    search::require(&state, "query", filter.query.as_ref()).await?;
+    let mut filter = query.filter()?;
+    search::prepare(&state, "query", &mut filter.query).await?;
     let db = &state.db;
     let list = async |walk: Walk<Place>| {
         let walk = walk.map(|place| room::Place {

@@ -51,6 +51,7 @@ mod room;
 mod room_snapshots;
 mod schema;
 mod search;
+mod search_text;
 mod simulate;
 mod spool;
 mod spool_disk;
