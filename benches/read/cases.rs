@@ -69,7 +69,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 129] = [
+pub const CASES: [Case; 131] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -177,6 +177,8 @@ pub const CASES: [Case; 129] = [
     list(ALL, "/v1/delivery-statuses?status=failed"),
     list(SMALL, "/v1/delivery-statuses?status=failed"),
     list(ALL, "/v1/delivery-statuses?error=131049"),
+    list(ALL, "/v1/delivery-statuses?error=131047"),
+    list(SMALL, "/v1/delivery-statuses?error=131047"),
     list(ALL, "/v1/delivery-statuses?phone={account}"),
     list(ALL, "/v1/delivery-statuses?end_date={day}"),
     one(ALL, "/v1/trace/{message}"),

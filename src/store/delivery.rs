@@ -1,8 +1,8 @@
 //! Deliveries: outgoing messages and recipients of broadcasts in one list, newest first.
 //!
 //! A recipient of a broadcast is a log, and usually also a message: its twin, with the same id at the
-//! channel in the same organisation. The list shows the pair once, as the log. So it merges all logs
-//! with the messages that have no log.
+//! channel in the same organisation. The list shows the pair once, as the log, and several messages
+//! with one id at the channel once, too. So it merges all logs with the messages that have no log.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
@@ -21,7 +21,7 @@ pub struct Filter {
     pub phones: Option<Vec<String>>,
     /// Effective status of log and message together.
     pub status: Option<String>,
-    /// `broadcast_log.error_code`; excludes messages without a log.
+    /// `broadcast_log.error_code`, or `message.error_code` of a message without a log.
     pub error_code: Option<i64>,
     /// Sent at this time or later.
     pub since: Option<Timestamp>,
@@ -52,11 +52,8 @@ pub async fn list(
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<Place>> {
     let mut places = list_logs(db, organizations, filter, walk).await?;
-    // By the error code of logs: messages have no index for theirs.
-    if filter.error_code.is_none() {
-        let edge = places.get(walk.rows as usize - 1).map(|place| place.at);
-        places.extend(list_messages(db, organizations, filter, walk, edge).await?);
-    }
+    let edge = places.get(walk.rows as usize - 1).map(|place| place.at);
+    places.extend(list_messages(db, organizations, filter, walk, edge).await?);
     places.sort();
     if !walk.backward {
         places.reverse();
@@ -80,6 +77,7 @@ async fn list_messages(
     let filter = message::Filter {
         status: filter.status.clone().map(|status| vec![status]),
         participant_types: Some(&["agent", "bot"]),
+        error_code: filter.error_code,
         is_without_log: true,
         room_ids,
         since: filter.since,
@@ -188,13 +186,15 @@ async fn list_logs(
                         -- Joined only if there is a status to compare.
                         left join lateral (
                             select
-                                created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at,
-                                read_seen_at, failed_seen_at
+                                min(created_seen_at) as created_seen_at,
+                                min(pending_seen_at) as pending_seen_at,
+                                min(sent_seen_at) as sent_seen_at,
+                                min(delivered_seen_at) as delivered_seen_at,
+                                min(read_seen_at) as read_seen_at,
+                                min(failed_seen_at) as failed_seen_at
                             from message
                             where external_id = log.whatsapp_message_id
                                 and organization_id = log.organization_id
-                            order by message_id
-                            limit 1
                         ) as twin on $2::text is not null
                         where hashtext(log.organization_id) = hash
                             -- `is not false` as in `message/scan.rs`.
@@ -247,24 +247,37 @@ async fn list_logs(
     }
 }
 
-/// Finds the twins of these logs, by index `message_by_external_id`.
-pub async fn twins(db: impl PgExecutor<'_>, logs: &[LogRow]) -> sqlx::Result<Vec<MessageKey>> {
+/// Finds the messages with the ids at the channel of these logs and messages, by index
+/// `message_by_external_id`.
+pub async fn twins(
+    db: impl PgExecutor<'_>,
+    logs: &[LogRow],
+    messages: &[MessageKey],
+) -> sqlx::Result<Vec<MessageKey>> {
     sqlx::query_as!(
         MessageKey,
         r#"
             select twin.organization_id as "organization_id!", twin.message_id as "message_id!"
-            from unnest($1::text[], $2::text[]) as log (whatsapp_message_id, organization_id)
+            from (
+                select *
+                from unnest($1::text[], $2::text[])
+                union
+                select message.external_id, message.organization_id
+                from unnest($3::text[], $4::text[]) as key (message_id, organization_id)
+                join message using (message_id, organization_id)
+            ) as delivery (external_id, organization_id)
             cross join lateral (
                 select organization_id, message_id
                 from message
-                where external_id = log.whatsapp_message_id
-                    and organization_id = log.organization_id
-                order by message_id
-                limit 1
+                where external_id = delivery.external_id
+                    and organization_id = delivery.organization_id
             ) as twin
+            order by twin.message_id
         "#,
         &column(logs, |log| log.whatsapp_message_id.as_deref()) as _,
         &column(logs, |log| log.organization_id.as_deref().unwrap_or_default()) as _,
+        &column(messages, |key| key.message_id.as_str()) as _,
+        &column(messages, |key| key.organization_id.as_str()) as _,
     )
     .fetch_all(db)
     .await

@@ -21,7 +21,7 @@ use super::rows::column;
 use crate::model::Timestamp;
 
 /// Primary key of a message.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns of table message say it")]
 pub struct MessageKey {
     pub organization_id: String,

@@ -27,6 +27,7 @@ mod filter;
 mod fixtures;
 mod funnel;
 mod harness;
+mod identity;
 mod key;
 mod layout;
 mod leniency;

@@ -19,7 +19,10 @@ pub struct Filter {
     pub external_id: Option<String>,
     /// In any of these rooms.
     pub room_ids: Option<Vec<String>>,
-    /// Without a broadcast log; for the list of deliveries only.
+    /// `message.error_code`.
+    pub error_code: Option<i64>,
+    /// Without a broadcast log, and one of several messages with the same id at the channel; for the
+    /// list of deliveries only.
     pub is_without_log: bool,
     /// At this time or later.
     pub since: Option<Timestamp>,

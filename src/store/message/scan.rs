@@ -140,7 +140,8 @@ impl<'a> Scan<'a> {
     }
 
     /// Fetches the nearest `limit` messages, at most `share` of each index range. Uses index
-    /// `message_by_time`, `message_failed`, `message_by_room` or `message_by_external_id`.
+    /// `message_by_time`, `message_failed`, `message_by_error`, `message_by_room` or
+    /// `message_by_external_id`.
     pub async fn fetch(
         &self,
         db: &mut PgConnection,
@@ -184,12 +185,23 @@ impl<'a> Scan<'a> {
                                     and message_words(
                                         '', '1970-01-01Z', text, file, buttons, raw_message
                                     ) @@ ($8::text)::tsquery)
-                                and (not $10 or not exists (
+                                and (not $10 or external_id is null or not exists (
                                     select
                                     from broadcast_log as log
                                     where log.whatsapp_message_id = message.external_id
                                         and log.organization_id = message.organization_id
+                                ) and not exists (
+                                    -- Messages with one id at the channel are one delivery, listed
+                                    -- as the most advanced of them, whose status is that of all.
+                                    select
+                                    from message as other
+                                    where other.external_id = message.external_id
+                                        and other.organization_id = message.organization_id
+                                        and ($6 is null or other.participant_type = any($6))
+                                        and (status_rank(other.status), message.message_id)
+                                            > (status_rank(message.status), other.message_id)
                                 ))
+                                and ($18::bigint is null or error_code = $18)
                                 and ($11::timestamptz is null or at >= $11)
                                 and ($12::timestamptz is null or at < $12)
                                 and ($13::timestamptz is null or at "# + $cmp + r#"= $13
@@ -217,6 +229,7 @@ impl<'a> Scan<'a> {
                     from.map(|place| place.organization_id.as_str()),
                     share,
                     limit,
+                    filter.error_code,
                 )
                 .fetch_all(db)
                 .await
