@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 pub use self::filter::{Filter, Place, RoomPlace};
 pub use self::list::{list, list_by_room};
 pub use self::scan::{Scan, ScannedKey};
-pub use self::upsert::upsert;
+pub use self::upsert::{claim, upsert};
 use super::room::RoomKey;
 use super::rows::column;
 use crate::model::Timestamp;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::funnel::{log, post_all};
-use super::harness::{KEY_OF_ORGANIZATION, ORGANIZATION, Service};
+use super::harness::{KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, ORGANIZATION, Service, TRUNCATE_ALL};
 use super::read::read_all_pages;
 
 /// Status of an agent's message with this id at the channel.
@@ -118,4 +118,108 @@ async fn error_filter_finds_messages_without_a_log(db: PgPool) {
         assert_eq!(forward, found, "{path}");
         assert_eq!(backward, found, "{path}");
     }
+}
+
+#[sqlx::test]
+async fn fields_of_events_without_an_organisation_keep_their_clocks(db: PgPool) {
+    let service = Service::start(db).await;
+    let body = |minute: u8, file: Option<&str>, more: Value| {
+        let mut body = json!({"data_event": "status_message", "id": "m", "status": "sent",
+            "room": {"id": "r", "last_activity_at": format!("2025-06-12T01:{minute:02}:00Z")}});
+        if let Some(file) = file {
+            body["file"] = json!({"filename": file});
+        }
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let bodies = [
+        body(1, Some("old"), json!({"sender_id": "old"})),
+        body(3, None, json!({"sender_id": "new"})),
+        body(2, Some("new"), json!({"organization_id": ORGANIZATION, "type": "image"})),
+        body(4, None, json!({"organization_id": ORGANIZATION})),
+    ];
+    let mut states = Vec::new();
+    for order in permutations(bodies.len()) {
+        service.execute(TRUNCATE_ALL).await;
+        for &i in &order {
+            service.post(bodies[i].to_string()).await;
+        }
+        let message = service.data("/v1/messages/m").await;
+        assert_eq!(message["file"]["filename"], "new", "{order:?}");
+        assert_eq!(message["sender_id"], "new", "{order:?}");
+        states.push(service.state().await);
+        assert_eq!(states[0], states[states.len() - 1], "{order:?}");
+    }
+}
+
+/// All orders of these indexes.
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    (0..count).fold(vec![Vec::new()], |orders, new| {
+        let insert = |order: Vec<usize>| {
+            (0..=order.len()).map(move |place| {
+                let mut order = order.clone();
+                order.insert(place, new);
+                order
+            })
+        };
+        orders.into_iter().flat_map(insert).collect()
+    })
+}
+
+#[sqlx::test]
+async fn events_without_an_organisation_find_their_message_in_every_order(db: PgPool) {
+    let service = Service::start(db).await;
+    let named = json!({"data_event": "receive_message_from_agent", "id": "m", "room_id": "r",
+        "status": "created", "participant_type": "agent", "organization_id": ORGANIZATION,
+        "text": "Halo", "created_at": "2025-06-12T01:00:00Z", "file": {"filename": "a.pdf"}});
+    let status = |status: &str| {
+        json!({"data_event": "status_message", "id": "m", "status": status, "room_id": "r",
+            "external_id": "wamid.1", "participant_type": "agent"})
+    };
+    let later = message("m", "wamid.1", "sent");
+    let bodies = [named, status("delivered"), status("warning"), later];
+    let mut states = Vec::new();
+    for order in permutations(bodies.len()) {
+        service.execute(TRUNCATE_ALL).await;
+        for &i in order.iter().chain(order.first()) {
+            service.post(bodies[i].to_string()).await;
+        }
+        let row = service.get_with(KEY_OF_ORGANIZATION, "/v1/messages").await.json();
+        let row = &row["data"][0];
+        assert_eq!(row["organization_id"], ORGANIZATION, "{order:?}");
+        assert_eq!(row["status"], "delivered", "{order:?}");
+        assert_eq!(row["other_statuses"], json!(["warning"]), "{order:?}");
+        assert_eq!(row["text"], "Halo", "{order:?}");
+        assert_eq!(row["external_id"], "wamid.1", "{order:?}");
+        assert_eq!(service.count("message").await, 1, "{order:?}");
+        states.push(service.state().await);
+    }
+    assert_eq!(states.len(), 24);
+    assert!(states.iter().all(|state| *state == states[0]));
+
+    // All of them in one batch, and with nothing but a status.
+    service.execute(TRUNCATE_ALL).await;
+    let posts = bodies.iter().map(|body| service.post(body.to_string()));
+    futures_util::future::join_all(posts).await;
+    assert_eq!(service.state().await["message"], states[0]["message"]);
+    let bare = json!({"data_event": "status_message", "id": "m", "status": "read"});
+    post_all(&service, [bare]).await;
+    assert_eq!(service.data("/v1/messages/m").await["status"], "read");
+    assert_eq!(service.count("message").await, 1);
+}
+
+#[sqlx::test]
+async fn status_without_an_organisation_stays_apart_if_several_have_its_message(db: PgPool) {
+    let service = Service::start(db).await;
+    let mut of_another = message("m", "wamid.1", "sent");
+    of_another["organization_id"] = "another-organization".into();
+    let bare = json!({"data_event": "status_message", "id": "m", "status": "read"});
+    let unrelated = json!({"data_event": "status_message", "id": "n", "status": "read"});
+    post_all(&service, [message("m", "wamid.1", "sent"), of_another, bare, unrelated]).await;
+    for key in [KEY_OF_ORGANIZATION, KEY_OF_ANOTHER] {
+        let rows = service.get_with(key, "/v1/messages").await.json();
+        assert_eq!(rows["data"].as_array().unwrap().len(), 1, "{key}");
+        assert_eq!(rows["data"][0]["status"], "sent", "{key}");
+    }
+    assert_eq!(service.count("message").await, 4);
 }
