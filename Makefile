@@ -1,6 +1,6 @@
 # Entry points for developers and CI. The work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test bench bench-read soak fuzz check prepare openapi test-api test-web help
+.PHONY: run test bench bench-read soak fuzz check prepare openapi test-api test-clients test-web help
 
 run: ## start the service and a private PostgreSQL; Ctrl-C stops both
 	@scripts/run.sh
@@ -16,6 +16,9 @@ test-api: ## test a running service against its OpenAPI document (schemathesis)
 
 test-web: ## test examples/dashboard and /docs in a headless Chromium
 	@scripts/test-web.sh
+
+test-clients: ## generate clients from the OpenAPI document, type-check and run them
+	@scripts/test-clients.sh
 
 soak: ## kill, stop and freeze services and PostgreSQL, count lost events: make soak DURATION=600
 	@scripts/soak.sh

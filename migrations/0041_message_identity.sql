@@ -1,7 +1,3 @@
--- Which messages failed with this error? Only what failed is in the index, in the order of lists.
-create index message_by_error on message (hashtext(organization_id), error_code, at)
-    where error_code is not null;
-
 -- Messages with one id at the channel are one delivery, shown as the most advanced of them.
 create function status_rank(status text) returns integer
     language sql immutable parallel safe

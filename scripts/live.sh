@@ -1,4 +1,4 @@
-# Sourced by test-api.sh and test-web.sh: installs packages, and starts a service that contains the
+# Sourced by test-api.sh, test-web.sh and test-clients.sh: installs packages, and starts a service that contains the
 # fixtures.
 # shellcheck shell=bash
 
@@ -24,14 +24,21 @@ install_packages() {
     esac >/dev/null
 }
 
+# Makes the virtual environment $1, unless it exists.
+make_venv() {
+    "$1/bin/python" --version >/dev/null 2>&1 && return
+    rm -rf "$1"
+    python3 -m venv "$1" >/dev/null 2>&1 \
+        || { rm -rf "$1" && install_packages python3-venv python3 python3 && python3 -m venv "$1"; } \
+        || die "Python 3 with venv not found; install it"
+}
+
 # Installs the Python package $1 in version $2 into the virtual environment target/$1.
 install_python_package() {
     local venv=target/$1
     [[ $("$venv/bin/pip" show "$1" 2>/dev/null) != *$'\n'"Version: $2"$'\n'* ]] || return 0
     rm -rf "$venv"
-    python3 -m venv "$venv" >/dev/null 2>&1 \
-        || { rm -rf "$venv" && install_packages python3-venv python3 python3 && python3 -m venv "$venv"; } \
-        || die "Python 3 with venv not found; install it"
+    make_venv "$venv"
     "$venv/bin/pip" install --quiet --disable-pip-version-check "$1==$2"
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use axum::Router;
+use metrics::gauge;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -14,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{self, Config};
 use crate::ingest::Ingest;
-use crate::ingest::spool::disk::Disk;
+use crate::ingest::spool::disk::{Disk, OpenError};
 use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
 use crate::router::ops::{self, Ops};
@@ -56,7 +57,7 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     let db = store::connect_to_read(&config.database, config.database.read_connections)?;
-    let disk = open_disk(&config.spool)?;
+    let (disk, spool_problem) = open_disk(&config.spool)?;
     let is_prepared = match upkeep::prepare(&config, &db).await {
         Ok(()) => true,
         Err(cause) if disk.is_some() && upkeep::is_outage(&cause) => {
@@ -85,8 +86,14 @@ pub async fn serve(
     let keys = read.keys.clone();
     background.spawn(async move { keys.update_last_used().await });
     background.spawn(upkeep::keep_metrics(metrics.clone(), ingest.spool.clone()));
-    let ops =
-        Ops { db: db.clone(), spool: ingest.spool.clone(), metrics, stopping: is_stopping.clone() };
+    gauge!("spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
+    let ops = Ops {
+        db: db.clone(),
+        spool: ingest.spool.clone(),
+        spool_problem,
+        metrics,
+        stopping: is_stopping.clone(),
+    };
     background.spawn(async move {
         let served = axum::serve(ops_listener, ops::router(ops)).await;
         error!(result = ?served, "ops port closed");
@@ -121,18 +128,20 @@ pub async fn serve(
     Ok(())
 }
 
-/// Opens the spool's folder; `None` if no spool is configured.
-fn open_disk(settings: &config::Spool) -> anyhow::Result<Option<Disk>> {
+/// Opens the spool's folder, or says why its disk cannot be used: with a healthy database webhooks are
+/// accepted without it.
+fn open_disk(settings: &config::Spool) -> anyhow::Result<(Option<Disk>, Option<String>)> {
     let Some(folder) = settings.folder() else {
         warn!("spool.folder is not set, webhooks get 503 while the database is unavailable");
-        return Ok(None);
+        return Ok((None, None));
     };
-    let help = match Disk::in_folder(folder) {
-        Ok(disk) => return Ok(Some(disk)),
-        Err(redb::Error::DatabaseAlreadyOpen) => {
-            "in use by another process; use a separate folder for each process".to_owned()
+    match Disk::in_folder(folder) {
+        Ok(disk) => Ok((Some(disk), None)),
+        Err(error @ OpenError::InUse) => bail!("spool.folder: {}: {error}", folder.display()),
+        Err(OpenError::Io(error)) => {
+            let folder = folder.display().to_string();
+            error!(%error, folder, "spool unusable, webhooks get 503 while the database is unavailable");
+            Ok((None, Some(format!("spool: {folder}: {error}"))))
         }
-        Err(cause) => format!("cannot be opened: {cause}"),
-    };
-    bail!("spool.folder: {}: {help}", folder.display())
+    }
 }

@@ -6,6 +6,7 @@ mod output;
 mod replay;
 #[cfg(feature = "simulate")]
 mod simulate;
+mod spool;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -56,6 +57,9 @@ enum Command {
     ///
     /// Can be repeated: replaying an event again has no further effect.
     Replay(replay::Arguments),
+    /// Read files of the spool
+    #[command(subcommand)]
+    Spool(spool::Command),
     /// Print the raw request body of an event
     Body {
         /// Event id
@@ -108,6 +112,8 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
             telemetry::start(&config.log)?;
             replay::run(config, arguments, stop_signal()?).await?;
         }
+        // Without settings: a damaged file may be read on another machine.
+        Command::Spool(command) => spool::run(command)?,
         Command::Body { event_id } => {
             let pool = store::connect(&config()?.database)?;
             let found = store::event::find_body(&pool, None, EventId(event_id)).await?;

@@ -19,7 +19,8 @@ use serde::Deserialize;
 pub use self::endpoint::{Endpoint, Endpoints};
 pub use self::key::{Key, Scope, unless_all};
 pub use self::section::{
-    Api, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream, Writer,
+    Api, Database, HmacSecret, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
+    Writer,
 };
 
 /// All settings.
@@ -202,6 +203,7 @@ mod tests {
                 "api.requests_per_second: expected an integer from 0",
             ),
             ("API__BURST", "0", "api.burst: expected an integer from 1 to"),
+            ("API__HMAC_SECRET", "short", "api.hmac_secret: expected at least 32 characters"),
             ("LOG__FORMAT", "xml", "log.format: expected text or json"),
             ("API__CORS_ORIGINS", "*", "api.cors_origins: expected origins such as"),
             ("API__CORS_ORIGINS", "https://a.example/", "api.cors_origins: expected"),

@@ -36,6 +36,8 @@ pub struct Webhook {
     pub body: Bytes,
     /// Request id, as in the logs.
     pub request_id: String,
+    /// Whether the disk of the spool changed the body, so that it must not be parsed.
+    pub is_damaged: bool,
 }
 
 /// A normalized webhook: the journal row and all changes that follow from it.

@@ -34,6 +34,8 @@ pub struct Ingest {
     /// Holds webhooks while the database is unavailable; `None` if no spool is configured.
     pub spool: Option<Spool>,
     hand_over: Option<AbortHandle>,
+    /// Time in which every caller gets its receipt.
+    timeout: Duration,
 }
 
 impl Ingest {
@@ -45,17 +47,17 @@ impl Ingest {
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
         let writer = Writer::start(&config.database, &config.writer, tasks)?;
+        let timeout = config.writer.answer_timeout;
         let Some(disk) = disk else {
-            return Ok(Self { writer, spool: None, hand_over: None });
+            return Ok(Self { writer, spool: None, hand_over: None, timeout });
         };
         let (max_bytes, max_queue_bytes) = (config.spool.max_bytes, config.writer.max_queue_bytes);
         let spool = Spool::start(disk, max_bytes, max_queue_bytes, tasks);
         let hand_over = spool.clone().hand_over(writer.clone().with_timeout(HAND_OVER_TIMEOUT));
         let hand_over = tasks.spawn(hand_over);
         // Writer and spool together must reply within `answer_timeout`.
-        let timeout = config.writer.answer_timeout.saturating_sub(spool::SPOOL_TIMEOUT);
-        let writer = writer.with_timeout(timeout);
-        Ok(Self { writer, spool: Some(spool), hand_over: Some(hand_over) })
+        let writer = writer.with_timeout(timeout.saturating_sub(spool::SPOOL_TIMEOUT));
+        Ok(Self { writer, spool: Some(spool), hand_over: Some(hand_over), timeout })
     }
 
     /// Stores an event and returns its receipt once it is durable.
@@ -69,7 +71,8 @@ impl Ingest {
         let webhook = event.webhook.clone();
         let receipt = Receipt::spooled(&event);
         if self.writer.is_unavailable() {
-            match spool.append(webhook).await {
+            // Nobody waits for the database, so the spool has all the time that the caller has.
+            match spool.append(webhook, self.timeout).await {
                 Ok(()) => Ok(receipt),
                 // With an unreadable spool the hand-over cannot probe the database, so this write
                 // does.
@@ -79,7 +82,7 @@ impl Ingest {
         } else if let Ok(receipt) = self.writer.write(event).await {
             Ok(receipt)
         } else {
-            spool.append(webhook).await.map(|()| receipt)
+            spool.append(webhook, spool::SPOOL_TIMEOUT).await.map(|()| receipt)
         }
     }
 
@@ -96,7 +99,7 @@ impl Ingest {
         };
         // Events that the writer did not commit are appended to the spool by their callers, within
         // this time.
-        _ = timeout(spool::SPOOL_TIMEOUT, spool.drain()).await;
+        _ = timeout(self.timeout, spool.drain()).await;
         Ok(())
     }
 }

@@ -7,12 +7,14 @@
 //! Raw JSON stays text: parsed, it takes many times the memory, and the size of bodies would no
 //! longer bound the memory of the queue.
 
+mod author;
 mod broadcast_log;
 mod event_id;
 mod message;
 pub mod micros;
 mod packed_list;
 pub mod phone;
+pub mod qontak_object;
 mod status;
 mod time;
 pub mod whatsapp_error;
@@ -20,7 +22,10 @@ pub mod whatsapp_error;
 use chrono::DateTime;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use strum::IntoStaticStr;
+use utoipa::ToSchema;
 
+pub use self::author::{Author, Direction};
 pub use self::broadcast_log::BroadcastLog;
 pub use self::event_id::EventId;
 pub use self::message::{Message, TextKey};
@@ -157,6 +162,19 @@ pub struct RoomEvent {
     pub actor_name: Option<String>,
     pub event_id: EventId,
     pub received_at: Timestamp,
+}
+
+/// Type of a lifecycle event of a room.
+#[derive(Clone, Copy, Debug, IntoStaticStr, ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+#[expect(missing_docs, reason = "documented by the names")]
+pub enum RoomEventType {
+    Created,
+    Assigned,
+    Unassigned,
+    HandedOver,
+    Resolved,
 }
 
 /// A broadcast as one log or message shows it.

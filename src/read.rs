@@ -5,9 +5,12 @@
 
 mod broadcast;
 mod delivery;
+pub mod dialect;
 mod envelope;
 mod event;
 pub mod export;
+mod facet;
+pub mod hmac;
 pub mod key;
 mod keys;
 mod ledger;
@@ -39,28 +42,36 @@ use crate::http::time_limit::timeout;
 /// Routes of the read API; the timeout of a response is `limit`.
 pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
     OpenApiRouter::default()
-        .routes(routes!(room::list))
+        .merge(lists())
+        .nest("/exports", lists())
         .routes(routes!(room::show))
-        .routes(routes!(room::messages))
-        .routes(routes!(room::events))
         .routes(routes!(sender::show))
-        .routes(routes!(message::list))
         .routes(routes!(message::show))
-        .routes(routes!(broadcast::list))
         .routes(routes!(broadcast::show))
-        .routes(routes!(broadcast::logs))
-        .routes(routes!(delivery::list))
-        .routes(routes!(event::list))
         .routes(routes!(event::show))
         .routes(routes!(event::body))
         .routes(routes!(event::replay).map(|route| route.fallback(only_post)))
         .routes(routes!(trace::show))
         .routes(routes!(stats::show))
-        .routes(routes!(ledger::list))
         .routes(routes!(stream::listen))
-        .routes(routes!(organization::list))
+        .routes(routes!(facet::show))
         .routes(routes!(me::show))
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
+}
+
+/// Lists, each of which can also be exported. [`page::EXPORTS`] tells the two apart.
+fn lists() -> OpenApiRouter<ReadState> {
+    OpenApiRouter::default()
+        .routes(routes!(room::list))
+        .routes(routes!(room::messages))
+        .routes(routes!(room::events))
+        .routes(routes!(message::list))
+        .routes(routes!(broadcast::list))
+        .routes(routes!(broadcast::logs))
+        .routes(routes!(delivery::list))
+        .routes(routes!(event::list))
+        .routes(routes!(ledger::list))
+        .routes(routes!(organization::list))
 }
 
 async fn only_post() -> Error {

@@ -42,7 +42,7 @@ pub fn routes() -> OpenApiRouter<Arc<ReceiveState>> {
 /// A 2xx response means that the event is stored durably: committed to Postgres, or fsynced to the
 /// local spool while Postgres is unavailable. A duplicate delivery is a 2xx too.
 #[utoipa::path(
-    post, path = "/webhooks/qontak/{token}",
+    post, path = "/webhooks/qontak/{token}", operation_id = "receive_webhook",
     params(("token" = String, Path, description = "Token of an endpoint.")),
     request_body(content = Value, description = "Any Qontak event, or the `verify_info` handshake."),
     responses(
@@ -84,12 +84,19 @@ enum WebhookResponse<'a> {
 /// Receipt of an event in Qontak's envelope.
 #[derive(Serialize, ToSchema)]
 struct EventResponse<'a> {
-    /// `success`, or `error` if the sender should send the event again.
-    status: &'static str,
+    status: WebhookStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<ErrorBody>,
     data: &'a Receipt,
+}
+
+/// `error` if the sender should send the event again.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum WebhookStatus {
+    Success,
+    Error,
 }
 
 /// Response with the receipt of an event.
@@ -101,10 +108,10 @@ pub fn event_response(receipt: Receipt) -> Response {
         _ => StatusCode::OK,
     };
     let body = if status.is_success() {
-        EventResponse { status: "success", error: None, data: &receipt }
+        EventResponse { status: WebhookStatus::Success, error: None, data: &receipt }
     } else {
         let error = ErrorBody::new(status, receipt.reasons.clone());
-        EventResponse { status: "error", error: Some(error), data: &receipt }
+        EventResponse { status: WebhookStatus::Error, error: Some(error), data: &receipt }
     };
     let mut response = (status, Json(WebhookResponse::Event(body))).into_response();
     response.extensions_mut().insert(receipt);

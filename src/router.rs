@@ -21,13 +21,20 @@ use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
 use crate::http::{Error, conditional, error, trace};
+use crate::read::dialect::Dialect;
 use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
 use crate::{read, receive};
 
 /// All routes of the public port: webhooks, the read API and its documentation.
 pub fn router(receive: Arc<ReceiveState>, read: ReadState) -> Router {
-    let read_routes = openapi::routes().merge(docs::routes()).merge(read_api(read.read_timeout));
+    let limit = read.read_timeout;
+    let read_routes = openapi::routes()
+        .merge(docs::routes())
+        .merge(read_api(limit))
+        .merge(read::open::routes_at_root(limit))
+        // The same routes again, so they are documented once.
+        .nest("/qontak/chat/v1", Router::from(read::open::routes(Dialect::Gateway, limit)));
     let read_routes = conditional::with_read_middleware(read_routes, &read.cors_origins);
     let webhooks = Router::from(receive::routes()).with_state(receive);
     with_middleware(webhooks.merge(read_routes.with_state(read)))
@@ -37,7 +44,7 @@ pub fn router(receive: Arc<ReceiveState>, read: ReadState) -> Router {
 fn read_api(limit: Duration) -> OpenApiRouter<ReadState> {
     OpenApiRouter::default()
         .nest("/v1", read::routes(limit))
-        .nest("/api/open/v1", read::open::routes(limit))
+        .nest("/api/open/v1", read::open::routes(Dialect::Open, limit))
 }
 
 /// Adds the middleware that every request passes.

@@ -16,11 +16,15 @@
 //! | `room_event` | lifecycle events of rooms |
 //! | `message` | messages: merge, lists, counts per hour |
 //! | `sender` | last known names and avatars |
+//! | `resolution` | when rooms were resolved |
+//! | `response` | answers that ended a wait of a customer |
 //! | `broadcast` | broadcasts |
 //! | `broadcast_log` | recipients of broadcasts: merge, lists, counts, funnel |
+//! | `facet` | values that occur, for drop-downs |
 //! | `api_key` | keys of the read API |
 //!
-//! Queries over several tables: `delivery` (delivery statuses of messages and broadcast logs),
+//! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
+//! broadcast logs),
 //! `search` (search queries and their indexes), `trace` (everything about an id or phone number).
 //!
 //! Infrastructure:
@@ -36,6 +40,7 @@
 //! | `schema` | migrations, checks of server settings and clock |
 //! | `walk` | which rows of a list to fetch: start, direction, limit |
 
+pub mod agent;
 pub mod api_key;
 pub mod batch;
 pub mod broadcast;
@@ -44,11 +49,14 @@ mod connect;
 pub mod delivery;
 pub mod dry_run;
 pub mod event;
+pub mod facet;
 mod failure;
 pub mod ledger;
 pub mod message;
 pub mod organization;
 pub mod partition;
+pub mod resolution;
+pub mod response;
 pub mod room;
 pub mod room_event;
 mod rows;

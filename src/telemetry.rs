@@ -77,6 +77,14 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
             Unit::Seconds,
             "Age of the oldest webhook in the spool."
         );
+        describe_gauge!("spool_failed", Unit::Count, "Whether the disk of the spool is unusable.");
+        describe_histogram!(
+            "spool_commit_seconds",
+            Unit::Seconds,
+            "Duration of a group commit of the spool."
+        );
+        describe_counter!("spool_damaged_total", "Damaged or missing files of the spool.");
+        describe_counter!("spool_lost_total", "Spooled webhooks that could not be read again.");
         describe_gauge!("connections", Unit::Count, "Open client connections.");
         describe_counter!(
             "connections_refused_total",

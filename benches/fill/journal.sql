@@ -6,7 +6,7 @@ set local timezone = 'UTC';
 set local client_min_messages = warning;
 
 -- Avoids WAL: see rooms.sql.
-truncate event, batch, ledger;
+truncate event, batch, ledger, facet;
 
 do $$
 begin
@@ -27,7 +27,8 @@ select
     received_at::date,
     (lpad(to_hex((extract(epoch from received_at) * 1000)::bigint), 12, '0') || '7'
         || substr(tie, 1, 3) || '8' || substr(tie, 4, 15))::uuid,
-    received_at, 'qontak', kind, nullif(kind, 'room_updated'),
+    received_at, case when fill.chance(35, n, 200) = 0 then 'test' else 'qontak' end, kind,
+    nullif(kind, 'room_updated'),
     case when outcome in ('applied', 'recorded') then organization_id else '' end,
     case
         when outcome not in ('applied', 'recorded') then null
@@ -92,6 +93,33 @@ from (
     where outcome = 'applied'
 ) as event
 group by place;
+
+insert into facet (organization_id, name, value)
+select organization_id, name, value
+from (
+    select distinct organization_id, 'agent' as name, agent_id as value from fill.numbered_room
+    union
+    select organization_id, 'channel', channel from fill.numbered_room
+    union
+    select organization_id, 'channel_integration', integration_id from fill.numbered_room
+    union
+    select organization_id, 'tag', tag
+    from fill.numbered_room
+    cross join unnest(array['hukum', 'komplain', 'pelanggan lama', 'vip']) as tag
+    union
+    select organization_id, 'event_kind', kind from event where kind is not null
+    union
+    select organization_id, 'event_name', name from event where name is not null
+) as occurring;
+
+insert into facet (organization_id, name, value, last_on)
+select distinct organization_id, 'sender', sender_id, current_date
+from fill.numbered_room
+cross join lateral (values (agent_id), (bot_id)) as own (sender_id);
+
+update facet
+set channel = 'wa_cloud'
+where name = 'channel_integration';
 
 -- As after the rows of all writers are merged.
 insert into ledger (

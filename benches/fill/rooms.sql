@@ -7,10 +7,19 @@ set local timezone = 'UTC';
 set local session_replication_role = replica;
 
 -- With wal_level = minimal, rows of a table truncated in the same transaction need no WAL.
-truncate message_count, broadcast, broadcast_log, broadcast_count, room, room_event, sender;
+truncate message_count, broadcast, broadcast_log, broadcast_count, recipient_count, room, room_event,
+    sender, room_word, resolution, response;
 
-insert into message_count (organization_id, hour, channel, participant_type, session, count)
-select organization_id, hour_of(at), channel, participant_type, 0, count(*)
+insert into message_count (
+    organization_id, hour, channel, participant_type, session, count, sent, delivered, read, failed
+)
+select
+    organization_id, hour_of(at), channel,
+    author, 0, count(*),
+    count(*) filter (where participant_type <> 'customer' and sent_seen_at is not null),
+    count(*) filter (where participant_type <> 'customer' and delivered_seen_at is not null),
+    count(*) filter (where participant_type <> 'customer' and read_seen_at is not null),
+    count(*) filter (where participant_type <> 'customer' and status = 'failed')
 from message
 group by 1, 2, 3, 4;
 
@@ -19,7 +28,8 @@ insert into broadcast_log (
     channel_integration_id, contact_phone_number, contact_full_name, whatsapp_message_id,
     last_error_code, last_error_title, last_error_message, billable, pricing_category, pricing_model,
     conversation_origin, is_pacing, messages, sent_at, delivered_at, read_at, failed_at,
-    created_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
+    created_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
+    contact_phone_digits
 )
 select
     message.organization_id, md5('log' || message_id)::uuid::text, broadcast_id,
@@ -35,7 +45,8 @@ select
     '{"body": {"type": "body", "template": "Halo {{1}}, diskon {{2}} untuk semua batik.", "parameters": {"1": "Budi", "2": "25%"}}}'::jsonb,
     date_trunc('second', sent_seen_at), date_trunc('second', delivered_seen_at),
     date_trunc('second', read_seen_at), date_trunc('second', failed_seen_at),
-    created_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
+    created_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
+    fill.phone(number)
 from (
     select *, case when failed_seen_at is not null then 1 + abs(hashtext(message_id)) % 5 end as failed
     from message
@@ -56,10 +67,19 @@ select
 from broadcast_log
 group by organization_id, broadcast_id;
 
-insert into broadcast_count (organization_id, broadcast_id, status, session, count)
-select organization_id, broadcast_id, status, 0, count(*)
+insert into broadcast_count (organization_id, broadcast_id, statuses, session, count)
+select organization_id, broadcast_id, statuses, 0, count(*)
 from broadcast_log
-group by organization_id, broadcast_id, status;
+group by organization_id, broadcast_id, statuses;
+
+insert into recipient_count (
+    organization_id, hour, session, count, sent, delivered, read, failed
+)
+select
+    organization_id, hour_of(at), 0, count(*), count(sent_seen_at), count(delivered_seen_at),
+    count(read_seen_at), count(*) filter (where status = 'failed')
+from broadcast_log
+group by 1, 2;
 
 create temp table activity on commit drop as
 select room_id, min(created_at) as since, max(created_at) as until
@@ -71,7 +91,7 @@ insert into room (
     channel_account, account_uniq_id, channel_integration_id, session_at, unread_count, created_at,
     updated_at, last_message_at, last_activity_at, avatar, resolved_at, resolved_by_id,
     resolved_by_type, external_id, agent_ids, extra, is_dont_auto_resolve, is_blocked,
-    is_unresponded, key, fields, key_fields
+    is_unresponded, key, fields, key_fields, account_normalized
 )
 select
     organization_id, room_id, since, until, name, '', status, 'Models::CustomerServiceRoom', tags,
@@ -80,8 +100,9 @@ select
     jsonb_build_object('url', 'https://cdn.example.com/avatars/' || contact_id || '.png'),
     resolved_at, case when resolved_at is not null then agent_id end,
     case when resolved_at is not null then 'Models::User' end,
-    '', agent_ids, '{"is_participant_online": false}', false, false, status = 'unassigned',
-    fill.fold_key(until, room_id), fields, fields
+    '', agent_ids, '{"is_participant_online": false}', false,
+    fill.chance(25, number, 2000) = 0, status = 'unassigned',
+    fill.fold_key(until, room_id), fields, fields, fill.phone(number)
 from (
     select
         *,
@@ -151,5 +172,12 @@ from (
     join activity using (room_id)
     cross join unnest(array['created', 'assigned', 'resolved']) as type
 ) as event;
+
+insert into resolution (room_id, organization_id, at, is_reported, agent_id, channel)
+select room_id, organization_id, resolved_at, true, resolved_by_id, channel
+from room
+where status = 'resolved';
+
+select rebuild_responses();
 
 commit;

@@ -44,10 +44,16 @@ impl Case {
         for (name, id) in KNOWN_IDS {
             path = path.replace(name, id);
         }
-        match ids.iter().find(|(name, _)| path.contains(**name)) {
-            Some((name, ids)) => ids.iter().map(|id| path.replace(name, id)).collect(),
-            None => vec![path],
-        }
+        let used: Vec<_> = ids.iter().filter(|(name, _)| path.contains(**name)).collect();
+        let Some(count) = used.iter().map(|(_, ids)| ids.len()).min() else { return vec![path] };
+        // The ids at one place of several lists are those of one row.
+        let nth = |n: usize| {
+            used.iter().fold(path.clone(), |path, (name, ids)| {
+                let is_day = name.ends_with("_day}");
+                path.replace(**name, if is_day { &ids[n][..10] } else { &ids[n] })
+            })
+        };
+        (0..count).map(nth).collect()
     }
 }
 
@@ -69,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 131] = [
+pub const CASES: [Case; 188] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -102,12 +108,32 @@ pub const CASES: [Case; 131] = [
     list(LARGE, "/v1/rooms?session=expired"),
     list(ALL, "/v1/rooms?end_date={while_ago}"),
     list(LARGE, "/v1/rooms?start_date=2020-01-01&end_date={while_ago}&tag=hukum"),
+    list(ALL, "/v1/rooms?untagged=true"),
+    list(ALL, "/v1/rooms?untagged=false&status=assigned"),
+    list(ALL, "/v1/rooms?unread=true"),
+    list(SMALL, "/v1/rooms?unread=true&untagged=false"),
+    list(ALL, "/v1/rooms?blocked=true"),
+    list(LARGE, "/v1/rooms?blocked=true"),
+    list(ALL, "/v1/rooms?blocked=false&unread=false"),
+    list(ALL, "/v1/rooms?agent=none"),
+    list(LARGE, "/v1/rooms?agent=none,{agent}"),
+    list(ALL, "/v1/rooms?agent=none&channel=telegram"),
     list(ALL, "/api/open/v1/rooms"),
     list(LARGE, "/api/open/v1/rooms?channels[]=ig&channels[]=telegram&untagged=true"),
     list(ALL, "/api/open/v1/rooms?tags[]=vip&tags[]=hukum"),
     one(ALL, "/api/open/v1/rooms/{room}"),
     list(ALL, "/api/open/v1/rooms/{busiest_room}/messages"),
     list(ALL, "/api/open/v1/broadcasts/{largest_broadcast}/whatsapp/log?status=failed"),
+    list(ALL, "/api/open/v1/broadcasts/{largest_broadcast}/whatsapp/log"),
+    list(ALL, "/api/open/v1/rooms/{busiest_room}/histories"),
+    list(ALL, "/api/open/v1/rooms/list/expired"),
+    list(ALL, "/api/open/v1/rooms/{busiest_room}/participants"),
+    list(LARGE, "/api/open/v1/users"),
+    list(ALL, "/api/open/v1/broadcasts/whatsapp?start_date=2020-01-01"),
+    one(ALL, "/api/open/v1/broadcasts/{broadcast}/whatsapp"),
+    list(LARGE, "/api/open/v1/integrations"),
+    list(ALL, "/api/open/v1/integrations?target_channel=telegram"),
+    list(ALL, "/api/open/v1/templates/whatsapp"),
     one(ALL, "/v1/rooms/{room}"),
     list(ALL, "/v1/rooms/{room}/messages"),
     long(ALL, "/v1/rooms/{busiest_room}/messages"),
@@ -128,6 +154,19 @@ pub const CASES: [Case; 131] = [
     list(ALL, "/v1/messages?room_id={room}"),
     list(ALL, "/v1/messages?room_id={busiest_room}&direction=out"),
     list(ALL, "/v1/messages?end_date={day}"),
+    list(ALL, "/v1/messages?channel=wa_cloud"),
+    list(ALL, "/v1/messages?channel=telegram"),
+    list(LARGE, "/v1/messages?channel=ig,telegram"),
+    list(SMALL, "/v1/messages?channel=ig"),
+    list(ALL, "/v1/messages?channel=telegram&status=failed"),
+    list(ALL, "/v1/messages?sender_id={sender}"),
+    list(ALL, "/v1/messages?sender_id={agent}"),
+    list(LARGE, "/v1/messages?sender_id={agent}&channel=wa_cloud"),
+    list(ALL, "/v1/messages?broadcast_id={largest_broadcast}"),
+    list(ALL, "/v1/messages?broadcast_id={broadcast}"),
+    list(ALL, "/v1/messages?is_campaign=true"),
+    list(SMALL, "/v1/messages?is_campaign=false"),
+    list(LARGE, "/v1/messages?q=diskon&is_campaign=true&channel=wa_cloud"),
     list(ALL, "/v1/rooms/{room}/events"),
     one(ALL, "/v1/senders/{sender}"),
     list(ALL, "/v1/messages?q=kak"),
@@ -147,11 +186,15 @@ pub const CASES: [Case; 131] = [
     one(ALL, "/v1/messages/{message}"),
     list(ALL, "/v1/broadcasts"),
     list(LARGE, "/v1/broadcasts"),
+    list(ALL, "/v1/broadcasts?name=gajian"),
+    list(ALL, "/v1/broadcasts?template_id={template}"),
+    list(LARGE, "/v1/broadcasts?channel_integration_id={integration}&start_date=2020-01-01"),
     sum(ALL, "/v1/broadcasts/{broadcast}"),
     sum(ALL, FUNNEL),
     long(ALL, "/v1/broadcasts/{largest_broadcast}/logs"),
     long(ALL, "/v1/broadcasts/{largest_broadcast}/logs?status=read"),
     list(ALL, "/v1/broadcasts/{largest_broadcast}/logs?status=failed"),
+    list(ALL, "/v1/broadcasts/{largest_broadcast}/logs?status=failed,sent"),
     long(ALL, "/v1/events"),
     long(LARGE, "/v1/events"),
     list(SMALL, "/v1/events"),
@@ -167,6 +210,17 @@ pub const CASES: [Case; 131] = [
     list(LARGE, "/v1/events?kind=room_resolved&outcome=applied"),
     list(ALL, "/v1/events?subject_id={subject}"),
     list(ALL, "/v1/events?has_reasons=true"),
+    list(ALL, "/v1/events?kind=room_resolved,agent_handover_room"),
+    list(ALL, "/v1/events?kind=status_message,room_resolved"),
+    list(ALL, "/v1/events?name=room_created,agent_handover_room"),
+    list(ALL, "/v1/events?outcome=quarantined,malformed"),
+    long(ALL, "/v1/events?start_date=2020-01-01&end_date={received}"),
+    list(ALL, "/v1/events?end_date={received}&kind=room_resolved"),
+    list(SMALL, "/v1/events?start_date=2020-01-01&outcome=applied"),
+    sum(ALL, "/v1/events?request_id={request}&start_date={received_day}&end_date={received_day}"),
+    list(ALL, "/v1/events?endpoint=qontak"),
+    list(ALL, "/v1/events?endpoint=test"),
+    list(LARGE, "/v1/events?endpoint=test&kind=status_message"),
     one(ALL, "/v1/events/{event}"),
     one(ALL, "/v1/events/{event}/body"),
     long(ALL, "/v1/delivery-statuses"),
@@ -181,6 +235,12 @@ pub const CASES: [Case; 131] = [
     list(SMALL, "/v1/delivery-statuses?error=131047"),
     list(ALL, "/v1/delivery-statuses?phone={account}"),
     list(ALL, "/v1/delivery-statuses?end_date={day}"),
+    list(ALL, "/v1/delivery-statuses?status=failed,read"),
+    list(ALL, "/v1/delivery-statuses?error=131049,130472"),
+    list(ALL, "/v1/delivery-statuses?broadcast_id={largest_broadcast}"),
+    list(ALL, "/v1/delivery-statuses?broadcast_id={broadcast}&status=failed"),
+    list(ALL, "/v1/delivery-statuses?channel=wa_cloud"),
+    list(ALL, "/v1/delivery-statuses?channel=telegram"),
     one(ALL, "/v1/trace/{message}"),
     one(ALL, "/v1/trace/{room}"),
     one(ALL, "/v1/trace/{broadcast}"),
@@ -193,6 +253,7 @@ pub const CASES: [Case; 131] = [
     sum(SMALL, "/v1/stats?interval=hour&time_zone=Asia/Jakarta"),
     long(ALL, "/v1/ledger"),
     list(LARGE, "/v1/ledger"),
+    list(ALL, "/v1/ledger?outcome=quarantined&start_date=2020-01-01&end_date={received}"),
     list(ALL, "/v1/rooms?organization_id={small}"),
     list(ALL, "/v1/messages?organization_id={small}"),
     list(ALL, "/v1/events?organization_id={small}"),
@@ -200,6 +261,8 @@ pub const CASES: [Case; 131] = [
     sum(ALL, "/v1/stats?organization_id={small}"),
     list(ALL, "/v1/organizations"),
     list(LARGE, "/v1/organizations"),
+    one(ALL, "/v1/facets"),
+    one(LARGE, "/v1/facets"),
     one(ALL, "/v1/me"),
 ];
 
@@ -215,8 +278,9 @@ const KNOWN_IDS: [(&str, &str); 3] = [
     ("{largest_broadcast}", "505335fe-48ec-83a1-084c-f646ed529239"),
 ];
 
-/// Other placeholders: the list to take ids from, and the JSON pointer within its rows.
-pub const IDS: [(&str, &str, &str); 13] = [
+/// Other placeholders: the list to take ids from, and the JSON pointer within its rows. Of those that
+/// end in `_day` only the day is used.
+pub const IDS: [(&str, &str, &str); 18] = [
     ("{room}", "/v1/rooms?limit=100", "/id"),
     ("{account}", "/v1/rooms?limit=100&channel=wa_cloud", "/account_uniq_id"),
     ("{agent}", "/v1/rooms?limit=100&status=assigned", "/agent_ids/0"),
@@ -233,6 +297,11 @@ pub const IDS: [(&str, &str, &str); 13] = [
         "/whatsapp_message_id",
     ),
     ("{event}", "/v1/events?limit=100", "/event_id"),
+    ("{request}", "/v1/events?limit=100", "/request_id"),
+    ("{received}", "/v1/events?limit=100", "/received_at"),
+    ("{received_day}", "/v1/events?limit=100", "/received_at"),
+    ("{template}", "/v1/broadcasts?limit=100", "/template_id"),
+    ("{integration}", "/v1/broadcasts?limit=100", "/channel_integration_id"),
     ("{subject}", "/v1/events?limit=100&kind=status_message", "/subject_id"),
 ];
 

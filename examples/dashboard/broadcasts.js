@@ -98,7 +98,7 @@ function reasons({ failed_by_code: failures }) {
 function recipients(logs) {
   const row = (log) => [
     log.contact_full_name,
-    log.contact_phone_number,
+    log.contact_phone_number ?? log.contact_id,
     make("span", {}, tick(log.status), ` ${log.status ?? ""}`),
     time(log.status_times[log.status]?.at),
     localized(log.error_meaning) ?? log.error_title,

@@ -108,7 +108,7 @@ const happening = (event) => make("li", {}, time(event.at ?? event.received_at),
   event.type.replace("_", " "), event.actor_name ? ` – ${event.actor_name}` : "");
 
 function bubble(message) {
-  const side = message.participant_type === "customer" ? "in" : "out";
+  const side = message.direction === "in" ? "in" : "out";
   const answered = typeof message.reply === "string" ? message.reply : (message.reply?.text ?? null);
   return make(`li.${side}`, { "data-id": message.id },
     make("span.sender", {}, message.sender.name ?? message.participant_type ?? "unknown",

@@ -57,7 +57,7 @@ function line(room, id, query) {
     make("a", { href: place("rooms", room.id, query), "aria-current": room.id === id && "true" },
       make("strong", {}, room.name ?? room.account_uniq_id ?? room.id),
       time(at),
-      make("span.last", {}, last && last.participant_type !== "customer" ? [tick(last.status), " "] : "", preview(last)),
+      make("span.last", {}, last && last.direction !== "in" ? [tick(last.status), " "] : "", preview(last)),
       make("span.marks", {},
         make(`span.mark.${waits ? "waits" : "plain"}`, {}, room.status ?? "no status"),
         room.channel ? make("span.mark", {}, room.channel) : null,

@@ -99,6 +99,7 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
         message::claim(db, None).await,
         message::count::compact(db).await,
         broadcast_log::count::compact(db).await,
+        broadcast_log::hour_count::compact(db).await,
     ];
     steps.into_iter().collect()
 }

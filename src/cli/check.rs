@@ -3,11 +3,12 @@
 //! Runs every check, so that one call shows all problems. Skips those that need the database if it is
 //! unreachable or its schema is old.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 use super::output::print_line;
 use crate::config::{self, Config};
-use crate::ingest::spool::disk::Disk;
+use crate::ingest::spool::segment;
 use crate::model::Timestamp;
 use crate::store::{self, api_key, partition};
 
@@ -89,14 +90,24 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Checks that the spool can be opened. A running service locks it, which is not an error.
+/// Checks that the spool can be read. Changes nothing, and works beside a running service.
 fn check_spool(settings: &config::Spool) -> Result<String, String> {
     let Some(folder) = settings.folder() else {
         return Ok("none; webhooks get 503 while the database is unavailable".into());
     };
-    match Disk::in_folder(folder) {
-        Ok(disk) => Ok(format!("{} webhook(s) in {}", disk.depth().events, folder.display())),
-        Err(redb::Error::DatabaseAlreadyOpen) => Ok("in use by a running service".into()),
-        Err(cause) => Err(format!("{}: {cause}; check spool.folder", folder.display())),
+    let fail = |cause: &dyn Display| format!("{}: {cause}; check spool.folder", folder.display());
+    if !folder.exists() {
+        let parent = folder.parent().filter(|parent| parent.is_dir());
+        return match parent {
+            Some(_) => Ok(format!("{} is created at the first start", folder.display())),
+            None => Err(fail(&"its parent folder does not exist")),
+        };
+    }
+    match segment::count(folder) {
+        Ok((webhooks, 0)) => Ok(format!("{webhooks} webhook(s) in {}", folder.display())),
+        Ok((webhooks, bytes)) => {
+            Err(fail(&format!("{bytes} unreadable bytes beside {webhooks} webhook(s)")))
+        }
+        Err(cause) => Err(fail(&cause)),
     }
 }

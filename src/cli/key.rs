@@ -10,7 +10,7 @@ use super::output::print_line;
 use super::replay::time;
 use crate::config::{self, Config, Scope};
 use crate::model::Timestamp;
-use crate::read::key;
+use crate::read::{hmac, key};
 use crate::store;
 use crate::store::api_key::{self, KeyRow, NewKey};
 
@@ -50,6 +50,10 @@ pub struct Create {
     /// [default: never]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     expires: Option<Timestamp>,
+    /// Create an id and a secret that sign requests (Mekari's HMAC), for Qontak's own routes; needs
+    /// the setting api.hmac_secret
+    #[arg(long)]
+    hmac: bool,
 }
 
 /// Runs a subcommand.
@@ -61,27 +65,38 @@ pub async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
         "schema is not up to date; run `qontak-receiver migrate`"
     );
     match command {
-        Command::Create(arguments) => create(&pool, arguments).await,
+        Command::Create(arguments) => create(&pool, config, arguments).await,
         Command::List => list(&pool, config).await,
         Command::Revoke { key } => revoke(&pool, config, &key).await,
     }
 }
 
-/// Prints only the key to stdout, so that a script can read it; the description goes to stderr.
-async fn create(pool: &PgPool, arguments: Create) -> anyhow::Result<()> {
-    let Create { name, scopes, organizations, expires } = arguments;
+/// Prints only the key to stdout, so that a script can read it; the description goes to stderr. Id and
+/// secret of an HMAC key are printed as the variables that Mekari's clients read.
+async fn create(pool: &PgPool, config: &Config, arguments: Create) -> anyhow::Result<()> {
+    let Create { name, scopes, organizations, expires, hmac: is_hmac } = arguments;
     ensure!(
         !scopes.contains(&Scope::Export) || scopes.contains(&Scope::Read),
         "--scope export requires --scope read"
     );
-    let secret = key::generate().context("the system's random number generator failed")?;
+    let api_key_id = Uuid::now_v7();
+    let secret = if is_hmac {
+        let hmac_secret = config.api.hmac_secret.as_ref().context(
+            "--hmac: api.hmac_secret is not set; set RECEIVER__API__HMAC_SECRET here and for the \
+             service to at least 32 characters, for example from `openssl rand -hex 32`",
+        )?;
+        hmac::secret(&hmac_secret.0, api_key_id)
+    } else {
+        key::generate().context("the system's random number generator failed")?
+    };
     let new = NewKey {
-        api_key_id: Uuid::now_v7(),
+        api_key_id,
         name,
         sha256: key::hash(&secret),
         scopes: distinct(scopes.iter().map(|scope| scope.as_str().to_owned())),
         organizations: config::unless_all(&distinct(organizations)),
         expires_at: expires,
+        is_hmac,
     };
     ensure!(
         api_key::create(pool, &new).await?,
@@ -96,7 +111,12 @@ async fn create(pool: &PgPool, arguments: Create) -> anyhow::Result<()> {
         new.organizations.as_deref().map_or("*".to_owned(), |ids| ids.join(", ")),
         new.expires_at.map_or("never".to_owned(), |at| at.to_string()),
     );
-    print_line(format_args!("{secret}"));
+    if is_hmac {
+        print_line(format_args!("MEKARI_API_CLIENT_ID={api_key_id}"));
+        print_line(format_args!("MEKARI_API_CLIENT_SECRET={secret}"));
+    } else {
+        print_line(format_args!("{secret}"));
+    }
     Ok(())
 }
 
@@ -115,7 +135,7 @@ async fn list(pool: &PgPool, config: &Config) -> anyhow::Result<()> {
     }));
     let keys = api_key::list(pool).await?;
     table.extend(keys.into_iter().map(|key| {
-        let state = state(&key).to_owned();
+        let state = format!("{}{}", state(&key), if key.is_hmac { ", hmac" } else { "" });
         let time = |time: Option<Timestamp>, none: &str| time.map_or(none.to_owned(), minute);
         [
             key.name,

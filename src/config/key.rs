@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
+use utoipa::ToSchema;
 
 use super::source;
 
@@ -35,7 +36,9 @@ pub fn unless_all(organizations: &[String]) -> Option<Vec<String>> {
 }
 
 /// Permission of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum, strum::IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum, strum::IntoStaticStr, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Scope {

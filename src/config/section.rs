@@ -48,6 +48,24 @@ pub struct Api {
     pub requests_per_second: u32,
     #[serde(with = "Count")]
     pub burst: u32,
+    #[serde(default)]
+    pub hmac_secret: Option<HmacSecret>,
+}
+
+/// Secret from which the secrets of HMAC keys are derived.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HmacSecret(pub SecretString);
+
+impl TryFrom<String> for HmacSecret {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.len() < 32 {
+            return Err("expected at least 32 characters; create them with `openssl rand -hex 32`");
+        }
+        Ok(Self(text.into()))
+    }
 }
 
 /// Origin of a browser page: scheme and host, with the port unless it is the default one.

@@ -68,6 +68,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             LINK,
             RETRY_AFTER,
             HeaderName::from_static("x-cell-limit"),
+            HeaderName::from_static("x-ignored-parameters"),
             HeaderName::from_static("x-request-id"),
         ])
         .max_age(Duration::from_secs(3600))

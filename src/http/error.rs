@@ -140,9 +140,23 @@ impl IntoResponse for Error {
 /// An error in Qontak's envelope.
 #[derive(Serialize, ToSchema)]
 pub struct ErrorResponse {
-    /// Always `error`.
-    status: &'static str,
+    status: Failed,
     error: ErrorBody,
+}
+
+impl ErrorResponse {
+    /// An error with these messages.
+    pub fn new(status: StatusCode, messages: Vec<String>) -> Self {
+        Self { status: Failed::Error, error: ErrorBody::new(status, messages) }
+    }
+}
+
+/// Status of every error.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Failed {
+    /// The only value.
+    Error,
 }
 
 impl From<&Error> for ErrorResponse {
@@ -151,7 +165,7 @@ impl From<&Error> for ErrorResponse {
             Error::Unprocessable(messages) => messages.clone(),
             other => vec![other.to_string()],
         };
-        Self { status: "error", error: ErrorBody::new(error.status(), messages) }
+        Self::new(error.status(), messages)
     }
 }
 

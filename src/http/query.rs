@@ -2,11 +2,13 @@
 //!
 //! [`query!`](crate::query) declares the struct; [`value`] has the types of its fields. An
 //! extractor reads it through [`Parameters`] and calls [`Parameters::finish`], which rejects
-//! unknown and invalid parameters, so no handler can forget to.
+//! unknown and invalid parameters, so no handler can forget to. Qontak's own routes ignore unknown
+//! parameters instead, see [`IgnoredParameters`].
 
 pub mod value;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::OriginalUri;
 use axum::http::header::ACCEPT;
@@ -46,13 +48,14 @@ pub trait Parameter: Sized {
 }
 
 /// Declares a struct of optional query parameters, which implements [`Query`] and documents itself
-/// in the OpenAPI document. Field names are parameter names. Fields are private to the module.
+/// in the OpenAPI document. Field names are parameter names; `name | former` is also accepted under
+/// its former name, which is not documented. Fields are private to the module.
 #[macro_export]
 macro_rules! query {
     (
         $(#[$meta:meta])*
         $visibility:vis struct $name:ident {
-            $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+            $($(#[$field_meta:meta])* $field:ident $(| $former:ident)?: $type:ty,)*
         }
     ) => {
         $(#[$meta])*
@@ -64,10 +67,28 @@ macro_rules! query {
 
         impl $crate::http::query::Query for $name {
             fn read(parameters: &mut $crate::http::query::Parameters) -> Self {
-                Self { $($field: parameters.parameter(stringify!($field)),)* }
+                Self { $($field: $crate::query!(@read parameters $field $($former)?),)* }
             }
         }
     };
+    (@read $parameters:ident $name:ident) => {
+        $parameters.parameter(stringify!($name))
+    };
+    (@read $parameters:ident $name:ident $former:ident) => {
+        $parameters.renamed(stringify!($name), stringify!($former))
+    };
+}
+
+/// Extension of a request that makes [`Parameters`] ignore unknown and empty parameters. It receives
+/// the names of the unknown ones.
+#[derive(Clone, Debug, Default)]
+pub struct IgnoredParameters(Arc<OnceLock<Vec<String>>>);
+
+impl IgnoredParameters {
+    /// Names that were ignored, each at most 64 characters long.
+    pub fn names(&self) -> &[String] {
+        self.0.get().map_or(&[], Vec::as_slice)
+    }
 }
 
 /// The query string of a request, read parameter by parameter.
@@ -82,6 +103,8 @@ pub struct Parameters {
     lists: Vec<&'static str>,
     /// Error messages.
     problems: Vec<String>,
+    /// Set if unknown parameters are not errors.
+    ignored: Option<IgnoredParameters>,
 }
 
 impl Parameters {
@@ -98,8 +121,12 @@ impl Parameters {
             known: Vec::new(),
             lists: Vec::new(),
             problems: Vec::new(),
+            ignored: parts.extensions.get().cloned(),
         };
         for (name, value) in pairs.0 {
+            if parameters.ignored.is_some() && value.is_empty() {
+                continue;
+            }
             if value.contains('\0') || name.contains('\0') {
                 parameters.reject(&name.replace('\0', ""), "must not contain NUL");
             } else {
@@ -130,6 +157,21 @@ impl Parameters {
         parsed.map_err(|expected| self.reject(name, &expected)).ok()
     }
 
+    /// Reads one parameter that may be given under its former name instead.
+    pub fn renamed<T: Parameter>(&mut self, name: &'static str, former: &'static str) -> Option<T> {
+        let value = self.parameter(name);
+        if !self.given.contains_key(former) {
+            return value;
+        }
+        if self.given.contains_key(name) {
+            self.reject(
+                former,
+                &format!("is the former name of {name}; must not be given with it"),
+            );
+        }
+        self.parameter(former)
+    }
+
     /// Records that a parameter is invalid, with the expected value.
     pub fn reject(&mut self, name: &str, expected: &str) {
         self.problems.push(format!("{name}: {expected}"));
@@ -152,9 +194,10 @@ impl Parameters {
         pairs.append_pair("cursor", "").finish()
     }
 
-    /// Hash of path and filters. A cursor is valid only for requests with the same hash.
+    /// Hash of path and filters. A cursor is valid only for requests with the same hash: those of a
+    /// list and of its export.
     pub fn fingerprint(&self) -> String {
-        let mut text = self.path.clone();
+        let mut text = self.path.replacen("/exports/", "/", 1);
         for (name, value) in self.pairs() {
             if !["limit", "cursor", "format", "is_counted", "bom", "delimiter"].contains(&name) {
                 text.push_str(&format!("\0{name}\0{value}"));
@@ -163,19 +206,27 @@ impl Parameters {
         BodyHash::of(text.as_bytes()).to_hex()[..12].to_owned()
     }
 
-    /// Fails with everything that is unknown or invalid.
+    /// Fails with everything that is invalid, and with everything that is unknown unless that is
+    /// ignored.
     pub fn finish(mut self) -> Result<(), Error> {
         let is_known = |name: &&String| {
             self.known.contains(&name.as_str()) || self.lists.contains(&list_name(name))
         };
-        let unknown: Vec<_> = self.given.keys().filter(|name| !is_known(name)).collect();
+        let unknown = self.given.keys().filter(|name| !is_known(name));
+        let unknown: Vec<String> = unknown.map(|name| name.chars().take(64).collect()).collect();
+        let unknown = match &self.ignored {
+            Some(ignored) => {
+                _ = ignored.0.set(unknown);
+                Vec::new()
+            }
+            None => unknown,
+        };
         let known = match self.known.as_slice() {
             [] => "this route has none".to_owned(),
             names => format!("known are {}", names.join(", ")),
         };
         for name in unknown {
-            let shown: String = name.chars().take(64).collect();
-            self.problems.push(format!("{shown}: unknown parameter; {known}"));
+            self.problems.push(format!("{name}: unknown parameter; {known}"));
         }
         if self.problems.is_empty() { Ok(()) } else { Err(Error::Unprocessable(self.problems)) }
     }

@@ -1,23 +1,10 @@
 //! Representations of a list.
 
-use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
-use utoipa::ToSchema;
+use strum::{IntoStaticStr, VariantArray};
 
 /// Format of a list response.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    EnumString,
-    IntoStaticStr,
-    ToSchema,
-    VariantArray,
-    VariantNames,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "lowercase")]
-#[schema(rename_all = "lowercase")]
 pub enum Format {
     /// One page in Qontak's envelope.
     Json,
@@ -28,17 +15,18 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a header `Accept` prefers; of equal weights the first.
-    pub fn accepted(accept: &str) -> Option<Self> {
+    /// Formats of exports.
+    pub const EXPORTS: &[Self] = &[Self::Ndjson, Self::Csv];
+
+    /// The one of these formats that a header `Accept` prefers; of equal weights the first.
+    pub fn accepted(accept: &str, formats: &[Self]) -> Option<Self> {
         let mut best = None;
         for range in accept.split(',') {
             let (media_type, parameters) = range.split_once(';').unwrap_or((range, ""));
             let media_type = media_type.trim().to_ascii_lowercase();
             let quality = parameters.split(';').find_map(|text| text.trim().strip_prefix("q="));
             let quality: f32 = quality.map_or(Ok(1.0), str::parse).unwrap_or(0.0);
-            let format = <Self as VariantArray>::VARIANTS
-                .iter()
-                .find(|format| format.media_type() == media_type);
+            let format = formats.iter().find(|format| format.media_type() == media_type);
             if let Some(format) = format
                 && best.map_or(0.0, |(_, quality)| quality) < quality
             {

@@ -22,6 +22,11 @@ pub enum Normalized {
 
 /// Normalizes a webhook: one just received, or one from the spool or the journal.
 pub fn normalize(webhook: Webhook) -> Normalized {
+    if webhook.is_damaged {
+        // Replays recognise it by this reason.
+        let reason = "damaged: the disk of the spool changed the body, see the log";
+        return unparsed(webhook, Outcome::Quarantined, reason.to_owned());
+    }
     let object = match parse(&webhook.body) {
         Ok(Value::Object(object)) => object,
         Ok(other) => {

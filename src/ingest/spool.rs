@@ -5,12 +5,15 @@
 //! with the same id, by which the journal recognises it.
 
 pub mod disk;
+mod record;
+pub mod segment;
 
 use std::future::ready;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use metrics::{counter, gauge};
+use metrics::{counter, gauge, histogram};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
@@ -23,7 +26,7 @@ use super::writer::{WriteError, Writer};
 use crate::event::Webhook;
 use crate::model::Timestamp;
 
-/// Maximum wait of a caller for the disk.
+/// Maximum wait of a caller for the disk after the database has failed to store its webhook.
 pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// Maximum number of webhooks in a transaction of the disk.
@@ -61,10 +64,10 @@ impl Spool {
         spool
     }
 
-    /// Appends a webhook and returns once it is on the disk.
-    pub async fn append(&self, webhook: Webhook) -> Result<(), WriteError> {
+    /// Appends a webhook and returns once it is on the disk, or after `limit`.
+    pub async fn append(&self, webhook: Webhook, limit: Duration) -> Result<(), WriteError> {
         let bytes = webhook.body.len();
-        self.queue.submit(webhook, bytes, SPOOL_TIMEOUT).await?
+        self.queue.submit(webhook, bytes, limit).await?
     }
 
     /// Number and size of the spooled webhooks.
@@ -90,6 +93,7 @@ impl Spool {
         gauge!("spool_events").set(depth.events as f64);
         gauge!("spool_bytes").set(depth.bytes as f64);
         gauge!("spool_oldest_seconds").set(age);
+        gauge!("spool_failed").set(f64::from(u8::from(depth.has_failed)));
     }
 
     /// Stops accepting webhooks and waits until every queued one is appended or has failed.
@@ -104,7 +108,9 @@ impl Spool {
             let (webhooks, replies): (Vec<Webhook>, Vec<Reply<_>>) =
                 jobs.drain(..).map(|job| (job.task, job.reply)).unzip();
             let max_bytes = self.max_bytes;
+            let started_at = Instant::now();
             let appended = self.use_disk(move |disk| disk.append(&webhooks, max_bytes)).await;
+            histogram!("spool_commit_seconds").record(started_at.elapsed());
             if let Some(rejected) = appended.map(|appended| replies.len() - appended)
                 && rejected > 0
             {
@@ -152,16 +158,23 @@ impl Spool {
         }
     }
 
-    /// Runs an operation of the disk on a blocking thread. Logs an error and returns `None` if it
-    /// fails.
+    /// Runs an operation of the disk on a blocking thread. Returns `None` if it fails; logs the first
+    /// failure and the first success after it.
     async fn use_disk<T: Send + 'static>(
         &self,
-        operation: impl FnOnce(&Disk) -> Result<T, redb::Error> + Send + 'static,
+        operation: impl FnOnce(&Disk) -> io::Result<T> + Send + 'static,
     ) -> Option<T> {
+        let had_failed = self.depth().has_failed;
         let disk = self.disk.clone();
-        let result = spawn_blocking(move || operation(&disk)).await.expect("redb does not panic");
+        let result = spawn_blocking(move || operation(&disk)).await;
+        let result = result.unwrap_or_else(|panic| Err(io::Error::other(panic)));
         self.measure();
-        result.inspect_err(|error| error!(%error, "spool disk failed")).ok()
+        match &result {
+            Err(error) if !had_failed => error!(%error, "spool disk failed"),
+            Ok(_) if had_failed => info!("spool disk works again"),
+            _ => {}
+        }
+        result.ok()
     }
 }
 

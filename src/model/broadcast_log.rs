@@ -18,6 +18,8 @@ pub struct BroadcastLog {
     pub template_id: Option<String>,
     pub channel_integration_id: Option<String>,
     pub contact_phone_number: Option<String>,
+    pub contact_phone_digits: Option<String>,
+    pub contact_id: Option<String>,
     pub contact_full_name: Option<String>,
     pub whatsapp_message_id: Option<String>,
     pub error_at: Option<Timestamp>,
@@ -61,7 +63,7 @@ impl BroadcastLog {
     }
 
     /// Bit mask of the fields of `broadcast_log.clocks` that are present, from `broadcast_id` (lowest
-    /// bit) to `messages`.
+    /// bit) to `contact_id`.
     pub fn fields(&self) -> i32 {
         bit_mask(&[
             self.broadcast_id.is_some(),
@@ -76,6 +78,7 @@ impl BroadcastLog {
             self.conversation_origin.is_some(),
             self.is_pacing.is_some(),
             self.messages.is_some(),
+            self.contact_id.is_some(),
         ])
     }
 

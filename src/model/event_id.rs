@@ -36,6 +36,20 @@ impl EventId {
         Self(Uuid::new_v7(uuid::Timestamp::from_unix_time(seconds, nanos, fraction, 12)))
     }
 
+    /// The least id of an event received at this time or later.
+    pub fn first(received_at: Timestamp) -> Self {
+        let micros = received_at.0.timestamp_micros().max(0).unsigned_abs();
+        let fraction = u128::from(micros % 1000) * 4096 / 1000;
+        // Milliseconds, version 7, fraction and variant, as in `next`.
+        let bits = u128::from(micros / 1000) << 80 | 7 << 76 | fraction << 64 | 2 << 62;
+        Self(Uuid::from_u128(bits))
+    }
+
+    /// The id after this one in the order of ids.
+    pub const fn next_id(self) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128().saturating_add(1)))
+    }
+
     /// Time of receipt, to the millisecond; `None` if the id is no UUIDv7.
     pub fn received_at(self) -> Option<Timestamp> {
         let (seconds, nanos) = self.0.get_timestamp()?.to_unix();
@@ -64,5 +78,16 @@ mod tests {
         assert!(ids.is_sorted());
         assert_eq!(ids[999].received_at(), Some(at("2025-06-12T02:15:03.123Z")));
         assert_ne!(micros(0), micros(0));
+    }
+
+    #[test]
+    fn first_id_is_between_the_ids_of_its_time_and_of_the_microsecond_before() {
+        for micros in [0, 1, 500, 999] {
+            let time = at("2025-06-12T02:15:03.123Z");
+            let time = Timestamp(time.0 + chrono::TimeDelta::microseconds(micros));
+            let before = Timestamp(time.0 - chrono::TimeDelta::microseconds(1));
+            let first = EventId::first(time);
+            assert!(EventId::next(before) < first && first <= EventId::next(time), "{micros}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Statuses, Timestamp, bit_mask, greatest, least};
+use super::{Author, Direction, Statuses, Timestamp, bit_mask, greatest, least};
 
 /// A message of a customer, agent or bot.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -25,6 +25,8 @@ pub struct Message {
     pub participant_id: Option<String>,
     pub sender_type: Option<String>,
     pub sender_id: Option<String>,
+    pub author_by_sender: Option<Author>,
+    pub direction_by_name: Option<Direction>,
     pub text: Option<String>,
     pub text_key: TextKey,
     pub external_id: Option<String>,
@@ -59,14 +61,15 @@ macro_rules! with_message_fields {
 
 impl Message {
     /// Bit mask of the fields of `message.clocks` that are present, from `room_id` (lowest bit) to
-    /// `raw_message`.
+    /// `author_by_sender`.
     pub fn fields(&self) -> i32 {
-        let Self { file, reply, buttons, raw_message, .. } = self;
-        let json = [file.is_some(), reply.is_some(), buttons.is_some(), raw_message.is_some()];
+        let Self { file, reply, buttons, raw_message, author_by_sender, .. } = self;
+        let json = [file, reply, buttons, raw_message].map(Option::is_some);
+        let author = [author_by_sender.is_some()];
         macro_rules! mask {
             ($($field:ident)*) => {{
                 let comparable = [$(self.$field.is_some()),*];
-                bit_mask(&comparable) | bit_mask(&json) << comparable.len()
+                bit_mask(&[&comparable[..], &json, &author].concat())
             }};
         }
         with_message_fields!(mask)
@@ -106,6 +109,8 @@ impl Message {
             };
         }
         with_message_fields!(keep_newer);
+        keep_newer(newer, &mut self.author_by_sender, &other.author_by_sender);
+        greatest(&mut self.direction_by_name, &other.direction_by_name);
         // Title and details never belong to another code.
         match self.error_code.cmp(&other.error_code) {
             Ordering::Less => {

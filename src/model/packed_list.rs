@@ -18,6 +18,11 @@ impl PackedList {
         &self.0
     }
 
+    /// Its elements.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.split(Self::SEPARATOR).filter(|element| !element.is_empty())
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         if self.is_empty() { 0 } else { self.0.matches(Self::SEPARATOR).count() + 1 }
@@ -50,8 +55,7 @@ impl<T: AsRef<str>> FromIterator<T> for PackedList {
 
 impl Serialize for PackedList {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let elements = self.0.split(Self::SEPARATOR);
-        serializer.collect_seq(elements.filter(|element| !element.is_empty()))
+        serializer.collect_seq(self.iter())
     }
 }
 

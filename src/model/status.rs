@@ -29,6 +29,25 @@ impl Status {
         self.into()
     }
 
+    /// Whether it is in a set of statuses: a bit each, as in column `broadcast_log.statuses`.
+    pub const fn is_in(self, statuses: i16) -> bool {
+        let bit = match self {
+            Self::Created => 0,
+            Self::Pending => 1,
+            Self::Sent => 2,
+            Self::Delivered => 3,
+            Self::Read => 4,
+            Self::Failed => 5,
+        };
+        statuses >> bit & 1 == 1
+    }
+
+    /// The effective status of such a set; `None` if the set is empty.
+    pub fn effective(statuses: i16) -> Option<Self> {
+        let by_precedence = Self::VARIANTS.iter().rev().filter_map(|name| name.parse().ok());
+        by_precedence.into_iter().find(|status: &Self| status.is_in(statuses))
+    }
+
     /// The names of this status and of all with lower precedence.
     pub fn up_to(name: &str) -> &'static [&'static str] {
         let rank = Self::VARIANTS.iter().position(|other| *other == name);
@@ -71,6 +90,20 @@ impl Statuses {
             }
         };
         *time = Some(seen_at);
+    }
+
+    /// Statuses of the event that have a rank.
+    pub fn known(&self) -> impl Iterator<Item = Status> {
+        let Self { created, pending, sent, delivered, read, failed, other: _ } = self;
+        let seen = [
+            (created, Status::Created),
+            (pending, Status::Pending),
+            (sent, Status::Sent),
+            (delivered, Status::Delivered),
+            (read, Status::Read),
+            (failed, Status::Failed),
+        ];
+        seen.map(|(at, status)| at.map(|_| status)).into_iter().flatten()
     }
 
     /// Merges statuses of another event. Returns false without any change if `other` differs, which

@@ -4,6 +4,7 @@ mod funnel;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -15,13 +16,14 @@ use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Id;
+use crate::http::query::value::{AnyOf, DayOrTime, Text, period};
 use crate::model::Status;
-use crate::query;
-use crate::store::broadcast::{self, BroadcastRow, Place};
+use crate::store::broadcast::{self, BroadcastRow, Filter, Place};
 use crate::store::broadcast_log::{
     self, LogKey, LogRow, Place as LogPlace, count, funnel as recipients,
 };
 use crate::store::walk::Walk;
+use crate::{query, store};
 
 /// A broadcast with its delivery funnel.
 #[derive(Serialize, ToSchema)]
@@ -62,17 +64,41 @@ pub struct Log {
     pub progress: Progress,
 }
 
-/// List broadcasts, newest first, each with its recipients by status
+query! {
+    /// Filters of the list of broadcasts.
+    pub struct BroadcastQuery {
+        /// Filter by a part of the name; case does not matter.
+        name: Text,
+        /// Filter by channel integration (a WhatsApp number).
+        channel_integration_id: Text,
+        /// Filter by template.
+        template_id: Text,
+        /// Created on this day (`2025-06-12`, UTC) or at this time, or later.
+        start_date: DayOrTime,
+        /// Created until the end of this day (UTC), or before this time.
+        end_date: DayOrTime,
+    }
+}
+
+/// List broadcasts, newest first, each with its recipients by status and by statuses reached
 #[utoipa::path(
-    get, path = "/broadcasts", params(OrganizationQuery, PageQuery),
+    get, path = "/broadcasts", params(BroadcastQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Listed>))
 )]
 pub async fn list(
-    AuthorizedList { reader, page, .. }: AuthorizedList<Place>,
+    AuthorizedList { reader, query, page }: AuthorizedList<Place, BroadcastQuery>,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
+    let (since, until) = period(query.start_date, query.end_date, &Utc)?;
+    let filter = Filter {
+        name: query.name.map(|text| text.0),
+        channel_integration_id: query.channel_integration_id.map(|text| text.0),
+        template_id: query.template_id.map(|text| text.0),
+        since,
+        until,
+    };
     let fetch = async move |walk: Walk<Place>| {
-        let rows = broadcast::list(&db, reader.organizations(), &walk).await?;
+        let rows = broadcast::list(&db, reader.organizations(), &filter, &walk).await?;
         let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
         let broadcasts = rows.into_iter().zip(counts);
         Ok(broadcasts.map(|(row, recipients)| Listed { row, recipients }).collect())
@@ -90,19 +116,24 @@ pub async fn show(
     Id(id): Id,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
+    // One snapshot, so that the counts of all statements agree.
+    let mut db = store::snapshot(&db).await?;
+    let found = broadcast::find(&mut *db, reader.organizations(), &id).await?;
+    let row = found.ok_or(Error::NotFound)?;
     let organization_id = row.organization_id.as_deref().unwrap_or_default();
-    let mut funnel = Funnel::of(recipients::groups(&db, organization_id, &id).await?);
+    let counted = count::list(&mut *db, std::slice::from_ref(&row)).await?;
+    let groups = recipients::groups(&mut *db, organization_id, &id).await?;
+    let mut funnel = Funnel::of(&counted, groups);
     let codes = funnel.error_codes();
-    funnel.set_examples(&recipients::examples(&db, organization_id, &id, &codes).await?);
+    funnel.set_examples(&recipients::examples(&mut *db, organization_id, &id, &codes).await?);
     Ok(one(Broadcast { row, recipients: funnel }))
 }
 
 query! {
     /// Filters of the list of recipients.
     pub struct LogQuery {
-        /// Filter by effective status.
-        status: Status,
+        /// Filter by effective status; recipients with any of several, `sent,delivered`.
+        status: AnyOf<Status>,
     }
 }
 
@@ -118,10 +149,10 @@ pub async fn logs(
 ) -> Result<Response, Error> {
     let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let organization_id = row.organization_id.unwrap_or_default();
-    let status = query.status.map(Status::as_str);
+    let status = query.status.map(AnyOf::names);
     let fetch = async move |walk: Walk<LogPlace>| {
         let broadcast = (organization_id.as_str(), id.as_str());
-        let keys = broadcast_log::list(&db, broadcast, status, &walk).await?;
+        let keys = broadcast_log::list(&db, broadcast, status.as_deref(), &walk).await?;
         find_logs(&db, &keys).await
     };
     page.respond(fetch, Log::place).await

@@ -14,10 +14,11 @@ use super::reader::{AuthorizedList, OrganizationQuery};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::query::Parameter;
-use crate::http::query::value::{DayOrTime, Integer, period, text};
+use crate::http::query::value::{AnyOf, DayOrTime, Integer, Text, period, text};
 use crate::model::{Status, Timestamp, phone};
 use crate::store::broadcast_log::{self, LogKey, LogRow};
 use crate::store::delivery::{self, Filter, Place, Recipient};
+use crate::store::facet::{self, Integration};
 use crate::store::message::{self, MessageKey, MessageRow};
 use crate::store::walk::Walk;
 use crate::{parameter_schema, query, store};
@@ -37,21 +38,26 @@ struct Delivery {
     room_id: Option<String>,
     /// Organisation; null if unknown.
     organization_id: Option<String>,
-    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; open list.
+    /// `wa`, `wa_cloud`, `ig`, `web_chat`, …; open list. Of a recipient without a message: that of
+    /// its channel integration, as far as known.
     channel: Option<String>,
     /// Channel integration it was sent through.
     channel_integration_id: Option<String>,
-    /// Phone number of the recipient; null if the channel has none.
+    /// Phone number of the recipient, as sent by Qontak; null if it is not known to be one.
     contact_phone_number: Option<String>,
+    /// Other id of the recipient at the channel: an id of WhatsApp that hides the number (`ID.…`,
+    /// `…@lid`), a masked number, an account of another channel; null without one.
+    contact_id: Option<String>,
     /// Name of the recipient.
     contact_full_name: Option<String>,
-    /// `agent` or `bot`.
+    /// Kind of sender as sent by Qontak: `agent`, `bot`; open list.
     participant_type: Option<String>,
     /// `text`, `image`, `document`, …; open list.
     r#type: Option<String>,
     /// Whether a broadcast sent it.
     is_campaign: bool,
     /// Effective status: the result of all statuses of recipient and message.
+    #[schema(value_type = Option<Status>)]
     status: Option<&'static str>,
     #[serde(flatten)]
     progress: Progress,
@@ -78,14 +84,19 @@ struct Delivery {
 query! {
     /// Filters of the list of delivery statuses.
     pub struct DeliveryQuery {
-        /// Filter by the phone number of the recipient, written as `08…`, `62…` or `+62…`; for a
-        /// message that is not part of a broadcast, that of the room.
+        /// Filter by the phone number of the recipient, in any spelling (`0812…`, `+62 812-…`); for
+        /// a message that is not part of a broadcast, that of the room.
         phone: Phone,
-        /// Filter by effective status, of the recipient and its message together.
-        status: Status,
-        /// Filter by WhatsApp error code of a broadcast recipient, or of a message that is not part of
-        /// a broadcast.
-        error: ErrorCode,
+        /// Filter by effective status, of the recipient and its message together; any of several,
+        /// `sent,delivered`.
+        status: AnyOf<Status>,
+        /// Filter by WhatsApp error code; any of several, `131026,131049`.
+        error: AnyOf<ErrorCode>,
+        /// Filter by broadcast.
+        broadcast_id: Text,
+        /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …; any of several. Broadcast recipients
+        /// are found by channels of WhatsApp only.
+        channel: AnyOf<Text>,
         /// Sent on this day (`2025-06-12`, UTC) or at this time, or later.
         start_date: DayOrTime,
         /// Sent until the end of this day (UTC), or before this time.
@@ -96,18 +107,20 @@ query! {
 /// A WhatsApp error code.
 type ErrorCode = Integer<0, { i32::MAX as i64 }>;
 
-/// The spellings of a phone number.
+/// The readings of a phone number.
 struct Phone(Vec<String>);
 
 parameter_schema!(Phone, [], text().pattern(Some(phone::PATTERN)));
 
 impl Parameter for Phone {
     fn parse(values: &[&str]) -> Result<Self, String> {
-        let spellings = phone::spellings(values[0]);
-        if spellings.is_empty() {
-            return Err("must be a phone number (6281234567890, 0812…)".to_owned());
+        let readings = phone::readings(values[0]);
+        if readings.is_empty() {
+            return Err(
+                "must be a phone number of 8 to 15 digits (6281234567890, 0812…)".to_owned()
+            );
         }
-        Ok(Self(spellings))
+        Ok(Self(readings))
     }
 }
 
@@ -116,8 +129,12 @@ impl DeliveryQuery {
         let (since, until) = period(self.start_date, self.end_date, &Utc)?;
         Ok(Filter {
             phones: self.phone.map(|phone| phone.0),
-            status: self.status.map(|status| status.as_str().to_owned()),
-            error_code: self.error.map(|code| code.0),
+            status: self.status.map(AnyOf::names),
+            error_codes: self
+                .error
+                .map(|AnyOf(codes)| codes.into_iter().map(|code| code.0).collect()),
+            broadcast_id: self.broadcast_id.map(|text| text.0),
+            channel: self.channel.map(AnyOf::spellings),
             since,
             until,
         })
@@ -165,8 +182,13 @@ async fn show(db: &mut PgConnection, keys: Vec<Place>) -> sqlx::Result<Vec<Deliv
     message_keys.retain(|key| !twins.contains(key));
     message_keys.append(&mut twins);
     let messages = message::show(&mut *db, &message_keys).await?;
-    let recipients = delivery::recipients(db, &messages).await?;
-    let joined = Joined::of(logs, messages, recipients);
+    let recipients = delivery::recipients(&mut *db, &messages).await?;
+    let of_log = |log: &LogRow| {
+        let organization_id = log.organization_id.clone().unwrap_or_default();
+        Some((organization_id, log.channel_integration_id.clone()?))
+    };
+    let integrations = facet::channels(db, &logs.iter().filter_map(of_log).collect()).await?;
+    let joined = Joined::of(logs, messages, recipients, integrations);
     Ok(keys.into_iter().map(|key| joined.row(key)).collect())
 }
 
@@ -179,10 +201,17 @@ struct Joined {
     twins: HashMap<(String, String), Vec<String>>,
     /// By organisation and room id.
     recipients: HashMap<(String, String), Recipient>,
+    /// Channels by organisation and channel integration.
+    channels: HashMap<(String, String), String>,
 }
 
 impl Joined {
-    fn of(logs: Vec<LogRow>, messages: Vec<MessageRow>, recipients: Vec<Recipient>) -> Self {
+    fn of(
+        logs: Vec<LogRow>,
+        messages: Vec<MessageRow>,
+        recipients: Vec<Recipient>,
+        integrations: Vec<Integration>,
+    ) -> Self {
         let key = |organization_id: &Option<String>, id: &str| {
             (organization_id.clone().unwrap_or_default(), id.to_owned())
         };
@@ -204,6 +233,10 @@ impl Joined {
                 .into_iter()
                 .map(|row| ((row.organization_id.clone(), row.room_id.clone()), row))
                 .collect(),
+            channels: integrations
+                .into_iter()
+                .map(|row| ((row.organization_id, row.channel_integration_id), row.channel))
+                .collect(),
         }
     }
 
@@ -220,9 +253,14 @@ impl Joined {
         let message = message.or_else(|| twins.clone().next());
         let room_id = message.and_then(|message| message.room_id.as_deref());
         let recipient = room_id.and_then(|room_id| self.recipients.get(&within(room_id)));
+        let integration = log.and_then(|log| log.channel_integration_id.as_deref());
+        let channel = integration.and_then(|id| self.channels.get(&within(id))).cloned();
         let mut message = message.cloned().unwrap_or_default();
         twins.for_each(|twin| add_statuses(&mut message, twin));
-        Delivery::new(key, log.cloned().unwrap_or_default(), message, recipient)
+        let mut delivery =
+            Delivery::new(key, log.cloned().unwrap_or_default(), message, recipient);
+        delivery.channel = delivery.channel.or(channel);
+        delivery
     }
 }
 
@@ -242,6 +280,11 @@ impl Delivery {
         let (log_id, message_id) = (some(log.id), some(message.id));
         let known =
             |of: fn(&Recipient) -> &Option<String>| recipient.and_then(|one| of(one).clone());
+        let channel = message.channel.or_else(|| known(|one| &one.channel));
+        let (contact_phone_number, contact_id) = match (log.contact_phone_number, log.contact_id) {
+            (None, None) => contact(channel.as_deref(), known(|one| &one.account_uniq_id)),
+            of_log => of_log,
+        };
         Self {
             is_campaign: log_id.is_some() || message.is_campaign == Some(true),
             message_id,
@@ -250,11 +293,10 @@ impl Delivery {
             external_id: log.whatsapp_message_id.or(message.external_id),
             room_id: message.room_id,
             organization_id: some(key.organization_id.clone()),
-            channel: message.channel.or_else(|| known(|one| &one.channel)),
+            channel,
             channel_integration_id: log.channel_integration_id.or(message.channel_integration_id),
-            contact_phone_number: log
-                .contact_phone_number
-                .or_else(|| known(|one| &one.contact_phone_number)),
+            contact_phone_number,
+            contact_id,
             contact_full_name: log.contact_full_name.or_else(|| known(|one| &one.name)),
             participant_type: message.participant_type,
             r#type: message.r#type,
@@ -271,6 +313,13 @@ impl Delivery {
             key,
         }
     }
+}
+
+/// The account of a room as phone number or as other id. Digits are a phone number on WhatsApp only.
+fn contact(channel: Option<&str>, account: Option<String>) -> (Option<String>, Option<String>) {
+    let is_whatsapp = channel.is_some_and(|channel| channel.to_ascii_lowercase().starts_with("wa"));
+    let is_phone = is_whatsapp && account.as_deref().and_then(phone::normalize).is_some();
+    if is_phone { (account, None) } else { (None, account) }
 }
 
 /// Adds the statuses of another message with the same id at the channel, and its error if the first

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use chrono::{TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
@@ -14,9 +15,9 @@ use super::state::ReadState;
 use crate::event::{Kind, Outcome};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{Flag, Text};
+use crate::http::query::value::{AnyOf, DayOrTime, Flag, Labels, Text, period};
 use crate::ingest::replay::{Replayed, normalize_again};
-use crate::model::EventId;
+use crate::model::{EventId, Timestamp};
 use crate::query;
 use crate::store::event::{self, EventRow, Filter, Place};
 use crate::store::walk::Walk;
@@ -24,16 +25,53 @@ use crate::store::walk::Walk;
 query! {
     /// Filters of the list of events.
     pub struct EventQuery {
-        /// Filter by kind.
-        kind: Kind,
-        /// Filter by the event name, as Qontak sent it.
-        name: Text,
-        /// Filter by outcome.
-        outcome: Outcome,
+        /// Filter by kind; events of any of several.
+        kind: AnyOf<Kind>,
+        /// Filter by the event name, as Qontak sent it; events with any of several.
+        name: Labels,
+        /// Filter by outcome; events with any of several, `quarantined,malformed`.
+        outcome: AnyOf<Outcome>,
         /// Filter by the id of the message, broadcast log or room that the event is about.
         subject_id: Text,
         /// Filter by whether anything of the event was not understood.
         has_reasons: Flag,
+        /// Filter by the name of the endpoint.
+        endpoint: Text,
+        /// Filter by the request id of the first delivery, as in its response header `x-request-id`.
+        /// Needs `start_date`, and an `end_date` at most one day later (now by default).
+        request_id: Text,
+        /// Received on this day (`2025-06-12`, UTC) or at this time, or later.
+        start_date: DayOrTime,
+        /// Received until the end of this day (UTC), or before this time.
+        end_date: DayOrTime,
+    }
+}
+
+/// Maximum period of the filter `request_id`. It has no index, which would cost each event more than
+/// this rare query is worth, so it reads all events of the period.
+const MAX_PERIOD: TimeDelta = TimeDelta::days(1);
+
+impl EventQuery {
+    fn filter(self) -> Result<Filter, Error> {
+        let (since, until) = period(self.start_date, self.end_date, &Utc)?;
+        let filter = Filter {
+            kind: self.kind.map(AnyOf::names),
+            name: self.name.map(|Labels(names)| names),
+            outcome: self.outcome.map(AnyOf::names),
+            subject_id: self.subject_id.map(|text| text.0),
+            has_reasons: self.has_reasons.map(|flag| flag.0),
+            endpoint: self.endpoint.map(|text| text.0),
+            request_id: self.request_id.map(|text| text.0),
+            since,
+            until,
+        };
+        let end = until.unwrap_or_else(Timestamp::now);
+        let is_short = since.is_some_and(|since| end.0 - since.0 <= MAX_PERIOD);
+        if filter.request_id.is_some() && !is_short {
+            let expected = "needs start_date, and an end_date at most 1 day later (by default now)";
+            return Err(Error::parameter("request_id", expected));
+        }
+        Ok(filter)
     }
 }
 
@@ -46,13 +84,7 @@ pub async fn list(
     AuthorizedList { reader, query, page }: AuthorizedList<Place, EventQuery>,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
-    let filter = Filter {
-        kind: query.kind.map(|kind| kind.as_str().to_owned()),
-        name: query.name.map(|text| text.0),
-        outcome: query.outcome.map(|outcome| outcome.as_str().to_owned()),
-        subject_id: query.subject_id.map(|text| text.0),
-        has_reasons: query.has_reasons.map(|flag| flag.0),
-    };
+    let filter = query.filter()?;
     let fetch = async move |walk: Walk<Place>| {
         event::list(&db, reader.organizations(), &filter, &walk).await
     };
@@ -79,7 +111,7 @@ pub async fn show(
     responses((
         status = OK,
         description = "The body as received; `application/octet-stream` if it is not JSON.",
-        content((Value = "application/json"), (Vec<u8> = "application/octet-stream"))
+        content((Value = "application/json"), (Bytes = "application/octet-stream"))
     ))
 )]
 pub async fn body(
@@ -96,11 +128,18 @@ pub async fn body(
     Ok(([(CONTENT_TYPE, content_type)], body).into_response())
 }
 
+/// Bytes as received.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+struct Bytes(Vec<u8>);
+
 /// Replay an event with the current parser
 ///
 /// Requires a key with the scope `replay`. Idempotent: rows that are up to date do not change.
 #[utoipa::path(
-    post, path = "/events/{id}/replay", responses((status = OK, body = One<ReplayedRow>))
+    post, path = "/events/{id}/replay", security(("key" = ["replay"])),
+    responses((status = OK, body = One<ReplayedRow>))
 )]
 pub async fn replay(
     AuthorizedReplay { reader }: AuthorizedReplay,

@@ -27,6 +27,8 @@ pub struct Key {
     pub organizations: Option<Vec<String>>,
     /// End of its validity; `None` for none.
     pub expires_at: Option<Timestamp>,
+    /// Whether its secret is derived ([`hmac::secret`](super::hmac::secret)) and may sign requests.
+    pub is_hmac: bool,
 }
 
 /// Generates a key of 256 random bits. Fails if the operating system provides none.

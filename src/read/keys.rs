@@ -4,15 +4,19 @@ mod rate_limit;
 mod stored;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
+use secrecy::SecretString;
 use sqlx::PgPool;
+use tracing::warn;
 
 use self::rate_limit::RateLimit;
 use self::stored::StoredKeys;
+use super::hmac::{SignedRequest, secret};
 use super::key::{Hash, Key, PREFIX, hash, parse_hash};
 use crate::config;
 use crate::http::Error;
+use crate::model::Timestamp;
 
 /// Authenticates keys; cheap to clone.
 #[derive(Clone)]
@@ -22,6 +26,9 @@ struct Inner {
     settings: HashMap<Hash, Arc<Key>>,
     stored: StoredKeys,
     rate_limit: Option<RateLimit>,
+    hmac_secret: Option<SecretString>,
+    /// Whether a signature was refused because of the settings.
+    hmac_refused: Once,
 }
 
 impl Keys {
@@ -36,6 +43,7 @@ impl Keys {
                 scopes: settings.scopes.clone(),
                 organizations: settings.organizations(),
                 expires_at: None,
+                is_hmac: false,
             };
             Some((hash, Arc::new(key)))
         });
@@ -43,6 +51,8 @@ impl Keys {
             settings: settings.collect(),
             stored: StoredKeys::new(db),
             rate_limit: RateLimit::new(api),
+            hmac_secret: api.hmac_secret.as_ref().map(|secret| secret.0.clone()),
+            hmac_refused: Once::new(),
         }))
     }
 
@@ -67,12 +77,38 @@ impl Keys {
             None if sent.starts_with(PREFIX) => keys.stored.find(&hash).await?,
             None => None,
         };
-        let key = key.ok_or(Error::UnknownKey)?;
-        if let Some(rate_limit) = &keys.rate_limit {
-            rate_limit.check(&hash)?;
+        self.count(key.ok_or(Error::UnknownKey)?)
+    }
+
+    /// Returns the key that signed the request. Fails if the signature or the key is invalid, or if
+    /// the key exceeds the rate limit.
+    pub async fn admit_signed(&self, request: &SignedRequest) -> Result<Arc<Key>, Error> {
+        let keys = &*self.0;
+        let key = keys.stored.find_by_id(request.key_id).await?;
+        let key = key.filter(|key| key.is_hmac).ok_or(Error::UnknownKey)?;
+        let secret = keys.hmac_secret.as_ref().map(|setting| secret(setting, request.key_id));
+        let Some(secret) = secret.filter(|secret| hash(secret) == key.hash) else {
+            keys.hmac_refused.call_once(|| {
+                warn!(
+                    key.id = %request.key_id,
+                    "signature refused, api.hmac_secret is not that of the key's creation",
+                );
+            });
+            return Err(Error::UnknownKey);
+        };
+        if !request.is_signed_with(&secret, Timestamp::now()) {
+            return Err(Error::UnknownKey);
+        }
+        self.count(key)
+    }
+
+    /// Counts a request of this key. Fails if it exceeds the rate limit.
+    fn count(&self, key: Arc<Key>) -> Result<Arc<Key>, Error> {
+        if let Some(rate_limit) = &self.0.rate_limit {
+            rate_limit.check(&key.hash)?;
         }
         if let Some(id) = key.id {
-            keys.stored.mark_used(id);
+            self.0.stored.mark_used(id);
         }
         Ok(key)
     }

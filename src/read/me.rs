@@ -16,6 +16,7 @@ struct Me {
     /// Name of the key, as given to `key create` or in the settings.
     name: String,
     /// Permissions: `read`, `export`, `replay`.
+    #[schema(value_type = Vec<Scope>)]
     scopes: Vec<&'static str>,
     /// Ids of the organisations that the key may see; null for all.
     organizations: Option<Vec<String>>,
@@ -26,7 +27,9 @@ struct Me {
 /// Get the name, scopes, organisations and expiry of the key that is sent
 ///
 /// Any key may request this, whatever its scopes.
-#[utoipa::path(get, path = "/me", responses((status = OK, body = One<Me>)))]
+#[utoipa::path(
+    get, path = "/me", security(("key" = [])), responses((status = OK, body = One<Me>))
+)]
 pub async fn show(AuthorizedKey { reader }: AuthorizedKey) -> impl IntoResponse {
     let key = reader.key();
     let mut scopes: Vec<&str> = key.scopes.iter().copied().map(Scope::as_str).collect();

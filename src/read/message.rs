@@ -17,8 +17,9 @@ use super::state::ReadState;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{AnyOf, DayOrTime, Text, period};
+use crate::http::query::value::{AnyOf, DayOrTime, Flag, Text, period};
 use crate::model::Status;
+use crate::model::qontak_object::Avatar;
 use crate::query;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
@@ -44,7 +45,8 @@ struct Sender {
     name: Option<String>,
     /// Username; agents only.
     username: Option<String>,
-    /// Avatar: `{url, large, medium, small, …}`, or a URL.
+    /// Avatar.
+    #[schema(value_type = Option<Avatar>)]
     avatar: Option<Value>,
 }
 
@@ -86,8 +88,8 @@ impl Message {
             ("read", StatusTime::best(row.log_read_at, None, row.read_seen_at)),
             ("failed", StatusTime::best(failed_at, None, row.failed_seen_at)),
         ];
-        let progress = match row.participant_type.as_deref() {
-            Some("customer") => Progress::incoming(times),
+        let progress = match row.direction.as_deref() {
+            Some("in") => Progress::incoming(times),
             _ => Progress::outgoing(times),
         };
         Self { explained: Explained::of(row.error_code), row, sender, progress }
@@ -102,9 +104,18 @@ query! {
         r#type: AnyOf<Text>,
         /// Filter by effective `status`; messages with any of several, `sent,delivered`.
         status: AnyOf<Status>,
-        /// Filter by direction: `in` (from customers), `out` (from agents and bots), or one type of
-        /// sender: `customer`, `agent`, `bot`.
+        /// Filter by direction: `in` (from customers), `out` (from agents, bots and unknown senders), or
+        /// one type of sender: `customer`, `agent`, `bot`.
         direction: Direction,
+        /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …; messages with any of several.
+        channel: AnyOf<Text>,
+        /// Filter by the contact or user that sent the message.
+        sender_id: Text,
+        /// Filter by broadcast; messages whose `broadcast_id` is this. `/v1/delivery-statuses` also
+        /// finds recipients without a message.
+        broadcast_id: Text,
+        /// Whether a broadcast sent the message. `false`: also if that is unknown.
+        is_campaign: Flag,
         /// Filter by the message id of the channel (`wamid.…`).
         external_id: Text,
         /// Filter by room.
@@ -115,7 +126,8 @@ query! {
         end_date: DayOrTime,
         /// Search in the text, names of files, and titles of buttons and lists: all words must occur,
         /// in any order, an emoji being a word. A word of three letters or more also matches as a
-        /// prefix: `terima` finds `terimakasih`. Phone numbers as `08…`, `62…` or `+62…`.
+        /// prefix: `terima` finds `terimakasih`. A phone number may be spelled in another way than in
+        /// the text.
         q: Query,
     }
 }
@@ -133,12 +145,12 @@ enum Direction {
 }
 
 impl Direction {
-    const fn participant_types(self) -> &'static [&'static str] {
+    const fn authors(self) -> &'static [&'static str] {
         match self {
             Self::In | Self::Customer => &["customer"],
             Self::Agent => &["agent"],
             Self::Bot => &["bot"],
-            Self::Out => &["agent", "bot"],
+            Self::Out => message::OUTGOING,
         }
     }
 }
@@ -151,7 +163,11 @@ impl MessageQuery {
             status: self.status.map(|AnyOf(statuses)| {
                 statuses.into_iter().map(|status| status.as_str().to_owned()).collect()
             }),
-            participant_types: self.direction.map(Direction::participant_types),
+            authors: self.direction.map(Direction::authors),
+            channel: self.channel.map(AnyOf::spellings),
+            sender_id: self.sender_id.map(|text| text.0),
+            broadcast_id: self.broadcast_id.map(|text| text.0),
+            is_campaign: self.is_campaign.map(|flag| flag.0),
             external_id: self.external_id.map(|text| text.0),
             room_ids: self.room_id.map(|id| vec![id.0]),
             since,

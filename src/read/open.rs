@@ -1,16 +1,24 @@
-//! Qontak's own routes, `GET /api/open/v1/…`, so that a client of its API needs only another base URL
-//! and another key.
+//! Qontak's own routes, `GET /api/open/v1/…` and `GET /qontak/chat/v1/…`, so that a client of its API
+//! needs only another base URL and another key.
 //!
-//! The rows are those of `/v1` with Qontak's additional fields; pages are in Qontak's format.
+//! The rows are those of `/v1` with Qontak's additional fields; pages are in Qontak's format. Nothing
+//! is invented: a field that no webhook contains is null.
 
+mod broadcast;
+mod catalog;
 mod log;
+mod login;
 mod page;
+mod participant;
+mod response;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::middleware::from_fn;
+use axum::routing::{Router, get};
 use chrono::{FixedOffset, Offset, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -22,9 +30,10 @@ use utoipa_axum::routes;
 
 use self::log::Log;
 use self::page::{OpenList, Page, PageQuery, Place};
+use super::dialect::Dialect;
 use super::envelope::{One, one};
 use super::message::Message;
-use super::reader::{Authorized, OrganizationQuery};
+use super::reader::{Authorized, OrganizationQuery, Reader};
 use super::state::ReadState;
 use super::{room as rooms, search};
 use crate::http::Error;
@@ -32,21 +41,47 @@ use crate::http::extract::Id;
 use crate::http::query::value::{DayOrTime, Flag, Integer, Several, Text, Word, period};
 use crate::http::time_limit::timeout;
 use crate::query;
-use crate::store::broadcast_log::{self, count};
+use crate::store::broadcast_log::{self, LogRow, count};
 use crate::store::message::RoomPlace;
 use crate::store::room::{self, Filter, RoomRow, Session};
 use crate::store::search::Query as SearchQuery;
 use crate::store::walk::Walk;
-use crate::store::{broadcast, message};
+use crate::store::{broadcast as broadcasts, message};
 
-/// Qontak's routes that are served here; the timeout of a response is `limit`.
-pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
+/// Qontak's routes that are served here, with the conventions of one of its APIs; the timeout of a
+/// response is `limit`.
+pub fn routes(dialect: Dialect, limit: Duration) -> OpenApiRouter<ReadState> {
     OpenApiRouter::default()
         .routes(routes!(list_rooms))
+        .routes(routes!(list_expired_rooms))
         .routes(routes!(show_room))
+        .routes(routes!(list_histories))
         .routes(routes!(list_messages))
+        .routes(routes!(participant::list_participants))
+        .routes(routes!(participant::list_users))
+        .routes(routes!(broadcast::list_broadcasts))
+        .routes(routes!(broadcast::show_broadcast))
         .routes(routes!(list_logs))
+        .routes(routes!(catalog::list_integrations))
+        .routes(routes!(catalog::list_templates))
+        .merge(login::routes().into())
+        .route("/health", get(health))
+        .fallback(async || Error::NotFound)
+        .layer(from_fn(move |request, next| dialect.serve(request, next)))
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
+}
+
+/// Qontak's routes outside of a prefix: health and login.
+pub fn routes_at_root(limit: Duration) -> Router<ReadState> {
+    login::routes()
+        .route("/v1/health", get(health))
+        .layer(from_fn(|request, next| Dialect::Open.serve(request, next)))
+        .layer(from_fn(move |request, next| timeout(limit, request, next)))
+}
+
+/// `{"status":"ok"}` while the process runs, without a key.
+async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
 }
 
 /// A room in the format of Qontak's API.
@@ -68,8 +103,7 @@ struct OpenMessage {
     local_id: Option<String>,
     channel_integration: ChannelIntegration,
     /// Free object of Qontak; always empty here.
-    #[schema(value_type = Object)]
-    last_campaign: Value,
+    last_campaign: BTreeMap<String, Value>,
 }
 
 /// Channel integration of a message.
@@ -118,10 +152,15 @@ enum ResponseStatus {
     Responded,
 }
 
+/// The time zone of `time_offset`.
+fn time_zone(time_offset: Option<Integer<-12, 14>>) -> FixedOffset {
+    let hours = time_offset.map_or(0, |hours| hours.0);
+    FixedOffset::east_opt(hours as i32 * 3600).unwrap_or_else(|| Utc.fix())
+}
+
 impl RoomQuery {
     fn filter(self) -> Result<Filter, Error> {
-        let hours = self.time_offset.map_or(0, |hours| hours.0);
-        let zone = FixedOffset::east_opt(hours as i32 * 3600).unwrap_or_else(|| Utc.fix());
+        let zone = time_zone(self.time_offset);
         let (since, until) = period(self.start_date, self.end_date, &zone)?;
         let texts = |values: Option<Several<Text>>| -> Option<Vec<String>> {
             values.map(|several| several.0.into_iter().map(|text| text.0).collect())
@@ -157,8 +196,68 @@ async fn list_rooms(
     Authorized { reader, query: (page, query) }: Authorized<(Page, RoomQuery)>,
     State(state): State<ReadState>,
 ) -> Result<Json<OpenList<Room>>, Error> {
+    list(&reader, page, query.filter()?, &state).await
+}
+
+/// List conversations whose 24-hour session is over and that are not resolved, in the format of
+/// Qontak's API, latest activity first
+///
+/// Qontak does not document which rooms its list contains.
+#[utoipa::path(
+    get, path = "/rooms/list/expired", params(PageQuery, RoomQuery, OrganizationQuery),
+    responses((status = OK, body = OpenList<Room>))
+)]
+async fn list_expired_rooms(
+    Authorized { reader, query: (page, query) }: Authorized<(Page, RoomQuery)>,
+    State(state): State<ReadState>,
+) -> Result<Json<OpenList<Room>>, Error> {
+    // Clients send the name of the list as a filter, too.
     let mut filter = query.filter()?;
-    search::prepare(&state, "query", &mut filter.query).await?;
+    let is_open = |status: &String| ["unassigned", "assigned"].contains(&status.as_str());
+    let status = filter.status.take().filter(|status| *status != ["expired"]);
+    filter.status = match status {
+        Some(status) => Some(status.into_iter().filter(is_open).collect()),
+        None => Some(["unassigned", "assigned"].map(str::to_owned).into()),
+    };
+    filter.session = Some(Session::Expired);
+    list(&reader, page, filter, &state).await
+}
+
+/// List the earlier conversations of a conversation's contact in the format of Qontak's API, latest
+/// activity first
+#[utoipa::path(
+    get, path = "/rooms/{id}/histories", params(PageQuery, OrganizationQuery),
+    responses((status = OK, body = OpenList<Room>))
+)]
+async fn list_histories(
+    Authorized { reader, query: page }: Authorized<Page>,
+    Id(id): Id,
+    State(state): State<ReadState>,
+) -> Result<Json<OpenList<Room>>, Error> {
+    let key = room::find(&state.db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
+    let rows = room::show(&state.db, std::slice::from_ref(&key)).await?;
+    let row = rows.into_iter().next().ok_or(Error::NotFound)?;
+    // A contact is an account at a channel.
+    let (Some(account), Some(channel)) = (row.account_uniq_id, row.channel) else {
+        return Ok(page.respond(Vec::new(), Some(0), place, Room::new));
+    };
+    let filter = Filter {
+        account_uniq_id: Some(account),
+        channel: Some(vec![channel]),
+        until: Some(key.activity_at),
+        ..Filter::default()
+    };
+    list(&reader.of(key.organization_id), page, filter, &state).await
+}
+
+/// A page of rooms.
+async fn list(
+    reader: &Reader,
+    page: Page,
+    mut filter: Filter,
+    state: &ReadState,
+) -> Result<Json<OpenList<Room>>, Error> {
+    search::prepare(state, "query", &mut filter.query).await?;
     let db = &state.db;
     let list = async |walk: Walk<Place>| {
         let walk = walk.map(|place| room::Place {
@@ -173,11 +272,13 @@ async fn list_rooms(
         None => None,
     };
     let keys = page.cut(list(page.walk()).await?);
-    let place = |rooms::Room { room, .. }: &rooms::Room| {
-        let organization_id = room.organization_id.clone().unwrap_or_default();
-        Place(room.activity_at, vec![room.id.clone(), organization_id])
-    };
     Ok(page.respond(rooms::rooms(db, &keys).await?, total, place, Room::new))
+}
+
+/// Place of a room in the list.
+fn place(rooms::Room { room, .. }: &rooms::Room) -> Place {
+    let organization_id = room.organization_id.clone().unwrap_or_default();
+    Place(room.activity_at, vec![room.id.clone(), organization_id])
 }
 
 /// Get a conversation in the format of Qontak's API
@@ -239,11 +340,11 @@ async fn list_logs(
     State(db): State<PgPool>,
 ) -> Result<Json<OpenList<Log>>, Error> {
     let status = query.status.map(|text| text.0);
-    let row = broadcast::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
+    let row = broadcasts::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let total = if page.count().is_some() {
         let counted = count::list(&db, std::slice::from_ref(&row)).await?;
         let matches = |counted: &&count::Counted| {
-            status.as_ref().is_none_or(|status| *status == counted.status)
+            status.as_deref().is_none_or(|status| Some(status) == counted.status())
         };
         Some(counted.iter().filter(matches).map(|counted| counted.count).sum())
     } else {
@@ -252,9 +353,12 @@ async fn list_logs(
     let organization_id = row.organization_id.unwrap_or_default();
     let walk = page.walk().map(|place| broadcast_log::Place { at: place.0, log_id: place.id(0) });
     let key = (organization_id.as_str(), id.as_str());
-    let keys = broadcast_log::list(&db, key, status.as_deref(), &walk).await?;
+    let statuses = status.map(|status| vec![status]);
+    let keys = broadcast_log::list(&db, key, statuses.as_deref(), &walk).await?;
     let rows = broadcast_log::show(&db, &page.cut(keys)).await?;
-    Ok(page.respond(rows, total, |row| Place(row.at, vec![row.id.clone()]), Log::new))
+    let rows = response::with_own(&db, rows).await?;
+    let place = |(row, _): &(LogRow, _)| Place(row.at, vec![row.id.clone()]);
+    Ok(page.respond(rows, total, place, |(row, own)| Log::new(row, own)))
 }
 
 impl Room {
@@ -273,6 +377,6 @@ impl OpenMessage {
             id: message.row.channel_integration_id.clone(),
             target_channel: message.row.channel.clone(),
         };
-        Self { message, local_id: None, channel_integration, last_campaign: json!({}) }
+        Self { message, local_id: None, channel_integration, last_campaign: BTreeMap::new() }
     }
 }

@@ -11,9 +11,11 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use strum::VariantArray;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
+use super::envelope::Success;
 use super::export::csv::Dialect;
 use super::export::{self, Lines};
 use super::reader::Reader;
@@ -24,6 +26,9 @@ use crate::http::query::{Parameter, Parameters, Query};
 use crate::http::representation::Format;
 use crate::store::walk::Walk;
 use crate::{parameter_schema, query};
+
+/// Path of the exports: each list has its export there, at the rest of its own path.
+pub const EXPORTS: &str = "/v1/exports/";
 
 /// Rows of a page by default.
 const DEFAULT_LIMIT: i64 = 50;
@@ -36,20 +41,23 @@ const MAX_TOTAL: i64 = 10_000;
 const CURSOR_VERSION: u8 = 1;
 
 query! {
+    /// Parameters of every export. Lists accept them too, with `json` as the default format, but do
+    /// not document them: in generated clients the type of a list would be that of all its formats.
+    pub struct ExportQuery {
+        /// Format of the export; `csv` by default. The header `Accept` has the same effect.
+        format: RequestedFormat,
+        /// Whether CSV begins with a byte order mark, by which Excel recognises UTF-8. Other formats
+        /// ignore it.
+        bom: Flag,
+        /// Delimiter of CSV: `,` by default, or `;` for Excel in Indonesia and much of Europe.
+        delimiter: Delimiter,
+    }
+}
+
+query! {
     /// Parameters of every list.
     pub struct PageQuery {
-        /// Format of the response. `ndjson` and `csv` are exports: this page and all pages after it,
-        /// one row per line. An export needs a key with the scope `export`. The header `Accept` has
-        /// the same effect.
-        format: Format,
-        /// Whether a CSV export begins with a byte order mark, by which Excel recognises UTF-8. Other
-        /// formats ignore it.
-        bom: Flag,
-        /// Delimiter of a CSV export: `,` by default, or `;` for Excel in Indonesia and much of
-        /// Europe.
-        delimiter: Delimiter,
-        /// Rows of a page, 50 by default. An export returns all rows, or at most this many; its `limit`
-        /// may exceed 500.
+        /// Rows of a page, 50 by default.
         limit: Limit,
         /// Whether `meta.pagination.total` counts the rows of all pages, up to 10,000.
         is_counted: Flag,
@@ -74,6 +82,21 @@ parameter_schema!(
 impl Parameter for Limit {
     fn parse(values: &[&str]) -> Result<Self, String> {
         Ok(Self(values[0].to_owned()))
+    }
+}
+
+/// Name of a format. Which ones are known depends on the path, so [`Page::read`] checks it.
+struct RequestedFormat(String);
+
+parameter_schema!(
+    RequestedFormat,
+    [],
+    text().enum_values(Some(Format::EXPORTS.iter().map(|format| format.as_str())))
+);
+
+impl Parameter for RequestedFormat {
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        Ok(Self(values[0].trim().to_owned()))
     }
 }
 
@@ -108,8 +131,7 @@ pub struct Page<P> {
 /// Response with one page of a list, in Qontak's envelope.
 #[derive(Serialize, ToSchema)]
 pub struct List<T> {
-    /// Always `success`.
-    status: &'static str,
+    status: Success,
     /// Rows of this page.
     data: Vec<T>,
     meta: Meta,
@@ -157,10 +179,21 @@ struct Cursor<P> {
 impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
     /// Reads [`PageQuery`]. Fails if it is an export and the key lacks the scope.
     pub fn read(reader: &Reader, parameters: &mut Parameters) -> Result<Self, Error> {
-        let PageQuery { format, bom, delimiter, limit, is_counted, cursor } =
-            PageQuery::read(parameters);
-        let format = format.or_else(|| Format::accepted(parameters.accept()));
-        let format = format.unwrap_or(Format::Json);
+        let is_export = parameters.path().starts_with(EXPORTS);
+        let ExportQuery { format, bom, delimiter } = ExportQuery::read(parameters);
+        let PageQuery { limit, is_counted, cursor } = PageQuery::read(parameters);
+        let formats = if is_export { Format::EXPORTS } else { Format::VARIANTS };
+        let format = format.and_then(|RequestedFormat(text)| {
+            let format = formats.iter().find(|format| format.as_str().eq_ignore_ascii_case(&text));
+            if format.is_none() {
+                let names: Vec<&str> = formats.iter().map(|format| format.as_str()).collect();
+                parameters.reject("format", &format!("must be one of {}", names.join(", ")));
+            }
+            format.copied()
+        });
+        let accepted = || Format::accepted(parameters.accept(), formats);
+        let default = if is_export { Format::Csv } else { Format::Json };
+        let format = format.or_else(accepted).unwrap_or(default);
         if format != Format::Json {
             reader.require(Scope::Export)?;
         }
@@ -240,7 +273,7 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         let prev = rows.first().filter(|_| has_prev).map(|row| cursor(true, place(row)));
         let links = links(&self.url_before_cursor, [("next", &next), ("prev", &prev)]);
         let pagination = Pagination { cursor: Cursors { next, prev }, limit, total };
-        let page = Json(List { status: "success", data: rows, meta: Meta { pagination } });
+        let page = Json(List { status: Success::Success, data: rows, meta: Meta { pagination } });
         Ok(([(VARY, "accept")], links, page).into_response())
     }
 }

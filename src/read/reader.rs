@@ -11,6 +11,8 @@ use axum::http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::dialect::Dialect;
+use super::hmac::SignedRequest;
 use super::key::Key;
 use super::page::Page;
 use super::state::ReadState;
@@ -57,6 +59,11 @@ impl Reader {
         &self.key
     }
 
+    /// Narrows it to the organisation of something that it may see.
+    pub fn of(self, organization_id: String) -> Self {
+        Self { organization: Some([organization_id]), ..self }
+    }
+
     /// Narrows it to the organisation of the query. Fails if the key may not see this one.
     fn narrow(self, query: OrganizationQuery) -> Result<Self, Error> {
         let Some(Text(id)) = query.organization_id else { return Ok(self) };
@@ -79,15 +86,21 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Authenticates a request by its header `Authorization`.
+    /// Authenticates a request by its header `Authorization`: with a key, or on Qontak's own routes
+    /// also with a signature.
     async fn identify(parts: &Parts, state: &ReadState) -> Result<Self, Error> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, sent) =
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
-        if !scheme.eq_ignore_ascii_case("bearer") {
+        let is_qontak = parts.extensions.get::<Dialect>().is_some();
+        let key = if scheme.eq_ignore_ascii_case("bearer") {
+            state.keys.admit(sent.trim()).await?
+        } else if scheme.eq_ignore_ascii_case("hmac") && is_qontak {
+            let request = SignedRequest::parse(parts).ok_or(Error::UnknownKey)?;
+            state.keys.admit_signed(&request).await?
+        } else {
             return Err(Error::Unauthorized);
-        }
-        let key = state.keys.admit(sent.trim()).await?;
+        };
         Ok(Self { key, organization: None })
     }
 }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use sqlx::PgPool;
 use strum::{EnumString, VariantNames};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::ArrayBuilder;
 
 use super::envelope::{One, one};
 use super::message::Message;
@@ -17,14 +16,13 @@ use super::search;
 use super::state::ReadState;
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::Parameter;
-use crate::http::query::value::{AnyOf, DayOrTime, Text, Word, period};
+use crate::http::query::value::{AnyOf, DayOrTime, Flag, Labels, Text, Word, period};
+use crate::query;
 use crate::store::message::{self, MessageKey, RoomPlace};
 use crate::store::room::{self, Filter, Place, RoomKey, RoomRow, Session};
 use crate::store::room_event::{self, RoomEventRow};
 use crate::store::search::Query;
 use crate::store::walk::Walk;
-use crate::{parameter_schema, query};
 
 /// A conversation with its last message.
 #[derive(Serialize, ToSchema)]
@@ -52,15 +50,22 @@ query! {
         channel: AnyOf<Text>,
         /// Filter by channel integration (a WhatsApp number, a page, …).
         channel_integration_id: Text,
-        /// Filter by a user id in `agent_ids`; rooms with any of several.
+        /// Filter by a user id in `agent_ids`; rooms with any of several. `none`: rooms of which no
+        /// agent is known and whose status is not `assigned`.
         agent: AnyOf<Text>,
         /// Filter by tag; rooms with any of several. A tag that contains a comma is found as well.
-        tag: Tags,
-        /// Filter by `account_uniq_id` of the contact. On WhatsApp it is the phone number, written
-        /// as `08…`, `62…` or `+62…`.
+        tag: Labels,
+        /// Whether the room has no tags.
+        untagged: Flag,
+        /// Whether the room has messages that no agent has read.
+        unread: Flag,
+        /// Whether the contact is blocked. `false`: also if that is unknown.
+        blocked: Flag,
+        /// Filter by `account_uniq_id` of the contact. On WhatsApp it is the phone number, in any
+        /// spelling (`0812…`, `+62 812-…`).
         account_uniq_id: Text,
         /// Filter by response state: `unanswered` or `answered`.
-        response: ResponseState,
+        response_state | response: ResponseState,
         /// Filter by time left in WhatsApp's 24-hour customer service window.
         session: Session,
         /// Active on this day (`2025-06-12`, UTC) or at this time, or later.
@@ -68,26 +73,8 @@ query! {
         /// Active until the end of this day (UTC), or before this time.
         end_date: DayOrTime,
         /// Search in name and numbers (`account_uniq_id`, `channel_uniq_id`): a part of them, or a
-        /// similar word. Phone numbers as `08…`, `62…` or `+62…`.
+        /// similar word. Phone numbers in any spelling.
         q: Query,
-    }
-}
-
-/// Tags, of which any may match. A tag may contain a comma, so a value with commas stands for its
-/// parts and for itself.
-struct Tags(Vec<String>);
-
-parameter_schema!(Tags, [], ArrayBuilder::new().items(Text::schema()).max_items(Some(100)));
-
-impl Parameter for Tags {
-    const IS_LIST: bool = true;
-
-    fn parse(values: &[&str]) -> Result<Self, String> {
-        let mut tags = AnyOf::<Text>::parse(values)?.texts();
-        tags.extend(values.iter().map(|&tag| tag.to_owned()));
-        tags.sort();
-        tags.dedup();
-        Ok(Self(tags))
     }
 }
 
@@ -105,14 +92,24 @@ enum ResponseState {
 impl RoomQuery {
     fn filter(self) -> Result<Filter, Error> {
         let (since, until) = period(self.start_date, self.end_date, &Utc)?;
+        let mut agents = self.agent.map(AnyOf::texts);
+        let is_none = |agent: &String| agent.trim().eq_ignore_ascii_case("none");
+        let or_without_agent = agents.as_ref().is_some_and(|agents| agents.iter().any(is_none));
+        if let Some(agents) = &mut agents {
+            agents.retain(|agent| !is_none(agent));
+        }
         Ok(Filter {
             status: self.status.map(AnyOf::words),
             channel: self.channel.map(AnyOf::spellings),
             channel_integration_id: self.channel_integration_id.map(|text| text.0),
-            agent: self.agent.map(AnyOf::texts),
-            tag: self.tag.map(|tags| tags.0),
+            agent: agents.filter(|agents| !agents.is_empty()),
+            or_without_agent,
+            tag: self.tag.map(|Labels(tags)| tags),
+            untagged: self.untagged.map(|flag| flag.0),
+            is_unread: self.unread.map(|flag| flag.0),
+            is_blocked: self.blocked.map(|flag| flag.0),
             account_uniq_id: self.account_uniq_id.map(|text| text.0),
-            is_unanswered: self.response.map(|state| state == ResponseState::Unanswered),
+            is_unanswered: self.response_state.map(|state| state == ResponseState::Unanswered),
             session: self.session,
             since,
             until,

@@ -17,10 +17,18 @@ pub struct Progress {
     status_times: BTreeMap<&'static str, StatusTime>,
     /// Statuses that were not reported, but reached because a later one was: a message that was read
     /// was delivered. They have no time.
+    #[schema(value_type = Vec<Status>)]
     implied: Vec<&'static str>,
-    /// Contradicting reports: `failed_and_delivered`, `failed_and_read`. WhatsApp reports both for a
-    /// recipient with several devices.
-    conflicts: Vec<&'static str>,
+    /// Contradicting reports. WhatsApp reports both for a recipient with several devices.
+    conflicts: Vec<Conflict>,
+}
+
+/// A contradiction of two reports.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Conflict {
+    FailedAndDelivered,
+    FailedAndRead,
 }
 
 /// Time of each status; absent if the status was not reported.
@@ -46,9 +54,17 @@ struct StatusTimes {
 pub struct StatusTime {
     /// Time of the status.
     at: Timestamp,
-    /// Clock of `at`. `channel`: WhatsApp's. `body`: Qontak's, the creation of the message.
-    /// `received`: this service's, when it first received the status; an upper bound.
-    source: &'static str,
+    source: Source,
+}
+
+/// Clock of a time. `channel`: WhatsApp's. `body`: Qontak's, the creation of the message. `received`:
+/// this service's, when it first received the status; an upper bound.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    Channel,
+    Body,
+    Received,
 }
 
 impl Progress {
@@ -60,8 +76,8 @@ impl Progress {
         let implied = LADDER[..reached].iter().copied().filter(|status| !is_seen(status));
         let conflict = match LADDER[reached] {
             _ if !is_seen("failed") => None,
-            "read" => Some("failed_and_read"),
-            "delivered" => Some("failed_and_delivered"),
+            "read" => Some(Conflict::FailedAndRead),
+            "delivered" => Some(Conflict::FailedAndDelivered),
             _ => None,
         };
         (progress.implied, progress.conflicts) =
@@ -75,7 +91,7 @@ impl Progress {
     }
 
     /// Each reported status with its time and source.
-    pub fn times(&self) -> impl Iterator<Item = (&'static str, Timestamp, &'static str)> {
+    pub fn times(&self) -> impl Iterator<Item = (&'static str, Timestamp, Source)> {
         self.status_times.iter().map(|(status, time)| (*status, time.at, time.source))
     }
 
@@ -98,9 +114,9 @@ impl StatusTime {
     ) -> Option<Self> {
         let received = received?;
         let (at, source) = match (channel, body) {
-            (Some(at), _) => (at, "channel"),
-            (None, Some(at)) => (at, "body"),
-            (None, None) => (received, "received"),
+            (Some(at), _) => (at, Source::Channel),
+            (None, Some(at)) => (at, Source::Body),
+            (None, None) => (received, Source::Received),
         };
         Some(Self { at, source })
     }

@@ -6,7 +6,7 @@
 
 mod timeline;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use axum::extract::State;
@@ -26,11 +26,11 @@ use crate::http::Error;
 use crate::http::extract::Id;
 use crate::model::{EventId, phone};
 use crate::store::broadcast::BroadcastRow;
-use crate::store::broadcast_log;
+use crate::store::broadcast_log::{self, LogKey};
 use crate::store::event::{self, EventRow};
 use crate::store::message::{MessageKey, list_by_room};
 use crate::store::room::RoomKey;
-use crate::store::trace::{self, RoomEventRow, Scope};
+use crate::store::trace::{self, RoomEventRow, Scope, Subject};
 use crate::store::walk::Walk;
 
 /// Maximum rows of each kind: the newest.
@@ -59,7 +59,7 @@ struct Trace {
 #[utoipa::path(
     get, path = "/trace/{id}",
     params(
-        ("id" = String, Path, description = "Any id, or a phone number as `08…`, `62…` or `+62…`."),
+        ("id" = String, Path, description = "Any id, or a phone number in any spelling."),
         OrganizationQuery
     ),
     responses((status = OK, body = One<Trace>))
@@ -71,7 +71,7 @@ pub async fn show(
 ) -> Result<impl IntoResponse, Error> {
     // One row more than is returned tells whether there are more.
     let scope = Scope { organizations: reader.organizations(), limit: MAX_ROWS as i64 + 1 };
-    let search = Search { db: &db, scope, phones: phone::spellings(&id) };
+    let search = Search { db: &db, scope, contacts: phone::account_readings(&id) };
     let trace = search.run(id).await?;
     Ok(one(trace.ok_or(Error::NotFound)?))
 }
@@ -80,20 +80,34 @@ pub async fn show(
 struct Search<'a> {
     db: &'a PgPool,
     scope: Scope<'a>,
-    /// Spellings of the id if it is a phone number, else empty.
-    phones: Vec<String>,
+    /// Readings of the id if it is a phone number, else the id of a contact.
+    contacts: Vec<String>,
 }
 
 impl Search<'_> {
     /// `None` if nothing has the id.
     async fn run(&self, id: String) -> sqlx::Result<Option<Trace>> {
-        let Self { db, scope, phones } = self;
-        let event = self.event(&id).await?;
-        let subject = event.as_ref().and_then(|event| event.subject_id.clone());
-        let ids: Vec<String> = [id].into_iter().chain(subject).collect();
+        let Some(event) = self.event(&id).await? else {
+            return self.rows(vec![id], None).await;
+        };
+        let ids = [id].into_iter().chain(event.subject_id.clone()).collect();
+        // An event is of one organisation, while its subject's id may be used by several.
+        let own: Option<Vec<String>> = match (&event.organization_id, self.scope.organizations) {
+            (None, _) => None,
+            (Some(own), None) => Some(vec![own.clone(), String::new()]),
+            (Some(own), Some(_)) => Some(vec![own.clone()]),
+        };
+        let organizations = own.as_deref().or(self.scope.organizations);
+        let scope = Scope { organizations, ..self.scope };
+        let within = Search { db: self.db, scope, contacts: self.contacts.clone() };
+        within.rows(ids, Some(event)).await
+    }
 
+    /// Rows with these ids, and all that are related to them.
+    async fn rows(&self, ids: Vec<String>, event: Option<EventRow>) -> sqlx::Result<Option<Trace>> {
+        let Self { db, scope, contacts } = self;
         // Rows with the id itself, the logs of such broadcasts and the messages of such rooms.
-        let mut rooms = trace::rooms(*db, *scope, &ids, phones).await?;
+        let mut rooms = trace::rooms(*db, *scope, &ids, contacts).await?;
         let mut broadcasts = trace::broadcasts(*db, *scope, &ids).await?;
         let mut logs = self.logs(&broadcasts, &ids).await?;
         let messages = self.messages(&rooms, &logs, &ids).await?;
@@ -105,10 +119,18 @@ impl Search<'_> {
         let room_events = trace::room_events(*db, &rooms, scope.limit).await?;
         let rooms = room::rooms(db, &rooms).await?;
 
-        let mut subjects = ids;
-        subjects.extend(logs.iter().map(|log| log.row.id.clone()));
-        subjects.extend(messages.iter().map(|message| message.row.id.clone()));
-        subjects.extend(rooms.iter().map(|room| room.room.id.clone()));
+        let related = |id: &String, organization_id: &Option<String>| Subject {
+            id: id.clone(),
+            organization_id: Some(organization_id.clone().unwrap_or_default()),
+        };
+        let of_logs = logs.iter().map(|log| related(&log.row.id, &log.row.organization_id));
+        let of_messages = messages.iter().map(|one| related(&one.row.id, &one.row.organization_id));
+        let of_rooms = rooms.iter().map(|room| related(&room.room.id, &room.room.organization_id));
+        let related: BTreeSet<Subject> = of_logs.chain(of_messages).chain(of_rooms).collect();
+        let is_new = |subject: &Subject| !ids.contains(&subject.id);
+        let mut subjects: Vec<Subject> =
+            ids.iter().map(|id| Subject { id: id.clone(), organization_id: None }).collect();
+        subjects.extend(related.into_iter().filter(is_new));
         let mut events = trace::events(*db, *scope, &subjects).await?;
         if let Some(event) = event
             && events.iter().all(|other| other.event_id != event.event_id)
@@ -131,8 +153,8 @@ impl Search<'_> {
     }
 
     async fn logs(&self, broadcasts: &[BroadcastRow], ids: &[String]) -> sqlx::Result<Vec<Log>> {
-        let Self { db, scope, phones } = self;
-        let mut keys = trace::logs(*db, *scope, ids, ids, phones).await?;
+        let Self { db, scope, contacts } = self;
+        let mut keys = trace::logs(*db, *scope, ids, ids, contacts).await?;
         for row in broadcasts {
             let key = (row.organization_id.as_deref().unwrap_or_default(), row.id.as_str());
             keys.extend(broadcast_log::list(*db, key, None, &Walk::first(scope.limit)).await?);
@@ -155,12 +177,25 @@ impl Search<'_> {
                 break;
             }
             let of_room = list_by_room(*db, room, &Walk::first(scope.limit)).await?;
-            let is_new =
-                |key: &MessageKey| keys.iter().all(|known| known.message_id != key.message_id);
+            let is_new = |key: &MessageKey| {
+                keys.iter().all(|known: &MessageKey| {
+                    (&known.message_id, &known.organization_id)
+                        != (&key.message_id, &key.organization_id)
+                })
+            };
             let of_room: Vec<MessageKey> = of_room.into_iter().filter(is_new).collect();
             keys.extend(of_room);
         }
-        message::messages(db, &keys).await
+        let mut messages = message::messages(db, &keys).await?;
+        // Another organisation may use the id at the channel of a related log.
+        let is_id = |id: &String| ids.contains(id);
+        messages.retain(|message| {
+            let Message { row, .. } = message;
+            let is_related = rooms.iter().any(|room| message.is_of(room))
+                || logs.iter().any(|log| is_twin(log, message));
+            is_related || is_id(&row.id) || row.external_id.as_ref().is_some_and(is_id)
+        });
+        Ok(messages)
     }
 
     async fn add_logs_of(&self, messages: &[Message], logs: &mut Vec<Log>) -> sqlx::Result<()> {
@@ -168,8 +203,14 @@ impl Search<'_> {
         let external_ids = messages.iter().filter_map(|message| message.row.external_id.clone());
         let external_ids: Vec<String> = external_ids.collect();
         let mut keys = trace::logs(*db, *scope, &[], &external_ids, &[]).await?;
-        keys.retain(|key| logs.iter().all(|log| log.row.id != key.log_id));
-        logs.extend(broadcast::find_logs(db, &keys).await?);
+        let is_known = |key: &LogKey, log: &Log| {
+            log.row.id == key.log_id
+                && log.row.organization_id.as_deref().unwrap_or_default() == key.organization_id
+        };
+        keys.retain(|key| logs.iter().all(|log| !is_known(key, log)));
+        let mut found = broadcast::find_logs(db, &keys).await?;
+        found.retain(|log| messages.iter().any(|message| is_twin(log, message)));
+        logs.extend(found);
         Ok(())
     }
 
@@ -181,7 +222,7 @@ impl Search<'_> {
         let ids = logs.iter().filter_map(|log| log.row.messages_broadcast_id.clone());
         let ids: Vec<String> = ids.collect();
         for row in trace::broadcasts(self.db, self.scope, &ids).await? {
-            let is_new = broadcasts.iter().all(|known| known.id != row.id);
+            let is_new = broadcasts.iter().all(|known| known.place() != row.place());
             // Another organisation may use the same id.
             if is_new && logs.iter().any(|log| log.is_of(&row)) {
                 broadcasts.push(row);
@@ -198,7 +239,9 @@ impl Search<'_> {
         let ids = messages.iter().filter_map(|message| message.row.room_id.clone());
         let ids: Vec<String> = ids.collect();
         for key in trace::rooms(self.db, self.scope, &ids, &[]).await? {
-            let is_new = rooms.iter().all(|known| known.room_id != key.room_id);
+            let is_new = rooms.iter().all(|known| {
+                (&known.room_id, &known.organization_id) != (&key.room_id, &key.organization_id)
+            });
             if is_new && messages.iter().any(|message| message.is_of(&key)) {
                 rooms.push(key);
             }
@@ -217,17 +260,40 @@ impl Trace {
             && events.is_empty()
     }
 
+    /// Organisations of its rows.
+    fn organizations(&self) -> BTreeSet<&String> {
+        let Self { broadcasts, logs, messages, rooms, events, .. } = self;
+        let of_rows = broadcasts.iter().map(|row| &row.organization_id);
+        let of_rows = of_rows.chain(logs.iter().map(|log| &log.row.organization_id));
+        let of_rows = of_rows.chain(messages.iter().map(|message| &message.row.organization_id));
+        let of_rows = of_rows.chain(rooms.iter().map(|room| &room.room.organization_id));
+        of_rows.chain(events.iter().map(|event| &event.organization_id)).flatten().collect()
+    }
+
     /// Removes all but the newest rows of each kind, and fills `more`.
-    fn truncate_all(&mut self, subjects: &[String]) {
+    fn truncate_all(&mut self, subjects: &[Subject]) {
+        let has_several = self.organizations().len() > 1;
         let Self { broadcasts, logs, messages, rooms, room_events, events, .. } = self;
-        let room_path = |room: &Room, list| format!("/v1/rooms/{}/{list}", path(&room.room.id));
+        // The ids alone do not tell the rows of several organisations apart.
+        let link = |list: String, organization_id: &Option<String>| match organization_id {
+            Some(id) if has_several && !id.is_empty() => {
+                let sign = if list.contains('?') { '&' } else { '?' };
+                format!("{list}{sign}organization_id={}", path(id))
+            }
+            _ => list,
+        };
+        let room_path = |room: &Room, list| {
+            let list = format!("/v1/rooms/{}/{list}", path(&room.room.id));
+            link(list, &room.room.organization_id)
+        };
         let mut more = BTreeMap::new();
         if truncate(broadcasts) {
             more.insert("broadcasts", vec!["/v1/broadcasts".to_owned()]);
         }
         if truncate(logs) {
-            let lists =
-                broadcasts.iter().map(|row| format!("/v1/broadcasts/{}/logs", path(&row.id)));
+            let lists = broadcasts.iter().map(|row| {
+                link(format!("/v1/broadcasts/{}/logs", path(&row.id)), &row.organization_id)
+            });
             more.insert("logs", lists.collect());
         }
         if truncate(rooms) {
@@ -251,11 +317,22 @@ impl Trace {
         }
         if truncate(events) {
             let lists = subjects.iter().take(MAX_ROWS);
-            let lists = lists.map(|id| format!("/v1/events?subject_id={}", path(id)));
+            let lists = lists.map(|subject| {
+                let list = format!("/v1/events?subject_id={}", path(&subject.id));
+                link(list, &subject.organization_id)
+            });
             more.insert("events", lists.collect());
         }
         self.more = more;
     }
+}
+
+/// Whether a log and a message are about the same message to the same recipient.
+fn is_twin(log: &Log, message: &Message) -> bool {
+    let (log, message) = (&log.row, &message.row);
+    log.whatsapp_message_id.is_some()
+        && log.whatsapp_message_id == message.external_id
+        && log.organization_id == message.organization_id
 }
 
 /// Removes all but the newest rows; returns whether there were more.

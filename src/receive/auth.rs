@@ -53,6 +53,7 @@ impl FromRequest<Arc<ReceiveState>> for Authentic {
             organization_id: endpoint.organization_id.clone(),
             body,
             request_id,
+            is_damaged: false,
         }))
     }
 }

@@ -1,9 +1,13 @@
 //! The OpenAPI document and its route.
 //!
 //! Each handler documents its own parameters and responses. What all routes share is added here,
-//! once: `operation` for operations, `schema` for response types.
+//! once: `operation` for operations, `export` for exports, `response` for shared responses and
+//! headers, `schema` for types. Clients are generated from the document: `make test-clients` has
+//! three generators do so.
 
+mod export;
 mod operation;
+mod response;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -14,6 +18,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::{Router, get};
 use serde_json::Value;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::server::ServerBuilder;
 use utoipa::openapi::{Info, OpenApi};
 
 use crate::receive;
@@ -45,18 +50,19 @@ fn document(examples: &BTreeMap<String, Value>) -> OpenApi {
     document.merge(receive::routes().into_openapi());
     document.info = Info::new("qontak-receiver", env!("CARGO_PKG_VERSION"));
     document.info.description = Some(include_str!("openapi/about.md").to_owned());
+    // Relative to the URL of the document.
+    let server = ServerBuilder::new().url("/").description(Some("The service with this document."));
+    document.servers = Some(vec![server.build()]);
 
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in [("GET", &mut item.get), ("POST", &mut item.post)] {
             let Some(operation) = operation else { continue };
             let example = examples.get(&format!("{method} {path}"));
-            operation::complete(path, operation, example);
+            operation::complete(method, path, operation, example);
         }
     }
     let mut components = document.components.take().unwrap_or_default();
-    for error in operation::errors() {
-        components.responses.insert(error.name.to_owned(), error.response.into());
-    }
+    response::add_components(&mut components);
     let key = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
     components.security_schemes.insert("key".to_owned(), key.into());
     schema::simplify(&mut components.schemas);

@@ -29,6 +29,8 @@ pub struct Ops {
     pub db: PgPool,
     /// Stores webhooks while the database is unavailable.
     pub spool: Option<Spool>,
+    /// Why there is no spool although one is configured.
+    pub spool_problem: Option<String>,
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
     /// Whether the service is stopping.
@@ -54,6 +56,11 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
         checked.unwrap_or_else(|_| vec![format!("database: no response within {READY_TIMEOUT:?}")]);
     let has_room = ops.spool.as_ref().is_some_and(Spool::has_room);
     let is_ready = !is_stopping && (problems.is_empty() || has_room);
+    // A problem only of the next outage of the database.
+    problems.extend(ops.spool_problem);
+    if ops.spool.as_ref().is_some_and(|spool| spool.depth().has_failed) {
+        problems.push("spool: the last operation of its disk failed, see the log".to_owned());
+    }
     if is_stopping {
         problems.push("stopping".to_owned());
     }

@@ -1,6 +1,7 @@
 //! Table `api_key`: keys of the read API, created with `qontak-receiver key create`.
 //!
-//! Only the SHA-256 of a key is stored. Keys from the settings are not in this table.
+//! Only the SHA-256 of a key is stored, also of one that signs requests. Keys from the settings are not
+//! in this table.
 
 use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
@@ -18,6 +19,7 @@ pub struct NewKey {
     pub scopes: Vec<String>,
     pub organizations: Option<Vec<String>>,
     pub expires_at: Option<Timestamp>,
+    pub is_hmac: bool,
 }
 
 /// Creates a key and returns whether it was created: `false` if a live key has the same name. An
@@ -36,8 +38,10 @@ pub async fn create(pool: &PgPool, key: &NewKey) -> sqlx::Result<bool> {
     .await?;
     let created = sqlx::query!(
         r#"
-            insert into api_key (api_key_id, name, sha256, scopes, organizations, expires_at)
-            values ($1, $2, $3, $4, $5, $6)
+            insert into api_key (
+                api_key_id, name, sha256, scopes, organizations, expires_at, is_hmac
+            )
+            values ($1, $2, $3, $4, $5, $6, $7)
             on conflict (name) where revoked_at is null do nothing
         "#,
         key.api_key_id,
@@ -46,6 +50,7 @@ pub async fn create(pool: &PgPool, key: &NewKey) -> sqlx::Result<bool> {
         &key.scopes,
         key.organizations.as_deref(),
         key.expires_at as _,
+        key.is_hmac,
     )
     .execute(&mut *transaction)
     .await?;
@@ -64,6 +69,7 @@ pub struct KeyRow {
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
     pub last_used_at: Option<Timestamp>,
+    pub is_hmac: bool,
 }
 
 /// Lists all keys, also revoked and expired ones, by name and then newest first.
@@ -73,7 +79,7 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<KeyRow>> {
         r#"
             select
                 api_key_id, name, scopes, organizations, created_at, expires_at, revoked_at,
-                last_used_at
+                last_used_at, is_hmac
             from api_key
             order by name, created_at desc
         "#
@@ -112,6 +118,7 @@ pub struct LiveKey {
     pub scopes: Vec<String>,
     pub organizations: Option<Vec<String>>,
     pub expires_at: Option<Timestamp>,
+    pub is_hmac: bool,
 }
 
 /// Lists all live keys.
@@ -119,7 +126,7 @@ pub async fn list_live(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<LiveKey>> {
     sqlx::query_as!(
         LiveKey,
         r#"
-            select api_key_id, name, sha256, scopes, organizations, expires_at
+            select api_key_id, name, sha256, scopes, organizations, expires_at, is_hmac
             from api_key
             where revoked_at is null and (expires_at is null or expires_at > now())
         "#

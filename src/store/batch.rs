@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::rows::column;
+use crate::event::Kind;
 use crate::model::{EventId, Timestamp};
 
 /// A position in the stream: after the event with this index (from 1) in the batch of transaction
@@ -61,6 +62,7 @@ pub struct AppliedRow {
     /// Time the webhook was received by this service.
     pub received_at: Timestamp,
     /// Kind of the event: `receive_message_from_customer`, …, `room_updated`.
+    #[schema(value_type = Kind)]
     pub kind: String,
     /// Name of the event as sent by Qontak; null if the body had none.
     pub name: Option<String>,

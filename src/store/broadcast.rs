@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::{PgConnection, PgExecutor};
 use utoipa::ToSchema;
 
@@ -122,10 +123,27 @@ impl BroadcastRow {
     }
 }
 
-/// Lists broadcasts, newest first, by index `broadcast_by_time`. `organizations` of `None` means all.
+/// Filters of the list; `None` means any.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Part of `broadcast.name`, in any case.
+    pub name: Option<String>,
+    /// `broadcast.channel_integration_id`.
+    pub channel_integration_id: Option<String>,
+    /// `broadcast.template_id`.
+    pub template_id: Option<String>,
+    /// Created at this time or later.
+    pub since: Option<Timestamp>,
+    /// Created before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// Lists broadcasts, newest first, by index `broadcast_by_time` or `broadcast_by_template`.
+/// `organizations` of `None` means all.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
+    filter: &Filter,
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<BroadcastRow>> {
     let from = walk.from.as_ref();
@@ -141,6 +159,11 @@ pub async fn list(
                     where ($1::text[] is null or organization_id = any($1))
                         and ($2::timestamptz is null
                             or (at, broadcast_id, organization_id) "# + $cmp + r#" ($2, $3, $4))
+                        and ($6::text is null or strpos(lower(name), lower($6)) > 0)
+                        and ($7::text is null or channel_integration_id = $7)
+                        and ($8::text is null or template_id = $8)
+                        and ($9::timestamptz is null or at >= $9)
+                        and ($10::timestamptz is null or at < $10)
                     order by "# + $order + r#"
                     limit $5
                 "#,
@@ -149,6 +172,11 @@ pub async fn list(
                 from.map(|place| place.broadcast_id.as_str()),
                 from.map(|place| place.organization_id.as_str()),
                 walk.rows,
+                filter.name.as_deref(),
+                filter.channel_integration_id.as_deref(),
+                filter.template_id.as_deref(),
+                filter.since as _,
+                filter.until as _,
             )
             .fetch_all(db)
             .await
@@ -184,5 +212,58 @@ pub async fn find(
         organizations,
     )
     .fetch_optional(db)
+    .await
+}
+
+/// The text of a template, as the newest broadcast with it shows it.
+#[derive(Debug)]
+pub struct TemplateRow {
+    /// `broadcast.template_id`.
+    pub id: String,
+    /// Organisation; `None` when unknown.
+    pub organization_id: Option<String>,
+    /// `broadcast_log.messages` of one recipient.
+    pub messages: Option<Value>,
+}
+
+/// Lists the templates of the latest 1,000 broadcasts, by id. `organizations` of `None` means all.
+pub async fn list_templates(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+) -> sqlx::Result<Vec<TemplateRow>> {
+    sqlx::query_as!(
+        TemplateRow,
+        r#"
+            with latest as (
+                select organization_id, broadcast_id, template_id, at
+                from broadcast
+                where $1::text[] is null or organization_id = any($1)
+                order by at desc
+                limit 1000
+            ), template as (
+                select distinct on (template_id, organization_id)
+                    organization_id, broadcast_id, template_id
+                from latest
+                where template_id is not null
+                order by template_id, organization_id, at desc
+            )
+            select
+                template.template_id as "id!",
+                nullif(template.organization_id, '') as organization_id,
+                log.messages as "messages?"
+            from template
+            left join lateral (
+                select messages
+                from broadcast_log
+                where broadcast_log.broadcast_id = template.broadcast_id
+                    and broadcast_log.organization_id = template.organization_id
+                    and messages is not null
+                limit 1
+            ) as log on true
+            order by template.template_id, template.organization_id
+        "#,
+        organizations,
+    )
+    .fetch_all(db)
     .await
 }

@@ -2,6 +2,7 @@
 
 pub mod count;
 pub mod funnel;
+pub mod hour_count;
 mod read;
 
 use std::borrow::Cow;
@@ -37,7 +38,7 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 delivered_at, read_at, failed_at, created_seen_at, pending_seen_at,
                 sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at,
                 other_statuses, last_error_details, last_error_key, last_error_message_id,
-                whatsapp_message_key, clock, fields
+                whatsapp_message_key, clock, fields, contact_phone_digits, contact_id
             )
             select
                 unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
@@ -54,7 +55,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 unnest($30::timestamptz[]), unnest($31::timestamptz[]),
                 string_to_array(unnest($32::text[]), ''), unnest($33::text[]),
                 unnest($34::uuid[]), unnest($35::text[]), unnest($36::uuid[]),
-                unnest($37::timestamptz[]), unnest($38::int[])
+                unnest($37::timestamptz[]), unnest($38::int[]), unnest($39::text[]),
+                unnest($40::text[])
             on conflict (organization_id, log_id) do update set
                 received_at = least(broadcast_log.received_at, excluded.received_at),
                 broadcast_id = later(broadcast_log.broadcast_id, coalesce(broadcast_log.clocks[1], broadcast_log.clock), excluded.broadcast_id, excluded.clock),
@@ -62,6 +64,12 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                 template_id = later(broadcast_log.template_id, coalesce(broadcast_log.clocks[2], broadcast_log.clock), excluded.template_id, excluded.clock),
                 channel_integration_id = later(broadcast_log.channel_integration_id, coalesce(broadcast_log.clocks[3], broadcast_log.clock), excluded.channel_integration_id, excluded.clock),
                 contact_phone_number = later(broadcast_log.contact_phone_number, coalesce(broadcast_log.clocks[4], broadcast_log.clock), excluded.contact_phone_number, excluded.clock),
+                -- Those of the number that is kept.
+                contact_phone_digits = case later(broadcast_log.contact_phone_number, coalesce(broadcast_log.clocks[4], broadcast_log.clock), excluded.contact_phone_number, excluded.clock)
+                    when broadcast_log.contact_phone_number then broadcast_log.contact_phone_digits
+                    else excluded.contact_phone_digits
+                end,
+                contact_id = later(broadcast_log.contact_id, coalesce(broadcast_log.clocks[13], broadcast_log.clock), excluded.contact_id, excluded.clock),
                 contact_full_name = later(broadcast_log.contact_full_name, coalesce(broadcast_log.clocks[5], broadcast_log.clock), excluded.contact_full_name, excluded.clock),
                 whatsapp_message_id = later(
                     broadcast_log.whatsapp_message_id, broadcast_log.whatsapp_message_key,
@@ -121,8 +129,9 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
                         lagging(broadcast_log.conversation_id, coalesce(broadcast_log.clocks[9], broadcast_log.clock), excluded.conversation_id, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
                         lagging(broadcast_log.conversation_origin, coalesce(broadcast_log.clocks[10], broadcast_log.clock), excluded.conversation_origin, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
                         lagging(broadcast_log.is_pacing, coalesce(broadcast_log.clocks[11], broadcast_log.clock), excluded.is_pacing, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
-                        lagging(broadcast_log.messages, coalesce(broadcast_log.clocks[12], broadcast_log.clock), excluded.messages, excluded.clock, greatest(broadcast_log.clock, excluded.clock))
-                    ], array_fill(null::timestamptz, array[12]))
+                        lagging(broadcast_log.messages, coalesce(broadcast_log.clocks[12], broadcast_log.clock), excluded.messages, excluded.clock, greatest(broadcast_log.clock, excluded.clock)),
+                        lagging(broadcast_log.contact_id, coalesce(broadcast_log.clocks[13], broadcast_log.clock), excluded.contact_id, excluded.clock, greatest(broadcast_log.clock, excluded.clock))
+                    ], array_fill(null::timestamptz, array[13]))
                 end,
                 pending_at = least(broadcast_log.pending_at, excluded.pending_at),
                 sent_at = least(broadcast_log.sent_at, excluded.sent_at),
@@ -184,6 +193,8 @@ async fn upsert_round(db: &mut PgConnection, rows: &[Cow<'_, BroadcastLog>]) -> 
         &column(rows, |row| row.whatsapp_message_key()) as _,
         &column(rows, |row| row.clock()) as _,
         &column(rows, |row| row.fields()),
+        &column(rows, |row| row.contact_phone_digits.as_deref()) as _,
+        &column(rows, |row| row.contact_id.as_deref()) as _,
     )
     .execute(db)
     .await?;

@@ -17,12 +17,16 @@ use crate::model::{Status, Timestamp};
 /// Filters of the list; `None` means any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Spellings of one phone number: of the log's recipient, or else of the room.
+    /// Readings of one phone number: of the log's recipient, or else of the room.
     pub phones: Option<Vec<String>>,
-    /// Effective status of log and message together.
-    pub status: Option<String>,
-    /// `broadcast_log.error_code`, or `message.error_code` of a message without a log.
-    pub error_code: Option<i64>,
+    /// Any of these effective statuses of log and message together.
+    pub status: Option<Vec<String>>,
+    /// Any of these error codes of the log, or of a message without one.
+    pub error_codes: Option<Vec<i64>>,
+    /// Broadcast of the log, or of a message without one.
+    pub broadcast_id: Option<String>,
+    /// Any of these channels of the message, its room or the channel integration of the log.
+    pub channel: Option<Vec<String>>,
     /// Sent at this time or later.
     pub since: Option<Timestamp>,
     /// Sent before this time.
@@ -51,7 +55,11 @@ pub async fn list(
     filter: &Filter,
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<Place>> {
-    let mut places = list_logs(db, organizations, filter, walk).await?;
+    let mut places = match &filter.channel {
+        // Broadcasts are sent through WhatsApp. A scan of all logs would find none.
+        Some(channels) if !channels.iter().any(|channel| is_of_whatsapp(channel)) => Vec::new(),
+        _ => list_logs(db, organizations, filter, walk).await?,
+    };
     let edge = places.get(walk.rows as usize - 1).map(|place| place.at);
     places.extend(list_messages(db, organizations, filter, walk, edge).await?);
     places.sort();
@@ -60,6 +68,12 @@ pub async fn list(
     }
     places.truncate(walk.rows as usize);
     Ok(places)
+}
+
+/// Whether a channel is one of WhatsApp's: `wa`, `wa_cloud`, …
+fn is_of_whatsapp(channel: &str) -> bool {
+    let channel = channel.to_ascii_lowercase();
+    ["wa", "whatsapp"].iter().any(|prefix| channel.starts_with(prefix))
 }
 
 /// Lists outgoing messages without a log, no farther than the edge.
@@ -75,9 +89,11 @@ async fn list_messages(
         None => None,
     };
     let filter = message::Filter {
-        status: filter.status.clone().map(|status| vec![status]),
-        participant_types: Some(&["agent", "bot"]),
-        error_code: filter.error_code,
+        status: filter.status.clone(),
+        error_codes: filter.error_codes.clone(),
+        broadcast_id: filter.broadcast_id.clone(),
+        channel: filter.channel.clone(),
+        authors: Some(message::OUTGOING),
         is_without_log: true,
         room_ids,
         since: filter.since,
@@ -183,9 +199,11 @@ async fn list_logs(
                     cross join lateral (
                         select log.at, log.log_id as id, log.organization_id
                         from broadcast_log as log
-                        -- Joined only if there is a status to compare.
+                        -- Joined only if there is a status or channel to compare.
                         left join lateral (
                             select
+                                (array_agg(channel order by message_id))[1] as channel,
+                                (array_agg(room_id order by message_id))[1] as room_id,
                                 min(created_seen_at) as created_seen_at,
                                 min(pending_seen_at) as pending_seen_at,
                                 min(sent_seen_at) as sent_seen_at,
@@ -195,23 +213,41 @@ async fn list_logs(
                             from message
                             where external_id = log.whatsapp_message_id
                                 and organization_id = log.organization_id
-                        ) as twin on $2::text is not null
+                        ) as twin on $2::text[] is not null or $14::text[] is not null
                         where hashtext(log.organization_id) = hash
                             -- `is not false` as in `message/scan.rs`.
                             and ($3::text[] is null or (log.organization_id = any($3)) is not false)
-                            and ($4::text[] is null or log.contact_phone_number = any($4))
+                            and ($4::text[] is null or log.contact_phone_digits = any($4))
                             -- A message can only advance its log's status. `coalesce` hides the
                             -- selectivity from the planner, which would read and sort all logs.
-                            and ($2::text is null or coalesce(log.status = any($5::text[]), true))
-                            and ($2::text is null or coalesce($2 = effective_status(
+                            and ($2 is null or coalesce(log.status = any($5::text[]), true))
+                            and ($2 is null or coalesce(effective_status(
                                 least(log.created_seen_at, twin.created_seen_at),
                                 least(log.pending_seen_at, twin.pending_seen_at),
                                 least(log.sent_seen_at, twin.sent_seen_at),
                                 least(log.delivered_seen_at, twin.delivered_seen_at),
                                 least(log.read_seen_at, twin.read_seen_at),
                                 least(log.failed_seen_at, twin.failed_seen_at)
-                            ), false))
-                            and ($6::bigint is null or log.error_code = $6)
+                            ) = any($2), false))
+                            and ($6::bigint[] is null or log.error_code = any($6))
+                            -- Redundant: one code keeps the order of `broadcast_log_by_error`.
+                            and (cardinality($6) is distinct from 1
+                                or log.error_code = ($6::bigint[])[1])
+                            and ($13::text is null or log.broadcast_id = $13)
+                            and ($14 is null or coalesce(coalesce(
+                                twin.channel,
+                                (
+                                    select room.channel from room
+                                    where room.room_id = twin.room_id
+                                        and room.organization_id = log.organization_id
+                                ),
+                                (
+                                    select facet.channel from facet
+                                    where facet.organization_id = log.organization_id
+                                        and facet.name = 'channel_integration'
+                                        and facet.value = log.channel_integration_id
+                                )
+                            ) = any($14), false))
                             and ($7::timestamptz is null or log.at >= $7)
                             and ($8::timestamptz is null or log.at < $8)
                             and ($9::timestamptz is null or log.at "# + $cmp + r#"= $9
@@ -227,14 +263,16 @@ async fn list_logs(
                 filter.status.as_deref(),
                 organizations,
                 filter.phones.as_deref(),
-                filter.status.as_deref().map(Status::up_to) as _,
-                filter.error_code,
+                filter.status.as_deref().map(up_to) as _,
+                filter.error_codes.as_deref(),
                 filter.since as _,
                 filter.until as _,
                 from.map(|(at, ..)| at) as _,
                 from.map(|(_, id, _)| id),
                 from.map(|(.., organization_id)| organization_id),
                 walk.rows,
+                filter.broadcast_id.as_deref(),
+                filter.channel.as_deref(),
             )
             .fetch_all(db)
             .await
@@ -245,6 +283,12 @@ async fn list_logs(
     } else {
         page!("<", "at desc, id desc, organization_id desc")
     }
+}
+
+/// The statuses that a log may have while it has one of these together with its message.
+fn up_to(statuses: &[String]) -> &'static [&'static str] {
+    let each = statuses.iter().map(|status| Status::up_to(status));
+    each.max_by_key(|names| names.len()).unwrap_or_default()
 }
 
 /// Finds the messages with the ids at the channel of these logs and messages, by index
@@ -290,8 +334,7 @@ pub struct Recipient {
     pub organization_id: String,
     pub room_id: String,
     pub channel: Option<String>,
-    /// `room.account_uniq_id`, if it is a phone number.
-    pub contact_phone_number: Option<String>,
+    pub account_uniq_id: Option<String>,
     pub name: Option<String>,
 }
 
@@ -304,10 +347,7 @@ pub async fn recipients(
         Recipient,
         r#"
             select
-                room.organization_id, room.room_id, channel,
-                case when channel in ('wa', 'wa_cloud') then account_uniq_id end
-                    as contact_phone_number,
-                name
+                room.organization_id, room.room_id, channel, account_uniq_id, name
             from (select distinct * from unnest($1::text[], $2::text[])) as key (room_id, organization_id)
             join room on room.room_id = key.room_id and room.organization_id = key.organization_id
         "#,

@@ -48,7 +48,8 @@ pub async fn dry_run(
     let result = async {
         let mut transaction = pool.begin().await?;
         let before = rows(&mut transaction, events).await?;
-        let stored = apply(&mut transaction, Uuid::nil(), events).await?;
+        // No facets: they are not compared.
+        let stored = apply(&mut transaction, Uuid::nil(), events, &BTreeSet::new()).await?;
         let after = rows(&mut transaction, events).await?;
         transaction.rollback().await?;
         Ok((stored, differences(&before, after)))

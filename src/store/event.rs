@@ -5,6 +5,7 @@
 
 mod body;
 mod read;
+pub mod subject;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -193,10 +193,22 @@ impl LedgerRow {
     }
 }
 
+/// Filters of the list; `None` means any.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Hours with deliveries of any of these outcomes, or `duplicate`.
+    pub outcome: Option<Vec<String>>,
+    /// Hours that begin at this time or later.
+    pub since: Option<Timestamp>,
+    /// Hours that begin before this time.
+    pub until: Option<Timestamp>,
+}
+
 /// Lists hours with deliveries, newest first, by the primary key. `organizations` of `None` means all.
 pub async fn list(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
+    filter: &Filter,
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<LedgerRow>> {
     macro_rules! page {
@@ -217,7 +229,15 @@ pub async fn list(
                         and ($2::timestamptz is null or hour "#
                     + $cmp
                     + r#" $2)
+                        and ($4::timestamptz is null or hour >= $4)
+                        and ($5::timestamptz is null or hour < $5)
                     group by hour
+                    having $6::text[] is null
+                        or sum(applied) <> 0 and 'applied' = any($6)
+                        or sum(recorded) <> 0 and 'recorded' = any($6)
+                        or sum(quarantined) <> 0 and 'quarantined' = any($6)
+                        or sum(malformed) <> 0 and 'malformed' = any($6)
+                        or sum(duplicate) <> 0 and 'duplicate' = any($6)
                     order by "#
                     + $order
                     + r#"
@@ -226,6 +246,9 @@ pub async fn list(
                 organizations,
                 walk.from.as_ref().map(|place| place.hour) as _,
                 walk.rows,
+                filter.since as _,
+                filter.until as _,
+                filter.outcome.as_deref(),
             )
             .fetch_all(db)
             .await

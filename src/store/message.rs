@@ -12,13 +12,14 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
-pub use self::filter::{Filter, Place, RoomPlace};
+pub use self::filter::{Filter, OUTGOING, Place, RoomPlace};
 pub use self::list::{list, list_by_room};
 pub use self::scan::{Scan, ScannedKey};
 pub use self::upsert::{claim, upsert};
 use super::room::RoomKey;
 use super::rows::column;
-use crate::model::Timestamp;
+use crate::model::qontak_object::{Attachment, Button, RawMessage, Reply};
+use crate::model::{Status, Timestamp};
 
 /// Primary key of a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,6 +103,7 @@ pub struct MessageRow {
     pub text: Option<String>,
     /// Effective status: `created`, `pending`, `sent`, `delivered`, `read` or `failed`. It never goes
     /// backwards; null if only other statuses were received.
+    #[schema(value_type = Option<Status>)]
     pub status: Option<String>,
     /// Other statuses received (`played`, `deleted`, `warning`, …), sorted; null if there are none.
     pub other_statuses: Option<Vec<String>>,
@@ -112,8 +114,11 @@ pub struct MessageRow {
     pub error_title: Option<String>,
     /// Meta's details of the error: which parameter, media or recipient was wrong; null without any.
     pub error_details: Option<String>,
-    /// Kind of sender: `customer`, `agent` or `bot`; derived from `sender_type` if Qontak did not send
-    /// it.
+    /// Direction: `in` from a customer, `out` to one. It follows from the sender, else from the event
+    /// name, else from a status beyond `created`; null when none of them tells.
+    pub direction: Option<String>,
+    /// Kind of sender as sent by Qontak: `customer`, `agent`, `bot`; new values are possible. Derived
+    /// from `sender_type` or the event name if Qontak did not send it.
     pub participant_type: Option<String>,
     /// Qontak's id of the sender's membership in the room.
     pub participant_id: Option<String>,
@@ -138,15 +143,18 @@ pub struct MessageRow {
     pub review_star: Option<i64>,
     /// Qontak's id of the attached file; null without one.
     pub file_uniq_id: Option<String>,
-    /// Attachment: `{filename, url, size, large, medium, small}`; null without one. The lifetime of
-    /// the URL is unknown.
+    /// Attached file; null without one.
+    #[schema(value_type = Option<Attachment>)]
     pub file: Option<Value>,
-    /// Message that this one replies to, as sent by Qontak: an object with `id`, or a string.
+    /// Message that this one replies to, as sent by Qontak.
+    #[schema(value_type = Option<Reply>)]
     pub reply: Option<Value>,
     /// Buttons of the message; null when there are none.
+    #[schema(value_type = Option<Vec<Button>>)]
     pub buttons: Option<Value>,
     /// WhatsApp's message object, with details of locations, contacts, orders and interactive
     /// messages.
+    #[schema(value_type = Option<RawMessage>)]
     pub raw_message: Option<Value>,
     /// Time the message was created, as reported by Qontak; never the time of an event.
     pub created_at: Option<Timestamp>,
@@ -214,7 +222,10 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 message.message_id as id,
                 nullif(message.organization_id, '') as organization_id,
                 message.room_id, message.type, message.text, message.status,
-                message.other_statuses, message.participant_type, message.participant_id,
+                message.other_statuses,
+                case when message.sender_kind = 'customer' then 'in'
+                    when message.sender_kind is not null then 'out' end as direction,
+                message.participant_type, message.participant_id,
                 message.sender_type, message.sender_id, message.external_id, message.channel,
                 message.channel_integration_id, message.broadcast_id, message.is_campaign,
                 message.is_edited, message.review_star, message.file_uniq_id, message.file,
@@ -246,7 +257,7 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                     coalesce(broadcast_log.error_code = message.error_code, true) as is_same
                 from broadcast_log
                 -- Messages of customers have no broadcast log. Only logs have WhatsApp's times.
-                where message.participant_type is distinct from 'customer'
+                where message.sender_kind is distinct from 'customer'
                     and broadcast_log.whatsapp_message_id = message.external_id
                     and broadcast_log.organization_id = message.organization_id
                 order by log_id

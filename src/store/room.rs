@@ -11,6 +11,7 @@ use sqlx::PgConnection;
 use self::fold::Fold;
 pub use self::read::{Filter, Place, RoomKey, RoomRow, Session, find, list, show};
 use super::rows::{column, json};
+use crate::model::phone::normalize_account;
 use crate::model::{PackedList, Room};
 
 /// Merges snapshots of rooms.
@@ -54,7 +55,7 @@ macro_rules! insert {
                     last_activity_at, avatar, resolved_at, resolved_by_id,
                     resolved_by_type, external_id, division_id, agent_ids, note, extra,
                     email_cc, is_dont_auto_resolve, is_blocked, is_unresponded,
-                    is_manual_survey, key, fields, key_fields, keys
+                    is_manual_survey, key, fields, key_fields, keys, account_normalized
                 )
                 select
                     unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
@@ -73,7 +74,7 @@ macro_rules! insert {
                     unnest($32::boolean[]), unnest($33::boolean[]),
                     unnest($34::boolean[]), unnest($35::boolean[]), unnest($36::uuid[]),
                     unnest($37::int[]), unnest($38::int[]),
-                    string_to_array(unnest($39::text[]), ',', '')::uuid[]
+                    string_to_array(unnest($39::text[]), ',', '')::uuid[], unnest($40::text[])
                 on conflict (organization_id, room_id) do update set
                     received_at = least(room.received_at, excluded.received_at),
                     clock = greatest(room.clock, excluded.clock),
@@ -120,6 +121,7 @@ macro_rules! insert {
             &column($rows, |row| row.fields),
             &column($rows, |row| row.key_fields),
             &column($rows, |row| row.lagging()) as _,
+            &column($rows, |row| row.account_uniq_id.as_deref().map(normalize_account)) as _,
         )
         .fetch_all($db)
         .await
@@ -142,6 +144,7 @@ async fn merge_newer(db: &mut PgConnection, rows: &[Fold<'_>]) -> sqlx::Result<V
                 channel_account = coalesce(excluded.channel_account, room.channel_account),
                 channel_uniq_id = coalesce(excluded.channel_uniq_id, room.channel_uniq_id),
                 account_uniq_id = coalesce(excluded.account_uniq_id, room.account_uniq_id),
+                account_normalized = coalesce(excluded.account_normalized, room.account_normalized),
                 channel_integration_id = coalesce(excluded.channel_integration_id, room.channel_integration_id),
                 session = coalesce(excluded.session, room.session),
                 session_at = coalesce(excluded.session_at, room.session_at),
@@ -241,6 +244,7 @@ async fn merge_by_field(db: &mut PgConnection, rows: &[Fold<'_>]) -> sqlx::Resul
                 channel_account = later(room.channel_account, coalesce(room.keys[7], room.key), excluded.channel_account, coalesce(excluded.keys[7], excluded.key)),
                 channel_uniq_id = later(room.channel_uniq_id, coalesce(room.keys[8], room.key), excluded.channel_uniq_id, coalesce(excluded.keys[8], excluded.key)),
                 account_uniq_id = later(room.account_uniq_id, coalesce(room.keys[9], room.key), excluded.account_uniq_id, coalesce(excluded.keys[9], excluded.key)),
+                account_normalized = later(room.account_normalized, coalesce(room.keys[9], room.key), excluded.account_normalized, coalesce(excluded.keys[9], excluded.key)),
                 channel_integration_id = later(room.channel_integration_id, coalesce(room.keys[10], room.key), excluded.channel_integration_id, coalesce(excluded.keys[10], excluded.key)),
                 session = later(room.session, coalesce(room.keys[11], room.key), excluded.session, coalesce(excluded.keys[11], excluded.key)),
                 session_at = later(room.session_at, coalesce(room.keys[12], room.key), excluded.session_at, coalesce(excluded.keys[12], excluded.key)),

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::room::RoomKey;
 use super::rows::{column, rounds_of_unique_keys};
 use super::walk::Walk;
-use crate::model::{RoomEvent, Timestamp};
+use crate::model::{RoomEvent, RoomEventType, Timestamp};
 
 /// Inserts lifecycle events. If two webhooks report the same one, the earlier event id and time are
 /// kept.
@@ -55,6 +55,7 @@ pub async fn insert<'a>(
 #[schema(as = RoomEvent)]
 pub struct RoomEventRow {
     /// Type: `created`, `assigned`, `unassigned`, `handed_over` or `resolved`.
+    #[schema(value_type = RoomEventType)]
     pub r#type: String,
     /// Time of the lifecycle event, as reported by Qontak; null if the webhook contained none.
     pub at: Option<Timestamp>,

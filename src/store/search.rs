@@ -7,7 +7,7 @@ mod word;
 
 use sqlx::{Connection, PgExecutor, PgPool};
 
-use crate::model::Timestamp;
+use crate::model::{Timestamp, phone};
 
 /// Indexes by name. GIN collects new entries in a pending list that every search scans: a longer list
 /// makes writes cheaper and searches slower.
@@ -21,7 +21,7 @@ const INDEXES: [(&str, &str); 2] = [
     (
         "room_by_word",
         "create index concurrently if not exists room_by_word on room
-            using gin (room_words(name, account_uniq_id, channel_uniq_id) gin_trgm_ops)
+            using gin (room_words(name, account_normalized, channel_uniq_id) gin_trgm_ops)
             with (gin_pending_list_limit = 512)",
     ),
 ];
@@ -79,16 +79,25 @@ pub async fn is_ready(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
     .await
 }
 
+/// Prefixes of an Indonesian mobile number: people also write it without any.
+const MOBILE: &[&str] = &["0", "62", ""];
+/// Prefixes of another Indonesian phone number.
+const LANDLINE: &[&str] = &["0", "62"];
+/// Prefixes of other numbers, of which no digit is a country code or may be absent.
+const OTHER: &[&str] = &[""];
+
 /// A parsed search query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Query {
     /// Words as entered.
     Words(Vec<String>),
-    /// Six or more digits, which may be a phone number in another format, or as entered an order
-    /// number, a date or an amount.
+    /// A phone number in any spelling, or six or more digits, which may be a part of one, or as entered
+    /// an order number, a date or an amount.
     Number {
-        /// All digits, without the prefix 0 or 62.
+        /// All digits, without the 0 or 62 of an Indonesian phone number.
         phone: String,
+        /// What may stand in front of them: see [`MOBILE`], [`LANDLINE`] and [`OTHER`].
+        prefixes: &'static [&'static str],
         /// The groups of digits as entered.
         words: Vec<String>,
     },
@@ -111,15 +120,25 @@ impl Query {
         if text.chars().count() > Self::MAX_CHARACTERS {
             return None;
         }
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        if let Some(number) = phone::normalize(text) {
+            return Some(Self::phone(text, &digits, &number));
+        }
         let words = word::split(text);
         if !(1..=Self::MAX_WORDS).contains(&words.len()) {
             return None;
         }
-        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
         let is_number = text.chars().all(|c| c.is_ascii_digit() || " +-.,/:()".contains(c));
         if is_number && digits.len() >= 6 {
-            let phone = digits.strip_prefix("62").or(digits.strip_prefix('0')).unwrap_or(&digits);
-            return Some(Self::Number { phone: phone.to_owned(), words });
+            let national = digits.strip_prefix("62").or(digits.strip_prefix('0'));
+            // With more digits it is too long for a phone number.
+            let is_part = |national: &&str| digits.len() < 8 && national.starts_with('8');
+            let (phone, prefixes) = match national.filter(is_part) {
+                // The beginning of a mobile number.
+                Some(national) => (national.to_owned(), MOBILE),
+                None => (digits, OTHER),
+            };
+            return Some(Self::Number { phone, prefixes, words });
         }
         Some(Self::Words(words))
     }
@@ -132,6 +151,24 @@ impl Query {
             }
             is_folded => Ok(Some(is_folded)),
         }
+    }
+
+    /// The query for a text with these digits, which is a phone number in this normal form.
+    fn phone(text: &str, digits: &str, number: &str) -> Self {
+        let (phone, prefixes) = match number.strip_prefix("62") {
+            Some(national) if national.starts_with('8') => (national, MOBILE),
+            // Without a sign of a country code it may be any number that starts with 62.
+            Some(national) if text.contains('+') || !digits.starts_with("62") => {
+                (national, LANDLINE)
+            }
+            _ => (number, OTHER),
+        };
+        let mut words = split(&phone::visible(text), |c| c.is_ascii_digit());
+        // Full-width digits, or single ones.
+        if !(1..=Self::MAX_WORDS).contains(&words.len()) {
+            words = vec![number.to_owned()];
+        }
+        Self::Number { phone: phone.to_owned(), prefixes, words }
     }
 
     /// Returns the `tsquery` over `message_words` for these days and, if given, these organisations
@@ -152,9 +189,23 @@ impl Query {
         };
         let words = match self {
             Self::Words(words) => all(words),
-            Self::Number { phone, words } => {
-                let formats = ["0", "62", ""].map(|prefix| format!("{prefix}{phone}':*"));
-                format!("({}|{})", any(&formats), all(words))
+            Self::Number { phone, prefixes, words } => {
+                let exact = |word: &str| any(&[format!("{word}'")]);
+                let formats = |digits: &str, suffix| {
+                    let formats = prefixes.iter().map(|it| format!("{it}{digits}'{suffix}"));
+                    any(&formats.collect::<Vec<_>>())
+                };
+                let mut either = vec![formats(phone, ":*"), all(words)];
+                // A whole mobile number is usually written as `0812-7777-0007` or `0812-777-0007`.
+                if *prefixes == MOBILE && (9..=12).contains(&phone.len()) {
+                    let (head, rest) = phone.split_at(3);
+                    let rest = [4, 3].map(|length| {
+                        let (middle, end) = rest.split_at(length);
+                        format!("{}&{}", exact(middle), exact(end))
+                    });
+                    either.push(format!("{}&({})", formats(head, ""), rest.join("|")));
+                }
+                format!("({})", either.join("|"))
             }
         };
         let hashes = organizations.map(|hashes| {
@@ -194,6 +245,12 @@ impl Query {
     }
 }
 
+/// The parts of a text that consist of such characters.
+fn split(text: &str, is_part: fn(char) -> bool) -> Vec<String> {
+    let words = text.split(|c| !is_part(c)).filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
+}
+
 /// The term of a word in a `tsquery`, without its day. Words of three or more characters match as
 /// prefixes.
 fn prefix_term(word: &str) -> String {
@@ -215,9 +272,9 @@ mod tests {
         let words = |words: &[&str]| {
             Some(Query::Words(words.iter().map(|&word| word.to_owned()).collect()))
         };
-        let number = |phone: &str, words: &[&str]| {
+        let number = |phone: &str, prefixes: &'static [&'static str], words: &[&str]| {
             let words = words.iter().map(|&word| word.to_owned()).collect();
-            Some(Query::Number { phone: phone.to_owned(), words })
+            Some(Query::Number { phone: phone.to_owned(), prefixes, words })
         };
         for (text, expected) in [
             ("Halo, KAK!", words(&["halo", "kak"])),
@@ -225,11 +282,20 @@ mod tests {
             ("a🇮🇩🇸🇬b", words(&["a", "🇮🇩", "🇸🇬", "b"])),
             ("Rp1.500, rp 2, rpm", words(&["1", "500", "rp", "2", "rpm"])),
             ("12345", words(&["12345"])),
-            ("0812-3456-7890", number("81234567890", &["0812", "3456", "7890"])),
-            ("+62 812 3456 7890", number("81234567890", &["62", "812", "3456", "7890"])),
-            ("(62)81234567890", number("81234567890", &["62", "81234567890"])),
-            ("2025-06-0012", number("2025060012", &["2025", "06", "0012"])),
-            ("12/06/2025", number("12062025", &["12", "06", "2025"])),
+            ("0812-3456-7890", number("81234567890", MOBILE, &["0812", "3456", "7890"])),
+            ("+62 812 3456 7890", number("81234567890", MOBILE, &["62", "812", "3456", "7890"])),
+            ("(62)81234567890", number("81234567890", MOBILE, &["62", "81234567890"])),
+            ("2025-06-0012", number("2025060012", OTHER, &["2025", "06", "0012"])),
+            ("12/06/2025", number("12062025", OTHER, &["12", "06", "2025"])),
+            ("tel:0812\u{2011}345678@c.us", number("812345678", MOBILE, &["0812", "345678"])),
+            ("62812-34", number("81234", MOBILE, &["62812", "34"])),
+            ("0361 222387", number("361222387", LANDLINE, &["0361", "222387"])),
+            ("+62361222387", number("361222387", LANDLINE, &["62361222387"])),
+            ("62361222387", number("62361222387", OTHER, &["62361222387"])),
+            ("0123456", number("0123456", OTHER, &["0123456"])),
+            ("+6591234567", number("6591234567", OTHER, &["6591234567"])),
+            ("０８１２３４５６７８９", number("8123456789", MOBILE, &["628123456789"])),
+            ("0812345678901234567", number("0812345678901234567", OTHER, &["0812345678901234567"])),
             ("'&|!:*\\", None),
             ("a b c d e f g h i", None),
         ] {

@@ -14,7 +14,7 @@ use super::event::EventRow;
 use super::message::MessageKey;
 use super::room::RoomKey;
 use super::rows::column;
-use crate::model::Timestamp;
+use crate::model::{RoomEventType, Timestamp};
 
 /// Visible organisations and limit of a query.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ pub struct Scope<'a> {
     pub limit: i64,
 }
 
-/// Lists rooms with one of these ids or accounts, latest activity first.
+/// Lists rooms with one of these ids or normalized accounts, latest activity first.
 pub async fn rooms(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
@@ -39,7 +39,7 @@ pub async fn rooms(
             from room
             where (
                     room_id = any($2)
-                    or account_uniq_id is not null and account_uniq_id = any($3)
+                    or account_normalized is not null and account_normalized = any($3)
                 )
                 and ($1::text[] is null or organization_id = any($1))
             order by activity_at desc, room_id desc, organization_id desc
@@ -54,13 +54,14 @@ pub async fn rooms(
     .await
 }
 
-/// Lists broadcast logs with one of these ids, WhatsApp ids or phone numbers.
+/// Lists broadcast logs with one of these ids, WhatsApp ids, or normalized phone numbers or ids of
+/// the contact.
 pub async fn logs(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
     ids: &[String],
     whatsapp_message_ids: &[String],
-    phones: &[String],
+    contacts: &[String],
 ) -> sqlx::Result<Vec<LogKey>> {
     sqlx::query_as!(
         LogKey,
@@ -70,7 +71,8 @@ pub async fn logs(
             where (
                     log_id = any($2)
                     or whatsapp_message_id is not null and whatsapp_message_id = any($3)
-                    or contact_phone_number is not null and contact_phone_number = any($4)
+                    or contact_phone_digits is not null and contact_phone_digits = any($4)
+                    or contact_id is not null and contact_id = any($4)
                 )
                 and ($1::text[] is null or organization_id = any($1))
             order by at desc, log_id desc, organization_id desc
@@ -79,7 +81,7 @@ pub async fn logs(
         scope.organizations,
         ids,
         whatsapp_message_ids,
-        phones,
+        contacts,
         scope.limit,
     )
     .fetch_all(db)
@@ -144,9 +146,12 @@ pub async fn broadcasts(
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = TracedRoomEvent)]
 pub struct RoomEventRow {
+    /// Organisation; null when unknown.
+    pub organization_id: Option<String>,
     /// Qontak's id of the room.
     pub room_id: String,
     /// Type: `created`, `assigned`, `unassigned`, `handed_over` or `resolved`.
+    #[schema(value_type = RoomEventType)]
     pub r#type: String,
     /// Time of the lifecycle event, as reported by Qontak; null if the webhook contained none.
     pub at: Option<Timestamp>,
@@ -169,7 +174,9 @@ pub async fn room_events(
     sqlx::query_as!(
         RoomEventRow,
         r#"
-            select room_id as "room_id!", type, at, actor_id, actor_name, event_id, received_at
+            select
+                nullif(organization_id, '') as organization_id, room_id as "room_id!", type, at,
+                actor_id, actor_name, event_id, received_at
             from unnest($1::text[], $2::text[]) as key (room_id, organization_id)
             join room_event using (room_id, organization_id)
             order by coalesce(at, received_at) desc, event_id desc
@@ -183,28 +190,39 @@ pub async fn room_events(
     .await
 }
 
-/// Lists events about these messages, broadcast logs or rooms.
+/// Message, broadcast log or room that events are about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subject {
+    /// `event.subject_id`.
+    pub id: String,
+    /// Organisation of the row: two may use the same id. `None` for any.
+    pub organization_id: Option<String>,
+}
+
+/// Lists events about these subjects. An event that names no organisation may be about any of them.
 pub async fn events(
     db: impl PgExecutor<'_>,
     scope: Scope<'_>,
-    subject_ids: &[String],
+    subjects: &[Subject],
 ) -> sqlx::Result<Vec<EventRow>> {
     sqlx::query_as!(
         EventRow,
         r#"
             select
                 event_id as "event_id!", received_at as "received_at!", endpoint as "endpoint!",
-                kind, name, nullif(organization_id, '') as organization_id, event.subject_id,
+                kind, name, nullif(event.organization_id, '') as organization_id, event.subject_id,
                 outcome as "outcome!", reasons as "reasons!", deliveries as "deliveries!",
                 coalesce(body_bytes, length(body)) as "body_bytes!",
                 parser_version as "parser_version!", request_id as "request_id!"
-            from (select distinct unnest($2::text[]) as subject_id) as subject
+            from unnest($2::text[], $4::text[]) as subject (subject_id, organization_id)
             -- The newest of each subject, through the index: a scan of the journal is slow.
             cross join lateral (
                 select *
                 from event
                 where event.subject_id = subject.subject_id
                     and ($1::text[] is null or event.organization_id = any($1))
+                    and (subject.organization_id is null
+                        or event.organization_id in (subject.organization_id, ''))
                 order by event.day desc, event.event_id desc
                 limit $3
             ) as event
@@ -212,8 +230,9 @@ pub async fn events(
             limit $3
         "#,
         scope.organizations,
-        subject_ids,
+        &column(subjects, |subject| subject.id.as_str()) as _,
         scope.limit,
+        &column(subjects, |subject| subject.organization_id.as_deref()) as _,
     )
     .fetch_all(db)
     .await

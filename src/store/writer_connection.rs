@@ -2,6 +2,7 @@
 //!
 //! It does not use a pool, which would ping twice per transaction; `begin` is the health check.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::connect::{liveness_timeout, make_durable, options, within};
 use super::event::Stored;
+use super::facet;
 use super::failure::Failure;
 use super::partition;
 use super::transaction::apply;
@@ -23,13 +25,16 @@ pub struct WriterConnection {
     options: PgConnectOptions,
     acquire_timeout: Duration,
     connection: Option<PgConnection>,
+    facets: facet::Known,
 }
 
 impl WriterConnection {
     /// Reads the settings without connecting. Fails if `database.url` cannot be parsed.
     pub fn new(settings: &config::Database) -> sqlx::Result<Self> {
         let acquire_timeout = settings.acquire_timeout;
-        Ok(Self { options: options(settings)?, acquire_timeout, connection: None })
+        let options = options(settings)?;
+        let facets = facet::Known::default();
+        Ok(Self { options, acquire_timeout, connection: None, facets })
     }
 
     /// Writes events and their changes in one transaction, with a timeout of `limit`. Duplicates are
@@ -40,6 +45,7 @@ impl WriterConnection {
         writer_id: Uuid,
         events: &[Event],
     ) -> Result<Vec<Stored>, Failure> {
+        let facets = self.facets.missing(events);
         loop {
             let was_idle = self.connection.is_some();
             let mut connection = self.take().await?;
@@ -47,7 +53,7 @@ impl WriterConnection {
             let written =
                 match within(liveness_timeout(self.acquire_timeout), connection.begin()).await {
                     Ok(transaction) => {
-                        let write = write_in(transaction, writer_id, events);
+                        let write = write_in(transaction, writer_id, events, &facets);
                         within(limit, write).await.map_err(Failure::from)
                     }
                     // It may have died while idle: try again with a new one.
@@ -57,6 +63,9 @@ impl WriterConnection {
             // Not kept after `Unavailable`: it is dead, or read-only after a failover.
             if !matches!(written, Err(Failure::Unavailable(_))) {
                 self.connection = Some(connection);
+            }
+            if written.is_ok() {
+                self.facets.add(&facets);
             }
             return written;
         }
@@ -87,8 +96,9 @@ async fn write_in(
     mut transaction: Transaction<'_, Postgres>,
     writer_id: Uuid,
     events: &[Event],
+    facets: &BTreeSet<facet::Entry<'_>>,
 ) -> sqlx::Result<Vec<Stored>> {
-    match apply(&mut transaction, writer_id, events).await {
+    match apply(&mut transaction, writer_id, events, facets).await {
         Ok(stored) => transaction.commit().await.map(|()| stored),
         // Roll back now, not at the next `begin`, to release the locks. If that fails, its error is
         // returned: the connection is lost.

@@ -27,6 +27,7 @@ pub fn received(body: impl Into<Bytes>, received_at: Timestamp) -> Webhook {
         received_at,
         body: body.into(),
         request_id: String::new(),
+        is_damaged: false,
     }
 }
 

@@ -19,7 +19,7 @@ async fn post(service: &Service, id: &str, message: Value, room: Value) {
 }
 
 /// Ids of the rows of a list, sorted.
-async fn ids(service: &Service, path: &str) -> Vec<String> {
+pub async fn ids(service: &Service, path: &str) -> Vec<String> {
     let rows = service.data(path).await;
     let id = |row: &Value| {
         let id = ["id", "message_id"].iter().find_map(|name| row[*name].as_str());
@@ -136,9 +136,16 @@ async fn several_values_match_rows_with_any_of_them(db: PgPool) {
 #[sqlx::test]
 async fn end_date_before_start_date_is_rejected_by_every_list(db: PgPool) {
     let service = Service::start(db).await;
-    for path in
-        ["/v1/rooms", "/v1/messages", "/v1/delivery-statuses", "/v1/stats", "/api/open/v1/rooms"]
-    {
+    for path in [
+        "/v1/rooms",
+        "/v1/messages",
+        "/v1/delivery-statuses",
+        "/v1/broadcasts",
+        "/v1/events",
+        "/v1/ledger",
+        "/v1/stats",
+        "/api/open/v1/rooms",
+    ] {
         for period in [
             "start_date=2025-06-13&end_date=2025-06-11",
             "start_date=2025-06-12T03:00:00Z&end_date=2025-06-12T02:59:59Z",

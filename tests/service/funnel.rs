@@ -51,7 +51,7 @@ async fn funnel_counts_the_furthest_status_reached_by_each_recipient(db: PgPool)
     let counts = ["total", "created", "pending", "sent", "delivered", "read", "failed", "other"]
         .map(|name| funnel[name].as_i64().unwrap());
     assert_eq!(counts, [10, 0, 1, 1, 2, 4, 2, 0]);
-    assert_eq!(funnel["reached"], json!({"sent": 8, "delivered": 6, "read": 4}));
+    assert_eq!(funnel["reached"], json!({"sent": 8, "delivered": 6, "read": 4, "failed": 4}));
     assert_eq!(funnel["implied"], json!({"sent": 4, "delivered": 3}));
     assert_eq!(funnel["conflicts"], json!({"failed_and_delivered": 1, "failed_and_read": 1}));
     assert_eq!(funnel["seconds_to_delivery"], json!({"p50": 2.0, "p95": 9.0}));

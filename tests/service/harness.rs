@@ -174,19 +174,82 @@ impl Service {
         let sql = "
             with counted as (
                 select
-                    organization_id, hour_of(at) as hour, coalesce(channel, '') as channel,
-                    coalesce(participant_type, '') as participant_type, 1 as count
-                from message
+                    organization_id, hour_of(at) as hour, coalesce(channel, '') as channel, author,
+                    1 as count, is_out and statuses & 28 <> 0 as sent,
+                    is_out and statuses & 24 <> 0 as delivered, is_out and statuses & 16 <> 0 as read,
+                    is_out and coalesce(status = 'failed', false) as failed
+                from (
+                    select
+                        *,
+                        (sent_seen_at is not null)::int * 4 + (delivered_seen_at is not null)::int * 8
+                            + (read_seen_at is not null)::int * 16 as statuses,
+                        author in ('agent', 'bot', 'campaign', 'unknown') as is_out
+                    from message
+                ) as message
+            ), both_of_them as (
+                select
+                    organization_id, hour, channel, author, count, sent::int, delivered::int,
+                    read::int, failed::int
+                from counted
                 union all
-                select organization_id, hour, channel, participant_type, -count
+                select
+                    organization_id, hour, channel, participant_type, -count, -sent, -delivered,
+                    -read, -failed
                 from message_count
             )
             select count(*) from (
-                select from counted
-                group by organization_id, hour, channel, participant_type
-                having sum(count) <> 0
+                select from both_of_them
+                group by organization_id, hour, channel, author
+                having (sum(count), sum(sent), sum(delivered), sum(read), sum(failed))
+                    <> (0, 0, 0, 0, 0)
             ) as wrong";
         sqlx::query_scalar(sql).fetch_one(&self.db).await.unwrap()
+    }
+
+    /// Number of hours in which `recipient_count` differs from the rows of `broadcast_log`.
+    async fn recipient_count_differences(&self) -> i64 {
+        let sql = "
+            with both_of_them as (
+                select
+                    organization_id, hour_of(at) as hour, 1 as count,
+                    (statuses & 28 <> 0)::int as sent, (statuses & 24 <> 0)::int as delivered,
+                    (statuses & 16 <> 0)::int as read,
+                    coalesce(status = 'failed', false)::int as failed
+                from broadcast_log
+                union all
+                select organization_id, hour, -count, -sent, -delivered, -read, -failed
+                from recipient_count
+            )
+            select count(*) from (
+                select from both_of_them
+                group by organization_id, hour
+                having (sum(count), sum(sent), sum(delivered), sum(read), sum(failed))
+                    <> (0, 0, 0, 0, 0)
+            ) as wrong";
+        sqlx::query_scalar(sql).fetch_one(&self.db).await.unwrap()
+    }
+
+    /// Rows of `room_word`, `resolution` and `response` that differ from what all messages lead to.
+    async fn derived_differences(&self) -> Vec<String> {
+        let mut transaction = self.db.begin().await.unwrap();
+        let rows = "
+            select 'word ' || to_jsonb(t)::text
+            from room_word as t
+            where num_nonnulls(customer_at, answer_at, other_at, resolved_at) > 0
+            union all select 'resolution ' || to_jsonb(t)::text from resolution as t
+            union all select 'response ' || to_jsonb(t)::text from response as t
+            order by 1";
+        let kept: Vec<String> =
+            sqlx::query_scalar(rows).fetch_all(&mut *transaction).await.unwrap();
+        sqlx::query("select rebuild_responses()").execute(&mut *transaction).await.unwrap();
+        let all: Vec<String> = sqlx::query_scalar(rows).fetch_all(&mut *transaction).await.unwrap();
+        transaction.rollback().await.unwrap();
+        let only_kept = kept.iter().filter(|row| !all.contains(row));
+        let only_rebuilt = all.iter().filter(|row| !kept.contains(row));
+        only_kept
+            .map(|row| format!("kept: {row}"))
+            .chain(only_rebuilt.map(|row| format!("rebuilt: {row}")))
+            .collect()
     }
 
     /// Rows of all projections, without the columns that depend on the order of arrival.
@@ -201,6 +264,8 @@ impl Service {
             state.insert(table, rows);
         }
         assert_eq!(self.message_count_differences().await, 0, "message_count differs from message");
+        assert_eq!(self.recipient_count_differences().await, 0, "recipient_count differs");
+        assert_eq!(self.derived_differences().await, Vec::<String>::new());
         state
     }
 }

@@ -166,8 +166,8 @@ async fn invalid_message_filters_return_422_naming_the_parameter(db: PgPool) {
         ("start_date=today", &format!("start_date: {day}")),
         (
             "text=a",
-            "text: unknown parameter; known are type, status, direction, external_id, \
-            room_id, start_date, end_date, q, organization_id, format, bom, delimiter, limit, is_counted, cursor",
+            "text: unknown parameter; known are type, status, direction, channel, sender_id, \
+            broadcast_id, is_campaign, external_id, room_id, start_date, end_date, q, organization_id, format, bom, delimiter, limit, is_counted, cursor",
         ),
     ];
     for (query, message) in cases {

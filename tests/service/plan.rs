@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use qontak_receiver::read::page::EXPORTS;
 use qontak_receiver::store;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
@@ -81,13 +82,18 @@ async fn no_query_reads_more_rows_than_its_page_needs(db: PgPool) {
         let path = &path;
         plans.take();
         let first = get(&service, case, path).await;
-        assert_ne!(first["data"], Value::Array(Vec::new()), "{path}");
+        // Each contact has one room.
+        if !path.contains("/histories") {
+            assert_ne!(first["data"], Value::Array(Vec::new()), "{path}");
+        }
         // The next page and back, often enough for Postgres to use a generic plan.
         if let Some(next) = first["meta"]["pagination"]["cursor"]["next"].as_str() {
             for _ in 0..8 {
                 let second = get(&service, case, &with(path, "cursor", next)).await;
-                let prev = second["meta"]["pagination"]["cursor"]["prev"].as_str().unwrap();
-                get(&service, case, &with(path, "cursor", prev)).await;
+                // On Qontak's own routes the page after the last one is empty.
+                if let Some(prev) = second["meta"]["pagination"]["cursor"]["prev"].as_str() {
+                    get(&service, case, &with(path, "cursor", prev)).await;
+                }
             }
         }
         // Needs no query.
@@ -128,7 +134,9 @@ fn with(path: &str, parameter: &str, value: &str) -> String {
 
 #[test]
 fn every_read_route_has_a_query_plan_case() {
-    for route in super::openapi::routes("get").into_keys().filter(|route| route != "/v1/stream") {
+    // Exports have the queries of their lists.
+    let has_query = |route: &String| route != "/v1/stream" && !route.starts_with(EXPORTS);
+    for route in super::openapi::routes("get").into_keys().filter(has_query) {
         let has_case = CASES.iter().any(|case| {
             let path = case.path.split('?').next().unwrap();
             let parts = || path.split('/').zip(route.split('/'));

@@ -144,19 +144,19 @@ async fn assert_state(
 /// Checks that `broadcast_count` matches the rows of `broadcast_log`.
 async fn assert_counts(db: &PgPool) {
     let miscounted: Vec<String> = sqlx::query_scalar(
-        "select concat_ws(' ', broadcast_id, status, counted.count, 'instead of', logs.count)
+        "select concat_ws(' ', broadcast_id, statuses, counted.count, 'instead of', logs.count)
          from (
-             select organization_id, broadcast_id, coalesce(status, '') as status, count(*)
+             select organization_id, broadcast_id, statuses, count(*)
              from broadcast_log
              where broadcast_id is not null
              group by 1, 2, 3
          ) as logs
          full join (
-             select organization_id, broadcast_id, status, sum(count) as count
+             select organization_id, broadcast_id, statuses, sum(count) as count
              from broadcast_count
              group by 1, 2, 3
              having sum(count) <> 0
-         ) as counted using (organization_id, broadcast_id, status)
+         ) as counted using (organization_id, broadcast_id, statuses)
          where counted.count is distinct from logs.count",
     )
     .fetch_all(db)

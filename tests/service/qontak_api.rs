@@ -74,42 +74,14 @@ async fn qontak_log_route_returns_whatsapp_statuses_in_original_form(db: PgPool)
         (sent, found.unwrap().clone())
     };
 
-    let (sent, read) = log("32");
-    for (name, value) in sent.as_object().unwrap() {
-        if !["data_event", "webhook_event", "messages_response"].contains(&name.as_str()) {
-            assert_eq!(&read[name], value, "{name}");
+    for file in ["32", "33", "34", "35", "37"] {
+        let (sent, shown) = log(file);
+        for (name, value) in sent.as_object().unwrap() {
+            if !["data_event", "webhook_event"].contains(&name.as_str()) {
+                assert_eq!(&shown[name], value, "{file}: {name}");
+            }
         }
     }
-    let (sent, read) = (&sent["messages_response"], &read["messages_response"]);
-    for status in ["sent", "delivered", "read"] {
-        let (sent, read) = (&sent[status]["statuses"][0], &read[status]["statuses"][0]);
-        assert_eq!((&read["id"], &read["status"]), (&sent["id"], &sent["status"]));
-        let seconds = sent["timestamp"].as_str().map(str::to_owned);
-        let seconds = seconds.unwrap_or_else(|| sent["timestamp"].to_string());
-        assert_eq!(read["timestamp"], seconds);
-        assert_eq!(read["pricing"], sent["pricing"]);
-    }
-    assert_eq!(read["messages"][0]["id"], sent["messages"][0]["id"]);
-
-    // Not accepted by WhatsApp: no message id and no later statuses.
-    let (sent, failed) = log("34");
-    assert_eq!(
-        (&failed["whatsapp_message_id"], &failed["status"]),
-        (&json!("n/a"), &json!("failed"))
-    );
-    assert_eq!(failed["whatsapp_error_message"], sent["whatsapp_error_message"]);
-    assert_eq!(failed["messages_response"]["errors"][0]["code"], 131026);
-    assert_eq!(failed["messages_response"].get("sent"), None);
-    // Accepted by WhatsApp, failed later.
-    let (_, failed) = log("37");
-    let reported = &failed["messages_response"]["failed"]["statuses"][0];
-    assert_eq!(
-        (&reported["errors"][0]["code"], &reported["timestamp"]),
-        (&json!(131049), &json!("1749690009"))
-    );
-    let (_, held) = log("35");
-    let message = &held["messages_response"]["messages"][0];
-    assert_eq!(message["message_status"], "held_for_quality_assessment");
 }
 
 #[sqlx::test]
@@ -229,7 +201,6 @@ async fn invalid_qontak_parameters_return_422_naming_the_parameter(db: PgPool) {
         ("untagged=maybe", "untagged: must be one of true, false"),
         ("sessions=half", "sessions: must be one of open, expiring, expired"),
         ("response_status[]=x", "response_status: must be one of unresponded, responded"),
-        ("tags[]=", "tags: must be up to 100 values, none empty"),
         ("time_offset=99", "time_offset: must be between -12 and 14"),
         (
             "start_date=2025-02-30",
@@ -240,10 +211,6 @@ async fn invalid_qontak_parameters_return_422_naming_the_parameter(db: PgPool) {
         let response = service.get(&format!("/api/open/v1/rooms?{query}")).await;
         assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
         assert_eq!(messages(&response), json!([expected]), "{query}");
-    }
-    for query in ["tags[x]=a", "limit[]=1", "page=2"] {
-        let response = service.get(&format!("/api/open/v1/rooms?{query}")).await;
-        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
     }
     let log = format!("/api/open/v1/broadcasts/{BROADCAST}/whatsapp/log");
     for path in [LOG, &log, &format!("/api/open/v1/rooms/{SITI_ROOM}"), "/api/open/v1/rooms/none"] {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use qontak_receiver::event::{Event, Webhook};
 use qontak_receiver::ingest::normalize::{Normalized, normalize};
+use qontak_receiver::ingest::spool::SPOOL_TIMEOUT;
 use qontak_receiver::ingest::spool::disk::Disk;
 use qontak_receiver::model::Timestamp;
 use qontak_receiver::store::{self, Written};
@@ -261,14 +262,14 @@ async fn event_left_in_the_spool_never_blocks_later_events(db: PgPool) {
     // This version cannot decode the row, so its next delivery cannot be written.
     service.execute("alter table event drop constraint event_outcome_known").await;
     let spool = service.app.ingest.spool.as_ref().unwrap();
-    spool.append(message("unreadable")).await.unwrap();
+    spool.append(message("unreadable"), SPOOL_TIMEOUT).await.unwrap();
     wait_for_events(&service, 1).await;
     wait_until(async || spool.depth().events == 0).await;
     service.execute("update event set outcome = 'unknown_outcome'").await;
-    spool.append(message("unreadable")).await.unwrap();
+    spool.append(message("unreadable"), SPOOL_TIMEOUT).await.unwrap();
     // Each of these is in the spool behind the event that cannot be written.
     for i in 2..12 {
-        spool.append(message(&format!("m{i}"))).await.unwrap();
+        spool.append(message(&format!("m{i}")), SPOOL_TIMEOUT).await.unwrap();
         wait_for_events(&service, i).await;
     }
     wait_until(async || spool.depth().events == 1).await;

@@ -1,5 +1,7 @@
 //! `GET /v1/stats`: counts and response times for charts.
 
+mod figures;
+
 use axum::http::StatusCode;
 use qontak_receiver::store::message::count;
 use serde_json::{Value, json};
@@ -35,12 +37,12 @@ async fn stats_count_messages_by_day_channel_and_direction(db: PgPool) {
         rows.filter(|row| row["channel"] == channel).cloned().collect::<Vec<_>>()
     };
     let at = "2025-06-12T00:00:00Z";
-    let expected =
-        json!({"at": at, "channel": "ig", "in": 1, "out": 0, "out_agent": 0, "out_bot": 0});
+    let expected = json!({"at": at, "channel": "ig", "in": 1, "out": 0, "out_agent": 0, "out_bot": 0,
+            "campaigns": 0, "notices": 0, "reactions": 0});
     assert_eq!(of("ig"), [expected]);
     let sums: (i64, i64) = sqlx::query_as(
-        "select count(*) filter (where participant_type = 'customer'),
-             count(*) filter (where participant_type <> 'customer')
+        "select count(*) filter (where sender_kind = 'customer'),
+             count(*) filter (where sender_kind <> 'customer' and is_campaign is not true)
          from message
          where channel = 'wa_cloud' and at >= '2025-06-12Z' and at < '2025-06-13Z'",
     )
@@ -50,6 +52,7 @@ async fn stats_count_messages_by_day_channel_and_direction(db: PgPool) {
     let counted = of("wa_cloud").swap_remove(0);
     assert_eq!((counted["in"].as_i64().unwrap(), counted["out"].as_i64().unwrap()), sums);
     assert!(sums.0 > 5 && sums.1 > 2, "{sums:?}");
+    assert_eq!(counted["campaigns"], 1);
     // Compaction does not change the counts.
     count::compact(&service.db).await.unwrap();
     assert_eq!(service.count("message_count where session <> 0").await, 0);
@@ -80,7 +83,7 @@ async fn stats_follow_later_changes_of_a_message(db: PgPool) {
     post(&service, "m", "r", "customer", "2025-06-12T10:30:00Z", json!({})).await;
     post(&service, "m", "r", "customer", "2025-06-12T08:30:00Z", json!({})).await;
     let expected = json!([{"at": "2025-06-12T08:00:00Z", "channel": "wa_cloud", "in": 1, "out": 0,
-        "out_agent": 0, "out_bot": 0}]);
+        "out_agent": 0, "out_bot": 0, "campaigns": 0, "notices": 0, "reactions": 0}]);
     assert_eq!(service.data(&format!("{DAY}&interval=hour")).await["messages"], expected);
     assert_eq!(service.data("/v1/stats").await["messages"], json!([]));
 }
@@ -101,7 +104,7 @@ async fn stats_days_follow_the_requested_time_zone(db: PgPool) {
     assert_eq!(stats["start"], "2025-06-12T00:00:00+07:00");
     assert_eq!(stats["end"], "2025-06-13T00:00:00+07:00");
     let row = json!({"at": "2025-06-12T00:00:00+07:00", "channel": "wa_cloud", "in": 0, "out": 2,
-        "out_agent": 0, "out_bot": 2});
+        "out_agent": 0, "out_bot": 2, "campaigns": 0, "notices": 0, "reactions": 0});
     assert_eq!(stats["messages"], json!([row]));
     let hours = service.data(&format!("{path}&interval=hour")).await;
     let hours: Vec<&str> = hours["messages"]
@@ -132,9 +135,13 @@ async fn first_response_time_ends_at_the_first_agent_message_after_the_customers
         }
     }
     let stats = service.data(DAY).await;
-    let expected =
-        json!({"rooms": 2, "p50_seconds": 200.0, "p95_seconds": 290.0, "is_sample": false});
+    // Percentiles are times that occurred.
+    let expected = json!({"rooms": 2, "responses": 2, "p50_seconds": 100.0, "p95_seconds": 300.0,
+        "is_sample": false});
     assert_eq!(stats["first_response"], expected);
+    let expected = json!({"rooms": 2, "responses": 2, "p50_seconds": 1.0, "p95_seconds": 1.0,
+        "is_sample": false});
+    assert_eq!(stats["bot_response"], expected);
     let later = service.data("/v1/stats?start_date=2025-06-13&end_date=2025-06-14").await;
     assert_eq!(later["first_response"]["rooms"], 0);
     assert_eq!(later["rooms"], json!({"open": 4, "unanswered": 0, "is_sample": false}));
@@ -171,7 +178,7 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
     assert_eq!(service.data(DAY).await["rooms"], expected);
     service.execute(&rooms("20000, 20001")).await;
     let messages = format!(
-        "insert into message (organization_id, message_id, room_id, received_at, participant_type,
+        "insert into message (organization_id, message_id, room_id, received_at, author_by_sender,
              text_rank)
          select '{ORGANIZATION}', author || n, n, '2025-06-12T01:00:00Z'::timestamptz + after, author,
              gen_random_uuid()
@@ -180,10 +187,10 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
     );
     service.execute(&messages).await;
     let stats = service.data(DAY).await;
-    let expected = json!({"open": 20_000, "unanswered": 20_000, "is_sample": true});
+    let expected = json!({"open": 20_000, "unanswered": 0, "is_sample": true});
     assert_eq!(stats["rooms"], expected);
-    let expected =
-        json!({"rooms": 1000, "p50_seconds": 7.0, "p95_seconds": 7.0, "is_sample": true});
+    let expected = json!({"rooms": 10_000, "responses": 10_000, "p50_seconds": 7.0,
+        "p95_seconds": 7.0, "is_sample": true});
     assert_eq!(stats["first_response"], expected);
 }
 

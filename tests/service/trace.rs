@@ -142,6 +142,107 @@ async fn trace_shows_only_rows_of_the_keys_organisations(db: PgPool) {
     }
 }
 
+/// Rows of a trace, each with its kind, id and organisation.
+fn rows_with_organizations(trace: &Value) -> Vec<(String, String, Value)> {
+    let mut rows = Vec::new();
+    for kind in ["broadcasts", "logs", "messages", "rooms", "room_events", "events", "timeline"] {
+        for row in trace[kind].as_array().unwrap() {
+            let id = ["event_id", "id", "room_id"].iter().find_map(|name| row[*name].as_str());
+            let id = if kind == "room_events" { row["room_id"].as_str() } else { id };
+            let organization = row.get("organization_id");
+            let organization = organization.unwrap_or_else(|| panic!("{kind}: {row}")).clone();
+            rows.push((kind.to_owned(), id.unwrap().to_owned(), organization));
+        }
+    }
+    rows
+}
+
+#[sqlx::test]
+async fn trace_tells_rows_of_two_organisations_apart(db: PgPool) {
+    let service = Service::start(db).await;
+    for organization in ["a", "b"] {
+        let message = json!({"data_event": "status_message", "id": "m", "room_id": "r",
+            "status": "sent", "organization_id": organization, "external_id": "wamid.1",
+            "room": {"id": "r", "name": organization}, "created_at": "2025-06-12T01:00:00Z"});
+        let room = json!({"data_event": "room_resolved", "room_id": "r",
+            "organization_id": organization, "created_at": "2025-06-12T02:00:00Z"});
+        let log = json!({"data_event": "broadcast_log_status", "id": "l", "status": "read",
+            "organization_id": organization, "messages_broadcast_id": "b",
+            "whatsapp_message_id": "wamid.1", "created_at": "2025-06-12T01:00:00Z"});
+        for body in [message, room, log] {
+            assert_eq!(service.post(body.to_string()).await.status, StatusCode::OK);
+        }
+    }
+    // Only organisation `a` knows this message, of the room that both have.
+    let own = json!({"data_event": "status_message", "id": "own", "room_id": "r", "status": "sent",
+        "organization_id": "a", "created_at": "2025-06-12T01:00:00Z"});
+    service.post(own.to_string()).await;
+
+    for id in ["m", "r", "l", "b", "wamid.1"] {
+        let both = rows_with_organizations(&service.data(&format!("/v1/trace/{id}")).await);
+        for organization in ["a", "b"] {
+            let path = format!("/v1/trace/{id}?organization_id={organization}");
+            let of_one = rows_with_organizations(&service.data(&path).await);
+            let of_both = both.iter().filter(|(.., of)| of == organization);
+            let mut of_both: Vec<_> = of_both.cloned().collect();
+            let mut expected = of_one.clone();
+            of_both.sort_by_key(|row| format!("{row:?}"));
+            expected.sort_by_key(|row| format!("{row:?}"));
+            assert!(of_one.iter().all(|(.., of)| of == organization), "{path}: {of_one:?}");
+            assert_eq!(of_both, expected, "{path}: in the trace of both (left) and of one (right)");
+            for kind in ["broadcasts", "logs", "messages", "rooms", "room_events", "events"] {
+                assert!(of_one.iter().any(|(of, ..)| of == kind), "{path} has no {kind}");
+            }
+        }
+    }
+    // What is related to rows of one organisation is of this one.
+    for id in ["own"] {
+        let trace = service.data(&format!("/v1/trace/{id}")).await;
+        let rows = rows_with_organizations(&trace);
+        assert!(rows.iter().all(|(.., of)| of == "a"), "{id}: {rows:?}");
+    }
+    for event in service.data("/v1/events").await.as_array().unwrap() {
+        let id = event["event_id"].as_str().unwrap();
+        let rows = rows_with_organizations(&service.data(&format!("/v1/trace/{id}")).await);
+        let own = &event["organization_id"];
+        assert!(rows.iter().all(|(.., of)| of == own), "{event}: {rows:?}");
+    }
+}
+
+#[sqlx::test]
+async fn trace_links_to_the_remaining_rows_of_each_organisation(db: PgPool) {
+    let service = Service::start(db).await;
+    for (number, organization) in (0..52).zip(["a", "b"].into_iter().cycle()) {
+        let message = json!({"data_event": "status_message", "id": format!("m{number}"),
+            "status": "sent", "organization_id": organization, "room_id": "r",
+            "room": {"id": "r"}, "created_at": "2025-06-12T01:00:00Z"});
+        service.post(message.to_string()).await;
+    }
+    let trace = service.data("/v1/trace/r").await;
+    let mut found = 0;
+    for link in trace["more"]["messages"].as_array().unwrap() {
+        let link = link.as_str().unwrap();
+        assert!(link.starts_with("/v1/rooms/r/messages?organization_id="), "{link}");
+        found += service.data(link).await.as_array().unwrap().len();
+    }
+    assert_eq!(found, 52);
+}
+
+#[sqlx::test]
+async fn trace_of_an_event_without_organisation_finds_its_message(db: PgPool) {
+    let service = Service::start(db).await;
+    for organization in [None, Some("a")] {
+        let message = json!({"data_event": "status_message", "id": "m", "status": "sent",
+            "organization_id": organization});
+        service.post(message.to_string()).await;
+    }
+    for event in service.data("/v1/events").await.as_array().unwrap() {
+        let id = event["event_id"].as_str().unwrap();
+        let trace = service.data(&format!("/v1/trace/{id}")).await;
+        assert_eq!(trace["events"].as_array().unwrap().len(), 2, "{event}");
+    }
+}
+
 #[sqlx::test]
 async fn trace_of_an_unknown_id_returns_404(db: PgPool) {
     let service = service_with_fixtures(db).await;

@@ -34,24 +34,24 @@ class Docs(Browser):
         self.assertCountEqual(routes, self.texts("#routes summary b"))
 
     def test_request_is_sent_with_the_key_and_does_not_show_it(self):
-        self.wait(self.send("rooms_list", limit="1"), "API key missing")
+        self.wait(self.send("list_rooms", limit="1"), "API key missing")
         self.find("#key").send_keys(KEY)
-        response, = self.wait(self.send("rooms_list", limit="1"), '"status": "success"')
+        response, = self.wait(self.send("list_rooms", limit="1"), '"status": "success"')
         self.assertIn(f"{ADDRESS}/v1/rooms?limit=1", response)
         self.assertNotIn(KEY, response)
 
     def test_stream_is_shown_live_can_be_stopped_and_resumes(self):
         self.find("#key").send_keys(KEY)
-        response = self.send("stream_listen")
+        response = self.send("get_stream")
         self.wait(response, "retry: 2000")
         message = str(uuid.uuid4())
         post("07", id=message)
         text, = self.wait(response, message)
         last = text.split("id: ")[1].split()[0]
-        self.find("#stream_listen form button[type=button]").click()
+        self.find("#get_stream form button[type=button]").click()
         self.wait(response, "stopped")
 
         # It resumes with the header Last-Event-ID.
-        text, = self.wait(self.send("stream_listen", **{"Last-Event-ID": last}), message)
+        text, = self.wait(self.send("get_stream", **{"Last-Event-ID": last}), message)
         self.assertIn(f"-H 'Last-Event-ID: {last}'", text)
         self.assertNotIn("?", text.splitlines()[0])

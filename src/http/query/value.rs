@@ -6,7 +6,7 @@ use chrono::{Days, NaiveDate, TimeZone};
 use strum::VariantNames;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{
-    KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
+    ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, Type,
 };
 
 use super::Parameter;
@@ -49,9 +49,10 @@ pub fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
 }
 
-/// Schema of a text that is not empty and has no NUL.
+/// Schema of a text that is not empty. It does not say that NUL is rejected: generators copy a pattern
+/// into their source, and tools do not accept a NUL there.
 pub fn non_empty() -> ObjectBuilder {
-    text().min_length(Some(1)).pattern(Some(r"^[^\u0000]*$"))
+    text().min_length(Some(1))
 }
 
 /// Text of 1 to [`MAX_CHARACTERS`] characters.
@@ -187,10 +188,36 @@ impl AnyOf<Text> {
     }
 }
 
+impl<T: Into<&'static str>> AnyOf<T> {
+    /// The names of enum values.
+    pub fn names(self) -> Vec<String> {
+        self.0.into_iter().map(|value| value.into().to_owned()).collect()
+    }
+}
+
 impl AnyOf<Word> {
     /// The words.
     pub fn words(self) -> Vec<String> {
         self.0.into_iter().map(|Word(word)| word).collect()
+    }
+}
+
+/// Texts that may contain commas, of which any may match: a value with commas stands for its parts
+/// and for itself.
+#[derive(Clone, Debug)]
+pub struct Labels(pub Vec<String>);
+
+parameter_schema!(Labels, [], ArrayBuilder::new().items(Text::schema()).max_items(Some(100)));
+
+impl Parameter for Labels {
+    const IS_LIST: bool = true;
+
+    fn parse(values: &[&str]) -> Result<Self, String> {
+        let mut labels = AnyOf::<Text>::parse(values)?.texts();
+        labels.extend(values.iter().map(|&label| label.to_owned()));
+        labels.sort();
+        labels.dedup();
+        Ok(Self(labels))
     }
 }
 

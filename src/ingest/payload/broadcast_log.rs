@@ -8,7 +8,7 @@ use super::delivery_error::{DeliveryError, code_from_text};
 use super::fields::Element;
 use super::value::is_placeholder;
 use super::{EventContext, Fields};
-use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp};
+use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp, phone};
 
 /// Reads a log and its fields about the broadcast.
 pub fn broadcast_log(
@@ -16,6 +16,13 @@ pub fn broadcast_log(
     log_id: String,
     context: &EventContext<'_>,
 ) -> (BroadcastLog, Option<Broadcast>) {
+    // A spreadsheet or a hidden number: it may be an e-mail address, or an id that WhatsApp made up.
+    let contact = body.id("contact_phone_number");
+    let contact_phone_digits = contact.as_deref().and_then(phone::normalize);
+    let (contact_phone_number, contact_id) = match contact_phone_digits {
+        Some(_) => (contact, None),
+        None => (None, contact.map(|text| phone::visible(&text)).filter(|id| !id.is_empty())),
+    };
     let mut log = BroadcastLog {
         organization_id: context.organization_id.to_owned(),
         log_id,
@@ -24,7 +31,9 @@ pub fn broadcast_log(
         created_at: body.time("created_at"),
         template_id: body.id("messages_broadcast_template_id"),
         channel_integration_id: body.id("channel_integration_id"),
-        contact_phone_number: body.id("contact_phone_number"),
+        contact_phone_number,
+        contact_phone_digits,
+        contact_id,
         contact_full_name: body.non_placeholder("contact_full_name"),
         whatsapp_message_id: body.id("whatsapp_message_id"),
         error_message: body.non_placeholder("whatsapp_error_message"),

@@ -7,6 +7,7 @@
 use super::fields::Fields;
 use super::room::is_flat_room;
 use crate::event::Kind;
+use crate::model::Author;
 
 /// Kind and name of a body.
 #[derive(Debug, PartialEq)]
@@ -102,9 +103,9 @@ fn shape(body: &Fields<'_>) -> Option<Kind> {
 fn message_shape(body: &Fields<'_>) -> Kind {
     let status = body.non_blank("status");
     let is_new = status.is_none_or(|status| status.trim().eq_ignore_ascii_case("created"));
-    match super::message::participant_type(body).as_deref() {
-        Some("customer") if is_new => Kind::ReceiveMessageFromCustomer,
-        Some("agent" | "bot") if is_new => Kind::ReceiveMessageFromAgent,
+    match super::message::author(body) {
+        Some(Author::Customer) if is_new => Kind::ReceiveMessageFromCustomer,
+        Some(Author::Agent | Author::Bot) if is_new => Kind::ReceiveMessageFromAgent,
         _ => Kind::StatusMessage,
     }
 }

@@ -63,8 +63,10 @@ impl<'a> Fields<'a> {
     pub fn id(&self, key: &str) -> Option<String> {
         let id = match self.value(key)? {
             Value::String(text) => text.clone(),
-            Value::Number(number) if !number.is_f64() => number.to_string(),
-            other => return self.report(key, ID, other),
+            other => match integer(other) {
+                Some(integer) => integer,
+                None => return self.report(key, ID, other),
+            },
         };
         if id.len() > MAX_TEXT_BYTES {
             return self.report(key, ID, &Value::String(id));
@@ -220,6 +222,16 @@ impl<'a> Fields<'a> {
         self.issues.ignore(&self.path_of(key), expected, value);
         None
     }
+}
+
+/// An integer in decimal form. Spreadsheets write it as `6281200010001.0`, which is exact up to 2^53.
+fn integer(value: &Value) -> Option<String> {
+    let number = value.as_number()?;
+    if !number.is_f64() {
+        return Some(number.to_string());
+    }
+    let number = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9e15)?;
+    Some(format!("{number:.0}"))
 }
 
 #[cfg(test)]

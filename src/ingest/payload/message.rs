@@ -6,13 +6,19 @@
 use super::delivery_error::{DeliveryError, code_from_text};
 use super::{EventContext, Fields};
 use crate::event::Kind;
-use crate::model::{Broadcast, FoldKey, Message, Precedence, Room, Sender, Statuses, TextKey};
+use crate::model::{
+    Author, Broadcast, Direction, FoldKey, Message, Precedence, Room, Sender, Statuses, TextKey,
+};
 
 /// Reads a message, without its clock.
 pub fn message(body: &Fields<'_>, id: String, kind: Kind, context: &EventContext<'_>) -> Message {
-    // The event name implies the participant if the body lacks it.
-    let from_customer = kind == Kind::ReceiveMessageFromCustomer;
-    let mut message = fields(body, id, from_customer, context);
+    // The event name implies the direction if the body lacks a sender.
+    let named = match kind {
+        Kind::ReceiveMessageFromCustomer => Some(Direction::In),
+        Kind::ReceiveMessageFromAgent => Some(Direction::Out),
+        _ => None,
+    };
+    let mut message = fields(body, id, named, context);
     let room = body.object("room");
     message.room_id = body.id("room_id").or_else(|| room.as_ref()?.id("id"));
     if let Some(integration) = body.object("channel_integration") {
@@ -45,39 +51,54 @@ pub fn embedded_message(
     context: &EventContext<'_>,
 ) -> Option<Message> {
     let body = room.object("last_message")?;
-    let mut message = fields(&body, body.id("id")?, false, context);
+    let mut message = fields(&body, body.id("id")?, None, context);
     message.room_id = body.id("room_id").or_else(|| Some(room_id.to_owned()));
     message.channel = body.non_blank("channel");
     Some(message)
 }
 
-/// Type of the author: `customer`, `agent` or `bot`. A field of the message, not of its sender.
-pub fn participant_type(body: &Fields<'_>) -> Option<String> {
-    let given = body.non_blank("participant_type");
-    given.map(|given| given.trim().to_ascii_lowercase()).or_else(|| {
-        let derived = match body.non_blank("sender_type")?.trim() {
-            "Models::Contact" => "customer",
-            "Models::User" => "agent",
-            "Models::SystemAccount" => "bot",
-            _ => return None,
-        };
-        Some(derived.to_owned())
+/// Author of a message. A field of the message, not of its sender. Both lists are open: a supervisor
+/// is an agent by the type of the sender, and a sender of another type has no author here.
+pub fn author(body: &Fields<'_>) -> Option<Author> {
+    let by_participant = || match participant_type(body)?.as_str() {
+        "customer" => Some(Author::Customer),
+        "agent" => Some(Author::Agent),
+        "bot" => Some(Author::Bot),
+        _ => None,
+    };
+    by_participant().or_else(|| {
+        match body.non_blank("sender_type")?.trim().to_ascii_lowercase().as_str() {
+            "models::contact" => Some(Author::Customer),
+            "models::user" => Some(Author::Agent),
+            "models::systemaccount" => Some(Author::Bot),
+            _ => None,
+        }
     })
+}
+
+/// The participant type as sent, in lower case.
+fn participant_type(body: &Fields<'_>) -> Option<String> {
+    Some(body.non_blank("participant_type")?.trim().to_ascii_lowercase())
 }
 
 fn fields(
     body: &Fields<'_>,
     message_id: String,
-    from_customer: bool,
+    named: Option<Direction>,
     context: &EventContext<'_>,
 ) -> Message {
     let mut statuses = Statuses::default();
     if let Some(status) = body.non_blank("status") {
         statuses.add(&status, context.received_at);
     }
+    let author = author(body);
+    let is_incoming = match author {
+        Some(author) => author == Author::Customer,
+        None => named == Some(Direction::In),
+    };
+    let implied = || author.or(is_incoming.then_some(Author::Customer));
     let participant_type =
-        participant_type(body).or_else(|| from_customer.then(|| "customer".to_owned()));
-    let is_incoming = participant_type.as_deref() == Some("customer");
+        participant_type(body).or_else(|| implied().map(|author| author.as_str().to_owned()));
     let response = body.object("messages_response");
     let raw = body.object("raw_message");
     let error = DeliveryError::read(&[Some(body), response.as_ref(), raw.as_ref()]);
@@ -94,6 +115,8 @@ fn fields(
         participant_id: body.id("participant_id"),
         sender_type: body.non_blank("sender_type"),
         sender_id: body.id("sender_id"),
+        author_by_sender: author,
+        direction_by_name: named,
         text: body.text("text"),
         external_id: body.id("external_id"),
         file_uniq_id: body.id("file_uniq_id"),
@@ -126,7 +149,10 @@ pub fn sender(body: &Fields<'_>, message: &Message, context: &EventContext<'_>) 
             tie: context.hash.tie(),
             ..Precedence::default()
         }),
-        r#type: message.participant_type.clone(),
+        r#type: match message.author_by_sender {
+            Some(author) => Some(author.as_str().to_owned()),
+            None => message.participant_type.clone(),
+        },
         name: profile.and_then(|profile| profile.non_blank("name")),
         username: profile.and_then(|profile| profile.non_blank("username")),
         avatar: profile.and_then(|profile| profile.avatar("avatar")),

@@ -1,36 +1,32 @@
-//! The file of the spool: a redb database, for its transactions, checksums and file lock.
+//! The folder of the spool: append-only segments of [records](super::record), deleted when all their
+//! webhooks are committed.
 //!
-//! Not a log-structured store: a queue deletes as much as it writes, and redb reuses the space of
-//! deleted rows without compaction.
+//! A file of records and no database: what is readable must be found in a damaged file too, and a
+//! damaged file must not stop the service. Webhooks that are committed are listed beside their
+//! segment, without an fsync: after a power cut they are committed again, which has no effect.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
-use redb::backends::FileBackend;
-use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend,
-    TableDefinition, Value,
-};
+use metrics::counter;
 use tokio::sync::watch;
-use uuid::Uuid;
+use tracing::error;
 
+use super::record::{self, Marker, Record, Scan};
+use super::segment;
 use crate::event::Webhook;
 use crate::ingest::queue::OVERHEAD_BYTES;
-use crate::model::{EventId, Timestamp};
+use crate::model::Timestamp;
 
-/// A webhook: id, time of receipt (microseconds since 1970), endpoint, organisation of the
-/// endpoint, request id, body.
-type Row = (u128, i64, &'static str, Option<&'static str>, &'static str, &'static [u8]);
+/// Size from which a segment gets no more records.
+const SEGMENT_BYTES: u64 = 64 << 20;
 
-/// Webhooks in the order in which they were appended.
-const WEBHOOKS: TableDefinition<'_, u64, Row> = TableDefinition::new("webhook");
-
-/// Page cache of redb. Small: a webhook is read long after it was written, so a cache would not hold
-/// it.
-const CACHE_BYTES: usize = 4 << 20;
+/// Bits of a key for the place in the segment; the others are its number.
+const OFFSET_BITS: u32 = 40;
 
 /// Number and size of the spooled webhooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,62 +41,89 @@ pub struct Depth {
     pub has_failed: bool,
 }
 
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has locked it.
+    #[error("in use by another process; use a separate folder for each process")]
+    InUse,
+    /// The file system failed.
+    #[error("cannot be opened: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Makes a file durable. Tests replace it by a disk that fails or loses power.
+type Sync = dyn Fn(&File) -> io::Result<()> + Send + std::marker::Sync;
+
 /// The spooled webhooks. All methods block.
 pub struct Disk {
-    open: Box<Open>,
-    state: Mutex<State>,
+    folder: PathBuf,
+    sync: Box<Sync>,
+    /// Marker of the segments that this process creates.
+    marker: Marker,
+    contents: Mutex<Contents>,
     depth: watch::Sender<Depth>,
+    /// Locked until the disk is dropped.
+    _lock: File,
 }
 
-type Open = dyn Fn() -> Result<Database, DatabaseError> + Send + Sync;
-
-struct State {
-    /// `None` after a failure: redb is opened again and repairs the file.
-    database: Option<Database>,
-    contents: Contents,
-}
-
-#[derive(Clone, Copy)]
+#[derive(Default)]
 struct Contents {
-    depth: Depth,
-    next_key: u64,
+    segments: BTreeMap<u64, Segment>,
+    /// Webhooks that are not committed, by segment and place: some 60 bytes each.
+    webhooks: BTreeMap<u64, Entry>,
+    bytes: u64,
+    /// Number of the segment that webhooks are appended to.
+    current: Option<u64>,
+}
+
+struct Segment {
+    path: PathBuf,
+    marker: Marker,
+    /// Kept open, so that a deleted file can still be read.
+    file: File,
+    length: u64,
+}
+
+/// Place of a webhook in its segment.
+struct Entry {
+    offset: u64,
+    length: usize,
+    body_length: usize,
+    received_at: Timestamp,
+}
+
+/// Records to write together.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
 }
 
 impl Disk {
-    /// Opens or creates the file in `folder`, which is created if it is missing. Fails if another
-    /// process has the file open.
-    pub fn in_folder(folder: &Path) -> Result<Self, redb::Error> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let file = folder.join("spool.redb");
-        let disk = Self::on(move || {
-            let mut options = OpenOptions::new();
-            // Readable by this user only: it contains bodies.
-            options.read(true).write(true).create(true).truncate(false).mode(0o600);
-            FileBackend::new(options.open(&file)?)
-        })?;
-        // A new file survives a power failure only after an fsync of its folder, and a new folder
-        // only after one of its parent.
-        File::open(folder)?.sync_all()?;
-        if let Some(parent) = folder.canonicalize()?.parent() {
-            File::open(parent)?.sync_all()?;
-        }
-        Ok(disk)
+    /// Opens a folder, which is created if its parent exists.
+    pub fn in_folder(folder: &Path) -> Result<Self, OpenError> {
+        Self::with_sync(folder, File::sync_data)
     }
 
-    /// Opens or creates a database on `storage`.
-    pub fn on<S: StorageBackend>(
-        storage: impl Fn() -> Result<S, DatabaseError> + Send + Sync + 'static,
-    ) -> Result<Self, redb::Error> {
-        let open = move || {
-            let mut builder = Builder::new();
-            builder.set_cache_size(CACHE_BYTES);
-            builder.create_with_backend(storage()?)
+    /// Opens a folder whose files `sync` makes durable.
+    pub fn with_sync(
+        folder: &Path,
+        sync: impl Fn(&File) -> io::Result<()> + Send + std::marker::Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        create_folder(folder)?;
+        let mut marker = Marker::default();
+        getrandom::fill(&mut marker).map_err(io::Error::other)?;
+        let disk = Self {
+            folder: folder.to_owned(),
+            sync: Box::new(sync),
+            marker,
+            contents: Mutex::default(),
+            depth: watch::Sender::default(),
+            _lock: lock(folder)?,
         };
-        let database = open()?;
-        let contents = contents(&database)?;
-        let depth = watch::Sender::new(contents.depth);
-        let state = Mutex::new(State { database: Some(database), contents });
-        Ok(Self { open: Box::new(open), state, depth })
+        disk.change(|contents| disk.load(contents))?;
+        Ok(disk)
     }
 
     /// Number and size of the spooled webhooks.
@@ -114,121 +137,279 @@ impl Disk {
     }
 
     /// Appends webhooks up to a total size of `max_bytes`, and returns how many were appended once
-    /// they are on the disk.
-    pub fn append(&self, webhooks: &[Webhook], max_bytes: u64) -> Result<usize, redb::Error> {
-        self.use_database(|database, contents| {
-            let transaction = database.begin_write()?;
-            let mut table = transaction.open_table(WEBHOOKS)?;
-            let mut added = 0;
+    /// they are on the disk, in files that are in the folder.
+    pub fn append(&self, webhooks: &[Webhook], max_bytes: u64) -> io::Result<usize> {
+        self.change(|contents| {
+            let (mut batch, mut bytes) = (Batch::default(), contents.bytes);
             for webhook in webhooks {
-                let bytes = contents.depth.bytes + size(webhook.body.len());
+                bytes += size(webhook.body.len());
                 if bytes > max_bytes {
                     break;
                 }
-                table.insert(contents.next_key, row(webhook))?;
-                contents.next_key += 1;
-                contents.depth.bytes = bytes;
-                contents.depth.events += 1;
-                contents.depth.oldest_at.get_or_insert(webhook.received_at);
-                added += 1;
+                let start = batch.bytes.len();
+                record::encode(webhook, self.marker, &mut batch.bytes);
+                batch.entries.push(Entry {
+                    offset: start as u64,
+                    length: batch.bytes.len() - start,
+                    body_length: webhook.body.len(),
+                    received_at: webhook.received_at,
+                });
             }
-            drop(table);
-            // redb's default durability: returns after an fsync.
-            transaction.commit()?;
-            Ok(added)
+            let count = batch.entries.len();
+            self.write(contents, batch)?;
+            self.rescue_missing(contents)?;
+            Ok(count)
         })
     }
 
-    /// The oldest webhooks with their keys: at most `limit`, up to the one that reaches
-    /// `max_bytes`.
-    pub fn first(&self, limit: usize, max_bytes: u64) -> Result<Vec<(u64, Webhook)>, redb::Error> {
-        self.use_database(|database, _| {
-            let table = database.begin_read()?.open_table(WEBHOOKS)?;
-            let (mut webhooks, mut bytes) = (Vec::new(), 0);
-            for entry in table.iter()?.take(limit) {
-                let (key, value) = entry?;
-                let webhook = webhook(value.value());
-                bytes += size(webhook.body.len());
-                webhooks.push((key.value(), webhook));
+    /// The oldest webhooks with their keys: at most `limit`, up to the one that reaches `max_bytes`.
+    pub fn first(&self, limit: usize, max_bytes: u64) -> io::Result<Vec<(u64, Webhook)>> {
+        self.change(|contents| {
+            let (mut found, mut lost, mut bytes) = (Vec::new(), Vec::new(), 0);
+            for (&key, entry) in contents.webhooks.iter().take(limit) {
+                let segment = &contents.segments[&number_of(key)];
+                let record = match segment.read(entry) {
+                    Ok(record) => record::read(&record, segment.marker),
+                    // The file was cut off under this process.
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+                    Err(error) => return Err(error),
+                };
+                match record {
+                    Some(webhook) => found.push((key, webhook)),
+                    None => lost.push(key),
+                }
+                bytes += size(entry.body_length);
                 if bytes >= max_bytes {
                     break;
                 }
             }
-            Ok(webhooks)
+            if !lost.is_empty() {
+                report_lost(lost.len());
+                contents.remove(&lost)?;
+            }
+            Ok(found)
         })
     }
 
     /// Removes webhooks by key.
-    pub fn remove(&self, keys: &[u64]) -> Result<(), redb::Error> {
-        self.use_database(|database, Contents { depth, .. }| {
-            let transaction = database.begin_write()?;
-            let mut table = transaction.open_table(WEBHOOKS)?;
-            for key in keys {
-                if let Some(removed) = table.remove(key)? {
-                    depth.events -= 1;
-                    depth.bytes -= size(removed.value().5.len());
-                }
-            }
-            depth.oldest_at = table.first()?.and_then(|(_, first)| received_at(first.value()));
-            drop(table);
-            Ok(transaction.commit()?)
-        })
+    pub fn remove(&self, keys: &[u64]) -> io::Result<()> {
+        self.change(|contents| contents.remove(keys))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // After a panic `database` is `None`; the next operation opens it again.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn use_database<T>(
-        &self,
-        operation: impl FnOnce(&Database, &mut Contents) -> Result<T, redb::Error>,
-    ) -> Result<T, redb::Error> {
-        let mut state = self.state();
-        let result = state.use_database(&*self.open, operation);
-        // Sent while the state is locked, so that depths are published in order.
-        let depth = Depth { has_failed: result.is_err(), ..state.contents.depth };
-        self.depth.send_replace(depth);
+    /// Changes the contents, and publishes the depth while they are locked, so that depths are in
+    /// order.
+    fn change<T>(&self, change: impl FnOnce(&mut Contents) -> io::Result<T>) -> io::Result<T> {
+        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = change(&mut contents);
+        self.depth.send_replace(Depth {
+            events: contents.webhooks.len() as u64,
+            bytes: contents.bytes,
+            oldest_at: contents.webhooks.values().next().map(|entry| entry.received_at),
+            has_failed: result.is_err(),
+        });
         result
     }
-}
 
-impl State {
-    fn use_database<T>(
-        &mut self,
-        open: &Open,
-        operation: impl FnOnce(&Database, &mut Contents) -> Result<T, redb::Error>,
-    ) -> Result<T, redb::Error> {
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => {
-                let database = open()?;
-                self.contents = contents(&database)?;
-                database
+    /// Writes records to the current segment, or to a new one, and syncs it.
+    fn write(&self, contents: &mut Contents, batch: Batch) -> io::Result<()> {
+        if batch.entries.is_empty() {
+            return Ok(());
+        }
+        // Taken: after a failed write or sync nobody knows what a segment contains, so it gets no
+        // more records.
+        let number = match contents.current.take() {
+            Some(number) => {
+                let segment = &contents.segments[&number];
+                segment.file.write_all_at(&batch.bytes, segment.length)?;
+                (self.sync)(&segment.file)?;
+                number
             }
+            None => self.create_segment(contents, &batch.bytes)?,
         };
-        let mut contents = self.contents;
-        let result = operation(&database, &mut contents)?;
-        *self = Self { database: Some(database), contents };
-        Ok(result)
+        let segment = contents.segments.get_mut(&number).expect("written to just now");
+        let start = segment.length;
+        segment.length += batch.bytes.len() as u64;
+        contents.current = (segment.length < SEGMENT_BYTES).then_some(number);
+        for mut entry in batch.entries {
+            entry.offset += start;
+            contents.insert(number, entry);
+        }
+        Ok(())
+    }
+
+    /// Creates a segment with its first records. It gets its name when these are on the disk, so a
+    /// segment is never empty.
+    fn create_segment(&self, contents: &mut Contents, records: &[u8]) -> io::Result<u64> {
+        create_folder(&self.folder)?;
+        let number = contents.segments.keys().next_back().map_or(0, |last| last + 1);
+        let path = self.folder.join(segment::name(number, self.marker));
+        let new = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        // Readable by this user only: it contains bodies.
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(&new)?;
+        file.write_all_at(records, 0)?;
+        (self.sync)(&file)?;
+        fs::rename(&new, &path)?;
+        // A new file survives a power failure only after an fsync of its folder.
+        (self.sync)(&File::open(&self.folder)?)?;
+        contents.segments.insert(number, Segment { path, marker: self.marker, file, length: 0 });
+        Ok(number)
+    }
+
+    /// Copies webhooks of segments that were deleted, replaced or cut off under this process.
+    fn rescue_missing(&self, contents: &mut Contents) -> io::Result<()> {
+        let missing =
+            |(&number, segment): (&u64, &Segment)| (!segment.is_in_place()).then_some(number);
+        for number in contents.segments.iter().filter_map(missing).collect::<Vec<_>>() {
+            let file = contents.segments[&number].path.display().to_string();
+            error!(file, "spool file deleted, replaced or cut off");
+            counter!("spool_damaged_total").increment(1);
+            self.rescue(contents, number)?;
+        }
+        Ok(())
+    }
+
+    /// Copies what can be read of a segment to another one, and forgets the segment.
+    fn rescue(&self, contents: &mut Contents, number: u64) -> io::Result<()> {
+        contents.current = contents.current.filter(|current| *current != number);
+        let segment = &contents.segments[&number];
+        let (mut batch, mut lost) = (Batch::default(), 0);
+        for entry in contents.of_segment(number) {
+            let record = segment.read(entry).unwrap_or_default();
+            if record::read(&record, segment.marker).is_none() {
+                lost += 1;
+                continue;
+            }
+            let offset = batch.bytes.len() as u64;
+            batch.entries.push(Entry { offset, ..*entry });
+            batch.bytes.extend(self.marker);
+            batch.bytes.extend(&record[self.marker.len()..]);
+        }
+        report_lost(lost);
+        self.write(contents, batch)?;
+        contents.forget(number);
+        Ok(())
+    }
+
+    /// Reads all segments. The webhooks of a damaged one are copied to a new segment, and the file is
+    /// kept under another name.
+    fn load(&self, contents: &mut Contents) -> io::Result<()> {
+        let mut damaged = Vec::new();
+        for (path, number, marker) in segment::list(&self.folder)? {
+            let bytes = fs::read(&path)?;
+            let Scan { records, unreadable } = record::scan(&bytes, marker);
+            if unreadable > 0 || bytes.is_empty() {
+                damaged.push((number, records.len(), unreadable));
+            }
+            let committed = segment::committed(&path);
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            let length = bytes.len() as u64;
+            contents.segments.insert(number, Segment { path, marker, file, length });
+            for record in records {
+                let entry = Entry::from(record);
+                if !committed.contains(&entry.offset) {
+                    contents.insert(number, entry);
+                }
+            }
+        }
+        for (number, readable, unreadable_bytes) in damaged {
+            let path = contents.segments[&number].path.clone();
+            let aside = segment::path_of_damaged(&path);
+            error!(
+                readable, unreadable_bytes, file = %aside.display(),
+                "spool file damaged; to read it, run: qontak-receiver spool export FILE"
+            );
+            counter!("spool_damaged_total").increment(1);
+            // On a disk that is full or read-only the damaged file stays in use.
+            if self.rescue(contents, number).is_ok() {
+                fs::rename(&path, &aside)?;
+            }
+        }
+        let empty: Vec<u64> = contents.segments.keys().copied().collect();
+        empty.into_iter().try_for_each(|number| contents.delete_if_empty(number))
     }
 }
 
-/// Reads all rows to compute the depth; creates the table if it is missing.
-fn contents(database: &Database) -> Result<Contents, redb::Error> {
-    let transaction = database.begin_write()?;
-    let table = transaction.open_table(WEBHOOKS)?;
-    let mut contents = Contents { depth: Depth::default(), next_key: 0 };
-    for entry in table.iter()? {
-        let (key, value) = entry?;
-        contents.next_key = key.value() + 1;
-        contents.depth.events += 1;
-        contents.depth.bytes += size(value.value().5.len());
-        contents.depth.oldest_at = contents.depth.oldest_at.or_else(|| received_at(value.value()));
+impl Contents {
+    fn insert(&mut self, number: u64, entry: Entry) {
+        self.bytes += size(entry.body_length);
+        self.webhooks.insert(number << OFFSET_BITS | entry.offset, entry);
     }
-    drop(table);
-    transaction.commit()?;
-    Ok(contents)
+
+    fn of_segment(&self, number: u64) -> impl Iterator<Item = &Entry> {
+        let keys = number << OFFSET_BITS..(number + 1) << OFFSET_BITS;
+        self.webhooks.range(keys).map(|(_, entry)| entry)
+    }
+
+    fn remove(&mut self, keys: &[u64]) -> io::Result<()> {
+        let mut committed: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for key in keys {
+            if let Some(entry) = self.webhooks.remove(key) {
+                self.bytes -= size(entry.body_length);
+                committed.entry(number_of(*key)).or_default().push(entry.offset);
+            }
+        }
+        for (number, offsets) in committed {
+            if self.of_segment(number).next().is_some() {
+                segment::add_committed(&self.segments[&number].path, &offsets)?;
+            } else {
+                self.delete_if_empty(number)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a segment without webhooks.
+    fn delete_if_empty(&mut self, number: u64) -> io::Result<()> {
+        if self.of_segment(number).next().is_none() {
+            segment::delete(&self.segments[&number].path)?;
+            self.forget(number);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, number: u64) {
+        let forgotten: Vec<u64> = self.of_segment(number).map(|entry| entry.offset).collect();
+        for offset in forgotten {
+            if let Some(entry) = self.webhooks.remove(&(number << OFFSET_BITS | offset)) {
+                self.bytes -= size(entry.body_length);
+            }
+        }
+        self.segments.remove(&number);
+        self.current = self.current.filter(|current| *current != number);
+    }
+}
+
+impl Segment {
+    fn read(&self, entry: &Entry) -> io::Result<Vec<u8>> {
+        let mut record = vec![0; entry.length];
+        self.file.read_exact_at(&mut record, entry.offset)?;
+        Ok(record)
+    }
+
+    /// Whether the open file is the one in the folder, and has everything that was written to it.
+    fn is_in_place(&self) -> bool {
+        let (Ok(open), Ok(named)) = (self.file.metadata(), fs::metadata(&self.path)) else {
+            return false;
+        };
+        (open.dev(), open.ino()) == (named.dev(), named.ino()) && named.len() >= self.length
+    }
+}
+
+impl From<Record> for Entry {
+    fn from(record: Record) -> Self {
+        Self {
+            offset: record.range.start as u64,
+            length: record.range.len(),
+            body_length: record.body_length,
+            received_at: record.received_at,
+        }
+    }
+}
+
+const fn number_of(key: u64) -> u64 {
+    key >> OFFSET_BITS
 }
 
 /// Size of a webhook as it counts towards the limit.
@@ -236,25 +417,32 @@ const fn size(body: usize) -> u64 {
     (body + OVERHEAD_BYTES) as u64
 }
 
-fn row(webhook: &Webhook) -> <Row as Value>::SelfType<'_> {
-    let Webhook { id, received_at, endpoint, organization_id, body, request_id } = webhook;
-    let micros = received_at.0.timestamp_micros();
-    (id.0.as_u128(), micros, endpoint, organization_id.as_deref(), request_id, body)
-}
-
-fn webhook(row: <Row as Value>::SelfType<'_>) -> Webhook {
-    let (id, _, endpoint, organization_id, request_id, body) = row;
-    let id = EventId(Uuid::from_u128(id));
-    Webhook {
-        id,
-        received_at: received_at(row).or_else(|| id.received_at()).unwrap_or_default(),
-        endpoint: endpoint.into(),
-        organization_id: organization_id.map(Arc::from),
-        body: Bytes::copy_from_slice(body),
-        request_id: request_id.to_owned(),
+/// Creates the last part of the path only: a folder on a volume that is not mounted is a mistake.
+fn create_folder(folder: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(()) => match folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => File::open(parent)?.sync_all(),
+            None => File::open(".")?.sync_all(),
+        },
+        failed => failed,
     }
 }
 
-fn received_at(row: <Row as Value>::SelfType<'_>) -> Option<Timestamp> {
-    Timestamp::from_micros(row.1)
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = file.open(folder.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+fn report_lost(webhooks: usize) {
+    if webhooks > 0 {
+        error!(webhooks, "spooled webhooks lost");
+        counter!("spool_lost_total").increment(webhooks as u64);
+    }
 }

@@ -17,10 +17,9 @@ use crate::store::{PreviousOutcome, Stored, Written};
 pub struct Receipt {
     /// Id of the event in the journal; for a duplicate that of the first delivery.
     pub event_id: EventId,
-    /// `applied`, `recorded`, `quarantined` or `malformed`; for a duplicate that of the first
-    /// delivery. `spooled`: stored on disk, written when the database is available again.
+    /// For a duplicate that of the first delivery.
     #[serde(serialize_with = "outcome_or_spooled")]
-    #[schema(value_type = String)]
+    #[schema(value_type = ReceiptOutcome)]
     pub outcome: Option<Outcome>,
     /// Whether the same event was delivered before; always false for `spooled`.
     pub duplicate: bool,
@@ -37,6 +36,18 @@ pub struct Receipt {
     /// Outcome before a replay.
     #[serde(skip)]
     pub before: Option<PreviousOutcome>,
+}
+
+/// Result of a webhook. `spooled`: stored on disk, written when the database is available again.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+enum ReceiptOutcome {
+    Applied,
+    Recorded,
+    Quarantined,
+    Malformed,
+    Spooled,
 }
 
 impl Receipt {

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::model::Status;
 use crate::read::status::Explained;
 use crate::store::broadcast_log::count::Counted;
 use crate::store::broadcast_log::funnel::{Example, Group};
 
-/// Recipients by effective status. Each counts once.
+/// Recipients by effective status, each of which counts once, and by statuses reached.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Counts {
     /// All recipients: the sum of the counts below.
@@ -29,32 +30,41 @@ pub struct Counts {
     failed: i64,
     /// No status, or an unknown one.
     other: i64,
+    reached: Reached,
 }
 
 impl Counts {
     /// Counts of each of `broadcasts` broadcasts, in their order.
     pub fn of_each(broadcasts: usize, counted: &[Counted]) -> Vec<Self> {
         let mut counts = vec![Self::default(); broadcasts];
-        for Counted { place, status, count } in counted {
-            let one = usize::try_from(*place - 1).ok().and_then(|place| counts.get_mut(place));
-            if let Some(one) = one {
-                one.add(status, *count);
+        for counted in counted {
+            let place = usize::try_from(counted.place - 1).ok();
+            if let Some(one) = place.and_then(|place| counts.get_mut(place)) {
+                one.add(counted);
             }
         }
         counts
     }
 
-    fn add(&mut self, status: &str, count: i64) {
+    fn add(&mut self, &Counted { statuses, count, .. }: &Counted) {
         self.total += count;
-        *match status {
-            "created" => &mut self.created,
-            "pending" => &mut self.pending,
-            "sent" => &mut self.sent,
-            "delivered" => &mut self.delivered,
-            "read" => &mut self.read,
-            "failed" => &mut self.failed,
-            _ => &mut self.other,
+        *match Status::effective(statuses) {
+            Some(Status::Created) => &mut self.created,
+            Some(Status::Pending) => &mut self.pending,
+            Some(Status::Sent) => &mut self.sent,
+            Some(Status::Delivered) => &mut self.delivered,
+            Some(Status::Read) => &mut self.read,
+            Some(Status::Failed) => &mut self.failed,
+            None => &mut self.other,
         } += count;
+        let is_seen = |status: Status| status.is_in(statuses);
+        let is_read = is_seen(Status::Read);
+        let is_delivered = is_read || is_seen(Status::Delivered);
+        let add = |to: &mut i64, is_so| *to += if is_so { count } else { 0 };
+        add(&mut self.reached.sent, is_delivered || is_seen(Status::Sent));
+        add(&mut self.reached.delivered, is_delivered);
+        add(&mut self.reached.read, is_read);
+        add(&mut self.reached.failed, is_seen(Status::Failed));
     }
 }
 
@@ -63,7 +73,6 @@ impl Counts {
 pub struct Funnel {
     #[serde(flatten)]
     counts: Counts,
-    reached: Reached,
     implied: Implied,
     conflicts: Conflicts,
     /// Failed recipients by WhatsApp error code, most frequent first.
@@ -76,8 +85,8 @@ pub struct Funnel {
 }
 
 /// Recipients that reached at least this status, including those that failed later. A recipient
-/// counts in every status it reached.
-#[derive(Default, Serialize, ToSchema)]
+/// counts in every status it reached, so the list of broadcasts can show a funnel for each.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 struct Reached {
     /// Sent, delivered or read.
     sent: i64,
@@ -85,6 +94,8 @@ struct Reached {
     delivered: i64,
     /// Read.
     read: i64,
+    /// Reported as failed, also those that were delivered or read as well.
+    failed: i64,
 }
 
 /// Recipients that reached a status without a report of it, because a later one was reported.
@@ -140,9 +151,13 @@ struct Percentiles {
 }
 
 impl Funnel {
-    /// Aggregates groups of equal recipients.
-    pub fn of(groups: Vec<Group>) -> Self {
+    /// Aggregates recipients: their statuses from `counted`, all else from groups of equal ones.
+    pub fn of(counted: &[Counted], groups: Vec<Group>) -> Self {
         let mut funnel = Self::default();
+        for counted in counted {
+            funnel.counts.add(counted);
+            funnel.add_contradictions(counted);
+        }
         let (mut failed, mut billable) = (BTreeMap::new(), BTreeMap::new());
         let mut seconds: [BTreeMap<i32, i64>; 2] = Default::default();
         for group in groups {
@@ -152,9 +167,9 @@ impl Funnel {
                     *seconds.entry(after).or_default() += group.count;
                 }
             }
-            let Some(statuses) = group.statuses else { continue };
-            funnel.counts.add(group.status.as_deref().unwrap_or_default(), group.count);
-            funnel.add_reached(statuses, group.count);
+            if group.of != "status" {
+                continue;
+            }
             if group.status.as_deref() == Some("failed") {
                 *failed.entry(group.error_code).or_default() += group.count;
             }
@@ -182,14 +197,12 @@ impl Funnel {
         funnel
     }
 
-    /// Adds recipients with these reported statuses.
-    fn add_reached(&mut self, statuses: i16, count: i64) {
-        let [_, _, sent, delivered, read, failed] =
-            [0, 1, 2, 3, 4, 5].map(|bit| statuses >> bit & 1 == 1);
+    /// Adds recipients to the statuses that were not reported, or against each other.
+    fn add_contradictions(&mut self, &Counted { statuses, count, .. }: &Counted) {
+        let [sent, delivered, read, failed] =
+            [Status::Sent, Status::Delivered, Status::Read, Status::Failed]
+                .map(|status| status.is_in(statuses));
         let add = |to: &mut i64, is_so| *to += if is_so { count } else { 0 };
-        add(&mut self.reached.sent, sent || delivered || read);
-        add(&mut self.reached.delivered, delivered || read);
-        add(&mut self.reached.read, read);
         add(&mut self.implied.sent, !sent && (delivered || read));
         add(&mut self.implied.delivered, !delivered && read);
         add(&mut self.conflicts.failed_and_delivered, failed && delivered && !read);

@@ -91,7 +91,7 @@ fn collect(
                 collect(schema, schemas, path, columns);
             }
         }
-        RefOr::T(Schema::Object(object)) => {
+        RefOr::T(Schema::Object(object)) if object.additional_properties.is_none() => {
             for (name, field) in &object.properties {
                 path.push(name.clone());
                 collect(field, schemas, path, columns);

@@ -54,6 +54,8 @@ struct Cache {
     began_at: Instant,
     /// `None` if the database was unavailable.
     keys: Option<HashMap<Hash, Arc<Key>>>,
+    /// Hashes by the ids of HMAC keys.
+    hashes: HashMap<Uuid, Hash>,
 }
 
 impl StoredKeys {
@@ -67,11 +69,23 @@ impl StoredKeys {
         }
     }
 
-    /// Finds a valid key. Fails with a 503 while the database is unavailable.
+    /// Finds a valid key by its hash. Fails with a 503 while the database is unavailable.
     pub async fn find(&self, hash: &Hash) -> Result<Option<Arc<Key>>, Error> {
+        self.look_up(|cache| cache.find(hash)).await
+    }
+
+    /// Finds a valid key by its id. Fails with a 503 while the database is unavailable.
+    pub async fn find_by_id(&self, id: Uuid) -> Result<Option<Arc<Key>>, Error> {
+        self.look_up(|cache| cache.find(cache.hashes.get(&id)?)).await
+    }
+
+    async fn look_up(
+        &self,
+        find: impl Fn(&Cache) -> Option<Arc<Key>>,
+    ) -> Result<Option<Arc<Key>>, Error> {
         let called_at = Instant::now();
         let fresh = self.cached().filter(|cache| cache.began_at.elapsed() < CACHE_TTL);
-        if let Some(key) = fresh.and_then(|cache| cache.find(hash)) {
+        if let Some(key) = fresh.and_then(|cache| find(&cache)) {
             return Ok(Some(key));
         }
         let _guard = self.refreshing.lock().await;
@@ -87,7 +101,7 @@ impl StoredKeys {
         if cache.keys.is_none() {
             return Err(WriteError::StorageUnavailable.into());
         }
-        Ok(cache.find(hash))
+        Ok(find(&cache))
     }
 
     fn cached(&self) -> Option<Arc<Cache>> {
@@ -97,14 +111,16 @@ impl StoredKeys {
     async fn refresh(&self) -> Arc<Cache> {
         let began_at = Instant::now();
         let loaded = store::within(QUERY_TIMEOUT, api_key::list_live(&self.db)).await;
-        let keys = match loaded {
+        let keys: Option<HashMap<Hash, Arc<Key>>> = match loaded {
             Ok(rows) => Some(rows.into_iter().filter_map(parse).collect()),
             Err(cause) => {
                 error!(error = %Failure::from(cause), "api key lookup failed");
                 None
             }
         };
-        let cache = Arc::new(Cache { began_at, keys });
+        let hmac_keys = keys.iter().flatten().filter(|(_, key)| key.is_hmac);
+        let hashes = hmac_keys.filter_map(|(hash, key)| Some((key.id?, *hash))).collect();
+        let cache = Arc::new(Cache { began_at, keys, hashes });
         *self.cache.write().expect(POISONED) = Some(cache.clone());
         cache
     }
@@ -152,6 +168,7 @@ fn parse(row: LiveKey) -> Option<(Hash, Arc<Key>)> {
         scopes: row.scopes.iter().filter_map(scope).collect(),
         organizations: row.organizations,
         expires_at: row.expires_at,
+        is_hmac: row.is_hmac,
     };
     Some((hash, Arc::new(key)))
 }
@@ -171,10 +188,11 @@ mod tests {
                 scopes: vec![Scope::Read],
                 organizations: None,
                 expires_at: Some(expires_at),
+                is_hmac: false,
             })
         };
         let keys = Some(HashMap::from([([1; 32], key(1)), ([2; 32], key(-1))]));
-        let cache = Cache { began_at: Instant::now(), keys };
+        let cache = Cache { began_at: Instant::now(), keys, hashes: HashMap::new() };
         let is_found = [1, 2, 3].map(|n| cache.find(&[n; 32]).is_some());
         assert_eq!(is_found, [true, false, false]);
     }

@@ -133,7 +133,7 @@ function route(api, path, method, operation) {
   const parameters = operation.parameters ?? [];
   const rows = parameters.map((parameter) => [parameter.name, type(parameter.schema ?? {}), parameter.description ?? ""]);
   const [ok = {}] = Object.values(operation.responses["200"]?.content ?? {});
-  const errors = Object.entries(operation.responses).filter(([status]) => status >= "300");
+  const errors = Object.entries(operation.responses).filter(([status]) => status >= "400");
   const line = make("b", {}, `${method.toUpperCase()} ${path}`);
   return make("details", { id: operation.operationId },
     make("summary", {}, line, operation.summary ?? ""),

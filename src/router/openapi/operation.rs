@@ -1,28 +1,23 @@
-//! What all routes have in common: authentication, path parameters, export formats and errors.
+//! What all routes have in common: names, authentication, path parameters and responses.
 
 use serde_json::Value;
-use strum::VariantArray;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{Content, ContentBuilder, Ref, RefOr, Required, Response, ResponseBuilder};
+use utoipa::openapi::{Content, Ref, RefOr, Required};
 
-use crate::http::Error;
-use crate::http::error::ErrorResponse;
+use super::{export, response};
+use crate::config::Scope;
 use crate::http::query::value::text;
-use crate::http::representation::Format;
-use crate::ingest::writer::WriteError;
-use crate::read::page::MAX_LIMIT;
+use crate::read::page::EXPORTS;
 
 /// Adds to an operation what its handler does not declare.
-pub fn complete(path: &str, operation: &mut Operation, example: Option<&Value>) {
+pub fn complete(method: &str, path: &str, operation: &mut Operation, example: Option<&Value>) {
+    let is_list = is_list(operation);
     let tag = match path.trim_start_matches("/v1").split('/').nth(1).unwrap_or_default() {
         "api" => "qontak",
         tag => tag,
     };
-    // Handlers of different files have the same names.
-    let name = operation.operation_id.as_deref().unwrap_or_default();
-    operation.operation_id = Some(format!("{tag}_{name}"));
     operation.tags = Some(vec![tag.to_owned()]);
     if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200")
         && response.description.is_empty()
@@ -32,27 +27,66 @@ pub fn complete(path: &str, operation: &mut Operation, example: Option<&Value>) 
     if let Some(content) = success(operation) {
         content.example = example.cloned();
     }
+    response::add_headers(operation, method == "GET", is_list);
     // A webhook has a token instead of a key, and declares its errors itself.
     if tag == "webhooks" {
         return;
     }
-    operation.security = Some(vec![SecurityRequirement::new("key", [""; 0])]);
+    if let Some(name) = name(method, path, is_list) {
+        operation.operation_id = Some(name);
+    }
+    let is_export = path.starts_with(EXPORTS);
+    let scopes = if is_export { &[Scope::Read, Scope::Export][..] } else { &[Scope::Read] };
+    let scopes = scopes.iter().map(|scope| scope.as_str());
+    operation.security.get_or_insert_with(|| vec![SecurityRequirement::new("key", scopes)]);
     let parameters = operation.parameters.get_or_insert_default();
-    let is_id =
-        |parameter: &_| matches!(parameter, RefOr::T(Parameter { name, .. }) if name == "id");
-    if path.contains("{id}") && !parameters.iter().any(is_id) {
+    let has = |name| parameters.iter().any(|parameter| name_of(parameter) == name);
+    let may_be_not_found = path.contains('{') || has("organization_id");
+    if path.contains("{id}") && !has("id") {
         parameters.insert(0, id().into());
     }
-    let has_organization = |parameter: &_| matches!(parameter, RefOr::T(Parameter { name, .. }) if name == "organization_id");
-    let may_be_not_found = path.contains('{') || parameters.iter().any(has_organization);
-    if is_list(operation) {
-        add_export_formats(operation);
+    if is_export {
+        export::complete(operation);
     }
-    for error in &errors() {
+    for error in response::errors() {
         if error.status != "404" || may_be_not_found {
             let response = Ref::from_response_name(error.name);
-            operation.responses.responses.insert(error.status.clone(), response.into());
+            operation.responses.responses.insert(error.status, response.into());
         }
+    }
+}
+
+/// Name of an operation, which is unique: `list_room_messages`, `get_room`, `replay_event`.
+/// Generators make the name of a function of it. `None` if the path has none of the prefixes, so that
+/// its handler names it.
+fn name(method: &str, path: &str, is_list: bool) -> Option<String> {
+    let prefixes = [(EXPORTS, "export"), ("/v1/", ""), ("/api/open/v1/", "qontak")];
+    let find = |(prefix, first): &(&str, _)| Some((*first, path.strip_prefix(prefix)?));
+    let (first, path): (&str, &str) = prefixes.iter().find_map(find)?;
+    let parts: Vec<&str> = path.split('/').collect();
+    let is_id = |part: &str| part.starts_with('{');
+    let mut nouns: Vec<String> = Vec::new();
+    for (i, part) in parts.iter().enumerate().filter(|(_, part)| !is_id(part)) {
+        // One of them: `rooms/{id}` is a room.
+        let is_one = parts.get(i + 1).is_some_and(|next| is_id(next));
+        let noun = if is_one { part.strip_suffix('s').unwrap_or(part) } else { part };
+        nouns.push(noun.replace('-', "_"));
+    }
+    let verb = match method {
+        "POST" => nouns.pop()?,
+        _ if first == "export" => String::new(),
+        _ if is_list => "list".to_owned(),
+        _ => "get".to_owned(),
+    };
+    let words = [first, verb.as_str()].into_iter().chain(nouns.iter().map(String::as_str));
+    Some(words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_"))
+}
+
+/// Name of a parameter.
+pub fn name_of(parameter: &RefOr<Parameter>) -> &str {
+    match parameter {
+        RefOr::T(parameter) => &parameter.name,
+        RefOr::Ref(reference) => &reference.ref_location,
     }
 }
 
@@ -67,16 +101,7 @@ fn success(operation: &mut Operation) -> Option<&mut Content> {
 
 fn is_list(operation: &mut Operation) -> bool {
     let schema = success(operation).and_then(|content| content.schema.as_ref());
-    matches!(schema, Some(RefOr::Ref(list)) if list.ref_location.contains("/List_"))
-}
-
-fn add_export_formats(operation: &mut Operation) {
-    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("200") {
-        for format in Format::VARIANTS.iter().filter(|format| **format != Format::Json) {
-            let lines = Content::new(Some(Schema::from(text())));
-            response.content.insert(format.media_type().to_owned(), lines.into());
-        }
-    }
+    matches!(schema, Some(RefOr::Ref(list)) if list.ref_location.contains("List_"))
 }
 
 fn id() -> Parameter {
@@ -87,52 +112,4 @@ fn id() -> Parameter {
         .description(Some("Id, as returned by lists."))
         .schema(Some(Schema::from(text())))
         .build()
-}
-
-/// An error response that any route may return.
-pub struct SharedError {
-    /// Its name in the document.
-    pub name: &'static str,
-    /// The response.
-    pub response: Response,
-    status: String,
-}
-
-/// Error responses that any route may return.
-pub fn errors() -> [SharedError; 6] {
-    let limit = Error::parameter("limit", format!("must be between 1 and {MAX_LIMIT}"));
-    [
-        shared(
-            "Unauthorized",
-            "The key is missing, unknown, expired or revoked.",
-            &Error::Unauthorized,
-        ),
-        shared("Forbidden", "The key lacks the scope.", &Error::Forbidden("replay")),
-        shared(
-            "NotFound",
-            "The id is unknown, or the key may not see its organisation or `organization_id`.",
-            &Error::NotFound,
-        ),
-        shared("Unprocessable", "A parameter is unknown or invalid.", &limit),
-        shared(
-            "TooManyRequests",
-            "The key exceeds its rate limit. Retry after `Retry-After` seconds.",
-            &Error::TooManyRequests(1),
-        ),
-        shared(
-            "Unavailable",
-            "The database is unavailable or too slow. Retry after `Retry-After` seconds, if given.",
-            &Error::WriteError(WriteError::StorageUnavailable),
-        ),
-    ]
-}
-
-fn shared(name: &'static str, description: &str, error: &Error) -> SharedError {
-    let content = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("ErrorResponse")))
-        .example(serde_json::to_value(ErrorResponse::from(error)).ok())
-        .build();
-    let response =
-        ResponseBuilder::new().description(description).content("application/json", content);
-    SharedError { name, response: response.build(), status: error.status().as_str().to_owned() }
 }

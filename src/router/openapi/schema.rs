@@ -1,4 +1,5 @@
-//! Corrections to the schemas that utoipa generates.
+//! Corrections to the schemas that utoipa generates, so that the clients that are generated from them
+//! are simple.
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -9,7 +10,9 @@ use utoipa::openapi::{OpenApi, Ref, RefOr};
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// Names the data of each envelope, merges flattened schemas into one object, and marks nullable
-/// fields as required, because responses always contain them.
+/// fields as required, because responses always contain them. Integers lose their `format`: from
+/// `int64` some generators make a `bigint`, and no number here exceeds 2^53. The description of a
+/// nullable reference moves to the field, where generators look for it.
 pub fn simplify(schemas: &mut Schemas) {
     let mut named = Schemas::new();
     for (name, envelope) in schemas.iter_mut() {
@@ -29,6 +32,36 @@ pub fn simplify(schemas: &mut Schemas) {
         if let RefOr::T(Schema::Object(object)) = schema {
             require_nullable(object);
         }
+        simplify_fields(schema);
+    }
+}
+
+fn simplify_fields(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => {
+            let is_integer = match &object.schema_type {
+                SchemaType::Type(one) => *one == Type::Integer,
+                SchemaType::Array(types) => types.contains(&Type::Integer),
+                SchemaType::AnyValue => false,
+            };
+            if is_integer {
+                object.format = None;
+            }
+            object.properties.values_mut().for_each(simplify_fields);
+        }
+        RefOr::T(Schema::Array(Array { items: ArrayItems::RefOrSchema(items), .. })) => {
+            simplify_fields(items);
+        }
+        RefOr::T(Schema::OneOf(one)) => {
+            if let [RefOr::Ref(reference), RefOr::T(_)] = &mut one.items[..]
+                && one.description.is_none()
+                && !reference.description.is_empty()
+            {
+                one.description = Some(mem::take(&mut reference.description));
+            }
+            one.items.iter_mut().for_each(simplify_fields);
+        }
+        _ => {}
     }
 }
 
@@ -73,6 +106,10 @@ fn flatten(all: &AllOf, schemas: &Schemas) -> Object {
 }
 
 fn require_nullable(object: &mut Object) {
+    // No field of an object that Qontak defines is certain.
+    if object.additional_properties.is_some() {
+        return;
+    }
     let Object { properties, required, .. } = object;
     let is_required = |name, schema| may_be_null(schema) || required.contains(name);
     let fields = properties.iter().filter(|(name, schema)| is_required(name, schema));

@@ -1,24 +1,34 @@
-//! Table `broadcast_count`: recipients per broadcast and status, maintained by a trigger.
+//! Table `broadcast_count`: recipients per broadcast and set of statuses, maintained by a trigger.
+//!
+//! The list of broadcasts and the funnel both count by it, so that they agree.
 //!
 //! Each database session counts in rows of its own, so that writers do not contend for them.
 
 use sqlx::PgExecutor;
 
+use crate::model::Status;
 use crate::store::broadcast::BroadcastRow;
 use crate::store::rows::column;
 
-/// Number of recipients of one broadcast with one effective status.
+/// Number of recipients of one broadcast with one set of statuses.
 #[derive(Debug)]
 pub struct Counted {
     /// Index of the broadcast in the request, from 1.
     pub place: i64,
-    /// `broadcast_log.status`; empty where that is null.
-    pub status: String,
+    /// `broadcast_log.statuses`.
+    pub statuses: i16,
     /// Number of recipients.
     pub count: i64,
 }
 
-/// Counts the recipients of each of these broadcasts by status.
+impl Counted {
+    /// Effective status of these recipients.
+    pub fn status(&self) -> Option<&'static str> {
+        Status::effective(self.statuses).map(Status::as_str)
+    }
+}
+
+/// Counts the recipients of each of these broadcasts by set of statuses.
 pub async fn list(
     db: impl PgExecutor<'_>,
     broadcasts: &[BroadcastRow],
@@ -26,11 +36,12 @@ pub async fn list(
     sqlx::query_as!(
         Counted,
         r#"
-            select key.place as "place!", status, sum(count)::bigint as "count!"
+            select key.place as "place!", statuses, sum(count)::bigint as "count!"
             from unnest($1::text[], $2::text[]) with ordinality
                 as key (broadcast_id, organization_id, place)
             join broadcast_count using (broadcast_id, organization_id)
-            group by key.place, status
+            group by key.place, statuses
+            having sum(count) <> 0
         "#,
         &column(broadcasts, |row| row.id.as_str()) as _,
         &column(broadcasts, |row| row.organization_id.as_deref().unwrap_or_default()) as _,
@@ -39,14 +50,14 @@ pub async fn list(
     .await
 }
 
-/// Sums the rows of all sessions into one row per broadcast and status.
+/// Sums the rows of all sessions into one row per broadcast and set of statuses.
 pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
             with counted as (
                 delete from broadcast_count
-                where (broadcast_id, organization_id, status, session) in (
-                    select broadcast_id, organization_id, status, session
+                where (broadcast_id, organization_id, statuses, session) in (
+                    select broadcast_id, organization_id, statuses, session
                     from broadcast_count
                     where session <> 0
                     -- Never waits, so it cannot deadlock. Skipped rows are merged by the next run.
@@ -54,11 +65,11 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
                 )
                 returning *
             )
-            insert into broadcast_count (organization_id, broadcast_id, status, session, count)
-            select organization_id, broadcast_id, status, 0, sum(count)
+            insert into broadcast_count (organization_id, broadcast_id, statuses, session, count)
+            select organization_id, broadcast_id, statuses, 0, sum(count)
             from counted
-            group by organization_id, broadcast_id, status
-            order by organization_id, broadcast_id, status
+            group by organization_id, broadcast_id, statuses
+            order by organization_id, broadcast_id, statuses
             on conflict on constraint broadcast_count_pkey
                 do update set count = broadcast_count.count + excluded.count
         "#

@@ -5,7 +5,8 @@ use serde_json::Value;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
-use crate::model::Timestamp;
+use crate::model::qontak_object::Content;
+use crate::model::{Status, Timestamp};
 use crate::store::rows::column;
 use crate::store::walk::Walk;
 
@@ -32,7 +33,7 @@ pub struct Place {
 pub async fn list(
     db: impl PgExecutor<'_>,
     (organization_id, broadcast_id): (&str, &str),
-    status: Option<&str>,
+    status: Option<&[String]>,
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<LogKey>> {
     let from = walk.from.as_ref();
@@ -45,7 +46,7 @@ pub async fn list(
                     from broadcast_log
                     where organization_id = $1
                         and broadcast_id = $2
-                        and ($3::text is null or status = $3)
+                        and ($3::text[] is null or status = any($3))
                         and ($4::timestamptz is null or (at, log_id) "#
                     + $cmp
                     + r#" ($4, $5))
@@ -81,8 +82,11 @@ pub struct LogRow {
     pub messages_broadcast_template_id: Option<String>,
     /// Qontak's id of the channel integration; null when unknown.
     pub channel_integration_id: Option<String>,
-    /// Phone number of the recipient, as sent by Qontak.
+    /// Phone number of the recipient, as sent by Qontak; null if that was no phone number.
     pub contact_phone_number: Option<String>,
+    /// What Qontak sent in place of a phone number: an id of WhatsApp that hides the number (`ID.…`,
+    /// `…@lid`), a masked number, an e-mail address; null without one.
+    pub contact_id: Option<String>,
     /// Name of the recipient.
     pub contact_full_name: Option<String>,
     /// WhatsApp's id of the message (`wamid.…`); null if WhatsApp never accepted it. Equals
@@ -90,6 +94,7 @@ pub struct LogRow {
     pub whatsapp_message_id: Option<String>,
     /// Effective status: `created`, `pending`, `sent`, `delivered`, `read` or `failed`. It never goes
     /// backwards; null if only other statuses were received.
+    #[schema(value_type = Option<Status>)]
     pub status: Option<String>,
     /// Other statuses received (`played`, `warning`, …), sorted; null if there are none.
     pub other_statuses: Option<Vec<String>>,
@@ -112,6 +117,7 @@ pub struct LogRow {
     /// Whether Meta's template pacing held the message back.
     pub is_pacing: Option<bool>,
     /// Header, body and buttons with template and parameters.
+    #[schema(value_type = Option<Content>)]
     pub messages: Option<Value>,
     /// Time the log was created, as reported by Qontak.
     pub created_at: Option<Timestamp>,
@@ -171,8 +177,8 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[LogKey]) -> sqlx::Result<Vec<
                 log.log_id as id, nullif(log.organization_id, '') as organization_id,
                 log.broadcast_id as messages_broadcast_id,
                 log.template_id as messages_broadcast_template_id, log.channel_integration_id,
-                log.contact_phone_number, log.contact_full_name, log.whatsapp_message_id,
-                log.status, log.other_statuses, log.error_code, log.error_title,
+                log.contact_phone_number, log.contact_id, log.contact_full_name,
+                log.whatsapp_message_id, log.status, log.other_statuses, log.error_code, log.error_title,
                 log.error_details, log.error_message as whatsapp_error_message, log.billable,
                 log.pricing_category,
                 log.pricing_model, log.conversation_origin, log.is_pacing, log.messages,

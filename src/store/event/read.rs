@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body;
-use crate::event::{Outcome, Webhook};
+use crate::event::{Kind, Outcome, Webhook};
 use crate::model::{EventId, Timestamp};
 use crate::store::connect::snapshot;
 use crate::store::walk::Walk;
@@ -92,7 +92,8 @@ pub async fn select(
             select
                 event_id, received_at, endpoint,
                 nullif(organization_id, '') as organization_id, body, dictionary,
-                request_id
+                request_id,
+                coalesce(reasons[1] like 'damaged:%', false) as "is_damaged!"
             from event
             where ($1::date is null or day >= $1)
                 and ($2::date is null or day <= $2)
@@ -129,6 +130,7 @@ struct WebhookRow {
     body: Vec<u8>,
     dictionary: Option<i16>,
     request_id: String,
+    is_damaged: bool,
 }
 
 impl TryFrom<WebhookRow> for Webhook {
@@ -143,6 +145,7 @@ impl TryFrom<WebhookRow> for Webhook {
             organization_id: row.organization_id.map(Arc::from),
             body: body::decompress(row.body, row.dictionary)?.into(),
             request_id: row.request_id,
+            is_damaged: row.is_damaged,
         })
     }
 }
@@ -159,6 +162,7 @@ pub struct EventRow {
     pub endpoint: String,
     /// Kind of the event: `receive_message_from_customer`, …, `room_updated`, `unknown`. Null if it
     /// could not be identified.
+    #[schema(value_type = Option<Kind>)]
     pub kind: Option<String>,
     /// Event name as sent by Qontak; null if the body has none.
     pub name: Option<String>,
@@ -168,6 +172,7 @@ pub struct EventRow {
     pub subject_id: Option<String>,
     /// `applied`: changed rooms, messages or broadcasts. `recorded`: stored in the journal only.
     /// `quarantined`: JSON that could not be identified. `malformed`: not JSON.
+    #[schema(value_type = Outcome)]
     pub outcome: String,
     /// Why the event is quarantined or malformed, and each field that could not be used, with the
     /// expected value.
@@ -185,16 +190,24 @@ pub struct EventRow {
 /// Filters of the list; `None` means any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// `event.kind`.
-    pub kind: Option<String>,
-    /// `event.name`.
-    pub name: Option<String>,
-    /// `event.outcome`.
-    pub outcome: Option<String>,
+    /// Any of these `event.kind`.
+    pub kind: Option<Vec<String>>,
+    /// Any of these `event.name`.
+    pub name: Option<Vec<String>>,
+    /// Any of these `event.outcome`.
+    pub outcome: Option<Vec<String>>,
     /// `event.subject_id`.
     pub subject_id: Option<String>,
     /// Whether `event.reasons` is not empty.
     pub has_reasons: Option<bool>,
+    /// `event.endpoint`.
+    pub endpoint: Option<String>,
+    /// `event.request_id`; has no index.
+    pub request_id: Option<String>,
+    /// Received at this time or later.
+    pub since: Option<Timestamp>,
+    /// Received before this time.
+    pub until: Option<Timestamp>,
 }
 
 /// Place of an event in the list.
@@ -220,9 +233,19 @@ pub async fn list(
     filter: &Filter,
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<EventRow>> {
-    let from = walk.from.as_ref().map(|place| place.event_id);
+    // An id contains the time of receipt, so ids bound the period as well as the page.
+    let mut first = filter.since.map(EventId::first);
+    let mut end = filter.until.map(EventId::first);
+    if let Some(Place { event_id }) = walk.from {
+        if walk.backward {
+            first = first.max(Some(event_id.next_id()));
+        } else {
+            end = Some(end.map_or(event_id, |end| end.min(event_id)));
+        }
+    }
+    let day = |id: Option<EventId>| id.and_then(EventId::received_at).map(Timestamp::day);
     macro_rules! page {
-        ($cmp:tt, $order:tt) => {
+        ($order:tt) => {
             sqlx::query_as!(
                 EventRow,
                 r#"
@@ -233,16 +256,19 @@ pub async fn list(
                         parser_version, request_id
                     from event
                     where ($1::text[] is null or organization_id = any($1))
-                        and ($2::text is null or kind = $2)
-                        and ($3::text is null or outcome = $3)
+                        and ($2::text[] is null or kind = any($2))
+                        and ($3::text[] is null or outcome = any($3))
                         and ($4::text is null or subject_id = $4)
-                        and ($5::text is null or name = $5)
+                        and ($5::text[] is null or name = any($5))
                         and ($6::boolean is null or (cardinality(reasons) > 0) = $6)
-                        -- Redundant: partition pruning does not understand the row comparison.
-                        and ($7::date is null or day "# + $cmp + r#"= $7)
-                        and ($8::uuid is null or (day, event_id) "# + $cmp + r#" ($7, $8))
+                        and ($7::text is null or endpoint = $7)
+                        and ($8::text is null or request_id = $8)
+                        -- The day is redundant: partition pruning does not understand the row
+                        -- comparison.
+                        and ($10::uuid is null or day >= $9 and (day, event_id) >= ($9::date, $10))
+                        and ($12::uuid is null or day <= $11 and (day, event_id) < ($11::date, $12))
                     order by "# + $order + r#"
-                    limit $9
+                    limit $13
                 "#,
                 organizations,
                 filter.kind.as_deref(),
@@ -250,15 +276,19 @@ pub async fn list(
                 filter.subject_id.as_deref(),
                 filter.name.as_deref(),
                 filter.has_reasons,
-                from.and_then(EventId::received_at).map(Timestamp::day),
-                from.map(|id| id.0),
+                filter.endpoint.as_deref(),
+                filter.request_id.as_deref(),
+                day(first),
+                first.map(|id| id.0),
+                day(end),
+                end.map(|id| id.0),
                 walk.rows,
             )
             .fetch_all(db)
             .await
         };
     }
-    if walk.backward { page!(">", "day, event_id") } else { page!("<", "day desc, event_id desc") }
+    if walk.backward { page!("day, event_id") } else { page!("day desc, event_id desc") }
 }
 
 /// Finds an event within these organisations; `None` for all.
@@ -331,7 +361,8 @@ pub async fn find_webhook(
             select
                 event_id, received_at, endpoint,
                 nullif(organization_id, '') as organization_id, body, dictionary,
-                request_id
+                request_id,
+                coalesce(reasons[1] like 'damaged:%', false) as "is_damaged!"
             from event
             where day = $1
                 and event_id = $2

@@ -6,6 +6,9 @@ use super::MessageRow;
 use crate::model::Timestamp;
 use crate::store::search::Query;
 
+/// All `message.sender_kind` of outgoing messages.
+pub const OUTGOING: &[&str] = &["agent", "bot", "other"];
+
 /// Filters of the list across rooms; `None` means any.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -13,14 +16,24 @@ pub struct Filter {
     pub r#type: Option<Vec<String>>,
     /// Any of these `message.status`, the effective one.
     pub status: Option<Vec<String>>,
-    /// Any of these `message.participant_type`.
-    pub participant_types: Option<&'static [&'static str]>,
+    /// Any of these `message.sender_kind`.
+    pub authors: Option<&'static [&'static str]>,
     /// Id at the channel (`wamid.…`).
     pub external_id: Option<String>,
     /// In any of these rooms.
     pub room_ids: Option<Vec<String>>,
-    /// `message.error_code`.
-    pub error_code: Option<i64>,
+    /// Any of these `message.channel`.
+    pub channel: Option<Vec<String>>,
+    /// `message.sender_id`.
+    pub sender_id: Option<String>,
+    /// Sent by a customer. Set by a scan that finds that all messages of the sender are.
+    pub is_of_customer: bool,
+    /// `message.broadcast_id`.
+    pub broadcast_id: Option<String>,
+    /// Whether a broadcast sent it; unknown counts as no.
+    pub is_campaign: Option<bool>,
+    /// Any of these `message.error_code`.
+    pub error_codes: Option<Vec<i64>>,
     /// Without a broadcast log, and one of several messages with the same id at the channel; for the
     /// list of deliveries only.
     pub is_without_log: bool,

@@ -3,6 +3,7 @@
 use sqlx::{PgExecutor, PgPool};
 
 use super::MessageKey;
+use super::count;
 use super::filter::{Filter, Place, RoomPlace};
 use super::scan::{Scan, ScannedKey};
 use super::search::search;
@@ -17,13 +18,23 @@ pub async fn list(
     filter: &Filter,
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<MessageKey>> {
+    let mut filter = filter.clone();
+    if let Some(channels) = &filter.channel {
+        // A channel that is no longer used, or not yet, is far back in time.
+        let Some((since, until)) = count::span(db, organizations, channels).await? else {
+            return Ok(Vec::new());
+        };
+        filter.since = filter.since.max(Some(since));
+        filter.until = Some(filter.until.map_or(until, |known| known.min(until)));
+    }
     if let Some(query) = &filter.query {
-        return search(db, organizations, query, filter, walk).await;
+        return search(db, organizations, query, &filter, walk).await;
     }
     // A scan takes several statements, and each relies on what the one before it saw.
     let mut db = snapshot(db).await?;
     let from = walk.from.as_ref();
-    let mut scan = Scan::new(&mut db, organizations, filter, from, walk.backward).await?;
+    let mut scan = Scan::new(&mut db, organizations, &filter, from, walk.backward).await?;
+    scan.narrow_to_sender(&mut db).await?;
     let rows = scan.nearest(&mut db, walk.rows).await?;
     Ok(rows.into_iter().map(ScannedKey::into_key).collect())
 }

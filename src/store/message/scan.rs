@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use super::MessageKey;
 use super::filter::{Filter, Place};
 use crate::model::Timestamp;
+use crate::store::facet;
 use crate::store::search::Query;
 
 /// Range of an index in which messages are ordered by time.
@@ -65,6 +66,23 @@ impl<'a> Scan<'a> {
         let room_ids = filter.room_ids.is_some().then_some(rooms);
         let filter = filter.clone();
         Ok(Self { organizations, hashes, room_ids, filter, from, backward })
+    }
+
+    /// Narrows the filter to where messages of its sender are. Only those of customers have an
+    /// index: for all others a scan starts at the day of the latest one.
+    pub async fn narrow_to_sender(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
+        let Some(sender_id) = &self.filter.sender_id else { return Ok(()) };
+        let Some(day) = facet::last_sent_on(&mut *db, self.organizations, sender_id).await? else {
+            self.filter.is_of_customer = true;
+            return Ok(());
+        };
+        let end = day.succ_opt().and_then(|next| Timestamp::beginning(next, &Utc));
+        if let Some(end) = end
+            && !is_customer(db, &self.hashes, sender_id).await?
+        {
+            self.filter.until = Some(self.filter.until.map_or(end, |until| until.min(end)));
+        }
+        Ok(())
     }
 
     /// Fetches the nearest `limit` messages. May leave the filter narrowed, so that
@@ -140,8 +158,9 @@ impl<'a> Scan<'a> {
     }
 
     /// Fetches the nearest `limit` messages, at most `share` of each index range. Uses index
-    /// `message_by_time`, `message_failed`, `message_by_error`, `message_by_room` or
-    /// `message_by_external_id`.
+    /// `message_by_time`, `message_failed`, `message_by_room`, `message_by_external_id`,
+    /// `message_by_sender`, `message_by_channel`, `message_by_broadcast`, `message_campaign` or
+    /// `message_by_error`.
     pub async fn fetch(
         &self,
         db: &mut PgConnection,
@@ -174,7 +193,7 @@ impl<'a> Scan<'a> {
                                 -- Redundant: matches the predicate of index `message_failed`.
                                 and ($5 is distinct from array['failed']
                                     or failed_seen_at is not null)
-                                and ($6::text[] is null or participant_type = any($6))
+                                and ($6::text[] is null or sender_kind = any($6))
                                 and ($7::text is null or external_id = $7)
                                 and ($2::text[] is null or room_id = range_room_id)
                                 -- Redundant: with a constant the planner knows the room's size.
@@ -185,6 +204,20 @@ impl<'a> Scan<'a> {
                                     and message_words(
                                         '', '1970-01-01Z', text, file, buttons, raw_message
                                     ) @@ ($8::text)::tsquery)
+                                and ($18::text[] is null or channel = any($18))
+                                -- Redundant: one channel keeps the order of `message_by_channel`.
+                                and (cardinality($18) is distinct from 1 or channel = ($18::text[])[1])
+                                and ($19::text is null
+                                    or hashtext(sender_id) = hashtext($19) and sender_id = $19)
+                                -- Redundant: matches the predicate of index `message_by_sender`.
+                                and (not $23 or participant_type = 'customer')
+                                and ($20::text is null or hashtext(broadcast_id) = hashtext($20)
+                                    and broadcast_id = $20)
+                                and ($21::boolean is distinct from true or is_campaign is true)
+                                and ($21::boolean is distinct from false or is_campaign is not true)
+                                and ($22::bigint[] is null or error_code = any($22))
+                                and (cardinality($22) is distinct from 1
+                                    or error_code = ($22::bigint[])[1])
                                 and (not $10 or external_id is null or not exists (
                                     select
                                     from broadcast_log as log
@@ -197,11 +230,10 @@ impl<'a> Scan<'a> {
                                     from message as other
                                     where other.external_id = message.external_id
                                         and other.organization_id = message.organization_id
-                                        and ($6 is null or other.participant_type = any($6))
+                                        and ($6 is null or other.sender_kind = any($6))
                                         and (status_rank(other.status), message.message_id)
                                             > (status_rank(message.status), other.message_id)
                                 ))
-                                and ($18::bigint is null or error_code = $18)
                                 and ($11::timestamptz is null or at >= $11)
                                 and ($12::timestamptz is null or at < $12)
                                 and ($13::timestamptz is null or at "# + $cmp + r#"= $13
@@ -217,7 +249,7 @@ impl<'a> Scan<'a> {
                     *organizations,
                     filter.r#type.as_deref(),
                     filter.status.as_deref(),
-                    filter.participant_types as _,
+                    filter.authors as _,
                     filter.external_id.as_deref(),
                     words.as_deref(),
                     patterns.as_deref() as _,
@@ -229,7 +261,12 @@ impl<'a> Scan<'a> {
                     from.map(|place| place.organization_id.as_str()),
                     share,
                     limit,
-                    filter.error_code,
+                    filter.channel.as_deref(),
+                    filter.sender_id.as_deref(),
+                    filter.broadcast_id.as_deref(),
+                    filter.is_campaign,
+                    filter.error_codes.as_deref(),
+                    filter.is_of_customer,
                 )
                 .fetch_all(db)
                 .await
@@ -241,6 +278,31 @@ impl<'a> Scan<'a> {
             page!("<", "at desc, message_id desc, organization_id desc")
         }
     }
+}
+
+/// Whether the sender wrote any message as a customer, in organisations with these hashes.
+async fn is_customer(db: &mut PgConnection, hashes: &[i32], sender_id: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+            select exists (
+                select
+                from unnest($1::int[]) as hash
+                cross join lateral (
+                    select
+                    from message
+                    where hashtext(organization_id) = hash
+                        and hashtext(sender_id) = hashtext($2)
+                        and sender_id = $2
+                        and participant_type = 'customer'
+                    limit 1
+                ) as one
+            ) as "is_customer!"
+        "#,
+        hashes,
+        sender_id,
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Finds the index ranges of these rooms, or else of these organisations, or else all of them.

@@ -157,9 +157,13 @@ async fn fetch(
                         and ($2::text[] is null or organization_id = any($2))
                         and ($3::text[] is null or type = any($3))
                         and ($4::text[] is null or status = any($4))
-                        and ($5::text[] is null or participant_type = any($5))
+                        and ($5::text[] is null or sender_kind = any($5))
                         and ($6::timestamptz is null or at + interval '0' >= $6)
                         and ($7::timestamptz is null or at + interval '0' < $7)
+                        and ($10::text[] is null or channel = any($10))
+                        and ($11::text is null or sender_id = $11)
+                        and ($12::text is null or broadcast_id = $12)
+                        and ($13::boolean is null or (is_campaign is true) = $13)
                         and at + interval '0' "#
                     + $cmp
                     + r#" $8
@@ -172,11 +176,15 @@ async fn fetch(
                 organizations,
                 filter.r#type.as_deref(),
                 filter.status.as_deref(),
-                filter.participant_types as _,
+                filter.authors as _,
                 filter.since as _,
                 filter.until as _,
                 walk.from as _,
                 walk.rows,
+                filter.channel.as_deref(),
+                filter.sender_id.as_deref(),
+                filter.broadcast_id.as_deref(),
+                filter.is_campaign,
             )
             .fetch_all(db)
             .await

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{PgConnection, PgExecutor};
 
-use crate::model::Message;
+use crate::model::{Author, Direction, Message};
 use crate::store::rows::{column, json, rounds_of_unique_keys};
 
 /// A statement that merges rows from `$source` into the table, with SQL before and after.
@@ -28,7 +28,8 @@ macro_rules! merge {
                 is_campaign, is_edited, review_star, file, reply, buttons, raw_message,
                 text, text_rank, created_seen_at, pending_seen_at, sent_seen_at,
                 delivered_seen_at, read_seen_at, failed_seen_at, other_statuses,
-                error_code, error_title, error_details, failed_at, clock, fields, clocks
+                error_code, error_title, error_details, failed_at, clock, fields, clocks,
+                author_by_sender, direction_by_name
             )
             "#
                 + $source
@@ -54,6 +55,8 @@ macro_rules! merge {
                 reply = later(message.reply, coalesce(message.clocks[15], message.clock), excluded.reply, coalesce(excluded.clocks[15], excluded.clock)),
                 buttons = later(message.buttons, coalesce(message.clocks[16], message.clock), excluded.buttons, coalesce(excluded.clocks[16], excluded.clock)),
                 raw_message = later(message.raw_message, coalesce(message.clocks[17], message.clock), excluded.raw_message, coalesce(excluded.clocks[17], excluded.clock)),
+                author_by_sender = later(message.author_by_sender, coalesce(message.clocks[18], message.clock), excluded.author_by_sender, coalesce(excluded.clocks[18], excluded.clock)),
+                direction_by_name = greatest(message.direction_by_name, excluded.direction_by_name),
                 is_edited = greatest(message.is_edited, excluded.is_edited),
                 clock = greatest(message.clock, excluded.clock),
                 fields = message.fields | excluded.fields,
@@ -86,8 +89,9 @@ macro_rules! merge {
                         lagging(message.file, coalesce(message.clocks[14], message.clock), excluded.file, coalesce(excluded.clocks[14], excluded.clock), greatest(message.clock, excluded.clock)),
                         lagging(message.reply, coalesce(message.clocks[15], message.clock), excluded.reply, coalesce(excluded.clocks[15], excluded.clock), greatest(message.clock, excluded.clock)),
                         lagging(message.buttons, coalesce(message.clocks[16], message.clock), excluded.buttons, coalesce(excluded.clocks[16], excluded.clock), greatest(message.clock, excluded.clock)),
-                        lagging(message.raw_message, coalesce(message.clocks[17], message.clock), excluded.raw_message, coalesce(excluded.clocks[17], excluded.clock), greatest(message.clock, excluded.clock))
-                    ], array_fill(null::timestamptz, array[17]))
+                        lagging(message.raw_message, coalesce(message.clocks[17], message.clock), excluded.raw_message, coalesce(excluded.clocks[17], excluded.clock), greatest(message.clock, excluded.clock)),
+                        lagging(message.author_by_sender, coalesce(message.clocks[18], message.clock), excluded.author_by_sender, coalesce(excluded.clocks[18], excluded.clock), greatest(message.clock, excluded.clock))
+                    ], array_fill(null::timestamptz, array[18]))
                 end,
                 text = later(message.text, message.text_rank, excluded.text, excluded.text_rank),
                 text_rank = greatest(message.text_rank, excluded.text_rank),
@@ -174,7 +178,7 @@ async fn upsert_round(
                 unnest($31::timestamptz[]), string_to_array(unnest($32::text[]), ''),
                 unnest($33::bigint[]), unnest($34::text[]), unnest($35::text[]),
                 unnest($36::timestamptz[]), unnest($37::timestamptz[]), unnest($38::int[]),
-                null::timestamptz[]
+                null::timestamptz[], unnest($39::text[]), unnest($40::text[])
         "#,
         r#"
             )
@@ -219,6 +223,8 @@ async fn upsert_round(
         &column(rows, |row| row.failed_at) as _,
         &column(rows, |row| row.clock) as _,
         &column(rows, |row| row.fields()),
+        &column(rows, |row| row.author_by_sender.map(Author::as_str)) as _,
+        &column(rows, |row| row.direction_by_name.map(Direction::as_str)) as _,
     )
     .fetch_all(db)
     .await
@@ -255,7 +261,7 @@ pub async fn claim(db: impl PgExecutor<'_>, message_ids: Option<&[String]>) -> s
                 own.text, own.text_rank, own.created_seen_at, own.pending_seen_at, own.sent_seen_at,
                 own.delivered_seen_at, own.read_seen_at, own.failed_seen_at, own.other_statuses,
                 own.error_code, own.error_title, own.error_details, own.failed_at,
-                own.clock, own.fields, own.clocks
+                own.clock, own.fields, own.clocks, own.author_by_sender, own.direction_by_name
             from unknown
             cross join jsonb_populate_record(null::message, unknown.value) as own
             order by own.message_id

@@ -7,6 +7,7 @@ use sqlx::PgExecutor;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
+use crate::model::qontak_object::{Avatar, CcRecipient, Extra, Note};
 use crate::model::{Timestamp, phone};
 use crate::store::rows::column;
 use crate::store::search::Query;
@@ -35,13 +36,19 @@ pub struct Filter {
     pub channel_integration_id: Option<String>,
     /// Any of these users in `room.agent_ids`.
     pub agent: Option<Vec<String>>,
+    /// Also rooms without an agent; only these if `agent` is `None`.
+    pub or_without_agent: bool,
     /// Any of these in `room.tags`.
     pub tag: Option<Vec<String>>,
     /// Whether the room has no tags.
     pub untagged: Option<bool>,
+    /// Whether the room has unread messages.
+    pub is_unread: Option<bool>,
+    /// Whether the contact is blocked.
+    pub is_blocked: Option<bool>,
     /// `room.account_uniq_id`; a phone number in any spelling.
     pub account_uniq_id: Option<String>,
-    /// Whether the room is open and its last message is the customer's.
+    /// Whether the room is open and the last word in it is the customer's.
     pub is_unanswered: Option<bool>,
     /// State of the session.
     pub session: Option<Session>,
@@ -99,7 +106,8 @@ pub struct Place {
 ///
 /// Uses index `room_by_organization` for one organisation and `room_by_activity` for several, which
 /// have no common order in the former. Both are ordered by slot, the minute of the activity, and a
-/// minute's rooms are sorted. Selective filters use `room_by_label`, `room_by_account` or
+/// minute's rooms are sorted. They also tell which rooms are unread, untagged, blocked or without an
+/// agent. Selective filters use `room_by_label`, `room_by_account` or
 /// `room_by_word`.
 pub async fn list(
     db: impl PgExecutor<'_>,
@@ -111,11 +119,7 @@ pub async fn list(
         Some([one]) => (Some(one.as_str()), None),
         several => (None, several),
     };
-    let accounts = filter.account_uniq_id.as_ref().map(|given| {
-        let mut accounts = phone::spellings(given);
-        accounts.push(given.clone());
-        accounts
-    });
+    let accounts = filter.account_uniq_id.as_deref().map(phone::account_readings);
     let session = filter.session.map(|session| session.bounds(Timestamp::now()));
     let (session_after, session_until) = session.unwrap_or_default();
     // A session starts with an activity, so rooms last active before it cannot match.
@@ -135,17 +139,35 @@ pub async fn list(
                         -- These four are written as index `room_by_label` has them.
                         and ($3::text[] is null or array[status] && $3)
                         and ($4::text[] is null or array[channel] && $4)
-                        and ($5::text[] is null or agent_ids && $5)
+                        and ($5::text[] is null or agent_ids && $5 or $22 and is_without_agent)
+                        and ($5 is not null or not $22 or is_without_agent)
                         and ($6::text[] is null or tags && $6)
-                        and ($7::text[] is null or account_uniq_id = any($7))
+                        and ($7::text[] is null or account_normalized = any($7))
                         and ($8::text is null or channel_integration_id = $8)
                         and ($9::text[] is null or type = any($9))
-                        and ($10::boolean is null or $10 = (coalesce(cardinality(tags), 0) = 0))
-                        -- Redundant: only open rooms can be unanswered, and these are few.
+                        and ($10::boolean is null or is_untagged = $10)
+                        and ($23::boolean is null or is_unread = $23)
+                        and ($24::boolean is distinct from true or is_blocked = true)
+                        and ($24::boolean is distinct from false or is_blocked is not true)
+                        -- Redundant: only these rooms can be unanswered, and they are few.
                         and ($11::boolean is null or not $11
-                            or array[status] && array['unassigned', 'assigned'])
-                        and ($11::boolean is null or $11 = is_unanswered(
-                            status, is_unresponded, session_at, last_message_at, unread_count))
+                            or array[status] && array['unassigned', 'assigned']
+                            or status is null)
+                        and ($11::boolean is null or $11 = coalesce(
+                            (
+                                select is_unanswered(
+                                    status, customer_at, answer_at, other_at, is_unresponded,
+                                    session_at, last_message_at, unread_count
+                                )
+                                from room_word
+                                where room_word.room_id = room.room_id
+                                    and room_word.organization_id = room.organization_id
+                            ),
+                            is_unanswered(
+                                status, null, null, null, is_unresponded, session_at,
+                                last_message_at, unread_count
+                            )
+                        ))
                         -- `coalesce` hides the selectivity from the planner. It assumes that the two
                         -- bounds are independent, expects few rooms and would sort many.
                         and ($12::timestamptz is null or coalesce(session_at > $12, false))
@@ -157,8 +179,8 @@ pub async fn list(
                         and ($15::timestamptz is null
                             or activity_slot <= activity_slot($15) and activity_at < $15)
                         and ($16::text is null
-                            or room_words(name, account_uniq_id, channel_uniq_id) like search_ascii($16)
-                            or resembles($17, room_words(name, account_uniq_id, channel_uniq_id)))
+                            or room_words(name, account_normalized, channel_uniq_id) like search_ascii($16)
+                            or resembles($17, room_words(name, account_normalized, channel_uniq_id)))
                         -- The slot is redundant but for the index, here and in the order.
                         and ($18::timestamptz is null
                             or activity_slot "# + $cmp + r#"= activity_slot($18)
@@ -187,6 +209,9 @@ pub async fn list(
                 from.map(|place| place.room_id.as_str()),
                 from.map(|place| place.organization_id.as_str()),
                 walk.rows,
+                filter.or_without_agent,
+                filter.is_unread,
+                filter.is_blocked,
             )
             .fetch_all(db)
             .await
@@ -264,7 +289,8 @@ pub struct RoomRow {
     pub last_message_at: Option<Timestamp>,
     /// Time of the last activity, as reported by Qontak.
     pub last_activity_at: Option<Timestamp>,
-    /// Avatar of the contact: `{url, large, medium, small, …}`, or a URL.
+    /// Avatar of the contact.
+    #[schema(value_type = Option<Avatar>)]
     pub avatar: Option<Value>,
     /// Time the room was resolved; null unless `status` is `resolved`.
     pub resolved_at: Option<Timestamp>,
@@ -278,11 +304,14 @@ pub struct RoomRow {
     pub division_id: Option<String>,
     /// User ids of the agents; sent in room events only.
     pub agent_ids: Option<Vec<String>>,
-    /// Note of the agents: `{text}`.
+    /// Note of the agents.
+    #[schema(value_type = Option<Note>)]
     pub note: Option<Value>,
-    /// Details of the channel: `{is_participant_online}`.
+    /// Details of the channel.
+    #[schema(value_type = Option<Extra>)]
     pub extra: Option<Value>,
     /// CC recipients of an e-mail conversation.
+    #[schema(value_type = Option<Vec<CcRecipient>>)]
     pub email_cc: Option<Value>,
     /// Whether the room is excluded from automatic resolution.
     pub is_dont_auto_resolve: Option<bool>,

@@ -21,11 +21,11 @@ macro_rules! separators {
 pub const PATTERN: &str = concat!(
     "^[",
     separators!(),
-    r"]*[^\u0000",
+    r"]*[^",
     separators!(),
     "]+(?:[",
     separators!(),
-    r"]+[^\u0000",
+    r"]+[^",
     separators!(),
     "]+){0,7}[",
     separators!(),

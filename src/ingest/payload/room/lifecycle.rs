@@ -8,7 +8,7 @@ use chrono::SecondsFormat;
 use super::Reference;
 use crate::event::Kind;
 use crate::ingest::payload::{EventContext, Fields};
-use crate::model::{Room, RoomEvent};
+use crate::model::{Room, RoomEvent, RoomEventType};
 
 /// Adds to a room when and by whom a `room_resolved` resolved it. If the body has only the room's
 /// id, the room becomes a snapshot of that time.
@@ -57,11 +57,13 @@ pub fn lifecycle_event(
     };
     let clock = || room.filter(|room| !is_ahead(room)).and_then(|room| room.clock);
     let (r#type, at) = match kind {
-        Kind::RoomCreated => ("created", room.and_then(|room| room.created_at).or_else(clock)),
-        Kind::RoomResolved => ("resolved", room.and_then(|room| room.resolved_at)),
-        Kind::AgentAssignedToRoom => ("assigned", clock()),
-        Kind::AgentUnassignedFromRoom => ("unassigned", clock()),
-        Kind::AgentHandoverRoom => ("handed_over", clock()),
+        Kind::RoomCreated => {
+            (RoomEventType::Created, room.and_then(|room| room.created_at).or_else(clock))
+        }
+        Kind::RoomResolved => (RoomEventType::Resolved, room.and_then(|room| room.resolved_at)),
+        Kind::AgentAssignedToRoom => (RoomEventType::Assigned, clock()),
+        Kind::AgentUnassignedFromRoom => (RoomEventType::Unassigned, clock()),
+        Kind::AgentHandoverRoom => (RoomEventType::HandedOver, clock()),
         _ => return None,
     };
     // Without a snapshot only the body can have a time.
@@ -73,7 +75,7 @@ pub fn lifecycle_event(
     Some(RoomEvent {
         organization_id: context.organization_id.to_owned(),
         room_id: room_id.to_owned(),
-        r#type,
+        r#type: r#type.into(),
         discriminator: match reported_at {
             // To the microsecond, like the column `at`: entries with different times are different.
             Some(at) => {

@@ -1,0 +1,181 @@
+//! Table `resolution`: when rooms were resolved, and which of these times count.
+//!
+//! Triggers derive the rest of a row from the messages of its room: see migration 0036.
+
+use std::collections::BTreeSet;
+
+use sqlx::{PgConnection, PgExecutor};
+
+use super::rows::column;
+use crate::event::{Event, Kind};
+use crate::model::{Author, Room, Timestamp};
+
+/// A resolution as one event shows it. The order of the fields is that in which rows are locked.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Resolution<'a> {
+    organization_id: &'a str,
+    room_id: &'a str,
+    at: Timestamp,
+    is_reported: bool,
+    agent_id: &'a str,
+    channel: Option<&'a str>,
+}
+
+impl<'a> Resolution<'a> {
+    /// The resolution that a snapshot shows; `None` if the room is not resolved or no time is known.
+    fn of(room: &'a Room, is_from_customer: bool) -> Option<Self> {
+        if room.status.as_deref() != Some("resolved") {
+            return None;
+        }
+        // A time of receipt is not a report: it differs between copies of an event.
+        let resolved_at = room.resolved_at.filter(|at| *at != Room::NOT_RESOLVED);
+        let reported_at = resolved_at.filter(|at| *at != room.received_at);
+        // The copy of the room in a message of the customer may be older than the message, which
+        // reopens the room. So its clock does not show that the room was resolved afterwards.
+        let seen_at = || resolved_at.or(room.clock).filter(|_| !is_from_customer);
+        Some(Self {
+            organization_id: &room.organization_id,
+            room_id: &room.room_id,
+            at: reported_at.or_else(seen_at)?,
+            is_reported: reported_at.is_some(),
+            agent_id: room.resolved_by_id.as_deref().unwrap_or_default(),
+            channel: room.channel.as_deref(),
+        })
+    }
+}
+
+/// Inserts the resolutions that the rooms of these events show. Known ones stay as they are.
+pub async fn insert<'a>(
+    db: &mut PgConnection,
+    events: impl Iterator<Item = &'a Event>,
+) -> sqlx::Result<()> {
+    let mut rows: Vec<Resolution<'_>> = Vec::new();
+    for event in events {
+        let is_message = matches!(
+            event.kind,
+            Some(
+                Kind::ReceiveMessageFromCustomer
+                    | Kind::ReceiveMessageFromAgent
+                    | Kind::StatusMessage
+            )
+        );
+        let message = event.changes.messages.first();
+        let is_from_customer =
+            is_message && message.is_some_and(|one| one.author_by_sender == Some(Author::Customer));
+        let rooms = event.changes.rooms.iter();
+        rows.extend(rooms.filter_map(|room| Resolution::of(room, is_from_customer)));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Resolution<'_>> = BTreeSet::from_iter(rows).into_iter().collect();
+    sqlx::query!(
+        r#"
+            insert into resolution (
+                organization_id, room_id, at, is_reported, agent_id, channel
+            )
+            select
+                unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
+                unnest($4::boolean[]), unnest($5::text[]), unnest($6::text[])
+            on conflict do nothing
+        "#,
+        &column(&rows, |row| row.organization_id) as _,
+        &column(&rows, |row| row.room_id) as _,
+        &column(&rows, |row| row.at) as _,
+        &column(&rows, |row| row.is_reported),
+        &column(&rows, |row| row.agent_id) as _,
+        &column(&rows, |row| row.channel) as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Resolutions in one interval, or in the whole period.
+#[derive(Debug)]
+pub struct Resolved {
+    /// Index of the interval in the request, from 1; `None` for the whole period.
+    pub span: Option<i32>,
+    /// Resolutions.
+    pub count: i64,
+    /// How many of them were measured.
+    pub measured: i64,
+    /// Median of the resolution times in seconds; `None` if none is known.
+    pub p50_seconds: Option<f64>,
+    /// 95th percentile of the resolution times in seconds; `None` if none is known.
+    pub p95_seconds: Option<f64>,
+}
+
+/// Counts the resolutions from `since` until `until` (exclusive), and measures the latest `limit` of
+/// them. `starts` are the sorted starts of the intervals.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    starts: &[Timestamp],
+    since: Timestamp,
+    until: Timestamp,
+    limit: i64,
+) -> sqlx::Result<Vec<Resolved>> {
+    sqlx::query_as!(
+        Resolved,
+        r#"
+            with counted as (
+                select width_bucket(at, $2::timestamptz[]) as span, count(*) as count
+                from resolution
+                where ($1::text[] is null or organization_id = any($1))
+                    and is_counted and at >= $3 and at < $4
+                group by 1
+            ), latest as (
+                (
+                    select at, begun_at
+                    from resolution
+                    where $1::text[] is null and is_counted and at >= $3 and at < $4
+                    order by at desc
+                    limit $5
+                )
+                union all
+                select one.at, one.begun_at
+                from unnest($1::text[]) as own (organization_id)
+                cross join lateral (
+                    select at, begun_at
+                    from resolution
+                    where resolution.organization_id = own.organization_id
+                        and is_counted and at >= $3 and at < $4
+                    order by at desc
+                    limit $5
+                ) as one
+                order by at desc
+                limit $5
+            ), measured as (
+                select
+                    span, grouping(span) as is_whole, count(*) as measured,
+                    percentile_disc(0.5) within group (order by seconds) as p50_seconds,
+                    percentile_disc(0.95) within group (order by seconds) as p95_seconds
+                from (
+                    select
+                        width_bucket(at, $2::timestamptz[]) as span,
+                        extract(epoch from at - begun_at)::float8 as seconds
+                    from latest
+                ) as latest
+                group by grouping sets ((), (span))
+            )
+            select
+                null as "span?", coalesce((select sum(count)::bigint from counted), 0) as "count!",
+                measured as "measured!", p50_seconds, p95_seconds
+            from measured
+            where is_whole = 1
+            union all
+            select span, count, coalesce(measured, 0), p50_seconds, p95_seconds
+            from counted
+            left join measured using (span)
+            order by 1 nulls first
+        "#,
+        organizations,
+        starts as _,
+        since as _,
+        until as _,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+set -euo pipefail
+openapi-ts
+tsc
+node build/main.js
