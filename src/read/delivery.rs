@@ -257,8 +257,7 @@ impl Joined {
         let channel = integration.and_then(|id| self.channels.get(&within(id))).cloned();
         let mut message = message.cloned().unwrap_or_default();
         twins.for_each(|twin| add_statuses(&mut message, twin));
-        let mut delivery =
-            Delivery::new(key, log.cloned().unwrap_or_default(), message, recipient);
+        let mut delivery = Delivery::new(key, log.cloned().unwrap_or_default(), message, recipient);
         delivery.channel = delivery.channel.or(channel);
         delivery
     }

@@ -18,7 +18,7 @@ use self::figures::{
     Agent, Deliveries, Local, MAX_MEASURED, Messages, ResolutionTimes, Resolutions, Responses,
     Rooms,
 };
-use self::period::{Period, StatsQuery};
+use self::period::{Interval, Period, StatsQuery};
 use super::envelope::{One, one};
 use super::reader::{Authorized, OrganizationQuery};
 use crate::http::Error;

@@ -284,7 +284,8 @@ pub async fn last_sent_on(
             from facet
             where name = 'sender'
                 and value = $2
-                and ($1::text[] is null or organization_id = any($1))
+                -- A message of an event without an organisation may have found its own since.
+                and ($1::text[] is null or organization_id = any($1 || ''::text))
         "#,
         organizations,
         sender_id,

@@ -147,6 +147,9 @@ async fn fields_of_events_without_an_organisation_keep_their_clocks(db: PgPool) 
         let message = service.data("/v1/messages/m").await;
         assert_eq!(message["file"]["filename"], "new", "{order:?}");
         assert_eq!(message["sender_id"], "new", "{order:?}");
+        let path = "/v1/messages?sender_id=new";
+        let found = service.get_with(KEY_OF_ORGANIZATION, path).await.json();
+        assert_eq!(found["data"][0]["id"], "m", "{order:?}");
         states.push(service.state().await);
         assert_eq!(states[0], states[states.len() - 1], "{order:?}");
     }

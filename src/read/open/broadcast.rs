@@ -149,16 +149,16 @@ impl MessageStatusCount {
     fn of_each(broadcasts: usize, counted: &[Counted]) -> Vec<Self> {
         let mut counts: Vec<Self> = Vec::new();
         counts.resize_with(broadcasts, Self::default);
-        for Counted { place, status, count } in counted {
-            let one = usize::try_from(*place - 1).ok().and_then(|place| counts.get_mut(place));
+        for row in counted {
+            let one = usize::try_from(row.place - 1).ok().and_then(|place| counts.get_mut(place));
             let Some(one) = one else { continue };
-            *match status.as_str() {
-                "failed" => &mut one.failed,
-                "delivered" => &mut one.delivered,
-                "read" => &mut one.read,
-                "sent" => &mut one.sent,
+            *match row.status() {
+                Some("failed") => &mut one.failed,
+                Some("delivered") => &mut one.delivered,
+                Some("read") => &mut one.read,
+                Some("sent") => &mut one.sent,
                 _ => &mut one.pending,
-            } += count;
+            } += row.count;
         }
         counts
     }

@@ -67,13 +67,8 @@ pub fn of(trace: &Trace) -> Vec<TimelineEntry> {
     entries
 }
 
-fn statuses<'a>(
-    row: Row<'a>,
-    progress: &'a Progress,
-) -> impl Iterator<Item = TimelineEntry> + 'a {
-    progress
-        .times()
-        .map(move |(status, at, source)| TimelineEntry::new(at, source, row, status))
+fn statuses<'a>(row: Row<'a>, progress: &'a Progress) -> impl Iterator<Item = TimelineEntry> + 'a {
+    progress.times().map(move |(status, at, source)| TimelineEntry::new(at, source, row, status))
 }
 
 /// The time reported by Qontak, else the time of receipt.
