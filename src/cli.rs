@@ -110,7 +110,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         Command::Replay(arguments) => {
             let config = config()?;
             telemetry::start(&config.log)?;
-            replay::run(config, arguments).await?;
+            replay::run(config, arguments, stop_signal()?).await?;
         }
         // Without settings: a damaged file may be read on another machine.
         Command::Spool(command) => spool::run(command)?,

@@ -93,7 +93,8 @@ select
     fill.id('bot', organization) as bot_id,
     fill.id('integration', organization * 10 + fill.chance(2, number, 3)) as integration_id,
     (array['Siti Rahmawati', 'Budi Santoso', 'Dewi Lestari', 'Agus Setiawan', 'Putri Wulandari',
-        'Rizky Pratama', 'Nur Aini', 'Joko Susilo'])[1 + number % 8] as name,
+        'Rizky Pratama', 'Nur Aini', 'Joko Susilo'])[1 + number % 8]
+        || case when number % 5003 = 7 then ' 🌸' else '' end as name,
     case
         when fill.chance(3, number, 100) < 88 then 'wa_cloud'
         when fill.chance(3, number, 100) < 95 then 'ig'

@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 183] = [
+pub const CASES: [Case; 188] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -177,7 +177,10 @@ pub const CASES: [Case; 183] = [
     list(ALL, "/v1/messages?q=terima&room_id={room}"),
     list(ALL, "/v1/messages?q=terima&room_id={busiest_room}"),
     list(ALL, "/v1/messages?q=diskon&external_id={wamid}"),
+    list(ALL, "/v1/messages?q=%F0%9F%98%8A"),
+    list(SMALL, "/v1/messages?q=foto.jpg"),
     list(ALL, "/v1/rooms?q=siti"),
+    list(ALL, "/v1/rooms?q=%F0%9F%8C%B8"),
     list(ALL, "/v1/rooms?q=rahmawti"),
     list(ALL, "/v1/rooms?q={account}"),
     one(ALL, "/v1/messages/{message}"),
@@ -228,6 +231,8 @@ pub const CASES: [Case; 183] = [
     list(ALL, "/v1/delivery-statuses?status=failed"),
     list(SMALL, "/v1/delivery-statuses?status=failed"),
     list(ALL, "/v1/delivery-statuses?error=131049"),
+    list(ALL, "/v1/delivery-statuses?error=131047"),
+    list(SMALL, "/v1/delivery-statuses?error=131047"),
     list(ALL, "/v1/delivery-statuses?phone={account}"),
     list(ALL, "/v1/delivery-statuses?end_date={day}"),
     list(ALL, "/v1/delivery-statuses?status=failed,read"),

@@ -88,13 +88,15 @@ pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) 
     }
 }
 
-/// Creates partitions ahead, drops old ones, and merges the counters that each writer keeps. A
-/// failed step does not prevent the next ones.
+/// Creates partitions ahead, drops old ones, and merges the counters that each writer keeps, and the
+/// messages of unknown organisations that two writers stored at the same time. A failed step does not
+/// prevent the next ones.
 async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
     let steps = [
         keep_partitions(db, &config.retention).await,
         batch::delete_expired(db, config.stream.keep).await.map(drop),
         ledger::compact(db).await,
+        message::claim(db, None).await,
         message::count::compact(db).await,
         broadcast_log::count::compact(db).await,
         broadcast_log::hour_count::compact(db).await,

@@ -25,14 +25,14 @@ const PAGE_SIZE: i64 = 200;
 const MAX_RETRIES: u32 = 5;
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why a replay stopped. The reported events are written; the replay can be run again.
+/// Why a replay stopped. The reported events are written; the replay can go on after the last page.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// A query of the journal failed.
     #[error("could not read the journal")]
     Journal(#[from] sqlx::Error),
     /// An event could not be written.
-    #[error("could not write an event; the remaining events were not replayed, run it again")]
+    #[error("could not write an event; the remaining events were not replayed")]
     Write(#[from] WriteError),
     /// The database rejected a dry run.
     #[error("dry run failed")]
@@ -78,38 +78,65 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    const fn new(db: &'a PgPool, selection: &'a Selection) -> Self {
-        Self { db, selection, after: None }
+    const fn new(db: &'a PgPool, selection: &'a Selection, after: Option<EventId>) -> Self {
+        Self { db, selection, after }
     }
 
     /// The next page in the order of the journal; `None` after the last.
     async fn next(&mut self) -> sqlx::Result<Option<Vec<Webhook>>> {
         let webhooks = store::event::select(self.db, self.selection, self.after, PAGE_SIZE).await?;
-        self.after = webhooks.last().map(|webhook| webhook.id);
-        Ok(self.after.map(|_| webhooks))
+        let Some(last) = webhooks.last() else { return Ok(None) };
+        self.after = Some(last.id);
+        Ok(Some(webhooks))
     }
 }
 
-/// Writes the selected events again, in the order of the journal, and reports each.
+/// What a replay reports.
+#[derive(Debug)]
+pub enum Report {
+    /// An event was replayed.
+    Event(Replayed),
+    /// A row would change; in a dry run only. A row that several events change may be reported
+    /// several times.
+    Row(Difference),
+    /// A page is complete, up to the event with this id: a replay can go on from there.
+    Page {
+        /// Last event of the page.
+        last: EventId,
+        /// Number of events, with those that turned out to be no events.
+        events: usize,
+    },
+}
+
+/// Writes the selected events after `after` again, in the order of the journal, and reports each.
 pub async fn replay(
     db: &PgPool,
     writer: &Writer,
     selection: &Selection,
-    mut report: impl FnMut(Replayed),
+    after: Option<EventId>,
+    mut report: impl FnMut(Report),
 ) -> Result<(), ReplayError> {
-    let mut pages = Pages::new(db, selection);
+    let mut pages = Pages::new(db, selection, after);
     while let Some(webhooks) = pages.next().await? {
+        let events = webhooks.len();
         let mut writes = JoinSet::new();
         for webhook in webhooks {
             writes.spawn(write(writer.clone(), webhook));
         }
         while let Some(written) = writes.join_next().await {
             if let Some(replayed) = written?? {
-                report(replayed);
+                report(Report::Event(replayed));
             }
         }
+        report_page(&pages, events, &mut report);
     }
     Ok(())
+}
+
+fn report_page(pages: &Pages<'_>, events: usize, report: &mut impl FnMut(Report)) {
+    if let Some(last) = pages.after {
+        report(Report::Page { last, events });
+    }
 }
 
 async fn write(writer: Writer, webhook: Webhook) -> Result<Option<Replayed>, WriteError> {
@@ -129,18 +156,18 @@ async fn write(writer: Writer, webhook: Webhook) -> Result<Option<Replayed>, Wri
     }
 }
 
-/// Reports what [`replay`] would do: writes through `write` within `limit`, and rolls back. A row
-/// that several events change may be reported several times.
+/// Reports what [`replay`] would do: writes through `write` within `limit`, and rolls back.
 pub async fn dry_run(
     db: &PgPool,
     write: &PgPool,
     limit: Duration,
     selection: &Selection,
-    mut report: impl FnMut(Replayed),
-    mut report_difference: impl FnMut(Difference),
+    after: Option<EventId>,
+    mut report: impl FnMut(Report),
 ) -> Result<(), ReplayError> {
-    let mut pages = Pages::new(db, selection);
+    let mut pages = Pages::new(db, selection, after);
     while let Some(webhooks) = pages.next().await? {
+        let count = webhooks.len();
         let events: Vec<Event> = webhooks.into_iter().filter_map(normalize_again).collect();
         let mut parts = VecDeque::from([events]);
         while let Some(mut events) = parts.pop_front() {
@@ -149,10 +176,11 @@ pub async fn dry_run(
                     for row in stored {
                         if let Written::Replay(before) = row.written {
                             let (event_id, outcome) = (row.event_id, row.outcome);
-                            report(Replayed { event_id, before: before.outcome, outcome });
+                            let before = before.outcome;
+                            report(Report::Event(Replayed { event_id, before, outcome }));
                         }
                     }
-                    differences.into_iter().for_each(&mut report_difference);
+                    differences.into_iter().map(Report::Row).for_each(&mut report);
                 }
                 // Quarantines and splits as the writer does.
                 Err(Failure::Data(code)) if events.len() == 1 && !events[0].changes.is_empty() => {
@@ -167,6 +195,7 @@ pub async fn dry_run(
                 Err(failure) => return Err(failure.into()),
             }
         }
+        report_page(&pages, count, &mut report);
     }
     Ok(())
 }

@@ -143,7 +143,8 @@ impl DeliveryQuery {
 
 /// List delivery statuses of outgoing messages and broadcast recipients, newest first
 ///
-/// A recipient of a broadcast and its message are one row.
+/// A recipient of a broadcast and its message are one row, and so are messages with the same id at
+/// the channel.
 #[utoipa::path(
     get, path = "/delivery-statuses", params(DeliveryQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Delivery>))
@@ -176,7 +177,10 @@ async fn show(db: &mut PgConnection, keys: Vec<Place>) -> sqlx::Result<Vec<Deliv
         message_id: key.id.clone(),
     });
     let mut message_keys: Vec<MessageKey> = message_keys.collect();
-    message_keys.extend(delivery::twins(&mut *db, &logs).await?);
+    let mut twins = delivery::twins(&mut *db, &logs, &message_keys).await?;
+    // With an id at the channel, messages are among the twins themselves.
+    message_keys.retain(|key| !twins.contains(key));
+    message_keys.append(&mut twins);
     let messages = message::show(&mut *db, &message_keys).await?;
     let recipients = delivery::recipients(&mut *db, &messages).await?;
     let of_log = |log: &LogRow| {
@@ -193,8 +197,8 @@ struct Joined {
     logs: HashMap<(String, String), LogRow>,
     /// By organisation and message id.
     messages: HashMap<(String, String), MessageRow>,
-    /// Message ids by organisation and channel id.
-    twins: HashMap<(String, String), String>,
+    /// Message ids by organisation and channel id, sorted.
+    twins: HashMap<(String, String), Vec<String>>,
     /// By organisation and room id.
     recipients: HashMap<(String, String), Recipient>,
     /// Channels by organisation and channel integration.
@@ -211,12 +215,16 @@ impl Joined {
         let key = |organization_id: &Option<String>, id: &str| {
             (organization_id.clone().unwrap_or_default(), id.to_owned())
         };
-        let twin = |row: &MessageRow| {
-            Some((key(&row.organization_id, row.external_id.as_deref()?), row.id.clone()))
-        };
+        let mut twins = HashMap::<_, Vec<String>>::new();
+        for row in &messages {
+            if let Some(external_id) = &row.external_id {
+                let twins = twins.entry(key(&row.organization_id, external_id)).or_default();
+                twins.push(row.id.clone());
+            }
+        }
         Self {
             logs: logs.into_iter().map(|row| (key(&row.organization_id, &row.id), row)).collect(),
-            twins: messages.iter().filter_map(twin).collect(),
+            twins,
             messages: messages
                 .into_iter()
                 .map(|row| (key(&row.organization_id, &row.id), row))
@@ -235,17 +243,21 @@ impl Joined {
     fn row(&self, key: Place) -> Delivery {
         let within = |id: &str| (key.organization_id.clone(), id.to_owned());
         let log = self.logs.get(&within(&key.id)).filter(|_| key.is_log);
-        let wamid = log.and_then(|log| log.whatsapp_message_id.as_deref());
-        let twin = wamid.and_then(|wamid| self.twins.get(&within(wamid)));
-        let message_id = if key.is_log { twin } else { Some(&key.id) };
-        let message = message_id.and_then(|id| self.messages.get(&within(id)));
+        let message = self.messages.get(&within(&key.id)).filter(|_| !key.is_log);
+        let wamid = match log {
+            Some(log) => log.whatsapp_message_id.as_deref(),
+            None => message.and_then(|message| message.external_id.as_deref()),
+        };
+        let twins = wamid.and_then(|wamid| self.twins.get(&within(wamid)));
+        let twins = twins.into_iter().flatten().filter_map(|id| self.messages.get(&within(id)));
+        let message = message.or_else(|| twins.clone().next());
         let room_id = message.and_then(|message| message.room_id.as_deref());
         let recipient = room_id.and_then(|room_id| self.recipients.get(&within(room_id)));
         let integration = log.and_then(|log| log.channel_integration_id.as_deref());
         let channel = integration.and_then(|id| self.channels.get(&within(id))).cloned();
-        let (log, message) = (log.cloned(), message.cloned());
-        let mut delivery =
-            Delivery::new(key, log.unwrap_or_default(), message.unwrap_or_default(), recipient);
+        let mut message = message.cloned().unwrap_or_default();
+        twins.for_each(|twin| add_statuses(&mut message, twin));
+        let mut delivery = Delivery::new(key, log.cloned().unwrap_or_default(), message, recipient);
         delivery.channel = delivery.channel.or(channel);
         delivery
     }
@@ -309,12 +321,36 @@ fn contact(channel: Option<&str>, account: Option<String>) -> (Option<String>, O
     if is_phone { (account, None) } else { (None, account) }
 }
 
-/// Status times of log and message together.
-fn progress(log: &LogRow, message: &MessageRow) -> Progress {
-    let first = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
+/// Adds the statuses of another message with the same id at the channel, and its error if the first
+/// one has none.
+fn add_statuses(message: &mut MessageRow, other: &MessageRow) {
+    for (one, other) in [
+        (&mut message.created_seen_at, other.created_seen_at),
+        (&mut message.pending_seen_at, other.pending_seen_at),
+        (&mut message.sent_seen_at, other.sent_seen_at),
+        (&mut message.delivered_seen_at, other.delivered_seen_at),
+        (&mut message.read_seen_at, other.read_seen_at),
+        (&mut message.failed_seen_at, other.failed_seen_at),
+        (&mut message.failed_at, other.failed_at),
+    ] {
+        *one = first(*one, other);
+    }
+    if message.error_code.is_none() && other.error_code.is_some() {
+        message.error_code = other.error_code;
+        message.error_title.clone_from(&other.error_title);
+        message.error_details.clone_from(&other.error_details);
+    }
+}
+
+fn first(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
-    };
+    }
+}
+
+/// Status times of log and message together.
+fn progress(log: &LogRow, message: &MessageRow) -> Progress {
     let created = first(log.created_seen_at, message.created_seen_at);
     let pending = first(log.pending_seen_at, message.pending_seen_at);
     let sent = first(log.sent_seen_at, message.sent_seen_at);

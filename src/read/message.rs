@@ -124,9 +124,10 @@ query! {
         start_date: DayOrTime,
         /// Sent until the end of this day (UTC), or before this time.
         end_date: DayOrTime,
-        /// Search in the text: all words must occur, in any order. A word of three letters or more
-        /// also matches as a prefix: `terima` finds `terimakasih`. A phone number may be
-        /// spelled in another way than in the text.
+        /// Search in the text, names of files, and titles of buttons and lists: all words must occur,
+        /// in any order, an emoji being a word. A word of three letters or more also matches as a
+        /// prefix: `terima` finds `terimakasih`. A phone number may be spelled in another way than in
+        /// the text.
         q: Query,
     }
 }
@@ -186,8 +187,8 @@ pub async fn list(
     AuthorizedList { reader, query, page }: AuthorizedList<Place, MessageQuery>,
     State(state): State<ReadState>,
 ) -> Result<Response, Error> {
-    let filter = query.filter()?;
-    search::require(&state, "q", filter.query.as_ref()).await?;
+    let mut filter = query.filter()?;
+    search::prepare(&state, "q", &mut filter.query).await?;
     let fetch = async move |walk: Walk<Place>| {
         let keys = message::list(&state.db, reader.organizations(), &filter, &walk).await?;
         messages(&state.db, &keys).await

@@ -196,7 +196,7 @@ async fn list_rooms(
     Authorized { reader, query: (page, query) }: Authorized<(Page, RoomQuery)>,
     State(state): State<ReadState>,
 ) -> Result<Json<OpenList<Room>>, Error> {
-    list(&reader, page, &query.filter()?, &state).await
+    list(&reader, page, query.filter()?, &state).await
 }
 
 /// List conversations whose 24-hour session is over and that are not resolved, in the format of
@@ -220,7 +220,7 @@ async fn list_expired_rooms(
         None => Some(["unassigned", "assigned"].map(str::to_owned).into()),
     };
     filter.session = Some(Session::Expired);
-    list(&reader, page, &filter, &state).await
+    list(&reader, page, filter, &state).await
 }
 
 /// List the earlier conversations of a conversation's contact in the format of Qontak's API, latest
@@ -247,17 +247,17 @@ async fn list_histories(
         until: Some(key.activity_at),
         ..Filter::default()
     };
-    list(&reader.of(key.organization_id), page, &filter, &state).await
+    list(&reader.of(key.organization_id), page, filter, &state).await
 }
 
 /// A page of rooms.
 async fn list(
     reader: &Reader,
     page: Page,
-    filter: &Filter,
+    mut filter: Filter,
     state: &ReadState,
 ) -> Result<Json<OpenList<Room>>, Error> {
-    search::require(state, "query", filter.query.as_ref()).await?;
+    search::prepare(state, "query", &mut filter.query).await?;
     let db = &state.db;
     let list = async |walk: Walk<Place>| {
         let walk = walk.map(|place| room::Place {
@@ -265,7 +265,7 @@ async fn list(
             room_id: place.id(0),
             organization_id: place.id(1),
         });
-        room::list(db, reader.organizations(), filter, &walk).await
+        room::list(db, reader.organizations(), &filter, &walk).await
     };
     let total = match page.count() {
         Some(all) => Some(list(all).await?.len() as i64),

@@ -131,8 +131,8 @@ pub async fn list(
     AuthorizedList { reader, query, page }: AuthorizedList<Place, RoomQuery>,
     State(state): State<ReadState>,
 ) -> Result<Response, Error> {
-    let filter = query.filter()?;
-    search::require(&state, "q", filter.query.as_ref()).await?;
+    let mut filter = query.filter()?;
+    search::prepare(&state, "q", &mut filter.query).await?;
     let fetch = async move |walk: Walk<Place>| {
         let keys = room::list(&state.db, reader.organizations(), &filter, &walk).await?;
         rooms(&state.db, &keys).await

@@ -21,20 +21,21 @@ impl Parameter for Query {
     }
 }
 
-/// Fails if search is disabled, or if its indexes do not exist yet: the query would scan the table.
-pub async fn require(
+/// Prepares a query. Fails if search is disabled, or if its indexes do not exist yet: the query would
+/// scan the table.
+pub async fn prepare(
     state: &ReadState,
     name: &'static str,
-    query: Option<&Query>,
+    query: &mut Option<Query>,
 ) -> Result<(), Error> {
-    if query.is_none() {
-        return Ok(());
-    }
+    let Some(given) = query.take() else { return Ok(()) };
     if !state.search_enabled {
         return Err(Error::parameter(name, "search is disabled by the setting search.enabled"));
     }
     if !search::is_ready(&state.db).await? {
         return Err(Error::NotReady("search indexes are being built, retry later"));
     }
+    let folded = given.fold(&state.db).await?;
+    *query = Some(folded.ok_or_else(|| Error::parameter(name, Query::ALLOWED))?);
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Deliveries: outgoing messages and recipients of broadcasts in one list, newest first.
 //!
 //! A recipient of a broadcast is a log, and usually also a message: its twin, with the same id at the
-//! channel in the same organisation. The list shows the pair once, as the log. So it merges all logs
-//! with the messages that have no log.
+//! channel in the same organisation. The list shows the pair once, as the log, and several messages
+//! with one id at the channel once, too. So it merges all logs with the messages that have no log.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
@@ -202,13 +202,17 @@ async fn list_logs(
                         -- Joined only if there is a status or channel to compare.
                         left join lateral (
                             select
-                                channel, room_id, created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at,
-                                read_seen_at, failed_seen_at
+                                (array_agg(channel order by message_id))[1] as channel,
+                                (array_agg(room_id order by message_id))[1] as room_id,
+                                min(created_seen_at) as created_seen_at,
+                                min(pending_seen_at) as pending_seen_at,
+                                min(sent_seen_at) as sent_seen_at,
+                                min(delivered_seen_at) as delivered_seen_at,
+                                min(read_seen_at) as read_seen_at,
+                                min(failed_seen_at) as failed_seen_at
                             from message
                             where external_id = log.whatsapp_message_id
                                 and organization_id = log.organization_id
-                            order by message_id
-                            limit 1
                         ) as twin on $2::text[] is not null or $14::text[] is not null
                         where hashtext(log.organization_id) = hash
                             -- `is not false` as in `message/scan.rs`.
@@ -287,24 +291,37 @@ fn up_to(statuses: &[String]) -> &'static [&'static str] {
     each.max_by_key(|names| names.len()).unwrap_or_default()
 }
 
-/// Finds the twins of these logs, by index `message_by_external_id`.
-pub async fn twins(db: impl PgExecutor<'_>, logs: &[LogRow]) -> sqlx::Result<Vec<MessageKey>> {
+/// Finds the messages with the ids at the channel of these logs and messages, by index
+/// `message_by_external_id`.
+pub async fn twins(
+    db: impl PgExecutor<'_>,
+    logs: &[LogRow],
+    messages: &[MessageKey],
+) -> sqlx::Result<Vec<MessageKey>> {
     sqlx::query_as!(
         MessageKey,
         r#"
             select twin.organization_id as "organization_id!", twin.message_id as "message_id!"
-            from unnest($1::text[], $2::text[]) as log (whatsapp_message_id, organization_id)
+            from (
+                select *
+                from unnest($1::text[], $2::text[])
+                union
+                select message.external_id, message.organization_id
+                from unnest($3::text[], $4::text[]) as key (message_id, organization_id)
+                join message using (message_id, organization_id)
+            ) as delivery (external_id, organization_id)
             cross join lateral (
                 select organization_id, message_id
                 from message
-                where external_id = log.whatsapp_message_id
-                    and organization_id = log.organization_id
-                order by message_id
-                limit 1
+                where external_id = delivery.external_id
+                    and organization_id = delivery.organization_id
             ) as twin
+            order by twin.message_id
         "#,
         &column(logs, |log| log.whatsapp_message_id.as_deref()) as _,
         &column(logs, |log| log.organization_id.as_deref().unwrap_or_default()) as _,
+        &column(messages, |key| key.message_id.as_str()) as _,
+        &column(messages, |key| key.organization_id.as_str()) as _,
     )
     .fetch_all(db)
     .await

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use self::body::CompressedBody;
 pub use self::read::{
-    EventRow, Filter, Place, Selection, find, find_body, find_webhook, list, select,
+    EventRow, Filter, Place, Selection, count_selected, find, find_body, find_webhook, list, select,
 };
 use super::rows::column;
 use crate::event::{DedupKey, Event, Kind, Outcome, PARSER_VERSION};

@@ -15,14 +15,14 @@ use utoipa::ToSchema;
 pub use self::filter::{Filter, OUTGOING, Place, RoomPlace};
 pub use self::list::{list, list_by_room};
 pub use self::scan::{Scan, ScannedKey};
-pub use self::upsert::upsert;
+pub use self::upsert::{claim, upsert};
 use super::room::RoomKey;
 use super::rows::column;
 use crate::model::qontak_object::{Attachment, Button, RawMessage, Reply};
 use crate::model::{Status, Timestamp};
 
 /// Primary key of a message.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns of table message say it")]
 pub struct MessageKey {
     pub organization_id: String,

@@ -3,6 +3,8 @@
 //! The indexes are over expressions, so no column is written for search. They are not created by a
 //! migration, because search can be switched off.
 
+mod word;
+
 use sqlx::{Connection, PgExecutor, PgPool};
 
 use crate::model::{Timestamp, phone};
@@ -13,7 +15,7 @@ const INDEXES: [(&str, &str); 2] = [
     (
         "message_by_word",
         "create index concurrently if not exists message_by_word on message
-            using gin (message_words(organization_id, at, text))
+            using gin (message_words(organization_id, at, text, file, buttons, raw_message))
             with (gin_pending_list_limit = 1024)",
     ),
     (
@@ -108,16 +110,12 @@ impl Query {
     const MAX_WORDS: usize = 8;
     /// Error message for an invalid query.
     pub const ALLOWED: &'static str =
-        "must have 1 to 8 words of letters or digits, and at most 256 characters";
+        "must have 1 to 8 words of letters, digits or emoji, and at most 256 characters";
 
     /// Regular expression for a valid query, except for the number of characters.
-    pub const PATTERN: &str = concat!(
-        r"^[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]*[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+",
-        r"([^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+[A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]+){0,7}",
-        r"[^A-Za-z0-9\u00c0-\u1fff\u3040-\ud7ff]*$",
-    );
+    pub const PATTERN: &str = word::PATTERN;
 
-    /// Parses the text of a user. Characters other than letters and digits separate words.
+    /// Parses the text of a user. Words are in lower case as far as they are ASCII.
     pub fn parse(text: &str) -> Option<Self> {
         if text.chars().count() > Self::MAX_CHARACTERS {
             return None;
@@ -126,7 +124,7 @@ impl Query {
         if let Some(number) = phone::normalize(text) {
             return Some(Self::phone(text, &digits, &number));
         }
-        let words = split(text, is_word);
+        let words = word::split(text);
         if !(1..=Self::MAX_WORDS).contains(&words.len()) {
             return None;
         }
@@ -143,6 +141,16 @@ impl Query {
             return Some(Self::Number { phone, prefixes, words });
         }
         Some(Self::Words(words))
+    }
+
+    /// Folds the words as the indexes are folded; `None` if that leaves no word, or more than allowed.
+    pub async fn fold(self, db: impl PgExecutor<'_>) -> sqlx::Result<Option<Self>> {
+        match self {
+            Self::Words(words) if !words.iter().all(|word| word.is_ascii()) => {
+                Ok(Self::parse(&word::fold(db, &words.join(" ")).await?))
+            }
+            is_folded => Ok(Some(is_folded)),
+        }
     }
 
     /// The query for a text with these digits, which is a phone number in this normal form.
@@ -207,26 +215,27 @@ impl Query {
         hashes.map_or_else(|| words.clone(), |hashes| format!("{words}&{hashes}"))
     }
 
-    /// Returns `like` patterns that the text of a message must match, in lower case.
+    /// Returns `like` patterns that `message_text` must match.
     pub fn text_patterns(&self) -> Vec<String> {
         match self {
-            Self::Words(words) => {
-                words.iter().map(|word| format!("%{}%", word.to_ascii_lowercase())).collect()
-            }
+            Self::Words(words) => words.iter().map(|word| format!("%{word}%")).collect(),
             // Either form may match, so no pattern has to.
             Self::Number { .. } => Vec::new(),
         }
     }
 
     /// Returns a `like` pattern over `room_words`, and the text for a trigram similarity search.
-    /// Postgres converts them to lower case, so that its locale is used as in the index.
     pub fn room_patterns(&self) -> (String, Option<String>) {
         match self {
             Self::Number { phone, .. } => (format!("%{phone}%"), None),
+            // `room_words` has several characters for each of theirs, so all look alike.
+            Self::Words(words) if !words.iter().all(|word| word.is_ascii()) => {
+                (format!("%{}%", words.join("%")), None)
+            }
             Self::Words(words) => {
                 let text = words.join(" ");
                 // Too short for trigrams: match the beginning of words only.
-                if text.chars().count() < 3 {
+                if text.len() < 3 {
                     (format!("% {text}%"), None)
                 } else {
                     (format!("%{text}%"), Some(text))
@@ -245,14 +254,8 @@ fn split(text: &str, is_part: fn(char) -> bool) -> Vec<String> {
 /// The term of a word in a `tsquery`, without its day. Words of three or more characters match as
 /// prefixes.
 fn prefix_term(word: &str) -> String {
-    let word = word.to_ascii_lowercase();
     let suffix = if word.chars().count() < 3 { "" } else { ":*" };
     format!("{word}'{suffix}")
-}
-
-/// Whether a character belongs to a word. Must agree with the SQL function `message_words`.
-const fn is_word(c: char) -> bool {
-    matches!(c, 'A'..='Z' | 'a'..='z' | '0'..='9' | '\u{c0}'..='\u{1fff}' | '\u{3040}'..='\u{d7ff}')
 }
 
 /// Returns the day number of a time. Must agree with the SQL function `message_day`.
@@ -274,8 +277,10 @@ mod tests {
             Some(Query::Number { phone: phone.to_owned(), prefixes, words })
         };
         for (text, expected) in [
-            ("Halo, KAK!", words(&["Halo", "KAK"])),
-            ("it's ok 😊", words(&["it", "s", "ok"])),
+            ("Halo, KAK!", words(&["halo", "kak"])),
+            ("it's ok 😊😊", words(&["it", "s", "ok", "😊"])),
+            ("a🇮🇩🇸🇬b", words(&["a", "🇮🇩", "🇸🇬", "b"])),
+            ("Rp1.500, rp 2, rpm", words(&["1", "500", "rp", "2", "rpm"])),
             ("12345", words(&["12345"])),
             ("0812-3456-7890", number("81234567890", MOBILE, &["0812", "3456", "7890"])),
             ("+62 812 3456 7890", number("81234567890", MOBILE, &["62", "812", "3456", "7890"])),
@@ -301,7 +306,7 @@ mod tests {
 
     #[test]
     fn tsquery_contains_each_word_for_each_day() {
-        let query = Query::Words(vec!["OK".to_owned(), "batik".to_owned()]);
+        let query = Query::Words(vec!["ok".to_owned(), "batik".to_owned()]);
         assert_eq!(
             query.message_tsquery(255..=256, Some(&[-1])),
             "('ffok'|'100ok')&('ffbatik':*|'100batik':*)&('ff~ffffffff'|'100~ffffffff')"

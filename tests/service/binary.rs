@@ -37,6 +37,11 @@ pub async fn run(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Out
     tokio::time::timeout(DEADLINE, output).await.unwrap().unwrap()
 }
 
+/// Starts a command.
+pub fn start(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Child {
+    command(settings, arguments).spawn().unwrap()
+}
+
 /// Runs a command whose output nobody reads.
 pub async fn run_unread(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Output {
     let mut child = command(settings, arguments).spawn().unwrap();

@@ -268,6 +268,27 @@ async fn pages_are_stable_while_rows_are_inserted(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn cursor_holds_ids_with_any_character(db: PgPool) {
+    let service = Service::start(db).await;
+    let ids = ["a\\", "\\u0000", "\\\\\"", "%5C\u{7f}", "b/?&=+ \u{1f600}"];
+    for id in ids {
+        let body = json!({"data_event": "status_message", "id": id, "status": "sent",
+            "participant_type": "agent", "room": {"id": id, "organization_id": ORGANIZATION},
+            "organization_id": ORGANIZATION, "created_at": "2025-06-12T02:15:03Z"});
+        assert_eq!(service.post(body.to_string()).await.json()["data"]["outcome"], "applied");
+    }
+    for list in ["/v1/messages", "/v1/rooms", "/v1/delivery-statuses"] {
+        let all = service.data(list).await;
+        for limit in 1..=2 {
+            let (forward, backward) =
+                read_all_pages(&service, &format!("{list}?limit={limit}")).await;
+            assert_eq!(json!(forward), all, "{list}");
+            assert_eq!(json!(backward), all, "{list}");
+        }
+    }
+}
+
+#[sqlx::test]
 async fn query_exceeding_the_statement_timeout_returns_503_without_retry_after(db: PgPool) {
     let service =
         Service::start_with(db, &[("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "200ms")]).await;

@@ -8,9 +8,11 @@ use axum::http::header::{ALLOW, AUTHORIZATION};
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::binary;
+use super::binary::{self, DEADLINE};
 use super::fixtures::{ALL, body};
 use super::harness::{
     BOUND_TOKEN, KEY_OF_ALL, KEY_REPLAY_ONLY, Response, Service, settings, webhook,
@@ -184,6 +186,40 @@ async fn replay_options_select_events_by_time_kind_and_id(db: PgPool) {
         let output = binary::run(&settings, wrong).await;
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
     }
+}
+
+#[sqlx::test]
+async fn replay_shows_its_progress_and_goes_on_after_the_page_where_it_was_stopped(db: PgPool) {
+    let service = Service::start(db).await;
+    for n in 0..201 {
+        let body = json!({"data_event": "status_message", "id": n.to_string(), "status": "sent"});
+        service.post(body.to_string()).await;
+    }
+    let settings = settings(&service.db.connect_options());
+    // The second page waits for this row.
+    let mut lock = service.db.begin().await.unwrap();
+    let row = "select from message where message_id = '200' for update";
+    sqlx::query(row).execute(&mut *lock).await.unwrap();
+    let mut child = binary::start(&settings, &["replay", "--all"]);
+    let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+    let progress = timeout(DEADLINE, errors.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(progress.starts_with("replay: 200 of 201 events, "), "{progress}");
+    assert!(progress.ends_with("s left"), "{progress}");
+    let id = child.id().unwrap().to_string();
+    std::process::Command::new("kill").args(["-INT", &id]).status().unwrap();
+    let advice = timeout(DEADLINE, errors.next_line()).await.unwrap().unwrap().unwrap();
+    let (said, after) = advice.split_once("--after ").unwrap();
+    assert!(said.contains("stopped after 200 event(s)"), "{said}");
+    let after = after.split(':').next().unwrap();
+    assert_eq!(timeout(DEADLINE, child.wait()).await.unwrap().unwrap().code(), Some(1));
+    lock.rollback().await.unwrap();
+
+    let printed = replay(&service, &["--all", "--after", after]).await;
+    assert_eq!(printed, "1 event(s) replayed, 0 with another outcome\n");
+    let printed = replay(&service, &["--all", "--dry-run", "--after", after]).await;
+    assert!(printed.starts_with("1 event(s) would be replayed"), "{printed}");
+    let output = binary::run(&settings, &["replay", "--after", after]).await;
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[sqlx::test]

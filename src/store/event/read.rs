@@ -4,14 +4,16 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use sqlx::PgExecutor;
+use sqlx::{PgExecutor, PgPool};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::body;
 use crate::event::{Kind, Outcome, Webhook};
 use crate::model::{EventId, Timestamp};
+use crate::store::connect::snapshot;
 use crate::store::walk::Walk;
 
 /// Events to replay; `None` and empty mean any.
@@ -29,6 +31,52 @@ pub struct Selection {
     pub outcome: Option<String>,
 }
 
+impl Selection {
+    /// The partitions to read: the first and the last day.
+    fn days(&self) -> (Option<NaiveDate>, Option<NaiveDate>) {
+        let days = self.ids.iter().filter_map(|id| Some(EventId(*id).received_at()?.day()));
+        let first = days.clone().min().max(self.from.map(Timestamp::day));
+        (first, days.max().or(self.to.map(Timestamp::day)))
+    }
+}
+
+/// Counts the selected events after `after`. Fails if that takes longer than ten seconds.
+pub async fn count_selected(
+    db: &PgPool,
+    selection: &Selection,
+    after: Option<EventId>,
+) -> sqlx::Result<i64> {
+    let mut db = snapshot(db).await?;
+    sqlx::raw_sql("set local statement_timeout = '10s'").execute(&mut *db).await?;
+    let ids = (!selection.ids.is_empty()).then_some(&selection.ids[..]);
+    let (first, last) = selection.days();
+    sqlx::query_scalar!(
+        r#"
+            select count(*) as "count!"
+            from event
+            where ($1::date is null or day >= $1)
+                and ($2::date is null or day <= $2)
+                and ($3::uuid is null or (day, event_id) > ($4::date, $3))
+                and ($5::uuid[] is null or event_id = any($5))
+                and ($6::timestamptz is null or received_at >= $6)
+                and ($7::timestamptz is null or received_at < $7)
+                and ($8::text is null or kind = $8)
+                and ($9::text is null or outcome = $9)
+        "#,
+        first,
+        last,
+        after.map(|id| id.0),
+        after.and_then(EventId::received_at).map(Timestamp::day),
+        ids,
+        selection.from as _,
+        selection.to as _,
+        selection.kind,
+        selection.outcome,
+    )
+    .fetch_one(&mut *db)
+    .await
+}
+
 /// Selects webhooks after `after`, oldest first, by the primary key.
 pub async fn select(
     db: impl PgExecutor<'_>,
@@ -37,10 +85,7 @@ pub async fn select(
     limit: i64,
 ) -> sqlx::Result<Vec<Webhook>> {
     let ids = (!selection.ids.is_empty()).then_some(&selection.ids[..]);
-    // The partitions to read.
-    let days = selection.ids.iter().filter_map(|id| Some(EventId(*id).received_at()?.day()));
-    let first = days.clone().min().max(selection.from.map(Timestamp::day));
-    let last = days.max().or(selection.to.map(Timestamp::day));
+    let (first, last) = selection.days();
     let rows = sqlx::query_as!(
         WebhookRow,
         r#"

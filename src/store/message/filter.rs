@@ -34,7 +34,8 @@ pub struct Filter {
     pub is_campaign: Option<bool>,
     /// Any of these `message.error_code`.
     pub error_codes: Option<Vec<i64>>,
-    /// Without a broadcast log; for the list of deliveries only.
+    /// Without a broadcast log, and one of several messages with the same id at the channel; for the
+    /// list of deliveries only.
     pub is_without_log: bool,
     /// At this time or later.
     pub since: Option<Timestamp>,

@@ -152,7 +152,8 @@ async fn fetch(
                 r#"
                     select organization_id, message_id
                     from message
-                    where message_words(organization_id, at, text) @@ ($1::text)::tsquery
+                    where message_words(organization_id, at, text, file, buttons, raw_message)
+                            @@ ($1::text)::tsquery
                         and ($2::text[] is null or organization_id = any($2))
                         and ($3::text[] is null or type = any($3))
                         and ($4::text[] is null or status = any($4))

@@ -179,7 +179,7 @@ pub async fn list(
                         and ($15::timestamptz is null
                             or activity_slot <= activity_slot($15) and activity_at < $15)
                         and ($16::text is null
-                            or room_words(name, account_normalized, channel_uniq_id) like lower($16)
+                            or room_words(name, account_normalized, channel_uniq_id) like search_ascii($16)
                             or resembles($17, room_words(name, account_normalized, channel_uniq_id)))
                         -- The slot is redundant but for the index, here and in the order.
                         and ($18::timestamptz is null
