@@ -1,7 +1,5 @@
 //! A recipient of a broadcast in the format of Qontak's API.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
