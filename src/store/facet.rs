@@ -294,8 +294,7 @@ pub async fn occurrences(
             from facet
             where name = $2
                 and value = any($3)
-                -- A message of an event without an organisation may have found its own since.
-                and ($1::text[] is null or organization_id = any($1 || ''::text))
+                and ($1::text[] is null or organization_id = any($1))
             group by 1
         "#,
         organizations,

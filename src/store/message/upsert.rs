@@ -268,6 +268,31 @@ pub async fn claim(db: impl PgExecutor<'_>, message_ids: Option<&[String]>) -> s
         "#,
         r#"
                 returning 1
+            ), occurring as (
+                -- Filters look for messages only where these values are known to occur.
+                insert into facet (organization_id, name, value, last_on)
+                select own.organization_id, facet.name, facet.value, max(facet.last_on)
+                from unknown
+                cross join jsonb_populate_record(null::message, unknown.value) as own
+                cross join lateral (
+                    values
+                        ('channel', own.channel, null::date),
+                        ('message_type', own.type, null),
+                        ('message_status', own.status, null),
+                        ('agent', case own.participant_type when 'agent' then own.sender_id end, null),
+                        (
+                            'sender',
+                            case when own.participant_type is distinct from 'customer'
+                                then own.sender_id end,
+                            (own.at at time zone 'UTC')::date
+                        )
+                ) as facet (name, value, last_on)
+                where octet_length(facet.value) between 1 and 512
+                group by 1, 2, 3
+                order by 1, facet.name collate "C", 3
+                on conflict (organization_id, name, value) do update
+                    set last_on = greatest(facet.last_on, excluded.last_on)
+                    where excluded.last_on > coalesce(facet.last_on, '-infinity')
             )
             select count(*) as "count!" from merged
         "#,
