@@ -84,5 +84,11 @@ if [[ ${1:-} != --with-postgres ]]; then
 fi
 
 shift
+# For the clients that sign their requests.
+RECEIVER__API__HMAC_SECRET=hmac-secret-of-the-test-0123456789
+export RECEIVER__API__HMAC_SECRET
 start_service
+set -a
+eval "$(target/debug/qontak-receiver key create --hmac --name clients --scope read --organization '*' 2>/dev/null)"
+set +a
 for client; do run "$client"; done
