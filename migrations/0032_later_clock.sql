@@ -126,17 +126,17 @@ comment on column broadcast_log.clocks is 'Clock of the event that said a field,
 update broadcast_log
 set fields =
     (broadcast_id is not null)::int
-    | (template_id is not null)::int << 1
-    | (channel_integration_id is not null)::int << 2
-    | (contact_phone_number is not null)::int << 3
-    | (contact_full_name is not null)::int << 4
-    | (billable is not null)::int << 5
-    | (pricing_category is not null)::int << 6
-    | (pricing_model is not null)::int << 7
-    | (conversation_id is not null)::int << 8
-    | (conversation_origin is not null)::int << 9
-    | (is_pacing is not null)::int << 10
-    | (messages is not null)::int << 11;
+    | ((template_id is not null)::int << 1)
+    | ((channel_integration_id is not null)::int << 2)
+    | ((contact_phone_number is not null)::int << 3)
+    | ((contact_full_name is not null)::int << 4)
+    | ((billable is not null)::int << 5)
+    | ((pricing_category is not null)::int << 6)
+    | ((pricing_model is not null)::int << 7)
+    | ((conversation_id is not null)::int << 8)
+    | ((conversation_origin is not null)::int << 9)
+    | ((is_pacing is not null)::int << 10)
+    | ((messages is not null)::int << 11);
 
 drop trigger count_updated on message;
 alter table message
@@ -166,22 +166,22 @@ comment on column message.text_rank is 'Orders texts, and the greatest wins: emb
 update message
 set fields =
     (room_id is not null)::int
-    | (type is not null)::int << 1
-    | (participant_type is not null)::int << 2
-    | (participant_id is not null)::int << 3
-    | (sender_type is not null)::int << 4
-    | (sender_id is not null)::int << 5
-    | (external_id is not null)::int << 6
-    | (channel is not null)::int << 7
-    | (channel_integration_id is not null)::int << 8
-    | (broadcast_id is not null)::int << 9
-    | (file_uniq_id is not null)::int << 10
-    | (is_campaign is not null)::int << 11
-    | (review_star is not null)::int << 12
-    | (file is not null)::int << 13
-    | (reply is not null)::int << 14
-    | (buttons is not null)::int << 15
-    | (raw_message is not null)::int << 16,
+    | ((type is not null)::int << 1)
+    | ((participant_type is not null)::int << 2)
+    | ((participant_id is not null)::int << 3)
+    | ((sender_type is not null)::int << 4)
+    | ((sender_id is not null)::int << 5)
+    | ((external_id is not null)::int << 6)
+    | ((channel is not null)::int << 7)
+    | ((channel_integration_id is not null)::int << 8)
+    | ((broadcast_id is not null)::int << 9)
+    | ((file_uniq_id is not null)::int << 10)
+    | ((is_campaign is not null)::int << 11)
+    | ((review_star is not null)::int << 12)
+    | ((file is not null)::int << 13)
+    | ((reply is not null)::int << 14)
+    | ((buttons is not null)::int << 15)
+    | ((raw_message is not null)::int << 16),
     -- Edited texts were ordered by the id of their event; any later one wins over them.
     text_rank = case
         when text_rank > '00000000-0000-0000-0000-000000000001'

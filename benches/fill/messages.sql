@@ -55,7 +55,7 @@ select
     case when author > 1 and fate < 68 then at + interval '1 s' * (92 + fill.chance(7, n, 9000)) end,
     case when author > 1 and fate >= 98 then at + interval '3 s' end,
     (array['customer', 'agent', 'bot'])[author],
-    case when author > 1 and fate >= 98 then 131047 end
+    case when author > 1 and not is_campaign and fate >= 98 then 131047 end
 from (
     select
         n, since + n * step as at, n % campaign_every = 0 as is_campaign,

@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 188] = [
+pub const CASES: [Case; 187] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -220,7 +220,6 @@ pub const CASES: [Case; 188] = [
     sum(ALL, "/v1/events?request_id={request}&start_date={received_day}&end_date={received_day}"),
     list(ALL, "/v1/events?endpoint=qontak"),
     list(ALL, "/v1/events?endpoint=test"),
-    list(LARGE, "/v1/events?endpoint=test&kind=status_message"),
     one(ALL, "/v1/events/{event}"),
     one(ALL, "/v1/events/{event}/body"),
     long(ALL, "/v1/delivery-statuses"),

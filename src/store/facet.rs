@@ -256,10 +256,15 @@ pub async fn list(
                 order by value
                 limit $3
             ) as one
-            left join sender
-                on one.name = 'agent'
-                and sender.sender_id = one.value
-                and sender.organization_id = own.id
+            left join lateral (
+                select sender.name
+                from sender
+                where one.name = 'agent'
+                    and sender.sender_id = one.value
+                    and coalesce(sender.organization_id = own.id, false)
+                -- Otherwise the planner would join all senders.
+                limit 1
+            ) as sender on true
             group by one.name, one.value
             order by one.name, one.value
         "#,

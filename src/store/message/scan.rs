@@ -233,7 +233,7 @@ impl<'a> Scan<'a> {
                                 and (not $23 or participant_type = 'customer'
                                     and hashtext(sender_id) = hashtext($19))
                                 and ($20::text is null or hashtext(broadcast_id) = hashtext($20)
-                                    and broadcast_id = $20)
+                                    and coalesce(broadcast_id = $20, false))
                                 and ($21::boolean is distinct from true or is_campaign is true)
                                 and ($21::boolean is distinct from false or is_campaign is not true)
                                 and ($22::bigint[] is null or error_code = any($22))
