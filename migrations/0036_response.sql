@@ -16,6 +16,9 @@
 -- earlier time or another author changes at most the next answers, so only these are computed anew.
 -- Other events of a message cost a comparison of its columns.
 --
+-- The statements here are planned when the tables are small, and kept while they grow. So sessions that
+-- write must not use sequential scans (`store/writer_connection.rs`).
+--
 -- Two transactions that change one room follow each other: both have locked its row in `room` before
 -- they write messages, and each statement here sees what was committed before.
 create table room_word (
@@ -103,10 +106,6 @@ comment on function is_beginning is 'Whether a word of the customer begins a wai
 create function refresh_resolutions(rooms text[], organizations text[], times timestamptz[])
     returns void
     language plpgsql
-    set enable_seqscan = off
-    set enable_bitmapscan = off
-    set jit = off
-    set plan_cache_mode = force_generic_plan
 as $$
 begin
     with mark as materialized (
@@ -204,10 +203,6 @@ comment on function refresh_resolutions is 'Finds out which resolutions of these
 create function refresh_responses(rooms text[], organizations text[], times timestamptz[])
     returns void
     language plpgsql
-    set enable_seqscan = off
-    set enable_bitmapscan = off
-    set jit = off
-    set plan_cache_mode = force_generic_plan
 as $$
 begin
     with answer as materialized (
@@ -381,11 +376,6 @@ comment on function refresh_responses is 'Computes responses anew that depend on
 
 create function follow_new_messages() returns trigger
     language plpgsql
-    -- The tables may have been small when a session planned this, and large since.
-    set enable_seqscan = off
-    set enable_bitmapscan = off
-    set jit = off
-    set plan_cache_mode = force_generic_plan
 as $$
 declare
     rooms text[];
@@ -494,10 +484,6 @@ comment on function follow_new_messages is 'Keeps room_word, resolution and resp
 -- The last words of a room, from all of its messages.
 create function refresh_words(room text, organization text) returns void
     language plpgsql
-    set enable_seqscan = off
-    set enable_bitmapscan = off
-    set jit = off
-    set plan_cache_mode = force_generic_plan
 as $$
 begin
     update room_word

@@ -30,9 +30,16 @@ pub struct WriterConnection {
 
 impl WriterConnection {
     /// Reads the settings without connecting. Fails if `database.url` cannot be parsed.
+    ///
+    /// A session keeps the plans of its statements and triggers. Those that are made while a table is
+    /// small would scan it for as long as the session lives, so such scans are disabled.
     pub fn new(settings: &config::Database) -> sqlx::Result<Self> {
         let acquire_timeout = settings.acquire_timeout;
-        let options = options(settings)?;
+        let options = options(settings)?.options([
+            ("enable_seqscan", "off"),
+            ("enable_bitmapscan", "off"),
+            ("jit", "off"),
+        ]);
         let facets = facet::Known::default();
         Ok(Self { options, acquire_timeout, connection: None, facets })
     }

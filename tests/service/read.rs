@@ -130,7 +130,7 @@ async fn invalid_parameters_return_422_with_the_allowed_values(db: PgPool) {
         ("status=a%00b", "status: must not contain NUL"),
         (
             "state=open",
-            "state: unknown parameter; known are status, channel, channel_integration_id, agent, tag, untagged, unread, blocked, account_uniq_id, response, session, start_date, end_date, q, organization_id, format, bom, delimiter, limit, is_counted, cursor",
+            "state: unknown parameter; known are status, channel, channel_integration_id, agent, tag, untagged, unread, blocked, account_uniq_id, response_state, session, start_date, end_date, q, organization_id, format, bom, delimiter, limit, is_counted, cursor",
         ),
         ("cursor=xyz", "cursor: must be one that this list gave, with the same filters"),
         (

@@ -236,13 +236,20 @@ pub async fn claim(db: impl PgExecutor<'_>, message_ids: Option<&[String]>) -> s
     merge!(
         r#"
             with known as (
-                select message.message_id, min(message.organization_id) as organization_id
-                from message as unknown
-                join message using (message_id)
-                where unknown.organization_id = ''
-                    and ($1::text[] is null or unknown.message_id = any($1))
-                    and message.organization_id <> ''
-                group by message.message_id
+                select given.message_id, min(owner.organization_id) as organization_id
+                from (
+                    select message_id from unnest($1::text[]) as message_id
+                    union all
+                    select message_id from message where $1 is null and organization_id = ''
+                ) as given
+                cross join lateral (
+                    select message.organization_id
+                    from message
+                    where message.message_id = given.message_id
+                        and coalesce(message.organization_id <> '', false)
+                    limit 2
+                ) as owner
+                group by given.message_id
                 having count(*) = 1
             ), unknown as (
                 delete from message
