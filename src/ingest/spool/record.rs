@@ -168,7 +168,7 @@ mod tests {
             id: EventId(Uuid::from_u128(number as u128)),
             received_at: Timestamp::from_micros(1_749_694_503_123_456).unwrap(),
             endpoint: "default \"quoted\"".into(),
-            organization_id: (number % 2 == 0).then(|| "organization".into()),
+            organization_id: number.is_multiple_of(2).then(|| "organization".into()),
             body: body.into(),
             request_id: format!("request {number}"),
             is_damaged: false,

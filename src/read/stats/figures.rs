@@ -152,9 +152,10 @@ pub struct Rooms {
     pub is_sample: bool,
 }
 
-/// A time with the UTC offset of the time zone.
+/// A time with the UTC offset of the time zone: `2025-06-12T09:00:00+07:00`. Without `format`, because
+/// generated validators accept only `Z` there.
 #[derive(ToSchema)]
-#[schema(value_type = String, format = DateTime)]
+#[schema(value_type = String)]
 pub struct Local(pub DateTime<Tz>);
 
 impl Serialize for Local {

@@ -17,7 +17,7 @@ from receiver.models import (
     AvatarObject,
     ErrorResponse,
     ExportEventsFormat,
-    ListEventsKind,
+    ListEventsKindItem,
     ListRoomsResponseState,
     RepliedMessage,
     Room,
@@ -91,7 +91,7 @@ assert total == broadcast.total == sum(
 missing = get_room.sync_detailed("none", client=client)
 assert missing.status_code == 404
 assert isinstance(missing.parsed, ErrorResponse) and missing.parsed.error.messages == ["not found"]
-invalid = list_events.sync(client=client, kind=ListEventsKind.STATUS_MESSAGE, limit=1000)
+invalid = list_events.sync(client=client, kind=[ListEventsKindItem.STATUS_MESSAGE], limit=1000)
 assert isinstance(invalid, ErrorResponse) and invalid.error.code == 422
 assert invalid.error.messages[0].startswith("limit: must be between")
 

@@ -111,7 +111,7 @@ const csv = ok(await client.GET("/v1/exports/rooms", { parseAs: "text" }));
 const [columns, ...lines] = csv.trimEnd().split("\r\n");
 assert(columns?.startsWith("id,organization_id,name,"));
 assert(lines.length >= rooms.length);
-const filters = { params: { query: { format: "ndjson", outcome: "applied" } } } as const;
+const filters = { params: { query: { format: "ndjson" as const, outcome: ["applied" as const] } } };
 const ndjson = await client.GET("/v1/exports/events", { ...filters, parseAs: "stream" });
 assert(ndjson.data);
 assert.equal(ndjson.response.headers.get("content-type"), "application/x-ndjson; charset=utf-8");
