@@ -264,6 +264,21 @@ fn file_cut_off_under_the_process_costs_only_what_was_in_it() {
 }
 
 #[test]
+fn webhooks_in_transfer_when_their_file_is_emptied_remove_no_later_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let webhooks = messages(2);
+    disk.append(&webhooks[..1], 1 << 20).unwrap();
+    let keys: Vec<u64> = disk.first(10, 1 << 20).unwrap().into_iter().map(|(key, _)| key).collect();
+    fs::write(files(folder.path(), ".segment").remove(0), "").unwrap();
+    disk.append(&webhooks[1..], 1 << 20).unwrap();
+    disk.remove(&keys).unwrap();
+    assert_eq!(spooled(&disk), ["m1"]);
+    drop(disk);
+    assert_eq!(spooled(&Disk::in_folder(folder.path()).unwrap()), ["m1"]);
+}
+
+#[test]
 fn damaged_file_is_kept_aside_and_its_other_webhooks_stay_in_the_spool() {
     type Damage = fn(&mut Vec<u8>);
     // The second of three records; the length of each is a third of the file.

@@ -23,6 +23,8 @@ pub struct Contents {
     pub bytes: u64,
     /// Number of the segment that webhooks are appended to.
     pub current: Option<u64>,
+    /// Number of the next segment. Never used again: keys of a forgotten segment may still be in use.
+    pub next: u64,
 }
 
 /// An open segment.

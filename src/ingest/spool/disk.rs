@@ -126,6 +126,8 @@ impl Disk {
                 });
             }
             let count = batch.entries.len();
+            // Before the write as well: it would hide that a file was cut off.
+            self.rescue_missing(contents)?;
             self.write(contents, batch)?;
             self.rescue_missing(contents)?;
             Ok(count)
@@ -211,7 +213,8 @@ impl Disk {
     /// segment is never empty.
     fn create_segment(&self, contents: &mut Contents, records: &[u8]) -> io::Result<u64> {
         create_folder(&self.folder)?;
-        let number = contents.segments.keys().next_back().map_or(0, |last| last + 1);
+        let number = contents.next;
+        contents.next += 1;
         let path = self.folder.join(segment::name(number, self.marker));
         let new = path.with_extension("new");
         let mut options = OpenOptions::new();
@@ -232,10 +235,13 @@ impl Disk {
         let missing =
             |(&number, segment): (&u64, &Segment)| (!segment.is_in_place()).then_some(number);
         for number in contents.segments.iter().filter_map(missing).collect::<Vec<_>>() {
-            let file = contents.segments[&number].path.display().to_string();
-            error!(file, "spool file deleted, replaced or cut off");
+            let path = contents.segments[&number].path.clone();
+            error!(file = %path.display(), "spool file deleted, replaced or cut off");
             counter!("spool_damaged_total").increment(1);
             self.rescue(contents, number)?;
+            // What is left under its name would be read again at the next start.
+            _ = fs::rename(&path, segment::path_of_damaged(&path));
+            segment::delete(&path)?;
         }
         Ok(())
     }
@@ -275,6 +281,7 @@ impl Disk {
             let committed = segment::committed(&path);
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
             let length = bytes.len() as u64;
+            contents.next = number + 1;
             contents.segments.insert(number, Segment { path, marker, file, length });
             for record in records {
                 let entry = Entry::from(record);
@@ -294,6 +301,8 @@ impl Disk {
             // On a disk that is full or read-only the damaged file stays in use.
             if self.rescue(contents, number).is_ok() {
                 fs::rename(&path, &aside)?;
+                // The list of its committed webhooks.
+                segment::delete(&path)?;
             }
         }
         let empty: Vec<u64> = contents.segments.keys().copied().collect();
