@@ -1,6 +1,7 @@
 //! Table `resolution`: when rooms were resolved, and which of these times count.
 //!
-//! Triggers derive the rest of a row from the messages of its room: see migration 0036.
+//! Triggers derive the rest of a row from the messages of its room: see
+//! `migrations/0008_response.sql`.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! Table `response`: answers that ended a wait of a customer, maintained by triggers.
 //!
-//! The definitions of a wait and of an answer are in migration 0036.
+//! The definitions of a wait and of an answer are in `migrations/0008_response.sql`.
 
 use sqlx::PgExecutor;
 

@@ -41,7 +41,6 @@ mod leniency;
 mod limits;
 mod messages;
 mod middleware;
-mod migration;
 mod normalize;
 mod openapi;
 mod order;

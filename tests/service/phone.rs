@@ -1,7 +1,6 @@
 //! Phone numbers: every spelling finds a number, and what is no number is not shown as one.
 
 use axum::http::StatusCode;
-use qontak_receiver::model::phone;
 use qontak_receiver::store::search;
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -274,20 +273,5 @@ async fn unusable_phone_parameter_is_rejected_with_the_expected_form(db: PgPool)
         let response = service.get(&format!("/v1/delivery-statuses?phone={}", encode(text))).await;
         assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{text}");
         assert_eq!(response.json()["error"]["messages"], json!([expected]), "{text}");
-    }
-}
-
-/// Rows that existed before the columns were filled by a function in SQL.
-#[sqlx::test]
-async fn migration_reads_numbers_as_the_program_does(db: PgPool) {
-    let migration = include_str!("../../migrations/0034_contact_author.sql");
-    let start = migration.find("create function phone_digits").unwrap();
-    let end = start + migration[start..].find("$$;").unwrap() + 3;
-    sqlx::raw_sql(sqlx::AssertSqlSafe(&migration[start..end])).execute(&db).await.unwrap();
-    let foreign = ["+6591234567", "0081 90-1234-5678", "8613812345678", "062820123", "", "12"];
-    for text in SPELLINGS.into_iter().chain(OTHERS).chain(foreign) {
-        let digits: Option<String> =
-            sqlx::query_scalar("select phone_digits($1)").bind(text).fetch_one(&db).await.unwrap();
-        assert_eq!(digits, phone::normalize(text), "{text}");
     }
 }

@@ -385,7 +385,7 @@ async fn journal_compresses_bodies_and_returns_the_original_bytes(db: PgPool) {
         assert_eq!(length as usize, sent.len());
         assert!(sent.len() < 100 || stored < length * 2 / 3, "{stored} of {length} bytes");
 
-        // An uncompressed body, stored by an earlier version without dictionaries.
+        // A row without a dictionary has a plain body.
         let sql = "update event set body = $1, dictionary = null, body_bytes = null
             where event_id = $2::uuid";
         sqlx::query(sql).bind(&sent).bind(&id).execute(&db).await.unwrap();

@@ -1,6 +1,11 @@
 //! Conventions of the schema: comments and collations.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use sqlx::PgPool;
+
+use super::openapi::routes;
 
 #[sqlx::test]
 async fn every_table_and_column_has_a_comment(db: PgPool) {
@@ -19,6 +24,65 @@ async fn every_table_and_column_has_a_comment(db: PgPool) {
     .await
     .unwrap();
     assert_eq!(without_comment, Vec::<String>::new());
+}
+
+/// Constraints describe themselves.
+#[sqlx::test]
+async fn every_function_and_index_has_a_comment(db: PgPool) {
+    let without_comment: Vec<String> = sqlx::query_scalar(
+        "select oid::regprocedure::text
+         from pg_proc
+         where pronamespace = 'public'::regnamespace and obj_description(oid, 'pg_proc') is null
+         union all
+         select oid::regclass::text
+         from pg_class
+         where relnamespace = 'public'::regnamespace
+             and relkind in ('i', 'I')
+             and obj_description(oid, 'pg_class') is null
+             and not exists (select from pg_constraint where conindid = pg_class.oid)
+         order by 1",
+    )
+    .fetch_all(&db)
+    .await
+    .unwrap();
+    assert_eq!(without_comment, Vec::<String>::new());
+}
+
+#[sqlx::test]
+async fn comments_of_indexes_name_routes_and_parameters_that_exist(db: PgPool) {
+    let comments: Vec<(String, String)> = sqlx::query_as(
+        "select relname::text, obj_description(oid, 'pg_class')
+         from pg_class
+         where relnamespace = 'public'::regnamespace
+             and relkind in ('i', 'I')
+             and obj_description(oid, 'pg_class') is not null",
+    )
+    .fetch_all(&db)
+    .await
+    .unwrap();
+    let routes: BTreeMap<String, Value> =
+        routes("get").into_iter().map(|(path, route)| (without_names(&path), route)).collect();
+    let mut named = 0;
+    for (index, comment) in &comments {
+        for text in comment.split("GET ").skip(1) {
+            let url = text.split(' ').next().unwrap().trim_end_matches(['.', ',', ':', ';']);
+            let (path, query) = url.split_once('?').unwrap_or((url, ""));
+            let route = routes.get(&without_names(path));
+            let route = route.unwrap_or_else(|| panic!("{index}: no route {path}"));
+            let parameter = query.split('=').next().unwrap();
+            let parameters = route["parameters"].as_array().into_iter().flatten();
+            let is_known = parameters.into_iter().any(|known| known["name"] == parameter);
+            assert!(query.is_empty() || is_known, "{index}: {path} has no parameter {parameter}");
+            named += 1;
+        }
+    }
+    assert!(named >= comments.len() / 2, "{named} routes in {} comments", comments.len());
+}
+
+/// A path with `{}` for each `{name}`.
+fn without_names(path: &str) -> String {
+    let parts = path.split('/').map(|part| if part.starts_with('{') { "{}" } else { part });
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// Merging compares texts; the result must not depend on the locale of the database.

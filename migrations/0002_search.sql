@@ -1,16 +1,15 @@
--- Search compares texts regardless of case, composition and style: É finds é, however either is
--- composed, and styled or full-width letters are found by plain ones. Besides the text it reads what
--- else a chat shows of a message: file names, captions, titles of buttons and lists. The indexes over
--- the old functions are dropped here; store/search.rs creates the new ones.
+-- Functions of search. `store/search.rs` creates the indexes over them, `message_by_word` and
+-- `room_by_word`, or drops them if `search.enabled` is off. A migration that changes one of the
+-- functions must drop these indexes; the service then creates them again.
 --
--- An index over an expression is quick to maintain only if Postgres can inline the functions: all but one
--- consist of a single expression, and a parameter that is used twice gets a column or a cheap value.
-drop index if exists message_by_word;
-drop index if exists room_by_word;
-drop function message_words(text, timestamptz, text);
+-- Search compares texts regardless of case, composition and style: É finds é, however either is
+-- composed, and plain letters find styled or full-width ones.
+--
+-- An index over an expression is cheap to maintain only if Postgres can inline the functions. So all but
+-- one consist of a single expression, and a parameter that is used twice is a column or cheap to compute.
 
--- The columns have collation C, whose lower case is that of ASCII. ICU knows all letters in every
--- database; a server that was built without it uses the locale of the database.
+-- Columns have collation "C", which knows the lower case of ASCII only. ICU knows all letters in every
+-- database; a server built without ICU uses the locale of the database.
 do $do$
 begin
     execute format(
@@ -36,13 +35,28 @@ begin
 end
 $do$;
 
-comment on function search_lower is 'A text without case and invisible characters.';
+comment on function search_lower is 'A text in lower case, without invisible characters.';
 
 create function search_fold(text text) returns text
     language sql immutable parallel safe
     return search_lower(normalize(text, nfkc));
 
 comment on function search_fold is 'A text as search compares it: without case, styles and invisible characters.';
+
+-- Like `search_fold`, with shorter ways for most texts. Postgres refuses words of more than 2 KB in an
+-- index, and folding makes a word up to six times as long, so words are cut.
+create function short_fold(text text) returns text
+    language sql immutable parallel safe
+    return case
+        when octet_length(text) <= 2000 and octet_length(text) = length(text)
+        then lower(text collate "C")
+        -- With emoji: testing for the form takes a third of the time of converting to it.
+        when octet_length(text) <= 300 and text is nfkc normalized
+        then search_lower(text)
+        else search_fold(regexp_replace(left(text, 10000), '(\S{100})\S+', '\1', 'g'))
+    end;
+
+comment on function short_fold is 'The first 10,000 characters of a text, folded, with words of a limited length.';
 
 -- Uses functions of pg_catalog only: Postgres creates indexes with no other schema in the path.
 create function shown_texts(parts jsonb) returns text
@@ -70,22 +84,7 @@ begin
 end
 $$;
 
-comment on function shown_texts is 'What a chat shows of buttons and raw_message: titles, descriptions, captions, names of files, places and contacts.';
-
--- As search_fold, but with shorter ways for most texts. Postgres refuses words of more than 2 KB in an
--- index, and folding makes a word up to six times as long, so words are cut.
-create function short_fold(text text) returns text
-    language sql immutable parallel safe
-    return case
-        when octet_length(text) <= 2000 and octet_length(text) = length(text)
-        then lower(text collate "C")
-        -- With emoji: to test for the form takes a third of the time that it takes to make it.
-        when octet_length(text) <= 300 and text is nfkc normalized
-        then search_lower(text)
-        else search_fold(regexp_replace(left(text, 10000), '(\S{100})\S+', '\1', 'g'))
-    end;
-
-comment on function short_fold is 'The first 10,000 characters of a text, folded, with words of a limited length.';
+comment on function shown_texts is 'Texts of buttons and raw_message that a chat shows: titles, descriptions, captions, names of files, places and contacts.';
 
 create function message_text(text text, file jsonb, buttons jsonb, raw_message jsonb) returns text
     language sql immutable parallel safe
@@ -104,10 +103,21 @@ create function message_text(text text, file jsonb, buttons jsonb, raw_message j
         ))
     end;
 
-comment on function message_text is 'What search reads of a message, folded: its text and what else a chat shows.';
+comment on function message_text is 'The searched text of a message, folded: its text and what else a chat shows.';
 
--- Each emoji or other symbol is a word, and so is a flag, which consists of two characters. "Rp" separates words if
--- it stands before digits, so that an amount is found as it is typed, with or without it.
+create function message_day(at timestamptz) returns text
+    language sql immutable parallel safe
+    return to_hex(floor(extract(epoch from at - '1970-01-01T00:00:00Z'::timestamptz) / 86400)::int);
+
+comment on function message_day is 'Days since 1970 (UTC), in hex.';
+
+-- Each word of a message is indexed behind the day of the message. So a search reads only the days
+-- that it needs, newest first, however frequent a word is in all years; and new messages are written
+-- to a part of the index that is in memory.
+--
+-- Each emoji or other symbol is a word, and so is a flag, which consists of two characters. "Rp"
+-- separates words if it stands before digits, so that an amount is found with or without it.
+-- `store/search/word.rs` splits queries the same way.
 create function message_words(
     organization_id text, at timestamptz, text text, file jsonb, buttons jsonb, raw_message jsonb
 )
@@ -130,14 +140,15 @@ create function message_words(
 comment on function message_words is 'Words of a message, and ~ with the hash of its organisation, each behind its day.';
 
 -- Postgres takes trigrams from letters and digits of the database's locale, so from no emoji, and
--- with locale C from ASCII only. A text without trigrams is looked up in the whole index.
+-- with locale C from ASCII only. A text without trigrams would be compared with the whole index.
 create function search_ascii(text text) returns text
     language sql immutable parallel safe
     return translate(encode(decode(translate(text, '\', ' '), 'escape'), 'escape'), '\', 'x');
 
-comment on function search_ascii is 'A text with its other bytes than ASCII as x and three octal digits.';
+comment on function search_ascii is 'A text with each byte other than ASCII as x and three octal digits.';
 
-create or replace function room_words(name text, account_uniq_id text, channel_uniq_id text) returns text
+-- It begins with a space, so that there is one before each word.
+create function room_words(name text, account_uniq_id text, channel_uniq_id text) returns text
     language sql immutable parallel safe
     return case
         when octet_length(name) = length(name)
@@ -152,3 +163,13 @@ create or replace function room_words(name text, account_uniq_id text, channel_u
             || coalesce(channel_uniq_id, '')
         ))
     end;
+
+comment on function room_words is 'The searched text of a room, folded: name, account and channel number.';
+
+-- Needs the extension pg_trgm, which not every server has. `store/search.rs` replaces the body with
+-- `q <% words` where it creates the indexes; until then no query tolerates typing errors.
+create function resembles(q text, words text) returns boolean
+    language sql stable parallel safe
+as 'select false';
+
+comment on function resembles is 'Whether a part of these words equals q except for one or two typing errors.';

@@ -1,0 +1,25 @@
+-- Senders of messages as their newest message shows them. A field has the value of the newest message
+-- that contains it, by fold key. A message has four fields of its sender, so each has a key.
+create table sender (
+    organization_id text   collate "C" not null,
+    sender_id       text   collate "C" not null,
+    type            text   collate "C",
+    name            text   collate "C",
+    username        text   collate "C",
+    avatar          jsonb,
+    keys            uuid[] not null,
+    constraint sender_pkey primary key (sender_id, organization_id)
+);
+
+comment on table sender is 'Contacts, agents and bots as their newest message shows them.';
+comment on column sender.organization_id is 'Organisation of the sender; empty if unknown.';
+comment on column sender.sender_id is 'Qontak''s id of the contact or user.';
+comment on column sender.type is 'customer, agent or bot.';
+comment on column sender.name is 'Display name.';
+comment on column sender.username is 'User name; agents only.';
+comment on column sender.avatar is 'Picture: {url, large, medium, small, …}, or a URL.';
+comment on column sender.keys is 'Fold key (clock of the message, SHA-256 of the body) of the message that set each field, in the order of the columns type to avatar.';
+
+-- Contains no customers, and its columns never change, so messages of customers do not write to it.
+create index sender_agent on sender (organization_id, sender_id) where type = 'agent';
+comment on index sender_agent is 'GET /api/open/v1/users: agents of an organisation.';

@@ -1,0 +1,218 @@
+-- Triggers that keep `room_word`, `resolution` and `response` up to date.
+--
+-- A new message nearly always is the last one of its room. Then a word of a customer costs one upsert of
+-- a narrow row, and an answer also a read back to the answer before it. Other events of a message cost
+-- a comparison of its columns.
+--
+-- Two transactions that change the same room follow each other: both lock its row in `room` before they
+-- write messages, and each statement here sees what was committed before.
+
+create function follow_new_messages() returns trigger
+    language plpgsql
+as $$
+declare
+    rooms text[];
+    organizations text[];
+    times timestamptz[];
+begin
+    if not exists (select from changed) then
+        return null;
+    end if;
+    with word as materialized (
+        select word.*, before.answer_at, before.resolved_at
+        from (
+            select
+                room_id, organization_id, at, message_id, sender_id, channel, author
+            from changed
+            where room_id is not null
+        ) as word
+        -- The row as it was before this statement.
+        left join room_word as before using (room_id, organization_id)
+        where author <> ''
+    ), last as (
+        insert into room_word (room_id, organization_id, customer_at, answer_at, other_at)
+        select
+            room_id, organization_id, max(at) filter (where author = 'customer'),
+            max(at) filter (where author in ('agent', 'bot', 'unknown')),
+            max(at) filter (where author in ('campaign', 'notice', 'reaction'))
+        from word
+        group by room_id, organization_id
+        order by organization_id, room_id
+        on conflict on constraint room_word_pkey do update set
+            customer_at = greatest(room_word.customer_at, excluded.customer_at),
+            answer_at = greatest(room_word.answer_at, excluded.answer_at),
+            other_at = greatest(room_word.other_at, excluded.other_at)
+    ), response as (
+        insert into response (
+            room_id, organization_id, at, message_id, author, sender_id, channel, asked_at, is_first
+        )
+        select
+            word.room_id, word.organization_id, word.at, word.message_id, word.author,
+            word.sender_id, word.channel, asked.at,
+            previous.at is null or not exists (
+                select
+                from message
+                where message.room_id = word.room_id
+                    and coalesce(message.organization_id = word.organization_id, false)
+                    and message.at > coalesce(word.resolved_at, '-infinity')
+                    and message.at <= previous.at
+                    and message.author = 'customer'
+                order by message.at
+                limit 1
+            )
+        from word
+        left join lateral (
+            select message.at
+            from message
+            where message.room_id = word.room_id
+                and coalesce(message.organization_id = word.organization_id, false)
+                and message.at > coalesce(word.resolved_at, '-infinity')
+                and message.at <= word.at
+                and (message.at < word.at or message.message_id < word.message_id)
+                and case message.author
+                    when 'agent' then true
+                    when 'bot' then word.author = 'bot'
+                    when 'unknown' then word.author = 'bot'
+                    else false
+                end
+            order by message.at desc
+            limit 1
+        ) as previous on true
+        cross join lateral (
+            select said.at
+            from (
+                select message.at, lag(message.at) over (order by message.at) as before
+                from message
+                where message.room_id = word.room_id
+                    and coalesce(message.organization_id = word.organization_id, false)
+                    and message.at > coalesce(previous.at, word.resolved_at, '-infinity')
+                    and message.at <= word.at
+                    and message.author = 'customer'
+            ) as said
+            where is_beginning(said.at, said.before)
+            order by said.at desc
+            limit 1
+        ) as asked
+        where word.author in ('agent', 'bot')
+            and coalesce(word.at > word.answer_at, true)
+            and coalesce(word.at > word.resolved_at, true)
+    )
+    select array_agg(room_id), array_agg(organization_id), array_agg(at)
+    into rooms, organizations, times
+    from word
+    where author in ('customer', 'agent', 'bot', 'unknown')
+        and (at <= answer_at or at <= resolved_at);
+    -- Late messages: answers and resolutions that depend on them are stored already.
+    if rooms is not null then
+        perform refresh_resolutions(rooms, organizations, times);
+        perform refresh_responses(rooms, organizations, times);
+    end if;
+    return null;
+end
+$$;
+
+comment on function follow_new_messages is 'Maintains room_word, resolution and response when messages are inserted.';
+
+create trigger words_inserted after insert on message
+    referencing new table as changed
+    for each statement execute function follow_new_messages();
+
+-- A message that gets another author, room, sender or time, or is deleted.
+create function follow_corrected_message() returns trigger
+    language plpgsql
+as $$
+declare
+    corrected message[] := case tg_op when 'UPDATE' then array[old, new] else array[old] end;
+    one message;
+begin
+    foreach one in array corrected loop
+        if one.room_id is not null then
+            -- An event that moves a message to another room has locked the new room only.
+            perform from room
+            where room_id = one.room_id and organization_id = one.organization_id
+            for update;
+            insert into room_word (room_id, organization_id)
+            values (one.room_id, one.organization_id)
+            on conflict do nothing;
+            perform refresh_words(one.room_id, one.organization_id);
+        end if;
+    end loop;
+    delete from response
+    where room_id = old.room_id
+        and organization_id = old.organization_id
+        and at = old.at
+        and message_id = old.message_id;
+    foreach one in array corrected loop
+        if one.room_id is not null then
+            perform refresh_resolutions(
+                array[one.room_id], array[one.organization_id], array[one.at]
+            );
+            perform refresh_responses(
+                array[one.room_id], array[one.organization_id], array[one.at]
+            );
+        end if;
+    end loop;
+    return null;
+end
+$$;
+
+comment on function follow_corrected_message is 'Maintains room_word, resolution and response when a message is corrected or deleted.';
+
+create trigger words_updated after update on message
+    for each row
+    when (
+        old.room_id is distinct from new.room_id
+        or old.at <> new.at
+        or old.author <> new.author
+        or old.sender_id is distinct from new.sender_id
+    )
+    execute function follow_corrected_message();
+create trigger words_deleted after delete on message
+    for each row execute function follow_corrected_message();
+
+-- Resolutions too: a replay derives them again.
+create function forget_words() returns trigger
+    language plpgsql
+as $$
+begin
+    truncate room_word, resolution, response;
+    return null;
+end
+$$;
+
+comment on function forget_words is 'Empties the derived tables when message is truncated.';
+
+create trigger words_truncated after truncate on message
+    for each statement execute function forget_words();
+
+create function follow_resolutions() returns trigger
+    language plpgsql
+as $$
+declare
+    rooms text[];
+    organizations text[];
+    times timestamptz[];
+begin
+    insert into room_word (room_id, organization_id, resolved_at)
+    select room_id, organization_id, max(at)
+    from changed
+    group by room_id, organization_id
+    order by organization_id, room_id
+    on conflict on constraint room_word_pkey
+        do update set resolved_at = greatest(room_word.resolved_at, excluded.resolved_at);
+    select array_agg(room_id), array_agg(organization_id), array_agg(at)
+    into rooms, organizations, times
+    from changed;
+    if rooms is not null then
+        perform refresh_resolutions(rooms, organizations, times);
+        perform refresh_responses(rooms, organizations, times);
+    end if;
+    return null;
+end
+$$;
+
+comment on function follow_resolutions is 'Maintains room_word, resolution and response when resolutions are inserted.';
+
+create trigger resolutions_inserted after insert on resolution
+    referencing new table as changed
+    for each statement execute function follow_resolutions();
