@@ -1,6 +1,6 @@
 # Entry points for developers and CI. The work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test bench bench-read soak fuzz check prepare openapi test-api test-clients test-web help
+.PHONY: run test bench bench-read soak fuzz check prepare seal openapi test-api test-clients test-web help
 
 run: ## start the service and a private PostgreSQL; Ctrl-C stops both
 	@scripts/run.sh
@@ -8,7 +8,7 @@ run: ## start the service and a private PostgreSQL; Ctrl-C stops both
 test: ## run all tests against a temporary PostgreSQL
 	@scripts/test.sh
 
-check: ## format, lints, .sqlx, dependencies, documentation, short fuzzing
+check: ## format, migrations, lints, .sqlx, dependencies, documentation, short fuzzing
 	@scripts/check.sh
 
 test-api: ## test a running service against its OpenAPI document (schemathesis)
@@ -36,6 +36,9 @@ bench-read: ## measure the read API with 10 million messages; needs 17 GB in tar
 
 prepare: ## update .sqlx/ after a change of a query or migration
 	@scripts/prepare.sh -- --all-targets
+
+seal: ## update migrations/checksums after a change of an unreleased migration
+	@scripts/seal.sh --renew
 
 openapi: ## update openapi.json and its examples after a change of a route
 	@RENEW=1 scripts/test.sh --test service openapi::

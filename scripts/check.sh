@@ -12,6 +12,7 @@ step() {
 }
 
 step cargo fmt --check
+step scripts/seal.sh
 step cargo clippy --all-targets --all-features --locked -- -D warnings
 step scripts/prepare.sh --check -- --all-targets
 
