@@ -70,8 +70,8 @@ async fn comments_of_indexes_name_routes_and_parameters_that_exist(db: PgPool) {
             let route = routes.get(&without_names(path));
             let route = route.unwrap_or_else(|| panic!("{index}: no route {path}"));
             let parameter = query.split('=').next().unwrap();
-            let parameters = route["parameters"].as_array().into_iter().flatten();
-            let is_known = parameters.into_iter().any(|known| known["name"] == parameter);
+            let mut parameters = route["parameters"].as_array().into_iter().flatten();
+            let is_known = parameters.any(|known| known["name"] == parameter);
             assert!(query.is_empty() || is_known, "{index}: {path} has no parameter {parameter}");
             named += 1;
         }
