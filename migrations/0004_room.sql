@@ -39,9 +39,8 @@ create table room (
     is_blocked             boolean,
     is_manual_survey       boolean,
     keys                   uuid[],
-    key                    uuid        not null,
-    fields                 integer     not null,
-    key_fields             integer     not null,
+    key                    uuid        not null default '00000000-0000-0000-0000-000000000000',
+    fields                 bigint      not null default 0,
     clock                  timestamptz,
     session_at             timestamptz,
     unread_count           bigint,
@@ -93,10 +92,9 @@ comment on column room.email_cc is 'Copy recipients of an e-mail conversation.';
 comment on column room.is_dont_auto_resolve is 'Whether it is excluded from automatic resolution.';
 comment on column room.is_blocked is 'Whether the contact is blocked.';
 comment on column room.is_manual_survey is 'Whether the survey is sent manually.';
-comment on column room.keys is 'Fold key of the snapshot that set a field, for each field that the newest snapshot lacks, in the order of column fields. Null if it lacks none.';
+comment on column room.keys is 'Fold key of the snapshot that set a column, for each folded column that the newest snapshot lacks, in the order of column fields. Null if it lacks none.';
 comment on column room.key is 'Fold key of the newest snapshot. A key sorts by clock, earlier time, rank of the status, number of agents, number of tags, session_at, unread_count, SHA-256 of the body.';
-comment on column room.fields is 'Fields that are known, one bit each: name, description, status, type, tags, channel, channel_account, channel_uniq_id, account_uniq_id, channel_integration_id, session, session_at, unread_count, created_at, updated_at, last_message_at, last_activity_at, avatar, resolved_at, resolved_by_id, resolved_by_type, external_id, division_id, agent_ids, note, extra, email_cc, is_dont_auto_resolve, is_blocked, is_unresponded, is_manual_survey.';
-comment on column room.key_fields is 'Fields that the newest snapshot has, like column fields.';
+comment on column room.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
 comment on column room.clock is 'Latest time of its snapshots and messages, each at most five minutes after its receipt.';
 comment on column room.session_at is 'Last message of the customer: start of the 24-hour customer service window. At most five minutes after its receipt.';
 comment on column room.unread_count is 'Number of messages that no agent has read.';

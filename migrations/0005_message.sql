@@ -39,10 +39,23 @@ create function author_of(
 
 comment on function author_of is 'Author of a message: customer, agent, bot, unknown (outgoing, of another sender); empty if the sender is not known; campaign, notice and reaction are nobody''s word.';
 
+create function reached(
+    status text, sent_at timestamptz, delivered_at timestamptz, read_at timestamptz,
+    external_id text
+)
+    returns smallint
+    language sql immutable parallel safe
+    return (coalesce(sent_at, delivered_at, read_at) is not null)::int
+        + (coalesce(delivered_at, read_at) is not null)::int * 2
+        + (read_at is not null)::int * 4
+        + coalesce(status = 'failed', false)::int * 8
+        + (external_id is not null)::int * 16;
+
+comment on function reached is 'What a message reached: 1 sent, 2 delivered, 4 read (each also if a later status was seen), 8 failed, 16 an id at the channel.';
+
 -- One row per message id, merged from all events that carry the message, in any order. Statuses have
 -- the time at which they were first seen (`least`). Other fields have the value of the newest event that
--- contains them (`later`), and the text has an order of its own (text_rank). A row has one clock, and
--- clocks of single fields only if its newest event lacks them.
+-- contains them (the fold), and the text has an order of its own (text_rank).
 --
 -- Columns that later events change stand together after the others, because Postgres logs an updated
 -- row from the first to the last byte that differ. sender_kind and author are stored because several
@@ -82,9 +95,9 @@ create table message (
     buttons                jsonb,
     raw_message            jsonb,
     external_id            text        collate "C",
-    clock                  timestamptz not null default 'epoch',
-    fields                 integer     not null default 0,
-    clocks                 timestamptz[],
+    key                    uuid        not null default '00000000-0000-0000-0000-000000000000',
+    fields                 bigint      not null default 0,
+    keys                   uuid[],
     created_seen_at        timestamptz,
     pending_seen_at        timestamptz,
     sent_seen_at           timestamptz,
@@ -121,6 +134,16 @@ create table message (
             type, is_campaign, raw_message
         )
     ) stored,
+    reached                smallint    not null generated always as (
+        reached(
+            effective_status(
+                created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at, read_seen_at,
+                failed_seen_at
+            ),
+            sent_seen_at, delivered_seen_at, read_seen_at, external_id
+        )
+    ) stored,
+    reached_before         smallint,
     constraint message_pkey primary key (message_id, organization_id)
 ) with (fillfactor = 85);
 
@@ -140,7 +163,7 @@ comment on column message.sender_id is 'Contact or user that sent it; see table 
 comment on column message.author_by_sender is 'customer, agent or bot according to the fields of the sender; null if no event had them.';
 comment on column message.direction_by_name is 'in or out according to the name of an event; null if no name implies one.';
 comment on column message.text is 'Text or caption, without NUL. Null for media without caption.';
-comment on column message.text_rank is 'Order of texts; the greatest wins: embedded in a room, sent, edited, each by clock.';
+comment on column message.text_rank is 'Order of texts; the greatest wins: embedded in a room, sent, edited, each by fold key.';
 comment on column message.channel is 'Channel, if an event names it.';
 comment on column message.channel_integration_id is 'Integration it was sent through.';
 comment on column message.broadcast_id is 'Broadcast that sent it, if last_campaign names one.';
@@ -153,9 +176,9 @@ comment on column message.reply is 'Message that it replies to: an object with i
 comment on column message.buttons is 'Buttons shown with it; null if there are none.';
 comment on column message.raw_message is 'WhatsApp''s own value object, with location, contacts, order and interactive details.';
 comment on column message.external_id is 'Id at the channel (wamid.…); null until the channel accepted it. Equals broadcast_log.whatsapp_message_id of the log of the same delivery.';
-comment on column message.clock is 'Clock of its newest event: that of the room in the same body, or else created_at. 1970 if only rooms contained it.';
-comment on column message.fields is 'Fields that are known, one bit each: room_id, type, participant_type, participant_id, sender_type, sender_id, external_id, channel, channel_integration_id, broadcast_id, file_uniq_id, is_campaign, review_star, file, reply, buttons, raw_message, author_by_sender.';
-comment on column message.clocks is 'Clock of the event that set a field, for each field that the newest event lacks, in the order of column fields. Null if it lacks none.';
+comment on column message.key is 'Fold key of its newest event: by the clock of the room in the same body, or else created_at; less than any of these if only rooms contained it.';
+comment on column message.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
+comment on column message.keys is 'Fold key of the event that set a column, for each folded column that the newest event lacks, in the order of column fields. Null if it lacks none.';
 comment on column message.created_seen_at is 'Time status created was first seen, by this service''s clock.';
 comment on column message.pending_seen_at is 'Time status pending was first seen, by this service''s clock.';
 comment on column message.sent_seen_at is 'Time status sent was first seen, by this service''s clock.';
@@ -167,6 +190,8 @@ comment on column message.failed_at is 'Time it failed, by WhatsApp''s clock.';
 comment on column message.error_code is 'WhatsApp error code, if an event about the message had one; its broadcast_log may have another. Messages outside of broadcasts have no log, so they keep their own error.';
 comment on column message.error_title is 'Meta''s title of the error, or else its message.';
 comment on column message.error_details is 'Meta''s details of the error: which parameter, media or recipient was wrong. Meta will drop titles in favour of code and details.';
+comment on column message.reached is 'What it reached: see function reached.';
+comment on column message.reached_before is 'reached before the last write; null if that inserted the row. Postgres 15 does not return old values.';
 comment on column message.status is 'Effective status: a function of the set of statuses seen. Null if it has none of those with an order.';
 comment on column message.sender_kind is 'Sender kind: customer, agent, bot, or other (outgoing, of an unknown sender). From the sender, else from the name of an event, else from a status beyond created. Null while unknown.';
 comment on column message.author is 'Whose word it is: see function author_of.';
@@ -181,10 +206,21 @@ comment on index message_by_room is 'GET /v1/rooms/{id}/messages and GET /v1/mes
 create index message_by_time on message (hashtext(organization_id), at);
 comment on index message_by_time is 'GET /v1/messages, newest first.';
 
--- Equality only, so a hash index.
-create index message_by_external_id on message using hash (external_id)
-    where external_id is not null;
-comment on index message_by_external_id is 'GET /v1/messages?external_id=, GET /v1/trace/{wamid}, and the message of each log in GET /v1/delivery-statuses.';
+-- Ids at the channel. Outgoing messages get theirs from a later event: with the id in an index of the
+-- message, half of all updates would touch every index. Equality only, so a hash of 8 bytes.
+create table message_channel_id (
+    hash            bigint not null,
+    organization_id text   collate "C" not null,
+    message_id      text   collate "C" not null
+);
+
+comment on table message_channel_id is 'Messages by their id at the channel.';
+comment on column message_channel_id.hash is 'hashtextextended(message.external_id, 0).';
+comment on column message_channel_id.organization_id is 'Organisation of the message.';
+comment on column message_channel_id.message_id is 'The message.';
+
+create index message_channel_id_by_hash on message_channel_id (hash);
+comment on index message_channel_id_by_hash is 'GET /v1/messages?external_id=, GET /v1/trace/{wamid}, and the message of each log in GET /v1/delivery-statuses.';
 
 -- The next indexes contain few of all messages and cost the others nothing.
 create index message_failed on message (hashtext(organization_id), at)

@@ -7,7 +7,9 @@ create table sender (
     name            text   collate "C",
     username        text   collate "C",
     avatar          jsonb,
-    keys            uuid[] not null,
+    key             uuid   not null default '00000000-0000-0000-0000-000000000000',
+    fields          bigint not null default 0,
+    keys            uuid[],
     constraint sender_pkey primary key (sender_id, organization_id)
 );
 
@@ -18,7 +20,9 @@ comment on column sender.type is 'customer, agent or bot.';
 comment on column sender.name is 'Display name.';
 comment on column sender.username is 'User name; agents only.';
 comment on column sender.avatar is 'Picture: {url, large, medium, small, …}, or a URL.';
-comment on column sender.keys is 'Fold key (clock of the message, SHA-256 of the body) of the message that set each field, in the order of the columns type to avatar.';
+comment on column sender.key is 'Fold key of its newest message.';
+comment on column sender.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
+comment on column sender.keys is 'Fold key of the message that set a column, for each folded column that the newest message lacks. Null if it lacks none.';
 
 -- Contains no customers, and its columns never change, so messages of customers do not write to it.
 create index sender_agent on sender (organization_id, sender_id) where type = 'agent';

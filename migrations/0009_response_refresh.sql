@@ -302,3 +302,99 @@ end
 $$;
 
 comment on function refresh_words is 'Computes room_word of a room from its messages.';
+
+-- What depends on what happened in these rooms at these times.
+create function refresh_room(rooms text[], organizations text[], times timestamptz[]) returns void
+    language plpgsql
+as $$
+begin
+    perform refresh_resolutions(rooms, organizations, times);
+    perform refresh_responses(rooms, organizations, times);
+    perform refresh_waits(rooms, organizations);
+end
+$$;
+
+comment on function refresh_room is 'Computes anew what depends on what happened in rooms at these times.';
+
+-- Since when do the customers of these rooms wait?
+create function refresh_waits(rooms text[], organizations text[]) returns void
+    language plpgsql
+as $$
+begin
+    update room_word
+    set
+        agent_wait_at = wait_begun_at(
+            room_word.room_id, room_word.organization_id,
+            coalesce(agent.at, room_word.resolved_at, '-infinity')
+        ),
+        bot_wait_at = wait_begun_at(
+            room_word.room_id, room_word.organization_id,
+            coalesce(answer.at, room_word.resolved_at, '-infinity')
+        ),
+        is_agent_answered = coalesce(first.at <= agent.at, false),
+        is_bot_answered = coalesce(first.at <= answer.at, false)
+    from (
+        select distinct room_id, organization_id
+        from unnest(rooms, organizations) as room (room_id, organization_id)
+    ) as changed
+    join room_word as room using (room_id, organization_id)
+    left join lateral (
+        select at
+        from message
+        where message.room_id = changed.room_id
+            and coalesce(message.organization_id = changed.organization_id, false)
+            and message.at > coalesce(room.resolved_at, '-infinity')
+            and message.author = 'agent'
+        order by at desc
+        limit 1
+    ) as agent on true
+    left join lateral (
+        select at
+        from message
+        where message.room_id = changed.room_id
+            and coalesce(message.organization_id = changed.organization_id, false)
+            and message.at > coalesce(room.resolved_at, '-infinity')
+            and message.author in ('agent', 'bot', 'unknown')
+        order by at desc
+        limit 1
+    ) as answer on true
+    left join lateral (
+        select at
+        from message
+        where message.room_id = changed.room_id
+            and coalesce(message.organization_id = changed.organization_id, false)
+            and message.at > coalesce(room.resolved_at, '-infinity')
+            and message.author = 'customer'
+        order by at
+        limit 1
+    ) as first on true
+    where room_word.room_id = changed.room_id
+        and room_word.organization_id = changed.organization_id;
+end
+$$;
+
+comment on function refresh_waits is 'Finds out since when the customers of these rooms wait, from messages and resolutions.';
+
+-- When the wait began that follows `since`, if the customer has written since then.
+create function wait_begun_at(room text, organization text, since timestamptz) returns timestamptz
+    language plpgsql stable
+as $$
+begin
+    return (
+        select said.at
+        from (
+            select message.at, lag(message.at) over (order by message.at) as before
+            from message
+            where message.room_id = room
+                and coalesce(message.organization_id = organization, false)
+                and message.at > since
+                and message.author = 'customer'
+        ) as said
+        where is_beginning(said.at, said.before)
+        order by said.at desc
+        limit 1
+    );
+end
+$$;
+
+comment on function wait_begun_at is 'When the wait of a customer began that follows a time.';

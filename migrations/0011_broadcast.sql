@@ -8,6 +8,9 @@ create table broadcast (
     name                   text        collate "C",
     template_id            text        collate "C",
     channel_integration_id text        collate "C",
+    key                    uuid        not null default '00000000-0000-0000-0000-000000000000',
+    fields                 bigint      not null default 0,
+    keys                   uuid[],
     at                     timestamptz not null generated always as
         (coalesce(created_at, received_at)) stored,
     constraint broadcast_pkey primary key (broadcast_id, organization_id)
@@ -21,6 +24,9 @@ comment on column broadcast.created_at is 'Time its earliest log was created, by
 comment on column broadcast.name is 'Name, if last_campaign of a message has it.';
 comment on column broadcast.template_id is 'The template (messages_broadcast_template_id).';
 comment on column broadcast.channel_integration_id is 'Integration it was sent through.';
+comment on column broadcast.key is 'Fold key of its oldest event, reversed: each log repeats the same fields, so the oldest event wins.';
+comment on column broadcast.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
+comment on column broadcast.keys is 'Fold key of the event that set a column, for each folded column that the event of key lacks. Null if it lacks none.';
 comment on column broadcast.at is 'Order of lists: created_at, or else received_at.';
 
 create index broadcast_by_time on broadcast (at, broadcast_id, organization_id);
@@ -89,11 +95,10 @@ create table broadcast_log (
     conversation_id        text        collate "C",
     conversation_origin    text        collate "C",
     is_pacing              boolean,
-    clock                  timestamptz not null default 'epoch',
-    fields                 integer     not null default 0,
-    clocks                 timestamptz[],
+    key                    uuid        not null default '00000000-0000-0000-0000-000000000000',
+    fields                 bigint      not null default 0,
+    keys                   uuid[],
     whatsapp_message_id    text        collate "C",
-    whatsapp_message_key   uuid,
     pending_at             timestamptz,
     sent_at                timestamptz,
     delivered_at           timestamptz,
@@ -173,11 +178,10 @@ comment on column broadcast_log.pricing_model is 'PMP, CBP.';
 comment on column broadcast_log.conversation_id is 'Meta''s conversation.';
 comment on column broadcast_log.conversation_origin is 'Category of the message that opened Meta''s conversation: marketing, utility, …';
 comment on column broadcast_log.is_pacing is 'Whether Meta''s template pacing holds it back.';
-comment on column broadcast_log.clock is 'Latest time of WhatsApp in its newest event, or else created_at. 1970 if it had neither.';
-comment on column broadcast_log.fields is 'Fields that are known, one bit each: broadcast_id, template_id, channel_integration_id, contact_phone_number, contact_full_name, billable, pricing_category, pricing_model, conversation_id, conversation_origin, is_pacing, messages, contact_id.';
-comment on column broadcast_log.clocks is 'Clock of the event that set a field, for each field that the newest event lacks, in the order of column fields. Null if it lacks none.';
+comment on column broadcast_log.key is 'Fold key of its newest event: by the latest time of WhatsApp, or else created_at.';
+comment on column broadcast_log.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
+comment on column broadcast_log.keys is 'Fold key of the event that set a column, for each folded column that the newest event lacks. Null if it lacks none.';
 comment on column broadcast_log.whatsapp_message_id is 'WhatsApp''s id (wamid.…) of the newest attempt; null if none was accepted. Equals message.external_id of the message of the same delivery.';
-comment on column broadcast_log.whatsapp_message_key is 'Latest time, by WhatsApp''s clock, of the report that named whatsapp_message_id: the greater key wins.';
 comment on column broadcast_log.pending_at is 'Time it became pending, by WhatsApp''s clock.';
 comment on column broadcast_log.sent_at is 'Time it was sent, by WhatsApp''s clock.';
 comment on column broadcast_log.delivered_at is 'Time it was delivered, by WhatsApp''s clock. Null if only a read was reported.';

@@ -7,9 +7,11 @@
 //! Raw JSON stays text: parsed, it takes many times the memory, and the size of bodies would no
 //! longer bound the memory of the queue.
 
+mod attribute;
 mod author;
 mod broadcast_log;
 mod event_id;
+mod fold;
 mod message;
 pub mod micros;
 mod packed_list;
@@ -25,9 +27,12 @@ use serde_json::value::RawValue;
 use strum::IntoStaticStr;
 use utoipa::ToSchema;
 
+pub use self::attribute::Attribute;
 pub use self::author::{Author, Direction};
-pub use self::broadcast_log::BroadcastLog;
+pub use self::broadcast_log::{BroadcastLog, DeliveryFailure};
 pub use self::event_id::EventId;
+pub use self::fold::OlderKeys;
+use self::fold::{folded, greatest, least};
 pub use self::message::{Message, TextKey};
 pub use self::packed_list::PackedList;
 pub use self::status::{Status, Statuses};
@@ -42,6 +47,7 @@ pub struct Room {
     pub received_at: Timestamp,
     pub clock: Option<Timestamp>,
     pub key: FoldKey,
+    pub older_keys: OlderKeys,
     pub name: Option<String>,
     pub description: Option<String>,
     pub status: Option<String>,
@@ -51,6 +57,7 @@ pub struct Room {
     pub channel_account: Option<String>,
     pub channel_uniq_id: Option<String>,
     pub account_uniq_id: Option<String>,
+    pub account_normalized: Option<String>,
     pub channel_integration_id: Option<String>,
     pub session: Option<String>,
     pub session_at: Option<Timestamp>,
@@ -75,56 +82,24 @@ pub struct Room {
     pub is_manual_survey: Option<bool>,
 }
 
-/// Calls a macro with the names of all optional fields of a room, in the order of the table's
-/// columns.
-macro_rules! with_room_fields {
-    ($call:ident) => {
-        $call!(
-            name description status r#type tags channel channel_account channel_uniq_id
-            account_uniq_id channel_integration_id session session_at unread_count
-            created_at updated_at last_message_at last_activity_at avatar resolved_at
-            resolved_by_id resolved_by_type external_id division_id agent_ids note extra
-            email_cc is_dont_auto_resolve is_blocked is_unresponded is_manual_survey
-        )
-    };
-}
+folded!(
+    Room: name description status r#type tags channel channel_account channel_uniq_id
+    account_uniq_id account_normalized channel_integration_id session session_at unread_count
+    created_at updated_at last_message_at last_activity_at avatar resolved_at resolved_by_id
+    resolved_by_type external_id division_id agent_ids note extra email_cc is_dont_auto_resolve
+    is_blocked is_unresponded is_manual_survey
+);
 
 impl Room {
     /// `resolved_at` of a snapshot that is not resolved. No real time is that early.
     pub const NOT_RESOLVED: Timestamp = Timestamp(DateTime::UNIX_EPOCH);
 
-    /// Number of optional fields.
-    pub const FIELDS: i32 = {
-        macro_rules! count {
-            ($($field:ident)*) => { [$(stringify!($field)),*].len() as i32 };
-        }
-        with_room_fields!(count)
-    };
-
-    /// Bit mask of the fields that are present, from `name` (lowest bit) to `is_manual_survey`.
-    pub fn fields(&self) -> i32 {
-        macro_rules! mask {
-            ($($field:ident)*) => { bit_mask(&[$(self.$field.is_some()),*]) };
-        }
-        with_room_fields!(mask)
+    /// Folds another snapshot of the same room into this one.
+    pub fn fold(&mut self, other: &Self) {
+        self.received_at = self.received_at.min(other.received_at);
+        self.clock = self.clock.max(other.clock);
+        self.fold_fields(other);
     }
-
-    /// Copies absent fields from an older snapshot.
-    pub fn fill(&mut self, older: &Self) {
-        macro_rules! fill {
-            ($($field:ident)*) => {
-                $(if self.$field.is_none() {
-                    self.$field.clone_from(&older.$field);
-                })*
-            };
-        }
-        with_room_fields!(fill);
-    }
-}
-
-/// Bit mask whose lowest bit is the first element.
-fn bit_mask(present: &[bool]) -> i32 {
-    present.iter().rev().fold(0, |mask, present| mask << 1 | i32::from(*present))
 }
 
 /// Profile of a contact, agent or bot, as one message shows it.
@@ -134,18 +109,19 @@ pub struct Sender {
     pub organization_id: String,
     pub sender_id: String,
     pub key: FoldKey,
+    pub older_keys: OlderKeys,
     pub r#type: Option<String>,
     pub name: Option<String>,
     pub username: Option<String>,
     pub avatar: Option<Box<RawValue>>,
 }
 
+folded!(Sender: r#type name username avatar);
+
 impl Sender {
-    /// Bit mask of the fields that are present.
-    pub fn fields(&self) -> i32 {
-        let Self { r#type, name, username, avatar, .. } = self;
-        let present = [r#type.is_some(), name.is_some(), username.is_some(), avatar.is_some()];
-        bit_mask(&present)
+    /// Folds another profile of the same sender into this one.
+    pub fn fold(&mut self, other: &Self) {
+        self.fold_fields(other);
     }
 }
 
@@ -164,6 +140,15 @@ pub struct RoomEvent {
     pub received_at: Timestamp,
 }
 
+impl RoomEvent {
+    /// Folds another report of the same lifecycle event into this one: the earlier event is kept.
+    pub fn fold(&mut self, other: &Self) {
+        greatest(&mut self.actor_name, &other.actor_name);
+        self.event_id = self.event_id.min(other.event_id);
+        self.received_at = self.received_at.min(other.received_at);
+    }
+}
+
 /// Type of a lifecycle event of a room.
 #[derive(Clone, Copy, Debug, IntoStaticStr, ToSchema)]
 #[schema(rename_all = "snake_case")]
@@ -177,7 +162,8 @@ pub enum RoomEventType {
     Resolved,
 }
 
-/// A broadcast as one log or message shows it.
+/// A broadcast as one log or message shows it. Each of its logs repeats the same fields, so the
+/// oldest event wins: the row seldom changes, and writers do not contend for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "documented by the columns of table broadcast")]
 pub struct Broadcast {
@@ -185,33 +171,21 @@ pub struct Broadcast {
     pub broadcast_id: String,
     pub received_at: Timestamp,
     pub created_at: Option<Timestamp>,
+    /// [Reversed](FoldKey::reversed) key of the event.
+    pub key: FoldKey,
+    pub older_keys: OlderKeys,
     pub name: Option<String>,
     pub template_id: Option<String>,
     pub channel_integration_id: Option<String>,
 }
 
+folded!(Broadcast: name template_id channel_integration_id);
+
 impl Broadcast {
-    /// Merges another change of the same broadcast. The order does not matter.
-    pub fn merge(&mut self, other: &Self) {
+    /// Folds another change of the same broadcast into this one.
+    pub fn fold(&mut self, other: &Self) {
         self.received_at = self.received_at.min(other.received_at);
         least(&mut self.created_at, other.created_at);
-        greatest(&mut self.name, &other.name);
-        greatest(&mut self.template_id, &other.template_id);
-        greatest(&mut self.channel_integration_id, &other.channel_integration_id);
+        self.fold_fields(other);
     }
-}
-
-/// Keeps the greater of two values; `None` is the least.
-fn greatest<T: Ord + Clone>(one: &mut Option<T>, other: &Option<T>) {
-    if *one < *other {
-        one.clone_from(other);
-    }
-}
-
-/// Keeps the earlier of two times; `None` if both are absent.
-fn least(one: &mut Option<Timestamp>, other: Option<Timestamp>) {
-    *one = match (*one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    };
 }

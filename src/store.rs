@@ -1,7 +1,8 @@
 //! All SQL, one file per table.
 //!
-//! Rows are merged by Postgres in `insert … on conflict do update`, with rules that do not depend on
-//! order. So any number of writers and replicas agree, and no row is read before it is written.
+//! A batch is written by one call of the SQL function `ingest_1`. It merges rows in `insert … on
+//! conflict do update`, with rules that do not depend on order. So any number of writers and replicas
+//! agree, and no row is read before it is written.
 //!
 //! Tables:
 //!
@@ -32,11 +33,11 @@
 //! | file | content |
 //! | --- | --- |
 //! | `connect` | pools, options and timeouts of connections |
-//! | `writer_connection` | the connection of a writer; runs `transaction` |
-//! | `transaction` | the statements of a batch, in order |
+//! | `writer_connection` | the connection of a writer; runs `ingest` |
+//! | `ingest` | writes a batch: folds its changes, one call of `ingest_1` |
 //! | `dry_run` | the same, compared and rolled back |
 //! | `failure` | Postgres errors, classified by what the caller should do |
-//! | `rows` | arrays and rounds of rows for bulk statements |
+//! | `rows` | columns of bulk queries |
 //! | `schema` | migrations, checks of server settings and clock |
 //! | `walk` | which rows of a list to fetch: start, direction, limit |
 
@@ -51,6 +52,7 @@ pub mod dry_run;
 pub mod event;
 pub mod facet;
 mod failure;
+mod ingest;
 pub mod ledger;
 pub mod message;
 pub mod organization;
@@ -64,7 +66,6 @@ mod schema;
 pub mod search;
 pub mod sender;
 pub mod trace;
-mod transaction;
 pub mod walk;
 mod writer_connection;
 

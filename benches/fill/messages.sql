@@ -10,7 +10,8 @@ insert into message (
     organization_id, message_id, room_id, received_at, created_at, type, participant_type,
     participant_id, sender_type, sender_id, text, text_rank, external_id, channel,
     channel_integration_id, broadcast_id, is_campaign, is_edited, file, created_seen_at,
-    sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at, author_by_sender, error_code
+    sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at, author_by_sender, error_code,
+    key, fields
 )
 select
     organization_id, fill.id('message', n), room_id, at + interval '0.4 s', at,
@@ -55,7 +56,10 @@ select
     case when author > 1 and fate < 68 then at + interval '1 s' * (92 + fill.chance(7, n, 9000)) end,
     case when author > 1 and fate >= 98 then at + interval '3 s' end,
     (array['customer', 'agent', 'bot'])[author],
-    case when author > 1 and not is_campaign and fate >= 98 then 131047 end
+    case when author > 1 and not is_campaign and fate >= 98 then 131047 end,
+    fill.fold_key(at, n::text),
+    -- A bit per known column: see function `folded_columns`.
+    b'000001000111110111'::bigint
 from (
     select
         n, since + n * step as at, n % campaign_every = 0 as is_campaign,

@@ -7,21 +7,15 @@ set local timezone = 'UTC';
 set local session_replication_role = replica;
 
 -- With wal_level = minimal, rows of a table truncated in the same transaction need no WAL.
-truncate message_count, broadcast, broadcast_log, broadcast_count, recipient_count, room, room_event,
+truncate message_count, message_channel_id, broadcast, broadcast_log, broadcast_count, recipient_count, room, room_event,
     sender, room_word, resolution, response;
 
-insert into message_count (
-    organization_id, hour, channel, participant_type, session, count, sent, delivered, read, failed
-)
-select
-    organization_id, hour_of(at), channel,
-    author, 0, count(*),
-    count(*) filter (where participant_type <> 'customer' and sent_seen_at is not null),
-    count(*) filter (where participant_type <> 'customer' and delivered_seen_at is not null),
-    count(*) filter (where participant_type <> 'customer' and read_seen_at is not null),
-    count(*) filter (where participant_type <> 'customer' and status = 'failed')
+select rebuild_message_counts();
+
+insert into message_channel_id (hash, organization_id, message_id)
+select hashtextextended(external_id, 0), organization_id, message_id
 from message
-group by 1, 2, 3, 4;
+where external_id is not null;
 
 insert into broadcast_log (
     organization_id, log_id, broadcast_id, received_at, created_at, template_id,
@@ -91,7 +85,7 @@ insert into room (
     channel_account, account_uniq_id, channel_integration_id, session_at, unread_count, created_at,
     updated_at, last_message_at, last_activity_at, avatar, resolved_at, resolved_by_id,
     resolved_by_type, external_id, agent_ids, extra, is_dont_auto_resolve, is_blocked,
-    is_unresponded, key, fields, key_fields, account_normalized
+    is_unresponded, key, fields, account_normalized
 )
 select
     organization_id, room_id, since, until, name, '', status, 'Models::CustomerServiceRoom', tags,
@@ -102,16 +96,16 @@ select
     case when resolved_at is not null then 'Models::User' end,
     '', agent_ids, '{"is_participant_online": false}', false,
     fill.chance(25, number, 2000) = 0, status = 'unassigned',
-    fill.fold_key(until, room_id), fields, fields, fill.phone(number)
+    fill.fold_key(until, room_id), fields, fill.phone(number)
 from (
     select
         *,
         case when status = 'resolved' then until end as resolved_at,
         case when status in ('resolved', 'assigned') then array[agent_id] end as agent_ids,
-        -- A bit per known field, `name` the lowest: see `Room::fields`.
-        b'0111010001000111111101101111111'::integer
-            | case when status = 'resolved' then 7 << 18 else 0 end
-            | case when status in ('resolved', 'assigned') then 1 << 23 else 0 end as fields
+        -- A bit per known column: see function `folded_columns`.
+        b'01110100010001111111011101111111'::bigint
+            | case when status = 'resolved' then 7 << 19 else 0 end
+            | case when status in ('resolved', 'assigned') then 1 << 24 else 0 end as fields
     from (
         select
             room.*, since, until,
@@ -135,15 +129,13 @@ from (
     ) as room
 ) as room;
 
-insert into sender (organization_id, sender_id, type, name, username, avatar, keys)
+insert into sender (organization_id, sender_id, type, name, username, avatar, key, fields)
 select
     organization_id, sender_id, type, name, username,
     case when type <> 'bot' then
         jsonb_build_object('url', 'https://cdn.example.com/avatars/' || sender_id || '.png')
     end,
-    array[
-        key, key, case when username is not null then key end, case when type <> 'bot' then key end
-    ]
+    fill.fold_key(now(), sender_id), case type when 'agent' then 15 when 'customer' then 11 else 3 end
 from (
     select organization_id, contact_id as sender_id, 'customer' as type, name, null as username
     from fill.numbered_room
@@ -154,8 +146,7 @@ from (
     union all
     select distinct organization_id, bot_id, 'bot', 'Bot Toko Maju', null
     from fill.numbered_room
-) as sender
-cross join (select fill.fold_key(now(), 'sender') as key) as newest;
+) as sender;
 
 insert into room_event (
     organization_id, room_id, type, mark, at, actor_id, actor_name, event_id, received_at

@@ -30,12 +30,12 @@ create function fill.phone(n bigint) returns text
     language sql immutable
     return '62812' || lpad((n * 61803399 % 100000000)::text, 8, '0');
 
--- The key of a snapshot of that time: see `FoldKey`.
+-- The key of an event of that time: see `FoldKey::at`.
 create function fill.fold_key(at timestamptz, tie text) returns uuid
     language sql immutable
     return (
-        repeat(lpad(to_hex((extract(epoch from at) * 1000000)::bigint - 1420070400000000 + 1), 13, '0'), 2)
-        || substr(md5(tie), 1, 6)
+        lpad(to_hex((((extract(epoch from at) * 1000000)::bigint - 1420070400000000 + 1) / 512) << 21), 16, '0')
+        || left(md5(tie), 16)
     )::uuid;
 
 -- Indexes are recreated at the end from their definitions, which is much faster than inserting

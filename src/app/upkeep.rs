@@ -96,7 +96,7 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
         keep_partitions(db, &config.retention).await,
         batch::delete_expired(db, config.stream.keep).await.map(drop),
         ledger::compact(db).await,
-        message::claim(db, None).await,
+        message::claim(db).await,
         message::count::compact(db).await,
         broadcast_log::count::compact(db).await,
         broadcast_log::hour_count::compact(db).await,

@@ -20,9 +20,9 @@ impl BodyHash {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// Tie-breaker of a [`FoldKey`](crate::model::FoldKey).
-    pub const fn tie(self) -> u16 {
-        u16::from_be_bytes([self.0[0], self.0[1]])
+    /// The first 128 bits, which break ties of a [`FoldKey`](crate::model::FoldKey).
+    pub fn tie(self) -> u128 {
+        u128::from_be_bytes(std::array::from_fn(|i| self.0[i]))
     }
 }
 

@@ -1,10 +1,14 @@
-//! A broadcast log as one event shows it, and the keys by which several of them are merged.
+//! A broadcast log as one event shows it, and how several of them are folded.
+
+use std::cmp::Ordering;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{Statuses, Timestamp, bit_mask};
+use super::fold::{OlderKeys, folded, greatest, least};
+use super::status::Statuses;
+use super::time::{FoldKey, Timestamp};
 
 /// A broadcast log: one recipient of a broadcast.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -13,6 +17,8 @@ pub struct BroadcastLog {
     pub organization_id: String,
     pub log_id: String,
     pub received_at: Timestamp,
+    pub key: FoldKey,
+    pub older_keys: OlderKeys,
     pub broadcast_id: Option<String>,
     pub created_at: Option<Timestamp>,
     pub template_id: Option<String>,
@@ -22,12 +28,7 @@ pub struct BroadcastLog {
     pub contact_id: Option<String>,
     pub contact_full_name: Option<String>,
     pub whatsapp_message_id: Option<String>,
-    pub error_at: Option<Timestamp>,
-    pub error_message_id: Option<String>,
-    pub error_code: Option<i64>,
-    pub error_title: Option<String>,
-    pub error_details: Option<String>,
-    pub error_message: Option<String>,
+    pub last_error: Option<DeliveryFailure>,
     pub billable: Option<bool>,
     pub pricing_category: Option<String>,
     pub pricing_model: Option<String>,
@@ -43,57 +44,71 @@ pub struct BroadcastLog {
     pub statuses: Statuses,
 }
 
+folded!(
+    BroadcastLog: broadcast_id template_id channel_integration_id contact_phone_number
+    contact_phone_digits contact_id contact_full_name whatsapp_message_id billable
+    pricing_category pricing_model conversation_id conversation_origin is_pacing messages
+);
+
 impl BroadcastLog {
-    /// Latest time of WhatsApp, or else the creation; the Unix epoch without either.
-    pub fn clock(&self) -> Timestamp {
-        let clock = self.whatsapp_clock().or(self.created_at);
-        clock.map_or_else(Timestamp::default, |clock| clock.ordering(self.received_at))
-    }
-
-    /// Orders events that name an id at WhatsApp: by the latest time of WhatsApp in each.
-    pub fn whatsapp_message_key(&self) -> Option<Uuid> {
-        self.whatsapp_message_id.as_ref()?;
-        Some(key(self.whatsapp_clock().map(|clock| clock.ordering(self.received_at)), 0))
-    }
-
-    fn whatsapp_clock(&self) -> Option<Timestamp> {
+    /// Latest time of WhatsApp, or else the creation; `None` without either.
+    pub fn clock(&self) -> Option<Timestamp> {
         let times =
             [self.pending_at, self.sent_at, self.delivered_at, self.read_at, self.failed_at];
-        times.into_iter().max().flatten()
+        let clock = times.into_iter().max().flatten().or(self.created_at)?;
+        Some(clock.ordering(self.received_at))
     }
 
-    /// Bit mask of the fields of `broadcast_log.clocks` that are present, from `broadcast_id` (lowest
-    /// bit) to `contact_id`.
-    pub fn fields(&self) -> i32 {
-        bit_mask(&[
-            self.broadcast_id.is_some(),
-            self.template_id.is_some(),
-            self.channel_integration_id.is_some(),
-            self.contact_phone_number.is_some(),
-            self.contact_full_name.is_some(),
-            self.billable.is_some(),
-            self.pricing_category.is_some(),
-            self.pricing_model.is_some(),
-            self.conversation_id.is_some(),
-            self.conversation_origin.is_some(),
-            self.is_pacing.is_some(),
-            self.messages.is_some(),
-            self.contact_id.is_some(),
-        ])
-    }
-
-    /// Orders errors: by the time of the failure, then by code.
-    pub fn error_key(&self) -> Option<Uuid> {
-        let texts = [&self.error_title, &self.error_details, &self.error_message];
-        let has_text = texts.into_iter().any(Option::is_some);
-        let code = self.error_code.map_or(0, |code| code.saturating_add(1).unsigned_abs());
-        let at = self.error_at.map(|at| at.ordering(self.received_at));
-        (code > 0 || has_text).then(|| key(at, code))
+    /// Folds another event of the same log into this one.
+    pub fn fold(&mut self, other: &Self) {
+        self.received_at = self.received_at.min(other.received_at);
+        least(&mut self.created_at, other.created_at);
+        least(&mut self.pending_at, other.pending_at);
+        least(&mut self.sent_at, other.sent_at);
+        least(&mut self.delivered_at, other.delivered_at);
+        least(&mut self.read_at, other.read_at);
+        least(&mut self.failed_at, other.failed_at);
+        match (&mut self.last_error, &other.last_error) {
+            (Some(one), Some(other)) => one.fold(other),
+            (one, other) => *one = one.take().or_else(|| other.clone()),
+        }
+        self.statuses.merge(&other.statuses);
+        self.fold_fields(other);
     }
 }
 
-/// A time in microseconds and a number, as Postgres compares them. Without a time it is the least.
-fn key(at: Option<Timestamp>, number: u64) -> Uuid {
-    let micros = at.map_or(0, |at| at.0.timestamp_micros().max(0).unsigned_abs());
-    Uuid::from_u64_pair(micros, number)
+/// The last error of a delivery.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "documented by the columns of table broadcast_log")]
+pub struct DeliveryFailure {
+    /// Orders errors: by the time of the failure, then by code.
+    pub key: Uuid,
+    pub code: Option<i64>,
+    pub title: Option<String>,
+    pub details: Option<String>,
+    pub message: Option<String>,
+    pub message_id: Option<String>,
+}
+
+impl DeliveryFailure {
+    /// Orders errors by time and then by code. Without a time an error is the least.
+    pub fn key(at: Option<Timestamp>, code: Option<i64>) -> Uuid {
+        let micros = at.map_or(0, |at| at.0.timestamp_micros().max(0).unsigned_abs());
+        Uuid::from_u64_pair(micros, code.map_or(0, |code| code.saturating_add(1).unsigned_abs()))
+    }
+
+    /// Folds another error into this one: the later wins with all its fields, so that no text belongs
+    /// to another code. Of the same error each event may have other texts.
+    fn fold(&mut self, other: &Self) {
+        match other.key.cmp(&self.key) {
+            Ordering::Less => {}
+            Ordering::Equal => {
+                greatest(&mut self.title, &other.title);
+                greatest(&mut self.details, &other.details);
+                greatest(&mut self.message, &other.message);
+                greatest(&mut self.message_id, &other.message_id);
+            }
+            Ordering::Greater => self.clone_from(other),
+        }
+    }
 }

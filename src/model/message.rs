@@ -4,9 +4,15 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sqlx::error::BoxDynError;
+use sqlx::postgres::types::PgRecordEncoder;
 use uuid::Uuid;
 
-use super::{Author, Direction, Statuses, Timestamp, bit_mask, greatest, least};
+use super::attribute::Attribute;
+use super::author::{Author, Direction};
+use super::fold::{OlderKeys, folded, greatest, least};
+use super::status::Statuses;
+use super::time::{FoldKey, Timestamp};
 
 /// A message of a customer, agent or bot.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -15,8 +21,8 @@ pub struct Message {
     pub organization_id: String,
     pub message_id: String,
     pub received_at: Timestamp,
-    /// Latest time of the event; the Unix epoch if the event is not about the message.
-    pub clock: Timestamp,
+    pub key: FoldKey,
+    pub older_keys: OlderKeys,
     pub room_id: Option<String>,
     pub created_at: Option<Timestamp>,
     pub channel_at: Option<Timestamp>,
@@ -48,127 +54,68 @@ pub struct Message {
     pub statuses: Statuses,
 }
 
-/// Calls a macro with the names of the fields that have the value of the newest event and that Rust
-/// can compare, in the order of `message.clocks`.
-macro_rules! with_message_fields {
-    ($call:ident) => {
-        $call!(
-            room_id r#type participant_type participant_id sender_type sender_id external_id
-            channel channel_integration_id broadcast_id file_uniq_id is_campaign review_star
-        )
-    };
-}
+folded!(
+    Message: room_id r#type participant_type participant_id sender_type sender_id
+    author_by_sender external_id channel channel_integration_id broadcast_id file_uniq_id
+    is_campaign review_star file reply buttons raw_message
+);
 
 impl Message {
-    /// Bit mask of the fields of `message.clocks` that are present, from `room_id` (lowest bit) to
-    /// `author_by_sender`.
-    pub fn fields(&self) -> i32 {
-        let Self { file, reply, buttons, raw_message, author_by_sender, .. } = self;
-        let json = [file, reply, buttons, raw_message].map(Option::is_some);
-        let author = [author_by_sender.is_some()];
-        macro_rules! mask {
-            ($($field:ident)*) => {{
-                let comparable = [$(self.$field.is_some()),*];
-                bit_mask(&[&comparable[..], &json, &author].concat())
-            }};
-        }
-        with_message_fields!(mask)
-    }
-
-    /// Merges another change of the same message by the rules of the table; the order does not
-    /// matter. Returns false without any change if only Postgres can do so: if a field of the older
-    /// change is missing in the newer one, or to compare `jsonb`.
-    pub fn merge(&mut self, other: &Self) -> bool {
-        let newer = other.clock.cmp(&self.clock);
-        let lacking = match newer {
-            Ordering::Greater => self.fields() & !other.fields(),
-            Ordering::Less => other.fields() & !self.fields(),
-            Ordering::Equal => 0,
-        };
-        let differs = |one: &Option<Box<RawValue>>, other: &Option<Box<RawValue>>| {
-            let texts = (one.as_deref().map(RawValue::get), other.as_deref().map(RawValue::get));
-            newer.is_eq() && matches!(texts, (Some(one), Some(other)) if one != other)
-        };
-        if lacking != 0
-            || differs(&self.file, &other.file)
-            || differs(&self.reply, &other.reply)
-            || differs(&self.buttons, &other.buttons)
-            || differs(&self.raw_message, &other.raw_message)
-            || !self.statuses.merge(&other.statuses)
-        {
-            return false;
-        }
+    /// Folds another change of the same message into this one.
+    pub fn fold(&mut self, other: &Self) {
         self.received_at = self.received_at.min(other.received_at);
-        self.clock = self.clock.max(other.clock);
         least(&mut self.created_at, other.created_at);
         least(&mut self.channel_at, other.channel_at);
         least(&mut self.failed_at, other.failed_at);
-        macro_rules! keep_newer {
-            ($($field:ident)*) => {
-                $(keep_newer(newer, &mut self.$field, &other.$field);)*
-            };
-        }
-        with_message_fields!(keep_newer);
-        keep_newer(newer, &mut self.author_by_sender, &other.author_by_sender);
         greatest(&mut self.direction_by_name, &other.direction_by_name);
+        greatest(&mut self.is_edited, &other.is_edited);
+        if other.text.is_some() && (self.text.is_none() || other.text_key >= self.text_key) {
+            self.text.clone_from(&other.text);
+        }
+        self.text_key = self.text_key.max(other.text_key);
         // Title and details never belong to another code.
-        match self.error_code.cmp(&other.error_code) {
-            Ordering::Less => {
-                self.error_code = other.error_code;
-                self.error_title.clone_from(&other.error_title);
-                self.error_details.clone_from(&other.error_details);
-            }
+        match other.error_code.cmp(&self.error_code) {
+            Ordering::Less => {}
             Ordering::Equal => {
                 greatest(&mut self.error_title, &other.error_title);
                 greatest(&mut self.error_details, &other.error_details);
             }
-            Ordering::Greater => {}
-        }
-        greatest(&mut self.is_edited, &other.is_edited);
-        keep_newer(other.text_key.cmp(&self.text_key), &mut self.text, &other.text);
-        self.text_key = self.text_key.max(other.text_key);
-        for (one, other) in [
-            (&mut self.file, &other.file),
-            (&mut self.reply, &other.reply),
-            (&mut self.buttons, &other.buttons),
-            (&mut self.raw_message, &other.raw_message),
-        ] {
-            // With equal clocks both are equal.
-            if other.is_some() && (newer.is_gt() || one.is_none()) {
-                one.clone_from(other);
+            Ordering::Greater => {
+                self.error_code = other.error_code;
+                self.error_title.clone_from(&other.error_title);
+                self.error_details.clone_from(&other.error_details);
             }
         }
-        true
-    }
-}
-
-/// Keeps the value of the newer change, and of equally new ones the greater; `None` always loses.
-/// `newer` compares the other change with this one.
-fn keep_newer<T: Ord + Clone>(newer: Ordering, one: &mut Option<T>, other: &Option<T>) {
-    match newer {
-        Ordering::Greater if other.is_some() => one.clone_from(other),
-        Ordering::Less if one.is_some() => {}
-        _ => greatest(one, other),
+        self.statuses.merge(&other.statuses);
+        self.fold_fields(other);
     }
 }
 
 /// Orders the texts of a message; the text with the greatest key is kept. An edited text wins over
-/// one that is not, any text of an event of the message over one embedded in a room, and the later
-/// clock over the earlier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// one that is not, any text of an event of the message over one embedded in a room, and that of the
+/// newer event over that of the older.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, sqlx::Type)]
+#[sqlx(transparent, no_pg_array)]
 pub struct TextKey(Uuid);
 
 impl TextKey {
-    /// The key of a text in an event of the message; [`TextKey::default`] is the one of an embedded
-    /// text.
-    pub fn new(is_edited: bool, clock: Timestamp) -> Self {
-        let rank: u128 = if is_edited { 2 << 120 } else { 1 << 64 };
-        let micros = clock.0.timestamp_micros().max(0).unsigned_abs();
-        Self(Uuid::from_u128(rank | u128::from(micros)))
+    /// Key of a text in an event of the message.
+    pub fn new(is_edited: bool, key: FoldKey) -> Self {
+        Self::of(if is_edited { 2 } else { 1 }, key)
     }
 
-    /// The key as Postgres compares it.
-    pub const fn as_uuid(self) -> Uuid {
-        self.0
+    /// Key of a text in a copy of the message.
+    pub fn embedded(key: FoldKey) -> Self {
+        Self::of(0, key)
+    }
+
+    fn of(rank: u128, FoldKey(key): FoldKey) -> Self {
+        Self(Uuid::from_u128(rank << 126 | key.as_u128() >> 2))
+    }
+}
+
+impl Attribute for TextKey {
+    fn append(&self, row: &mut PgRecordEncoder<'_>) -> Result<(), BoxDynError> {
+        row.encode(self).map(drop)
     }
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
-use super::{Timestamp, least};
+use super::fold::least;
+use super::time::Timestamp;
 
 /// A status, in ascending order of precedence. Names are Qontak's.
 #[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, VariantNames, ToSchema)]
@@ -65,8 +66,8 @@ pub struct Statuses {
     pub delivered: Option<Timestamp>,
     pub read: Option<Timestamp>,
     pub failed: Option<Timestamp>,
-    /// The first status of another name, in lower case.
-    pub other: Option<String>,
+    /// Statuses of other names, in lower case, sorted.
+    pub other: Vec<String>,
 }
 
 impl Statuses {
@@ -85,7 +86,7 @@ impl Statuses {
                 if status == "played" {
                     self.read = Some(seen_at);
                 }
-                self.other.get_or_insert(status);
+                self.add_other(status);
                 return;
             }
         };
@@ -106,22 +107,23 @@ impl Statuses {
         seen.map(|(at, status)| at.map(|_| status)).into_iter().flatten()
     }
 
-    /// Merges statuses of another event. Returns false without any change if `other` differs, which
-    /// only Postgres can compare.
-    pub fn merge(&mut self, other: &Self) -> bool {
-        if self.other.is_some() && other.other.is_some() && self.other != other.other {
-            return false;
-        }
+    /// Adds the statuses of another event.
+    pub fn merge(&mut self, other: &Self) {
         least(&mut self.created, other.created);
         least(&mut self.pending, other.pending);
         least(&mut self.sent, other.sent);
         least(&mut self.delivered, other.delivered);
         least(&mut self.read, other.read);
         least(&mut self.failed, other.failed);
-        if self.other.is_none() {
-            self.other.clone_from(&other.other);
+        for status in &other.other {
+            self.add_other(status.clone());
         }
-        true
+    }
+
+    fn add_other(&mut self, status: String) {
+        if let Err(place) = self.other.binary_search(&status) {
+            self.other.insert(place, status);
+        }
     }
 }
 
@@ -134,14 +136,14 @@ mod tests {
         let mut statuses = Statuses::default();
         statuses.add(" Played ", Timestamp::default());
         assert_eq!(statuses.read, Some(Timestamp::default()));
-        assert_eq!(statuses.other.as_deref(), Some("played"));
+        assert_eq!(statuses.other, ["played"]);
     }
 
     #[test]
     fn unknown_status_is_kept_in_other() {
         let mut statuses = Statuses::default();
         statuses.add("warning", Timestamp::default());
-        let expected = Statuses { other: Some("warning".into()), ..Statuses::default() };
+        let expected = Statuses { other: vec!["warning".into()], ..Statuses::default() };
         assert_eq!(statuses, expected);
     }
 }

@@ -130,12 +130,24 @@ pub struct Precedence {
 /// microseconds since 2015, to the year 2157), 32 for how far the earlier time lies behind it, 3 for
 /// the status, 4 each for agents and tags, 17 for how many seconds the session lies behind the
 /// clock, 9 for unread messages, 16 for the hash. Greater values than fit count as the greatest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, sqlx::Type)]
+#[sqlx(transparent, no_pg_array)]
 pub struct FoldKey(pub Uuid);
 
 impl FoldKey {
     /// Unit of the clock: Qontak's times have milliseconds.
     const UNIT_MICROS: i64 = 512;
+
+    /// Key of a change that only its clock and a hash order: 43 bits of the one, 85 of the other.
+    pub fn at(clock: Option<Timestamp>, hash: u128) -> Self {
+        let Self(clock) = Self::new(&Precedence { clock, ..Precedence::default() });
+        Self(Uuid::from_u128(clock.as_u128() >> 85 << 85 | hash >> 43))
+    }
+
+    /// The key in the opposite order.
+    pub fn reversed(self) -> Self {
+        Self(Uuid::from_u128(!self.0.as_u128()))
+    }
 
     /// Packs a key.
     pub fn new(order: &Precedence) -> Self {

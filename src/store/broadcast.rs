@@ -1,83 +1,12 @@
 //! Table `broadcast`: one row per broadcast, built from broadcast logs and messages.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
-use super::rows::column;
 use super::walk::Walk;
-use crate::model::{Broadcast, Timestamp};
-
-/// Merges broadcasts.
-///
-/// Every log of a broadcast repeats the same fields, and writers would contend for its one row. So
-/// rows that add nothing are filtered out before the insert. The filter may read an outdated row;
-/// that only costs a merge without effect.
-pub async fn upsert<'a>(
-    db: &mut PgConnection,
-    rows: impl Iterator<Item = &'a Broadcast>,
-) -> sqlx::Result<()> {
-    let mut merged: BTreeMap<(&str, &str), Broadcast> = BTreeMap::new();
-    for row in rows {
-        merged
-            .entry((&row.organization_id, &row.broadcast_id))
-            .and_modify(|known| known.merge(row))
-            .or_insert_with(|| row.clone());
-    }
-    let rows: Vec<Broadcast> = merged.into_values().collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        r#"
-                insert into broadcast (
-                    organization_id, broadcast_id, received_at, created_at, name, template_id,
-                    channel_integration_id
-                )
-                select
-                    organization_id, broadcast_id, received_at, created_at, name, template_id,
-                    channel_integration_id
-                from unnest(
-                    $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[],
-                    $6::text[], $7::text[]
-                ) as new (
-                    organization_id, broadcast_id, received_at, created_at, name, template_id,
-                    channel_integration_id
-                )
-                where not exists (
-                    select from broadcast as known
-                    where known.organization_id = new.organization_id
-                        and known.broadcast_id = new.broadcast_id
-                        and known.received_at <= new.received_at
-                        and (new.created_at is null or known.created_at <= new.created_at)
-                        and (new.name is null or known.name >= new.name)
-                        and (new.template_id is null or known.template_id >= new.template_id)
-                        and (new.channel_integration_id is null
-                            or known.channel_integration_id >= new.channel_integration_id)
-                )
-                on conflict (organization_id, broadcast_id) do update set
-                    received_at = least(broadcast.received_at, excluded.received_at),
-                    created_at  = least(broadcast.created_at, excluded.created_at),
-                    name        = greatest(broadcast.name, excluded.name),
-                    template_id = greatest(broadcast.template_id, excluded.template_id),
-                    channel_integration_id =
-                        greatest(broadcast.channel_integration_id, excluded.channel_integration_id)
-            "#,
-        &column(&rows, |row| row.organization_id.as_str()) as _,
-        &column(&rows, |row| row.broadcast_id.as_str()) as _,
-        &column(&rows, |row| row.received_at) as _,
-        &column(&rows, |row| row.created_at) as _,
-        &column(&rows, |row| row.name.as_deref()) as _,
-        &column(&rows, |row| row.template_id.as_deref()) as _,
-        &column(&rows, |row| row.channel_integration_id.as_deref()) as _,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
-}
+use crate::model::Timestamp;
 
 /// A broadcast without its recipients.
 #[derive(Debug, Serialize, ToSchema)]

@@ -214,8 +214,10 @@ async fn list_logs(
                                 min(delivered_seen_at) as delivered_seen_at,
                                 min(read_seen_at) as read_seen_at,
                                 min(failed_seen_at) as failed_seen_at
-                            from message
-                            where external_id = log.whatsapp_message_id
+                            from message_channel_id as link
+                            join message using (organization_id, message_id)
+                            where link.hash = hashtextextended(log.whatsapp_message_id, 0)
+                                and external_id = log.whatsapp_message_id
                                 and organization_id = log.organization_id
                         ) as twin on $2::text[] is not null or $14::text[] is not null
                         where ($13::text is not null or hashtext(log.organization_id) = hash)
@@ -296,7 +298,7 @@ fn up_to(statuses: &[String]) -> &'static [&'static str] {
 }
 
 /// Finds the messages with the ids at the channel of these logs and messages, by index
-/// `message_by_external_id`.
+/// `message_channel_id_by_hash`.
 pub async fn twins(
     db: impl PgExecutor<'_>,
     logs: &[LogRow],
@@ -316,8 +318,10 @@ pub async fn twins(
             ) as delivery (external_id, organization_id)
             cross join lateral (
                 select organization_id, message_id
-                from message
-                where external_id = delivery.external_id
+                from message_channel_id as link
+                join message using (organization_id, message_id)
+                where link.hash = hashtextextended(delivery.external_id, 0)
+                    and external_id = delivery.external_id
                     and organization_id = delivery.organization_id
             ) as twin
             order by twin.message_id

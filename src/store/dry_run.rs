@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::connect::within;
 use super::event::Stored;
 use super::failure::Failure;
-use super::transaction::apply;
+use super::ingest::ingest;
 use crate::event::{Changes, Event};
 
 /// A row that would be inserted or changed.
@@ -25,6 +25,9 @@ pub struct Difference {
     /// Columns that would change; empty if the row is new.
     pub columns: Vec<String>,
 }
+
+/// Column that every write sets.
+const INTERNAL: &str = "reached_before";
 
 /// Projections: table, column that is searched for ids of an event, primary key.
 const TABLES: [(&str, &str, &[&str]); 6] = [
@@ -49,7 +52,7 @@ pub async fn dry_run(
         let mut transaction = pool.begin().await?;
         let before = rows(&mut transaction, events).await?;
         // No facets: they are not compared.
-        let stored = apply(&mut transaction, Uuid::nil(), events, &BTreeSet::new()).await?;
+        let stored = ingest(&mut transaction, Uuid::nil(), events, &BTreeSet::new()).await?;
         let after = rows(&mut transaction, events).await?;
         transaction.rollback().await?;
         Ok((stored, differences(&before, after)))
@@ -99,10 +102,16 @@ fn differences(before: &Rows, after: Rows) -> Vec<Difference> {
         let row_key = (table, key);
         let columns = match before.get(&row_key) {
             None => Vec::new(),
-            Some(old) if *old == row => return None,
             Some(old) => {
-                let is_changed = |(name, value): &(&String, &Value)| old.get(*name) != Some(*value);
-                row.iter().filter(is_changed).map(|(name, _)| name.clone()).collect()
+                let is_changed = |(name, value): &(&String, &Value)| {
+                    *name != INTERNAL && old.get(*name) != Some(*value)
+                };
+                let columns: Vec<String> =
+                    row.iter().filter(is_changed).map(|(name, _)| name.clone()).collect();
+                if columns.is_empty() {
+                    return None;
+                }
+                columns
             }
         };
         Some(Difference { table, key: row_key.1, columns })

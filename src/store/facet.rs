@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use chrono::NaiveDate;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::rows::column;
@@ -62,14 +62,15 @@ const MAX_KNOWN: usize = 100_000;
 
 /// A value of an organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the columns of table facet say it")]
 pub struct Entry<'a> {
-    organization_id: &'a str,
-    facet: Facet,
-    value: &'a str,
+    pub organization_id: &'a str,
+    pub facet: Facet,
+    pub value: &'a str,
     /// Channel of a channel integration.
-    channel: Option<&'a str>,
+    pub channel: Option<&'a str>,
     /// Day of a message, of its sender.
-    day: Option<NaiveDate>,
+    pub day: Option<NaiveDate>,
 }
 
 /// Values that the table is known to have, as hashes with a random key.
@@ -162,36 +163,23 @@ fn each_entry<'a>(event: &'a Event, mut add: impl FnMut(Entry<'a>)) {
     }
 }
 
-/// Inserts values. A channel integration has one channel: should two be reported, the greater one
-/// stays, whatever the order.
-pub async fn insert(db: &mut PgConnection, entries: &BTreeSet<Entry<'_>>) -> sqlx::Result<()> {
-    if entries.is_empty() {
-        return Ok(());
+/// Folds entries of one value, sorted by key. A channel integration has one channel: should two be
+/// reported, the greater one stays, whatever the order.
+pub fn folded<'a>(entries: &BTreeSet<Entry<'a>>) -> Vec<Entry<'a>> {
+    let mut rows: Vec<Entry<'a>> = Vec::with_capacity(entries.len());
+    let key = |entry: &Entry<'a>| (entry.organization_id, <&str>::from(entry.facet), entry.value);
+    let mut sorted: Vec<&Entry<'a>> = entries.iter().collect();
+    sorted.sort_by_key(|entry| key(entry));
+    for entry in sorted {
+        match rows.last_mut() {
+            Some(last) if key(last) == key(entry) => {
+                last.channel = last.channel.max(entry.channel);
+                last.day = last.day.max(entry.day);
+            }
+            _ => rows.push(*entry),
+        }
     }
-    let entries: Vec<Entry<'_>> = entries.iter().copied().collect();
-    sqlx::query!(
-        r#"
-            insert into facet (organization_id, name, value, channel, last_on)
-            select organization_id, name, value, max(channel), max(last_on)
-            from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::date[])
-                as new (organization_id, name, value, channel, last_on)
-            group by organization_id, name, value
-            order by organization_id collate "C", name collate "C", value collate "C"
-            on conflict (organization_id, name, value) do update set
-                channel = greatest(facet.channel, excluded.channel),
-                last_on = greatest(facet.last_on, excluded.last_on)
-            where excluded.channel > coalesce(facet.channel, '')
-                or excluded.last_on > coalesce(facet.last_on, '-infinity')
-        "#,
-        &column(&entries, |entry| entry.organization_id) as _,
-        &column(&entries, |entry| <&str>::from(entry.facet)) as _,
-        &column(&entries, |entry| entry.value) as _,
-        &column(&entries, |entry| entry.channel) as _,
-        &column(&entries, |entry| entry.day) as _,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    rows
 }
 
 /// A value that occurs.

@@ -36,10 +36,19 @@ enum Class {
     Data,
 }
 
+/// SQLSTATE of the SQL function `ingest_1` for a batch with events that are stored already.
+const REPEAT: &str = "QR001";
+
+/// Whether an event of a batch is stored already.
+pub fn is_repeat(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == REPEAT)
+}
+
 /// SQLSTATEs and prefixes of them; the first match decides.
-const CLASSES: [(&str, Class); 16] = [
+const CLASSES: [(&str, Class); 17] = [
     ("40001", Class::Race),
     ("40P01", Class::Race),
+    (REPEAT, Class::Race),
     ("55P03", Class::LockTimeout),
     // Statement timeout: half of the batch may finish in time.
     ("57014", Class::LockTimeout),

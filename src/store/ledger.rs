@@ -5,26 +5,37 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::event::{Stored, Written};
-use super::rows::column;
 use super::walk::Walk;
 use crate::event::{Event, Outcome};
 use crate::model::Timestamp;
 
-#[derive(Default, PartialEq, Eq)]
-struct Counts {
-    received: i64,
-    applied: i64,
-    recorded: i64,
-    quarantined: i64,
-    malformed: i64,
-    duplicate: i64,
+/// Deliveries of a batch by outcome: negative where a replay moves an event away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of table ledger say it")]
+pub struct Counts {
+    pub received: i64,
+    pub applied: i64,
+    pub recorded: i64,
+    pub quarantined: i64,
+    pub malformed: i64,
+    pub duplicate: i64,
     /// Time of the last counted event; not set by a replay that moves an event away.
-    last_event_at: Option<Timestamp>,
+    pub last_event_at: Option<Timestamp>,
+}
+
+/// What a batch adds to a row of the ledger.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the columns of table ledger say it")]
+pub struct LedgerChange {
+    pub hour: Timestamp,
+    pub organization_id: String,
+    pub writer_id: Uuid,
+    pub counts: Counts,
 }
 
 impl Counts {
@@ -40,15 +51,8 @@ impl Counts {
     }
 }
 
-/// Adds the events of a batch to the counts of its writer, and inserts the ids of `applied` events
-/// into table `batch`.
-pub async fn add(
-    db: &mut PgConnection,
-    writer_id: Uuid,
-    events: &[Event],
-    stored: &[Stored],
-    applied: &[Uuid],
-) -> sqlx::Result<()> {
+/// Counts the events of a batch for its writer, sorted by key.
+pub fn count(writer_id: Uuid, events: &[Event], stored: &[Stored]) -> Vec<LedgerChange> {
     let mut hours: BTreeMap<(i64, &str), Counts> = BTreeMap::new();
     for (event, row) in events.iter().zip(stored) {
         let hour = event.received_at().0.timestamp().div_euclid(3600);
@@ -74,53 +78,11 @@ pub async fn add(
     hours.retain(|_, counts| {
         *counts != Counts { last_event_at: counts.last_event_at, ..Counts::default() }
     });
-    if hours.is_empty() && applied.is_empty() {
-        return Ok(());
-    }
-    let hours: Vec<_> = hours.into_iter().collect();
-    sqlx::query!(
-        r#"
-            -- Both tables in one statement: a lone caller waits for each round trip.
-            with applied as (
-                insert into batch (event_ids) select $10::uuid[] where $10 <> '{}'::uuid[]
-            )
-            insert into ledger (
-                writer_id, hour, organization_id,
-                received, applied, recorded, quarantined, malformed, duplicate, last_event_at
-            )
-            select $1, to_timestamp(new.hour * 3600), new.organization_id,
-                received, applied, recorded, quarantined, malformed, duplicate, last_event_at
-            from unnest(
-                $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-                $7::bigint[], $8::bigint[], $9::bigint[], $11::timestamptz[]
-            ) as new (
-                hour, organization_id,
-                received, applied, recorded, quarantined, malformed, duplicate, last_event_at
-            )
-            on conflict (hour, organization_id, writer_id) do update set
-                received    = ledger.received    + excluded.received,
-                applied     = ledger.applied     + excluded.applied,
-                recorded    = ledger.recorded    + excluded.recorded,
-                quarantined = ledger.quarantined + excluded.quarantined,
-                malformed   = ledger.malformed   + excluded.malformed,
-                duplicate   = ledger.duplicate   + excluded.duplicate,
-                last_event_at = greatest(ledger.last_event_at, excluded.last_event_at)
-        "#,
-        writer_id,
-        &column(&hours, |((hour, _), _)| *hour),
-        &column(&hours, |((_, organization_id), _)| *organization_id) as _,
-        &column(&hours, |(_, counts)| counts.received),
-        &column(&hours, |(_, counts)| counts.applied),
-        &column(&hours, |(_, counts)| counts.recorded),
-        &column(&hours, |(_, counts)| counts.quarantined),
-        &column(&hours, |(_, counts)| counts.malformed),
-        &column(&hours, |(_, counts)| counts.duplicate),
-        applied,
-        &column(&hours, |(_, counts)| counts.last_event_at) as _,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    let row = |((hour, organization_id), counts): ((i64, &str), Counts)| {
+        let hour = Timestamp::from_unix(hour * 3600).unwrap_or_default();
+        LedgerChange { hour, organization_id: organization_id.to_owned(), writer_id, counts }
+    };
+    hours.into_iter().map(row).collect()
 }
 
 /// Merges the rows of all writers for hours older than a day. Every start of the service adds new

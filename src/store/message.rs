@@ -5,7 +5,6 @@ mod filter;
 mod list;
 mod scan;
 mod search;
-mod upsert;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +14,6 @@ use utoipa::ToSchema;
 pub use self::filter::{Filter, OUTGOING, Place, RoomPlace};
 pub use self::list::{list, list_by_room};
 pub use self::scan::{Scan, ScannedKey};
-pub use self::upsert::{claim, upsert};
 use super::room::RoomKey;
 use super::rows::column;
 use crate::model::qontak_object::{Attachment, Button, RawMessage, Reply};
@@ -27,6 +25,20 @@ use crate::model::{Status, Timestamp};
 pub struct MessageKey {
     pub organization_id: String,
     pub message_id: String,
+}
+
+/// Merges the messages of an unknown organisation into those of the only organisation that has them.
+pub async fn claim(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        r#"
+            select claim_messages_1(
+                array(select message_id from message where organization_id = '')
+            )
+        "#
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Lists the last message of each of these rooms; rooms without messages are omitted.

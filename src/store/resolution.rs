@@ -5,21 +5,21 @@
 
 use std::collections::BTreeSet;
 
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 
-use super::rows::column;
 use crate::event::{Event, Kind};
 use crate::model::{Author, Room, Timestamp};
 
 /// A resolution as one event shows it. The order of the fields is that in which rows are locked.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Resolution<'a> {
-    organization_id: &'a str,
-    room_id: &'a str,
-    at: Timestamp,
-    is_reported: bool,
-    agent_id: &'a str,
-    channel: Option<&'a str>,
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the columns of table resolution say it")]
+pub struct Resolution<'a> {
+    pub organization_id: &'a str,
+    pub room_id: &'a str,
+    pub at: Timestamp,
+    pub is_reported: bool,
+    pub agent_id: &'a str,
+    pub channel: Option<&'a str>,
 }
 
 impl<'a> Resolution<'a> {
@@ -45,12 +45,9 @@ impl<'a> Resolution<'a> {
     }
 }
 
-/// Inserts the resolutions that the rooms of these events show. Known ones stay as they are.
-pub async fn insert<'a>(
-    db: &mut PgConnection,
-    events: impl Iterator<Item = &'a Event>,
-) -> sqlx::Result<()> {
-    let mut rows: Vec<Resolution<'_>> = Vec::new();
+/// The resolutions that the rooms of these events show, sorted by key.
+pub fn shown<'a>(events: impl Iterator<Item = &'a Event>) -> BTreeSet<Resolution<'a>> {
+    let mut rows = BTreeSet::new();
     for event in events {
         let is_message = matches!(
             event.kind,
@@ -66,30 +63,7 @@ pub async fn insert<'a>(
         let rooms = event.changes.rooms.iter();
         rows.extend(rooms.filter_map(|room| Resolution::of(room, is_from_customer)));
     }
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<Resolution<'_>> = BTreeSet::from_iter(rows).into_iter().collect();
-    sqlx::query!(
-        r#"
-            insert into resolution (
-                organization_id, room_id, at, is_reported, agent_id, channel
-            )
-            select
-                unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]),
-                unnest($4::boolean[]), unnest($5::text[]), unnest($6::text[])
-            on conflict do nothing
-        "#,
-        &column(&rows, |row| row.organization_id) as _,
-        &column(&rows, |row| row.room_id) as _,
-        &column(&rows, |row| row.at) as _,
-        &column(&rows, |row| row.is_reported),
-        &column(&rows, |row| row.agent_id) as _,
-        &column(&rows, |row| row.channel) as _,
-    )
-    .execute(db)
-    .await?;
-    Ok(())
+    rows
 }
 
 /// Resolutions in one interval, or in the whole period.

@@ -2,65 +2,12 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
 use super::room::RoomKey;
-use super::rows::{column, drop_superseded, json, rounds_of_unique_keys};
 use super::walk::Walk;
-use crate::model::Sender;
 use crate::model::qontak_object::Avatar;
-
-/// Merges senders of messages. Each field has the value of the newest message that contains it.
-pub async fn upsert<'a>(
-    db: &mut PgConnection,
-    rows: impl Iterator<Item = &'a Sender>,
-) -> sqlx::Result<()> {
-    let key = |row: &'a Sender| (&row.organization_id, &row.sender_id);
-    let rows = drop_superseded(rows, key, |row| (row.key, row.fields()));
-    for rows in rounds_of_unique_keys(rows.into_iter(), key, |_, _| false) {
-        sqlx::query!(
-            r#"
-                insert into sender (
-                    organization_id, sender_id, type, name, username, avatar, keys
-                )
-                select
-                    organization_id, sender_id, type, name, username, avatar,
-                    array[
-                        case when type     is not null then key end,
-                        case when name     is not null then key end,
-                        case when username is not null then key end,
-                        case when avatar   is not null then key end
-                    ]
-                from unnest(
-                    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[],
-                    $7::uuid[]
-                ) as new (organization_id, sender_id, type, name, username, avatar, key)
-                on conflict (organization_id, sender_id) do update set
-                    type     = later(sender.type, sender.keys[1], excluded.type, excluded.keys[1]),
-                    name     = later(sender.name, sender.keys[2], excluded.name, excluded.keys[2]),
-                    username = later(sender.username, sender.keys[3], excluded.username, excluded.keys[3]),
-                    avatar   = later(sender.avatar, sender.keys[4], excluded.avatar, excluded.keys[4]),
-                    keys     = array[
-                        greatest(sender.keys[1], excluded.keys[1]),
-                        greatest(sender.keys[2], excluded.keys[2]),
-                        greatest(sender.keys[3], excluded.keys[3]),
-                        greatest(sender.keys[4], excluded.keys[4])
-                    ]
-            "#,
-            &column(&rows, |row| row.organization_id.as_str()) as _,
-            &column(&rows, |row| row.sender_id.as_str()) as _,
-            &column(&rows, |row| row.r#type.as_deref()) as _,
-            &column(&rows, |row| row.name.as_deref()) as _,
-            &column(&rows, |row| row.username.as_deref()) as _,
-            &column(&rows, |row| json(&row.avatar)) as _,
-            &column(&rows, |row| row.key.0),
-        )
-        .execute(&mut *db)
-        .await?;
-    }
-    Ok(())
-}
 
 /// A contact, agent or bot that sent messages.
 #[derive(Debug, Serialize, ToSchema)]

@@ -102,8 +102,13 @@ pub async fn messages(
             from message
             where (
                     message_id = any($2)
-                    or external_id is not null and external_id = any($3)
+                    or external_id = any($3)
                 )
+                and message_id = any($2 || array(
+                    select message_id
+                    from unnest($3) as external_id
+                    join message_channel_id on hash = hashtextextended(external_id, 0)
+                ))
                 and ($1::text[] is null or organization_id = any($1))
             order by at desc, message_id desc, organization_id desc
             limit $4

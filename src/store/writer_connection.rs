@@ -1,23 +1,25 @@
 //! Database connection of one writer.
 //!
-//! It does not use a pool, which would ping twice per transaction; `begin` is the health check.
+//! It does not use a pool, which would ping twice per transaction.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection, Postgres, Transaction};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use super::connect::{liveness_timeout, make_durable, options, within};
 use super::event::Stored;
 use super::facet;
 use super::failure::Failure;
+use super::ingest::ingest;
 use super::partition;
-use super::transaction::apply;
 use crate::config;
 use crate::event::Event;
+
+/// Idle time after which a connection is pinged before it is used.
+const MAX_IDLE: Duration = Duration::from_secs(1);
 
 /// Connection that is opened on first use, kept, and replaced when it fails.
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct WriterConnection {
     options: PgConnectOptions,
     acquire_timeout: Duration,
     connection: Option<PgConnection>,
+    used_at: Instant,
     facets: facet::Known,
 }
 
@@ -39,9 +42,11 @@ impl WriterConnection {
             ("enable_seqscan", "off"),
             ("enable_bitmapscan", "off"),
             ("jit", "off"),
+            // The statements of the functions are the same for each batch.
+            ("plan_cache_mode", "force_generic_plan"),
         ]);
         let facets = facet::Known::default();
-        Ok(Self { options, acquire_timeout, connection: None, facets })
+        Ok(Self { options, acquire_timeout, connection: None, used_at: Instant::now(), facets })
     }
 
     /// Writes events and their changes in one transaction, with a timeout of `limit`. Duplicates are
@@ -54,27 +59,26 @@ impl WriterConnection {
     ) -> Result<Vec<Stored>, Failure> {
         let facets = self.facets.missing(events);
         loop {
-            let was_idle = self.connection.is_some();
+            let began = Instant::now();
+            let is_reused = self.connection.is_some();
             let mut connection = self.take().await?;
-            // Also the health check of an idle connection.
-            let written =
-                match within(liveness_timeout(self.acquire_timeout), connection.begin()).await {
-                    Ok(transaction) => {
-                        let write = write_in(transaction, writer_id, events, &facets);
-                        within(limit, write).await.map_err(Failure::from)
+            let write = ingest(&mut connection, writer_id, events, &facets);
+            let written = within(limit, write).await.map_err(Failure::from);
+            self.used_at = Instant::now();
+            match written {
+                // It may have died while idle: try again with a new one. If this attempt was
+                // committed, the next one finds the events.
+                Err(Failure::Unavailable(_)) if is_reused && began.elapsed() < self.liveness() => {}
+                // Not kept: it is dead, or read-only after a failover.
+                Err(Failure::Unavailable(_)) => return written,
+                _ => {
+                    self.connection = Some(connection);
+                    if written.is_ok() {
+                        self.facets.add(&facets);
                     }
-                    // It may have died while idle: try again with a new one.
-                    Err(_) if was_idle => continue,
-                    Err(error) => return Err(error.into()),
-                };
-            // Not kept after `Unavailable`: it is dead, or read-only after a failover.
-            if !matches!(written, Err(Failure::Unavailable(_))) {
-                self.connection = Some(connection);
+                    return written;
+                }
             }
-            if written.is_ok() {
-                self.facets.add(&facets);
-            }
-            return written;
         }
     }
 
@@ -90,26 +94,21 @@ impl WriterConnection {
         Ok(())
     }
 
-    /// Takes the idle connection or opens one. The caller puts it back if it is still usable.
+    /// Takes the idle connection or opens one. The caller puts it back if it is still usable. One that
+    /// was idle for long is pinged: a silent failure would take the time of the write.
     async fn take(&mut self) -> sqlx::Result<PgConnection> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => within(self.acquire_timeout, connect(&self.options)).await,
+        if let Some(mut connection) = self.connection.take() {
+            let is_alive = self.used_at.elapsed() < MAX_IDLE
+                || within(self.liveness(), connection.ping()).await.is_ok();
+            if is_alive {
+                return Ok(connection);
+            }
         }
+        within(self.acquire_timeout, connect(&self.options)).await
     }
-}
 
-async fn write_in(
-    mut transaction: Transaction<'_, Postgres>,
-    writer_id: Uuid,
-    events: &[Event],
-    facets: &BTreeSet<facet::Entry<'_>>,
-) -> sqlx::Result<Vec<Stored>> {
-    match apply(&mut transaction, writer_id, events, facets).await {
-        Ok(stored) => transaction.commit().await.map(|()| stored),
-        // Roll back now, not at the next `begin`, to release the locks. If that fails, its error is
-        // returned: the connection is lost.
-        Err(error) => transaction.rollback().await.and(Err(error)),
+    fn liveness(&self) -> Duration {
+        liveness_timeout(self.acquire_timeout)
     }
 }
 

@@ -193,7 +193,7 @@ async fn connection_lost_during_commit_is_replaced(db: PgPool) {
         ("RECEIVER__WRITER__COMMIT_TIMEOUT", "2s"),
     ];
     let (service, proxy) = start(&db, &settings).await;
-    proxy.freeze_at("insert into event (");
+    proxy.freeze_at("select ingest_1(");
     assert_503_with_retry_after(webhook(&service)).await;
     proxy.assert_frozen();
     proxy.forward_new_connections();
@@ -249,6 +249,5 @@ async fn database_session_that_became_read_only_is_replaced(db: PgPool) {
     service.execute(demote).await;
     assert_eq!(service.post(body("01")).await.status, StatusCode::OK);
     service.execute("drop trigger demote on event").await;
-    assert_eq!(service.post(body("02")).await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(service.post(body("02")).await.status, StatusCode::OK);
 }

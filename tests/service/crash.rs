@@ -131,8 +131,8 @@ async fn acknowledged_events_survive_kills_exactly_once() {
     let clients =
         Clients::start(&deployment.replicas.each_ref().map(|replica| replica.webhook.clone()));
 
-    let (mut rounds_of_unique_keys, mut faults) = (0, Vec::new());
-    while rounds_of_unique_keys == 0 || Instant::now() < end {
+    let (mut rounds, mut faults) = (0, Vec::new());
+    while rounds == 0 || Instant::now() < end {
         sleep(Duration::from_millis(rng.random_range(100..900))).await;
         // Every fault once, in random order, before any is repeated.
         if faults.is_empty() {
@@ -141,7 +141,7 @@ async fn acknowledged_events_survive_kills_exactly_once() {
         }
         let fault = faults.pop().expect("the list was just refilled");
         deployment.inject(fault, Duration::from_millis(rng.random_range(200..2500))).await;
-        rounds_of_unique_keys += 1;
+        rounds += 1;
     }
     let report = clients.stop().await;
     deployment.wait_for_empty_spools().await;
@@ -158,7 +158,7 @@ async fn acknowledged_events_survive_kills_exactly_once() {
         resident.unwrap(),
     );
     println!(
-        "rounds_of_unique_keys {rounds_of_unique_keys}  kills {}  acknowledged {}  lost {}  duplicated {}",
+        "rounds {rounds}  kills {}  acknowledged {}  lost {}  duplicated {}",
         deployment.kills,
         report.acknowledged.len(),
         lost.len(),

@@ -233,7 +233,9 @@ impl Service {
     async fn derived_differences(&self) -> Vec<String> {
         let mut transaction = self.db.begin().await.unwrap();
         let rows = "
-            select 'word ' || to_jsonb(t)::text
+            select 'word ' || (to_jsonb(t)
+                -- What the last write did.
+                - '{answer_author,response_asked_at,response_is_first}'::text[])::text
             from room_word as t
             where num_nonnulls(customer_at, answer_at, other_at, resolved_at) > 0
             union all select 'resolution ' || to_jsonb(t)::text from resolution as t
@@ -274,7 +276,7 @@ impl Service {
 /// is set.
 fn without_observations(table: &str, row: &mut Value) {
     let row = row.as_object_mut().unwrap();
-    for column in ["received_at", "event_id", "activity_at", "activity_slot"] {
+    for column in ["received_at", "event_id", "activity_at", "activity_slot", "reached_before"] {
         row.remove(column);
     }
     // In the other tables `at` is the sort key of lists and may be the time of receipt.

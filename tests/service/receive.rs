@@ -272,21 +272,22 @@ async fn fields_of_the_wrong_type_are_dropped_alone_and_reported(db: PgPool) {
 #[sqlx::test]
 async fn edited_text_is_not_overwritten_by_a_later_unedited_one(db: PgPool) {
     let service = Service::start(db).await;
-    let message = |text: &str, is_edited: bool, status: &str| {
+    let message = |text: &str, is_edited: bool, status: &str, second: u8| {
         let body = json!({
             "data_event": "status_message", "id": "m", "room_id": "r",
+            "room": {"last_activity_at": format!("2025-06-12T05:00:0{second}Z")},
             "organization_id": ORGANIZATION, "participant_type": "agent",
             "text": text, "is_edited": is_edited, "status": status,
         });
         body.to_string()
     };
-    for (text, is_edited, status) in
-        [("z first", false, "created"), ("edited", true, "sent"), ("z first", false, "delivered")]
-    {
-        service.post(message(text, is_edited, status)).await;
+    let reports =
+        [("z first", false, "created"), ("edited", true, "sent"), ("z first", false, "delivered")];
+    for (second, (text, is_edited, status)) in (1..).zip(reports) {
+        service.post(message(text, is_edited, status, second)).await;
     }
     assert_eq!(service.data("/v1/messages/m").await["text"], "edited");
-    service.post(message("edited again", true, "read")).await;
+    service.post(message("edited again", true, "read", 4)).await;
     let shown = service.data("/v1/messages/m").await;
     assert_eq!(shown["text"], "edited again");
     assert_eq!(shown["is_edited"], true);

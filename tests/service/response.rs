@@ -311,8 +311,12 @@ async fn corrected_messages_move_their_waits(db: PgPool) {
     let service = Service::start(db).await;
     // Reports of one answer, and the waits of agents and bots that follow from both.
     let cases = [
-        (json!({"participant_type": "agent"}), json!({"participant_type": "bot"}), ("", "60!")),
-        (json!({}), json!({"is_campaign": true}), ("", "")),
+        (
+            json!({"participant_type": "agent"}),
+            json!({"participant_type": "bot", "room": {"last_activity_at": time(95)}}),
+            ("", "60!"),
+        ),
+        (json!({}), json!({"is_campaign": true, "room": {"last_activity_at": time(95)}}), ("", "")),
         (json!({"created_at": time(90)}), json!({"created_at": time(60)}), ("60!", "")),
         (json!({"participant_type": null, "sender_type": null}), json!({}), ("60!", "")),
     ];

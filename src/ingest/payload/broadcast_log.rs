@@ -8,7 +8,9 @@ use super::delivery_error::{DeliveryError, code_from_text};
 use super::fields::Element;
 use super::value::is_placeholder;
 use super::{EventContext, Fields};
-use crate::model::{Broadcast, BroadcastLog, Statuses, Timestamp, phone};
+use crate::model::{
+    Broadcast, BroadcastLog, DeliveryFailure, FoldKey, OlderKeys, Statuses, Timestamp, phone,
+};
 
 /// Reads a log and its fields about the broadcast.
 pub fn broadcast_log(
@@ -36,7 +38,6 @@ pub fn broadcast_log(
         contact_id,
         contact_full_name: body.non_placeholder("contact_full_name"),
         whatsapp_message_id: body.id("whatsapp_message_id"),
-        error_message: body.non_placeholder("whatsapp_error_message"),
         is_pacing: body.boolean("is_pacing"),
         messages: body.raw_object("messages"),
         ..BroadcastLog::default()
@@ -51,19 +52,28 @@ pub fn broadcast_log(
     // `code` next to `errors` resembles an HTTP status; WhatsApp's code is inside `errors`.
     let raw = body.object("raw_message");
     let error = DeliveryError::read(&[response.as_ref(), Some(body), raw.as_ref()]);
-    log.error_code = error.code.or_else(|| code_from_text(log.error_message.as_deref()?));
-    log.error_title = error.title;
-    log.error_details = error.details;
-    log.error_at = error.at;
-    if log.error_key().is_some() {
-        log.error_message_id = error.message_id.or_else(|| log.whatsapp_message_id.clone());
-    }
     log.failed_at = log.failed_at.or(error.at);
+    let message = body.non_placeholder("whatsapp_error_message");
+    let code = error.code.or_else(|| code_from_text(message.as_deref()?));
+    let texts = [&error.title, &error.details, &message];
+    if code.is_some() || texts.into_iter().any(Option::is_some) {
+        log.last_error = Some(DeliveryFailure {
+            key: DeliveryFailure::key(context.latest([error.at]), code),
+            code,
+            title: error.title,
+            details: error.details,
+            message,
+            message_id: error.message_id.or_else(|| log.whatsapp_message_id.clone()),
+        });
+    }
+    log.key = FoldKey::at(log.clock(), context.hash.tie());
     let broadcast = log.broadcast_id.as_ref().map(|broadcast_id| Broadcast {
         organization_id: log.organization_id.clone(),
         broadcast_id: broadcast_id.clone(),
         received_at: log.received_at,
         created_at: log.created_at,
+        key: log.key.reversed(),
+        older_keys: OlderKeys::default(),
         name: None,
         template_id: log.template_id.clone(),
         channel_integration_id: log.channel_integration_id.clone(),

@@ -1,7 +1,7 @@
 //! Changes of an event, by kind.
 
 use super::broadcast_log::broadcast_log;
-use super::message::{broadcast, embedded_message, message, sender, set_clock};
+use super::message::{broadcast, embedded_message, message, sender, set_keys};
 use super::room::{Reference, completed, lifecycle_event, resolution, room_of, snapshot, stub};
 use super::{EventContext, Fields};
 use crate::event::{Changes, Kind, Outcome};
@@ -70,7 +70,7 @@ fn message_changes(
         Some(room) => snapshot(&room, room_id, kind, message.created_at, context),
         None => stub(room_id, message.created_at, context),
     });
-    set_clock(&mut message, room.as_ref(), context);
+    set_keys(&mut message, room.as_ref(), context);
     let sender = sender(body, &message, context);
     let broadcast = broadcast(body, &message);
     message.broadcast_id = broadcast.as_ref().map(|broadcast| broadcast.broadcast_id.clone());

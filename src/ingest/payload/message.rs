@@ -7,7 +7,7 @@ use super::delivery_error::{DeliveryError, code_from_text};
 use super::{EventContext, Fields};
 use crate::event::Kind;
 use crate::model::{
-    Author, Broadcast, Direction, FoldKey, Message, Precedence, Room, Sender, Statuses, TextKey,
+    Author, Broadcast, Direction, FoldKey, Message, OlderKeys, Room, Sender, Statuses, TextKey,
 };
 
 /// Reads a message, without its clock.
@@ -33,14 +33,14 @@ pub fn message(body: &Fields<'_>, id: String, kind: Kind, context: &EventContext
     message
 }
 
-/// Sets the clock of a message: that of the room in the same event, or else its creation. A message
-/// has no time of a change.
-pub fn set_clock(message: &mut Message, room: Option<&Room>, context: &EventContext<'_>) {
+/// Sets the keys of a message. Its clock is that of the room in the same event, or else its
+/// creation: a message has no time of a change.
+pub fn set_keys(message: &mut Message, room: Option<&Room>, context: &EventContext<'_>) {
     let clock = room.and_then(|room| room.clock);
     let clock = clock.or_else(|| context.latest([message.created_at]));
-    message.clock = clock.unwrap_or_default();
+    message.key = FoldKey::at(clock, context.hash.tie());
     if message.text.is_some() {
-        message.text_key = TextKey::new(message.is_edited == Some(true), message.clock);
+        message.text_key = TextKey::new(message.is_edited == Some(true), message.key);
     }
 }
 
@@ -54,6 +54,11 @@ pub fn embedded_message(
     let mut message = fields(&body, body.id("id")?, None, context);
     message.room_id = body.id("room_id").or_else(|| Some(room_id.to_owned()));
     message.channel = body.non_blank("channel");
+    // A copy is older than any event of the message itself.
+    message.key = FoldKey::at(None, context.hash.tie());
+    if message.text.is_some() {
+        message.text_key = TextKey::embedded(message.key);
+    }
     Some(message)
 }
 
@@ -144,11 +149,8 @@ pub fn sender(body: &Fields<'_>, message: &Message, context: &EventContext<'_>) 
     Some(Sender {
         organization_id: context.organization_id.to_owned(),
         sender_id,
-        key: FoldKey::new(&Precedence {
-            clock: Some(message.clock),
-            tie: context.hash.tie(),
-            ..Precedence::default()
-        }),
+        key: message.key,
+        older_keys: OlderKeys::default(),
         r#type: match message.author_by_sender {
             Some(author) => Some(author.as_str().to_owned()),
             None => message.participant_type.clone(),
@@ -171,6 +173,7 @@ pub fn broadcast(body: &Fields<'_>, message: &Message) -> Option<Broadcast> {
         organization_id: message.organization_id.clone(),
         broadcast_id,
         received_at: message.received_at,
+        key: message.key.reversed(),
         name: campaign.non_placeholder("name"),
         channel_integration_id: message.channel_integration_id.clone(),
         ..Broadcast::default()

@@ -5,6 +5,7 @@ mod lifecycle;
 pub use self::lifecycle::{lifecycle_event, resolution};
 use super::{EventContext, Fields};
 use crate::event::Kind;
+use crate::model::phone::normalize_account;
 use crate::model::{FoldKey, PackedList, Precedence, Room, Timestamp};
 
 /// The room in a body.
@@ -88,6 +89,7 @@ pub fn snapshot(
     let updated_at = fields.time("updated_at");
     let last_message_at = fields.time("last_message_at");
     let last_activity_at = fields.time("last_activity_at");
+    let account_uniq_id = fields.id("account_uniq_id");
     let session_at = fields.time("session_at").map(|at| at.ordering(context.received_at));
     let implied = || (kind == Kind::RoomResolved).then(|| "resolved".to_owned());
     let status = fields.non_blank("status").map(|status| status.trim().to_ascii_lowercase());
@@ -104,7 +106,8 @@ pub fn snapshot(
         channel: fields.non_blank("channel"),
         channel_account: fields.text("channel_account"),
         channel_uniq_id: fields.id("channel_uniq_id"),
-        account_uniq_id: fields.id("account_uniq_id"),
+        account_normalized: account_uniq_id.as_deref().map(normalize_account),
+        account_uniq_id,
         channel_integration_id: fields.id("channel_integration_id"),
         session: fields.non_blank("session"),
         session_at,
@@ -171,6 +174,9 @@ fn key(room: &Room, context: &EventContext<'_>) -> FoldKey {
     if room.fields() == 0 {
         return FoldKey::default();
     }
+    if room.clock.is_none() {
+        return FoldKey::at(None, context.hash.tie());
+    }
     let status_rank = match room.status.as_deref() {
         Some("campaign") => 1,
         Some("unassigned") => 2,
@@ -191,6 +197,6 @@ fn key(room: &Room, context: &EventContext<'_>) -> FoldKey {
         tags: room.tags.as_ref().map_or(0, PackedList::len),
         session_at: room.session_at,
         unread_count: room.unread_count.unwrap_or(0),
-        tie: context.hash.tie(),
+        tie: (context.hash.tie() >> 112) as u16,
     })
 }

@@ -37,6 +37,7 @@ thread_local! {
 }
 
 /// A body as stored in its row.
+#[derive(Clone)]
 pub struct CompressedBody {
     /// zstd frame without dictionary id.
     pub bytes: Vec<u8>,

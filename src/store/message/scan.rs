@@ -177,7 +177,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Fetches the nearest `limit` messages, at most `share` of each index range. Uses index
-    /// `message_by_time`, `message_failed`, `message_by_room`, `message_by_external_id`,
+    /// `message_by_time`, `message_failed`, `message_by_room`, `message_channel_id_by_hash`,
     /// `message_by_sender`, `message_by_channel`, `message_by_broadcast`, `message_campaign` or
     /// `message_by_error`.
     pub async fn fetch(
@@ -213,7 +213,12 @@ impl<'a> Scan<'a> {
                                 and ($5 is distinct from array['failed']
                                     or failed_seen_at is not null)
                                 and ($6::text[] is null or sender_kind = any($6))
-                                and ($7::text is null or external_id = $7)
+                                and ($7::text is null or external_id = $7
+                                    and message_id = any(array(
+                                        select message_id
+                                        from message_channel_id
+                                        where hash = hashtextextended($7, 0)
+                                    )))
                                 and ($2::text[] is null or room_id = range_room_id)
                                 -- Redundant: with a constant the planner knows the room's size.
                                 and (cardinality($2) is distinct from 1 or room_id = ($2::text[])[1])
@@ -248,8 +253,10 @@ impl<'a> Scan<'a> {
                                     -- Messages with one id at the channel are one delivery, listed
                                     -- as the most advanced of them, whose status is that of all.
                                     select
-                                    from message as other
-                                    where other.external_id = message.external_id
+                                    from message_channel_id as link
+                                    join message as other using (organization_id, message_id)
+                                    where link.hash = hashtextextended(message.external_id, 0)
+                                        and other.external_id = message.external_id
                                         and other.organization_id = message.organization_id
                                         and ($6 is null or other.sender_kind = any($6))
                                         and (status_rank(other.status), message.message_id)

@@ -1,0 +1,413 @@
+-- The write path: one call of `ingest_1` commits a batch.
+--
+-- The service folds the events of a batch to one row per key, sorts the rows by key so that writers
+-- do not deadlock, and sends them as arrays. The number in the names of the function and of the
+-- types is a version: replicas of two releases work on one database, each with its own.
+
+call create_row_type('event');
+call create_row_type('ledger');
+call create_row_type('room');
+call create_row_type('room_event');
+call create_row_type('message', array['reached_before']);
+call create_row_type('resolution', array['word_at', 'begun_at', 'is_counted']);
+call create_row_type('sender');
+call create_row_type('broadcast');
+call create_row_type('broadcast_log');
+call create_row_type('facet');
+
+call create_merge('room', $merge$
+create function merge_rooms_1(rows room_1[]) returns void
+    language plpgsql
+as $$
+begin
+    insert into room ({columns})
+    select {columns} from unnest(rows)
+    on conflict (organization_id, room_id) do update set
+        received_at = least(room.received_at, excluded.received_at),
+        clock = greatest(room.clock, excluded.clock),
+        {fold};
+end
+$$
+$merge$);
+
+comment on function merge_rooms_1 is 'Merges rooms into the table.';
+
+call create_merge('sender', $merge$
+create function merge_senders_1(rows sender_1[]) returns void
+    language plpgsql
+as $$
+begin
+    insert into sender ({columns})
+    select {columns} from unnest(rows)
+    on conflict (organization_id, sender_id) do update set {fold};
+end
+$$
+$merge$);
+
+comment on function merge_senders_1 is 'Merges senders into the table.';
+
+-- Every log of a broadcast repeats the same fields, and writers would contend for its one row. So the
+-- service sends keys of which the oldest event has the greatest, and rows that add nothing are left
+-- out before the insert. This may read an outdated row; that only costs a merge without effect.
+call create_merge('broadcast', $merge$
+create function merge_broadcasts_1(rows broadcast_1[]) returns void
+    language plpgsql
+as $$
+begin
+    insert into broadcast ({columns})
+    select {columns}
+    from unnest(rows) as new
+    where not exists (
+        select
+        from broadcast as known
+        where known.organization_id = new.organization_id
+            and known.broadcast_id = new.broadcast_id
+            and known.received_at <= new.received_at
+            and (new.created_at is null or known.created_at <= new.created_at)
+            and new.fields & ~known.fields = 0
+            and new.key <= coalesce(
+                (select key from unnest(known.keys) as key where key is not null order by key limit 1),
+                known.key
+            )
+    )
+    on conflict (organization_id, broadcast_id) do update set
+        received_at = least(broadcast.received_at, excluded.received_at),
+        created_at = least(broadcast.created_at, excluded.created_at),
+        {fold};
+end
+$$
+$merge$);
+
+comment on function merge_broadcasts_1 is 'Merges broadcasts into the table.';
+
+call create_merge('broadcast_log', $merge$
+create function merge_broadcast_logs_1(rows broadcast_log_1[]) returns void
+    language plpgsql
+as $$
+begin
+    insert into broadcast_log ({columns})
+    select {columns} from unnest(rows)
+    on conflict (organization_id, log_id) do update set
+        received_at = least(broadcast_log.received_at, excluded.received_at),
+        created_at = least(broadcast_log.created_at, excluded.created_at),
+        -- The key contains the code, so that no text belongs to another code.
+        last_error_code = of_later(
+            broadcast_log.last_error_code, broadcast_log.last_error_key,
+            excluded.last_error_code, excluded.last_error_key
+        ),
+        last_error_title = of_later(
+            broadcast_log.last_error_title, broadcast_log.last_error_key,
+            excluded.last_error_title, excluded.last_error_key
+        ),
+        last_error_details = of_later(
+            broadcast_log.last_error_details, broadcast_log.last_error_key,
+            excluded.last_error_details, excluded.last_error_key
+        ),
+        last_error_message = of_later(
+            broadcast_log.last_error_message, broadcast_log.last_error_key,
+            excluded.last_error_message, excluded.last_error_key
+        ),
+        last_error_message_id = of_later(
+            broadcast_log.last_error_message_id, broadcast_log.last_error_key,
+            excluded.last_error_message_id, excluded.last_error_key
+        ),
+        last_error_key = greatest(broadcast_log.last_error_key, excluded.last_error_key),
+        pending_at = least(broadcast_log.pending_at, excluded.pending_at),
+        sent_at = least(broadcast_log.sent_at, excluded.sent_at),
+        delivered_at = least(broadcast_log.delivered_at, excluded.delivered_at),
+        read_at = least(broadcast_log.read_at, excluded.read_at),
+        failed_at = least(broadcast_log.failed_at, excluded.failed_at),
+        created_seen_at = least(broadcast_log.created_seen_at, excluded.created_seen_at),
+        pending_seen_at = least(broadcast_log.pending_seen_at, excluded.pending_seen_at),
+        sent_seen_at = least(broadcast_log.sent_seen_at, excluded.sent_seen_at),
+        delivered_seen_at = least(broadcast_log.delivered_seen_at, excluded.delivered_seen_at),
+        read_seen_at = least(broadcast_log.read_seen_at, excluded.read_seen_at),
+        failed_seen_at = least(broadcast_log.failed_seen_at, excluded.failed_seen_at),
+        other_statuses = all_statuses(broadcast_log.other_statuses, excluded.other_statuses),
+        {fold};
+end
+$$
+$merge$);
+
+comment on function merge_broadcast_logs_1 is 'Merges broadcast logs into the table.';
+
+-- New messages, statuses reached and words are followed here and not by triggers: a trigger would
+-- see copies of all rows of the statement, old and new.
+call create_merge('message', $merge$
+create function merge_messages_1(rows message_1[]) returns void
+    language plpgsql
+as $$
+declare
+    words word[];
+begin
+    with merged as (
+        insert into message ({columns})
+        select {columns} from unnest(rows)
+        on conflict (organization_id, message_id) do update set
+            received_at = least(message.received_at, excluded.received_at),
+            created_at = least(message.created_at, excluded.created_at),
+            channel_at = least(message.channel_at, excluded.channel_at),
+            direction_by_name = greatest(message.direction_by_name, excluded.direction_by_name),
+            is_edited = greatest(message.is_edited, excluded.is_edited),
+            text = case
+                when excluded.text is null
+                    or message.text is not null and message.text_rank > excluded.text_rank
+                then message.text
+                else excluded.text
+            end,
+            text_rank = greatest(message.text_rank, excluded.text_rank),
+            error_code = greatest(message.error_code, excluded.error_code),
+            -- Merged with their code, so that title and details never belong to another code.
+            error_title = case
+                when coalesce(excluded.error_code, -1) > coalesce(message.error_code, -1)
+                    then excluded.error_title
+                when coalesce(excluded.error_code, -1) < coalesce(message.error_code, -1)
+                    then message.error_title
+                else greatest(message.error_title, excluded.error_title)
+            end,
+            error_details = case
+                when coalesce(excluded.error_code, -1) > coalesce(message.error_code, -1)
+                    then excluded.error_details
+                when coalesce(excluded.error_code, -1) < coalesce(message.error_code, -1)
+                    then message.error_details
+                else greatest(message.error_details, excluded.error_details)
+            end,
+            failed_at = least(message.failed_at, excluded.failed_at),
+            created_seen_at = least(message.created_seen_at, excluded.created_seen_at),
+            pending_seen_at = least(message.pending_seen_at, excluded.pending_seen_at),
+            sent_seen_at = least(message.sent_seen_at, excluded.sent_seen_at),
+            delivered_seen_at = least(message.delivered_seen_at, excluded.delivered_seen_at),
+            read_seen_at = least(message.read_seen_at, excluded.read_seen_at),
+            failed_seen_at = least(message.failed_seen_at, excluded.failed_seen_at),
+            other_statuses = all_statuses(message.other_statuses, excluded.other_statuses),
+            reached_before = message.reached,
+            {fold}
+        returning
+            organization_id, room_id, at, message_id, author, sender_id, channel, external_id,
+            reached, reached_before
+    ), linked as (
+        insert into message_channel_id (hash, organization_id, message_id)
+        select hashtextextended(external_id, 0), organization_id, message_id
+        from merged
+        where reached & 16 > coalesce(reached_before, 0) & 16
+    ), counted as (
+        insert into message_count (
+            organization_id, hour, channel, participant_type, session,
+            count, sent, delivered, read, failed
+        )
+        select
+            organization_id, hour_of(at), coalesce(channel, ''), author, pg_backend_pid(),
+            sum((reached_before is null)::int), sum((new & 1) - (old & 1)),
+            sum((new >> 1 & 1) - (old >> 1 & 1)), sum((new >> 2 & 1) - (old >> 2 & 1)),
+            sum((new >> 3 & 1) - (old >> 3 & 1))
+        from (
+            select
+                merged.*, case when is_outgoing(author) then reached else 0 end as new,
+                case when is_outgoing(author) then coalesce(reached_before, 0) else 0 end as old
+            from merged
+            where reached_before is null or reached & 15 <> reached_before & 15
+        ) as changed
+        group by 1, 2, 3, 4
+        on conflict on constraint message_count_pkey do update set
+            count = message_count.count + excluded.count,
+            sent = message_count.sent + excluded.sent,
+            delivered = message_count.delivered + excluded.delivered,
+            read = message_count.read + excluded.read,
+            failed = message_count.failed + excluded.failed
+    )
+    select array_agg((organization_id, room_id, at, message_id, author, sender_id, channel)::word)
+    into words
+    from merged
+    where reached_before is null and author <> '' and room_id is not null;
+    if words is not null then
+        perform follow_words(words);
+    end if;
+end
+$$
+$merge$);
+
+comment on function merge_messages_1 is 'Merges messages into the table.';
+
+-- An event may name no organisation. Its message is a row of its own, until there is exactly one
+-- organisation with that message: then the row is merged into the other one. If several organisations
+-- have it, nobody can tell whose it is, and it stays apart.
+create function claim_messages_1(message_ids text[]) returns void
+    language plpgsql
+as $$
+declare
+    claimed message_1[];
+begin
+    with known as (
+        select given.message_id, min(owner.organization_id) as organization_id
+        from (
+            select distinct message_id
+            from message
+            where organization_id = '' and message_id = any(message_ids)
+        ) as given
+        cross join lateral (
+            select message.organization_id
+            from message
+            where message.message_id = given.message_id
+                and coalesce(message.organization_id <> '', false)
+            limit 2
+        ) as owner
+        group by given.message_id
+        having count(*) = 1
+    ), unknown as (
+        delete from message
+        using known
+        where message.message_id = known.message_id and message.organization_id = ''
+        returning to_jsonb(message)
+            || jsonb_build_object('organization_id', known.organization_id) as value
+    ), occurring as (
+        -- Filters look for messages only where these values are known to occur.
+        insert into facet (organization_id, name, value, last_on)
+        select own.organization_id, facet.name, facet.value, max(facet.last_on)
+        from unknown
+        cross join jsonb_populate_record(null::message, unknown.value) as own
+        cross join lateral (
+            values
+                ('channel', own.channel, null::date),
+                ('message_type', own.type, null),
+                ('message_status', own.status, null),
+                ('agent', case own.participant_type when 'agent' then own.sender_id end, null),
+                (
+                    'sender',
+                    case when own.participant_type is distinct from 'customer'
+                        then own.sender_id end,
+                    (own.at at time zone 'UTC')::date
+                )
+        ) as facet (name, value, last_on)
+        where octet_length(facet.value) between 1 and 512
+        group by 1, 2, 3
+        order by 1, facet.name collate "C", 3
+        on conflict (organization_id, name, value) do update
+            set last_on = greatest(facet.last_on, excluded.last_on)
+            where excluded.last_on > coalesce(facet.last_on, '-infinity')
+    )
+    select array_agg(own order by own.organization_id, own.message_id)
+    into claimed
+    from unknown
+    cross join jsonb_populate_record(null::message_1, unknown.value) as own;
+    if claimed is not null then
+        perform merge_messages_1(claimed);
+    end if;
+end
+$$;
+
+comment on function claim_messages_1 is 'Merges messages of an unknown organisation into those of the only organisation that has them.';
+
+create type repeat_1 as (day date, event_id uuid, deliveries integer);
+
+-- Commits a batch. `events` are first deliveries, each once; `repeats` are further deliveries of
+-- stored events. Raises QR001 if an event is stored already: then nothing is written, and the service
+-- finds out which, moves it to `repeats` and leaves out its changes.
+create function ingest_1(
+    events event_1[], repeats repeat_1[], counts ledger_1[], applied_ids uuid[],
+    rooms room_1[], room_events room_event_1[], messages message_1[], resolutions resolution_1[],
+    senders sender_1[], broadcasts broadcast_1[], broadcast_logs broadcast_log_1[],
+    facets facet_1[]
+)
+    returns void
+    language plpgsql
+as $$
+#variable_conflict use_column
+declare
+    inserted bigint;
+begin
+    if events is not null then
+        insert into event
+        select *
+        from unnest(events) as new
+        -- The index covers one day. In the hour after midnight a delivery may repeat an event of the
+        -- day before, and one that was received in that hour may be stored before an earlier one.
+        where not (
+            new.received_at < (new.day + interval '1 hour') at time zone 'UTC' and exists (
+                select
+                from event as previous
+                where previous.day = new.day - 1 and previous.dedup_key = new.dedup_key
+            )
+        )
+            and not (
+                -- Else there is no such event yet, give or take the difference of two clocks.
+                new.day < (now() at time zone 'UTC' + interval '1 hour')::date and exists (
+                    select
+                    from event as next
+                    where next.day = new.day + 1
+                        and next.dedup_key = new.dedup_key
+                        and next.received_at < (new.day + interval '25 hours') at time zone 'UTC'
+                )
+            )
+        on conflict (dedup_key, day) do nothing;
+        get diagnostics inserted = row_count;
+        if inserted < cardinality(events) then
+            raise 'events are stored already' using errcode = 'QR001';
+        end if;
+    end if;
+    if repeats is not null then
+        update event
+        set deliveries = event.deliveries + repeat.deliveries
+        from unnest(repeats) as repeat
+        where event.day = repeat.day and event.event_id = repeat.event_id;
+    end if;
+    if rooms is not null then
+        perform merge_rooms_1(rooms);
+    end if;
+    if room_events is not null then
+        insert into room_event
+        select * from unnest(room_events)
+        on conflict (organization_id, room_id, type, mark) do update set
+            actor_name = greatest(room_event.actor_name, excluded.actor_name),
+            event_id = least(room_event.event_id, excluded.event_id),
+            received_at = least(room_event.received_at, excluded.received_at);
+    end if;
+    if messages is not null then
+        perform merge_messages_1(messages);
+        -- An empty index, as a rule.
+        if exists (select from message where organization_id = '') then
+            perform claim_messages_1(array(select message_id from unnest(messages)));
+        end if;
+    end if;
+    if resolutions is not null then
+        insert into resolution (room_id, organization_id, at, is_reported, agent_id, channel)
+        select room_id, organization_id, at, is_reported, agent_id, channel
+        from unnest(resolutions)
+        on conflict do nothing;
+    end if;
+    if senders is not null then
+        perform merge_senders_1(senders);
+    end if;
+    if broadcasts is not null then
+        perform merge_broadcasts_1(broadcasts);
+    end if;
+    if broadcast_logs is not null then
+        perform merge_broadcast_logs_1(broadcast_logs);
+    end if;
+    if facets is not null then
+        insert into facet
+        select * from unnest(facets)
+        on conflict (organization_id, name, value) do update set
+            channel = greatest(facet.channel, excluded.channel),
+            last_on = greatest(facet.last_on, excluded.last_on)
+        where excluded.channel > coalesce(facet.channel, '')
+            or excluded.last_on > coalesce(facet.last_on, '-infinity');
+    end if;
+    if applied_ids is not null then
+        insert into batch (event_ids) values (applied_ids);
+    end if;
+    if counts is not null then
+        insert into ledger
+        select * from unnest(counts)
+        on conflict (hour, organization_id, writer_id) do update set
+            received    = ledger.received    + excluded.received,
+            applied     = ledger.applied     + excluded.applied,
+            recorded    = ledger.recorded    + excluded.recorded,
+            quarantined = ledger.quarantined + excluded.quarantined,
+            malformed   = ledger.malformed   + excluded.malformed,
+            duplicate   = ledger.duplicate   + excluded.duplicate,
+            last_event_at = greatest(ledger.last_event_at, excluded.last_event_at);
+    end if;
+end
+$$;
+
+comment on function ingest_1 is 'Commits a batch of events.';

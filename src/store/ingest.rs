@@ -1,0 +1,197 @@
+//! Writes a batch: one call of the SQL function `ingest_1`, which is one transaction.
+//!
+//! The changes of the events are folded to one row per key, and rows are sorted by key, so that
+//! concurrent writers do not deadlock. The call assumes that every event is new. If one is stored
+//! already, the function writes nothing; then the stored ones are looked up and the call is repeated
+//! without their changes.
+
+mod row;
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+
+use sqlx::{Connection, PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use self::row::Row;
+use super::event::{self, Deliveries, JournalRow, Known, PreviousOutcome, Repeat, Stored, Written};
+use super::ledger::{self, LedgerChange};
+use super::resolution::{self, Resolution};
+use super::{facet, failure};
+use crate::event::{Changes, Event};
+use crate::model::{Broadcast, BroadcastLog, Message, Room, RoomEvent, Sender};
+
+/// Writes events, their changes, new values of facets and the ledger. Duplicates are only counted:
+/// they change no projection.
+pub async fn ingest(
+    db: &mut PgConnection,
+    writer_id: Uuid,
+    events: &[Event],
+    facets: &BTreeSet<facet::Entry<'_>>,
+) -> sqlx::Result<Vec<Stored>> {
+    let replays: Vec<&Event> = events.iter().filter(|event| event.is_replay).collect();
+    if replays.is_empty() {
+        let batch = Batch::of(writer_id, events, &Known::default(), HashMap::new());
+        let written = batch.write(&mut *db, facets).await;
+        if !written.as_ref().is_err_and(failure::is_repeat) {
+            return written;
+        }
+        let known = Known::list(&mut *db, events).await?;
+        return Batch::of(writer_id, events, &known, HashMap::new()).write(db, facets).await;
+    }
+    let mut transaction = db.begin().await?;
+    let replayed = event::replay(&mut transaction, &replays).await?;
+    let known = Known::list(&mut *transaction, events).await?;
+    let batch = Batch::of(writer_id, events, &known, replayed);
+    let stored = batch.write(&mut *transaction, facets).await?;
+    transaction.commit().await?;
+    Ok(stored)
+}
+
+/// The rows of a batch.
+struct Batch<'a> {
+    stored: Vec<Stored>,
+    journal: Vec<Row<'a, JournalRow<'a>>>,
+    repeats: Vec<Row<'a, Repeat>>,
+    ledger: Vec<Row<'a, LedgerChange>>,
+    applied: Vec<Uuid>,
+    rooms: Vec<Row<'a, Room>>,
+    room_events: Vec<Row<'a, RoomEvent>>,
+    messages: Vec<Row<'a, Message>>,
+    resolutions: Vec<Row<'a, Resolution<'a>>>,
+    senders: Vec<Row<'a, Sender>>,
+    broadcasts: Vec<Row<'a, Broadcast>>,
+    broadcast_logs: Vec<Row<'a, BroadcastLog>>,
+}
+
+impl<'a> Batch<'a> {
+    fn of(
+        writer_id: Uuid,
+        events: &'a [Event],
+        known: &Known,
+        replayed: HashMap<Uuid, Written>,
+    ) -> Self {
+        let Deliveries { rows, repeats, stored } = Deliveries::of(events, known);
+        let stored = with_replays(events, stored, replayed);
+        let new: Vec<&Event> = events
+            .iter()
+            .zip(&stored)
+            .filter(|(_, row)| row.written.changes_projections())
+            .map(|(event, _)| event)
+            .collect();
+        let changes = || new.iter().map(|event| &event.changes);
+        let applied = events.iter().zip(&stored).filter(|(_, row)| row.is_newly_applied());
+        Self {
+            journal: owned(rows),
+            repeats: owned(repeats),
+            ledger: owned(ledger::count(writer_id, events, &stored)),
+            applied: applied.map(|(event, _)| event.id().0).collect(),
+            rooms: fold(
+                changes().flat_map(|changes: &'a Changes| &changes.rooms),
+                |row| (&row.organization_id, &row.room_id),
+                Room::fold,
+            ),
+            room_events: fold(
+                changes().flat_map(|changes| &changes.room_events),
+                |row| (&row.organization_id, &row.room_id, row.r#type, &row.discriminator),
+                RoomEvent::fold,
+            ),
+            messages: fold(
+                changes().flat_map(|changes| &changes.messages),
+                |row| (&row.organization_id, &row.message_id),
+                Message::fold,
+            ),
+            resolutions: owned(resolution::shown(new.iter().copied())),
+            senders: fold(
+                changes().flat_map(|changes| &changes.senders),
+                |row| (&row.organization_id, &row.sender_id),
+                Sender::fold,
+            ),
+            broadcasts: fold(
+                changes().flat_map(|changes| &changes.broadcasts),
+                |row| (&row.organization_id, &row.broadcast_id),
+                Broadcast::fold,
+            ),
+            broadcast_logs: fold(
+                changes().flat_map(|changes| &changes.broadcast_logs),
+                |row| (&row.organization_id, &row.log_id),
+                BroadcastLog::fold,
+            ),
+            stored,
+        }
+    }
+
+    async fn write(
+        self,
+        db: impl PgExecutor<'_>,
+        facets: &BTreeSet<facet::Entry<'_>>,
+    ) -> sqlx::Result<Vec<Stored>> {
+        let facets = owned(facet::folded(facets));
+        sqlx::query!(
+            "select ingest_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            some(&self.journal) as _,
+            some(&self.repeats) as _,
+            some(&self.ledger) as _,
+            some(&self.applied) as _,
+            some(&self.rooms) as _,
+            some(&self.room_events) as _,
+            some(&self.messages) as _,
+            some(&self.resolutions) as _,
+            some(&self.senders) as _,
+            some(&self.broadcasts) as _,
+            some(&self.broadcast_logs) as _,
+            some(&facets) as _,
+        )
+        .execute(db)
+        .await?;
+        Ok(self.stored)
+    }
+}
+
+/// Completes what becomes of each event with the replays. `replayed` are their previous outcomes.
+fn with_replays(
+    events: &[Event],
+    stored: Vec<Option<Stored>>,
+    mut replayed: HashMap<Uuid, Written>,
+) -> Vec<Stored> {
+    let stored = events.iter().zip(stored).map(|(event, stored)| {
+        stored.unwrap_or_else(|| {
+            // No row: its partition was dropped by age.
+            let written = replayed.get(&event.id().0).cloned().unwrap_or(Written::AlreadyCommitted);
+            // A second replay in the same batch starts from the outcome of the first one.
+            let organization_id = event.organization_id.clone();
+            let current = PreviousOutcome { outcome: event.outcome, organization_id };
+            replayed.entry(event.id().0).and_modify(|known| *known = Written::Replay(current));
+            Stored { event_id: event.id(), outcome: event.outcome, written }
+        })
+    });
+    stored.collect()
+}
+
+/// Folds rows with the same key, sorted by key.
+fn fold<'a, T: Clone, K: Ord>(
+    rows: impl Iterator<Item = &'a T>,
+    key: impl Fn(&'a T) -> K,
+    fold: impl Fn(&mut T, &T),
+) -> Vec<Row<'a, T>> {
+    let mut rows: Vec<&'a T> = rows.collect();
+    rows.sort_by_key(|row| key(row));
+    let groups = rows.chunk_by(|one, other| key(one) == key(other));
+    let folded = groups.map(|group| {
+        let mut row = Cow::Borrowed(group[0]);
+        for other in &group[1..] {
+            fold(row.to_mut(), other);
+        }
+        Row(row)
+    });
+    folded.collect()
+}
+
+fn owned<'a, T: Clone>(rows: impl IntoIterator<Item = T>) -> Vec<Row<'a, T>> {
+    rows.into_iter().map(|row| Row(Cow::Owned(row))).collect()
+}
+
+/// An array, or null if it is empty.
+fn some<T>(rows: &[T]) -> Option<&[T]> {
+    (!rows.is_empty()).then_some(rows)
+}
