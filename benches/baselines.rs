@@ -5,20 +5,15 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::response::{IntoResponse, Response};
-use axum::routing::{Router, any};
 use qontak_receiver::config::{self, Config};
 use qontak_receiver::event::Event;
-use qontak_receiver::http::{self, Error};
 use qontak_receiver::ingest::Ingest;
-use qontak_receiver::ingest::normalize::{Normalized, normalize};
 use qontak_receiver::ingest::writer::{Receipt, WriteError, Writer};
-use qontak_receiver::receive::auth::Authentic;
 use qontak_receiver::receive::state::ReceiveState;
-use qontak_receiver::receive::{event_response, handshake_response};
-use qontak_receiver::{router, telemetry};
+use qontak_receiver::{http, receive, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tower::service_fn;
 
 /// Concurrent transactions of *one each*: the fastest of 8, 16, 32 and 64 with 256 clients.
 const CONCURRENCY: u32 = 16;
@@ -61,24 +56,18 @@ async fn serve<F>(
     write: impl Fn(Event) -> F + Clone + Send + Sync + 'static,
 ) -> anyhow::Result<()>
 where
-    F: Future<Output = Result<Receipt, WriteError>> + Send,
+    F: Future<Output = Result<Receipt, WriteError>> + Send + 'static,
 {
     telemetry::start(&config.log)?;
     telemetry::metrics()?;
-    // The state that the extractor needs. Its writer never connects.
+    // The state that a webhook needs. Its writer never connects.
     let ingest = Ingest::start(config, None, &mut JoinSet::new())?;
     let state = Arc::new(ReceiveState::new(config, ingest));
-    let receive = async move |Authentic(webhook): Authentic| -> Response {
-        match normalize(webhook) {
-            Normalized::Handshake(handshake) => handshake_response(&handshake),
-            Normalized::Event(event) => match write(*event).await {
-                Ok(receipt) => event_response(receipt),
-                Err(error) => Error::from(error).into_response(),
-            },
-        }
-    };
-    let routes = Router::new().route("/webhooks/qontak/{token}", any(receive)).with_state(state);
+    let service = service_fn(move |request| {
+        let (state, write) = (state.clone(), write.clone());
+        async move { Ok(receive::respond(request, &state, write).await) }
+    });
     let listener = TcpListener::bind(config.http.listen).await?;
-    http::server::serve(listener, router::with_middleware(routes), &config.http, pending()).await;
+    http::server::serve(listener, service, &config.http, pending()).await;
     Ok(())
 }

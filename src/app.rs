@@ -5,7 +5,6 @@ pub mod upkeep;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use axum::Router;
 use metrics::gauge;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
@@ -18,14 +17,14 @@ use crate::ingest::Ingest;
 use crate::ingest::spool::disk::{Disk, OpenError};
 use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
+use crate::router::PublicPort;
 use crate::router::ops::{self, Ops};
-use crate::router::router;
 use crate::{http, store, telemetry};
 
 /// The service without its ports: the router, and the parts that outlive requests.
 pub struct App {
     /// Every route of the public port.
-    pub router: Router,
+    pub router: PublicPort,
     /// Stores events.
     pub ingest: Ingest,
     /// State of the read API.
@@ -44,7 +43,7 @@ impl App {
         let ingest = Ingest::start(config, disk, tasks)?;
         let receive = Arc::new(ReceiveState::new(config, ingest.clone()));
         let read = ReadState::new(config, db, ingest.clone());
-        Ok(Self { router: router(receive, read.clone()), ingest, read })
+        Ok(Self { router: PublicPort::new(receive, read.clone()), ingest, read })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::model::{Broadcast, BroadcastLog, EventId, Message, Room, RoomEvent, S
 
 /// Version of the parser, stored with each event. Increase it when the same body leads to another
 /// event, so that `event.parser_version` shows which rows an older parser wrote.
-pub const PARSER_VERSION: i16 = 4;
+pub const PARSER_VERSION: i16 = 5;
 
 /// An authenticated request, before its body is parsed.
 #[derive(Clone, Debug)]

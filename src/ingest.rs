@@ -4,6 +4,7 @@
 //! commits it through the [`writer`], or appends it to the [`spool`] while the database is
 //! unavailable.
 
+mod json;
 pub mod normalize;
 pub mod payload;
 mod queue;

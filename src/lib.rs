@@ -5,11 +5,13 @@
 //! ```text
 //! POST /webhooks/qontak/{token}
 //!   http/server.rs           connections, limits, shutdown
-//!   router.rs                every route; request id, log line, panics
+//!   router.rs                webhooks here, everything else to its route
+//!   http/trace.rs            request id, log line, panics
 //!   receive.rs               the handler, in three steps
 //!     receive/auth.rs          token and body              request → Authentic
 //!     ingest.rs                Ingest::accept: store the event, or spool it
 //!       ingest/normalize.rs      parse; never fails        Webhook → Event
+//!         ingest/json.rs           JSON as slices of the body
 //!         ingest/payload.rs        Qontak's field names: classify.rs, fields.rs, changes.rs
 //!       ingest/writer.rs         group commit              Event → Receipt
 //!         store.rs                 all SQL, one file per table

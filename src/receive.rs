@@ -6,35 +6,32 @@ pub mod auth;
 pub mod endpoint;
 pub mod state;
 
-use std::sync::Arc;
-
-use axum::Json;
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::body::{Bytes, HttpBody};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::{BoxError, Json};
 use metrics::counter;
 use serde::Serialize;
-use utoipa::ToSchema;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
-use utoipa_axum::routes;
+use utoipa::{OpenApi, ToSchema};
 
 use self::auth::Authentic;
 use self::state::ReceiveState;
-use crate::event::Outcome;
-use crate::http::Error;
+use crate::event::{Event, Outcome};
 use crate::http::error::{ErrorBody, ErrorResponse};
+use crate::http::{Error, trace};
 use crate::ingest::normalize::{Normalized, normalize};
 use crate::ingest::payload::Handshake;
-use crate::ingest::writer::Receipt;
+use crate::ingest::writer::{Receipt, WriteError};
 
-/// The webhook route.
-pub fn routes() -> OpenApiRouter<Arc<ReceiveState>> {
-    // Any method, because only a valid token may get a 405; others get a 404.
-    OpenApiRouter::default()
-        .routes(routes!(receive).map(|_| any(receive)))
-        // The same URL to whoever typed or joined it.
-        .route("/webhooks/qontak/{token}/", any(receive))
+/// Documentation of the webhook route.
+#[derive(OpenApi)]
+#[openapi(paths(respond))]
+pub struct Documentation;
+
+/// Whether a path is that of a webhook, with any token.
+pub fn is_webhook(path: &str) -> bool {
+    path.starts_with(auth::PATH_BEFORE_TOKEN)
 }
 
 /// Receive a Qontak webhook
@@ -57,18 +54,44 @@ pub fn routes() -> OpenApiRouter<Arc<ReceiveState>> {
         (status = SERVICE_UNAVAILABLE, description = "Temporarily unavailable; retry after `Retry-After` seconds.", body = ErrorResponse),
     )
 )]
-async fn receive(
-    State(state): State<Arc<ReceiveState>>,
-    Authentic(webhook): Authentic,
-) -> Result<Response, Error> {
+pub async fn respond<B, F>(
+    request: Request<B>,
+    state: &ReceiveState,
+    store: impl FnOnce(Event) -> F,
+) -> Response
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    F: Future<Output = Result<Receipt, WriteError>>,
+{
+    let respond = |request| async move {
+        receive(request, state, store).await.unwrap_or_else(Error::into_response)
+    };
+    let mut response = trace::trace(request, "/webhooks/qontak/{token}", respond).await;
+    // As a router does.
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response
+}
+
+async fn receive<B, F>(
+    request: Request<B>,
+    state: &ReceiveState,
+    store: impl FnOnce(Event) -> F,
+) -> Result<Response, Error>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    F: Future<Output = Result<Receipt, WriteError>>,
+{
+    let Authentic(webhook) = Authentic::read(request, state).await?;
     match normalize(webhook) {
         Normalized::Handshake(handshake) => Ok(handshake_response(&handshake)),
-        Normalized::Event(event) => Ok(event_response(state.ingest.accept(*event).await?)),
+        Normalized::Event(event) => Ok(event_response(store(*event).await?)),
     }
 }
 
 /// Response to a handshake: echoes it.
-pub fn handshake_response(handshake: &Handshake) -> Response {
+fn handshake_response(handshake: &Handshake) -> Response {
     counter!("handshakes_total").increment(1);
     Json(WebhookResponse::Handshake(handshake)).into_response()
 }
@@ -100,7 +123,7 @@ enum WebhookStatus {
 }
 
 /// Response with the receipt of an event.
-pub fn event_response(receipt: Receipt) -> Response {
+fn event_response(receipt: Receipt) -> Response {
     let status = match receipt.outcome {
         // Also for a duplicate: a retry may still be complete, so malformed is never a success.
         Some(Outcome::Malformed) => StatusCode::BAD_REQUEST,

@@ -1,11 +1,14 @@
 //! Logging and metrics. No log line contains a body, message text, name, phone number or token.
 
+mod json;
+
 use anyhow::Context;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 
+use self::json::JsonLine;
 use crate::config::{Log, LogFormat};
 
 /// Starts logging to standard output. A panic is logged by its location only, because its message
@@ -20,7 +23,7 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match settings.format {
         LogFormat::Text => logs.with_ansi(false).init(),
-        LogFormat::Json => logs.json().flatten_event(true).init(),
+        LogFormat::Json => logs.event_format(JsonLine).init(),
     }
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string);

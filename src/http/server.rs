@@ -4,14 +4,16 @@
 
 mod stall;
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::to_bytes;
+use axum::http::Request;
 use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -43,12 +45,15 @@ const REJECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves until `stop` resolves. Requests in flight then have half of `http.stop_timeout` to end;
 /// the rest is aborted.
-pub async fn serve(
+pub async fn serve<S>(
     listener: TcpListener,
-    router: Router,
+    router: S,
     settings: &config::Http,
     stop: impl Future<Output = ()>,
-) {
+) where
+    S: tower::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
+    S: Clone + Send + Sync + 'static,
+{
     let protocol = Arc::new(protocol(settings));
     let router = TowerToHyperService::new(router);
     let graceful = GracefulShutdown::new();
@@ -146,13 +151,16 @@ fn prepare(stream: &TcpStream, idle_timeout: Duration) {
 
 /// Serves a connection until it ends. Closes it if no request head arrives within
 /// `header_timeout`: hyper's timeouts start once the first bytes have shown HTTP/1 or HTTP/2.
-async fn serve_connection(
+async fn serve_connection<S>(
     stream: TcpStream,
     protocol: Arc<Builder<StreamExecutor>>,
-    router: TowerToHyperService<Router>,
+    router: TowerToHyperService<S>,
     header_timeout: Duration,
     watcher: Watcher,
-) {
+) where
+    S: tower::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
+    S: Clone + Send + Sync + 'static,
+{
     let first_request = Notify::new();
     let service = service_fn(|request| {
         first_request.notify_one();

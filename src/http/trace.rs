@@ -1,38 +1,73 @@
-//! Request ids, and one log line per request when it ends.
+//! What every request passes: a request id, one log line when it ends, headers, and a 500 instead of
+//! a panic.
 //!
-//! No line contains a path, query or body: they hold tokens and personal data.
+//! One function instead of a stack of layers, each of which would box the request. No line contains
+//! a path, query or body: they hold tokens and personal data.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{self, Method};
 use axum::middleware::Next;
 use axum::response::Response;
-use tower_http::request_id::RequestId;
+use futures_util::FutureExt;
 use tracing::info;
+use uuid::Uuid;
 
+use super::error;
 use crate::event::Kind;
 use crate::ingest::writer::Receipt;
 
-/// Middleware that logs each request.
-pub async fn log(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Middleware of the routes of a router.
+pub async fn middleware(request: Request, next: Next) -> Response {
     // The pattern, not the path: it can be grouped and contains no data.
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let id = request.extensions().get::<RequestId>().cloned();
-    let request_id = request_id(&request);
-    let response = REQUEST_ID.scope(id, next.run(request)).await;
+    let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+    trace(request, route, |request| next.run(request)).await
+}
 
-    let mut route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-    let status = response.status().as_u16();
+/// Handles a request for a route.
+pub async fn trace<B, F>(
+    request: http::Request<B>,
+    mut route: &str,
+    handle: impl FnOnce(http::Request<B>) -> F,
+) -> Response
+where
+    F: Future<Output = Response>,
+{
+    let started = Instant::now();
+    let method = request.method().clone();
+    // An id sent by the caller is kept.
+    let id = request.headers().get(X_REQUEST_ID).cloned().unwrap_or_else(next_id);
+    let handled = async move {
+        let handled = AssertUnwindSafe(async move { handle(request).await }).catch_unwind();
+        handled.await.unwrap_or_else(error::panicked)
+    };
+    let mut response = REQUEST_ID.scope(id.clone(), handled).await;
+
+    let headers = response.headers_mut();
+    let no_cache = HeaderValue::from_static("private, no-cache");
+    headers.entry(CACHE_CONTROL).or_insert(no_cache);
+    headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     // A wrong token gets the response of an unknown path, so it is logged as one.
-    if status == 404 && route.starts_with("/webhooks") {
+    if response.status() == 404 && route.starts_with("/webhooks") {
         route = "unmatched";
     }
+    log(&method, route, text(&id), started, &response);
+    response.headers_mut().insert(X_REQUEST_ID, id);
+    response
+}
+
+fn log(method: &Method, route: &str, request_id: &str, started: Instant, response: &Response) {
+    let status = response.status().as_u16();
     let duration_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
     if let Some(receipt) = response.extensions().get::<Receipt>() {
         info!(
-            http.method = %method, http.route = route, http.status = status, duration_ms,
+            http.method = method.as_str(), http.route = route, http.status = status, duration_ms,
             request.id = request_id,
             event.id = %receipt.event_id.0,
             event.kind = receipt.kind.map(Kind::as_str),
@@ -43,30 +78,34 @@ pub async fn log(request: Request, next: Next) -> Response {
         );
     } else {
         info!(
-            http.method = %method, http.route = route, http.status = status, duration_ms,
+            http.method = method.as_str(),
+            http.route = route,
+            http.status = status,
+            duration_ms,
             request.id = request_id,
             "request",
         );
     }
-    response
 }
 
-/// Id of a request: the caller's `x-request-id`, or a generated one.
-pub fn request_id(request: &Request) -> String {
-    request.extensions().get().map(text).unwrap_or_default()
-}
-
-/// Id of the current request, for code that does not have the request. `None` outside of
-/// [`log`], e.g. for a connection above the limit.
+/// Id of the current request; `None` outside of [`trace`], e.g. for a connection above the limit.
 pub fn current_request_id() -> Option<String> {
-    REQUEST_ID.try_with(|id| id.as_ref().map(text)).ok().flatten()
+    REQUEST_ID.try_with(|id| text(id).to_owned()).ok()
 }
 
-fn text(id: &RequestId) -> String {
-    const MAX_CHARS: usize = 128;
-    id.header_value().to_str().unwrap_or_default().chars().take(MAX_CHARS).collect()
+/// A new id of 62 random bits: half the size of a UUID, in every log line and journal row.
+fn next_id() -> HeaderValue {
+    let (_, random) = Uuid::new_v4().as_u64_pair();
+    HeaderValue::try_from(format!("{random:016x}")).expect("hexadecimal digits are valid")
+}
+
+/// The beginning of an id; nothing of one that is no visible ASCII.
+fn text(id: &HeaderValue) -> &str {
+    const MAX_BYTES: usize = 128;
+    let id = id.to_str().unwrap_or_default();
+    &id[..id.len().min(MAX_BYTES)]
 }
 
 tokio::task_local! {
-    static REQUEST_ID: Option<RequestId>;
+    static REQUEST_ID: HeaderValue;
 }

@@ -2,12 +2,7 @@
 //!
 //! Never fails: Qontak may not send a rejected event again.
 
-use std::borrow::Cow;
-
-use bytes::Bytes;
-use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
-
+use super::json::{self, Document, Object, ParseError};
 use super::payload::{self, Class, EventContext, Fields, Handshake, ParseIssues};
 use crate::event::{BodyHash, Changes, DedupKey, Event, Outcome, Webhook};
 
@@ -27,12 +22,14 @@ pub fn normalize(webhook: Webhook) -> Normalized {
         let reason = "damaged: the disk of the spool changed the body, see the log";
         return unparsed(webhook, Outcome::Quarantined, reason.to_owned());
     }
-    let object = match parse(&webhook.body) {
-        Ok(Value::Object(object)) => object,
-        Ok(other) => {
+    // A second handle to the same bytes: values are slices of them.
+    let body = webhook.body.clone();
+    let object = match parse(&body) {
+        Ok(Document::Object(object)) => object,
+        Ok(Document::Other(other)) => {
             let reason = format!(
                 "not_an_object: expected a JSON object, but it is {}",
-                payload::describe(&other)
+                payload::describe(other)
             );
             return unparsed(webhook, Outcome::Quarantined, reason);
         }
@@ -45,17 +42,19 @@ pub fn normalize(webhook: Webhook) -> Normalized {
         }
         Err(ParseError::NotJson(reason)) => return unparsed(webhook, Outcome::Malformed, reason),
     };
-    let issues = ParseIssues::new(webhook.received_at);
-    if payload::is_handshake(&Fields::of_body(&object, &issues))
-        && let Ok(handshake) = serde_json::from_slice::<Handshake>(without_bom(&webhook.body))
-    {
-        return Normalized::Handshake(handshake);
+    if object.get("verify_info").is_some() {
+        let issues = ParseIssues::new(webhook.received_at);
+        if payload::is_handshake(&Fields::of_body(object.clone(), &issues))
+            && let Ok(handshake) = serde_json::from_slice::<Handshake>(without_bom(&body))
+        {
+            return Normalized::Handshake(handshake);
+        }
     }
-    Normalized::Event(Box::new(event(webhook, &object)))
+    Normalized::Event(Box::new(event(webhook, object)))
 }
 
 /// The event of a body that is an object and no handshake.
-fn event(webhook: Webhook, object: &Map<String, Value>) -> Event {
+fn event(webhook: Webhook, object: Object<'_>) -> Event {
     let issues = ParseIssues::new(webhook.received_at);
     let body = Fields::of_body(object, &issues);
     let Class { kind, name } = payload::classify(&body);
@@ -114,60 +113,13 @@ fn unparsed(webhook: Webhook, outcome: Outcome, reason: String) -> Normalized {
     }))
 }
 
-/// Why a body could not be parsed. The texts are shown to the sender.
-enum ParseError {
-    /// JSON that the parser does not support; a retry would not help.
-    Unsupported(String),
-    /// Not JSON, perhaps truncated; a retry may be complete.
-    NotJson(String),
-}
-
-fn parse(body: &Bytes) -> Result<Value, ParseError> {
-    let body = without_bom(body);
-    let text = std::str::from_utf8(body).map_err(|error| {
+fn parse(body: &[u8]) -> Result<Document<'_>, ParseError> {
+    let text = std::str::from_utf8(without_bom(body)).map_err(|error| {
         ParseError::NotJson(format!("invalid UTF-8 at byte {}", error.valid_up_to() + 1))
     })?;
-    match serde_json::from_str::<Value>(text) {
-        Ok(mut value) => {
-            if text.contains(r"\u0000") {
-                strip_nul(&mut value);
-            }
-            Ok(value)
-        }
-        // serde_json rejects deep nesting, lone surrogates and huge numbers although they are JSON.
-        // `IgnoredAny` accepts them, so it tells the two cases apart.
-        Err(error) => match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => Err(ParseError::Unsupported(error.to_string())),
-            Err(error) => Err(ParseError::NotJson(format!("not JSON: {error}"))),
-        },
-    }
+    json::parse(text)
 }
 
 fn without_bom(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
-}
-
-/// Removes NUL, which Postgres supports neither in text nor in jsonb. The body in the journal keeps
-/// it.
-fn strip_nul(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            if let Cow::Owned(stripped) = without_nul(text) {
-                *text = stripped;
-            }
-        }
-        Value::Array(elements) => elements.iter_mut().for_each(strip_nul),
-        Value::Object(object) => {
-            let fields = std::mem::take(object).into_iter().map(|(key, mut value)| {
-                strip_nul(&mut value);
-                (without_nul(&key).into_owned(), value)
-            });
-            object.extend(fields);
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-fn without_nul(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') { text.replace('\0', "").into() } else { text.into() }
 }

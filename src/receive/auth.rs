@@ -1,19 +1,19 @@
-//! Extractor that authenticates a webhook and reads its body.
+//! Authenticates a webhook and reads its body.
 //!
 //! The token in the path is the only authentication: Qontak sends no signature and no secret
 //! header.
 
+use std::borrow::Cow;
 use std::io::Read;
-use std::sync::Arc;
 
-use axum::RequestExt;
-use axum::body::Body;
-use axum::extract::{FromRequest, Path, Request};
+use axum::BoxError;
+use axum::body::HttpBody;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, Request};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use percent_encoding::percent_decode_str;
 
 use super::endpoint::Limits;
 use super::state::ReceiveState;
@@ -21,26 +21,30 @@ use crate::event::Webhook;
 use crate::http::{Error, trace};
 use crate::model::{EventId, Timestamp};
 
+/// Path of a webhook URL up to its token.
+pub const PATH_BEFORE_TOKEN: &str = "/webhooks/qontak/";
+
 /// A webhook with a valid token and its complete body.
 ///
-/// A handler that takes an `Authentic` cannot forget the check: only this extractor creates one.
+/// A function that takes an `Authentic` cannot forget the check: only [`read`](Self::read) creates
+/// one.
 #[derive(Debug)]
 pub struct Authentic(pub Webhook);
 
-impl FromRequest<Arc<ReceiveState>> for Authentic {
-    type Rejection = Error;
-
-    async fn from_request(mut request: Request, state: &Arc<ReceiveState>) -> Result<Self, Error> {
+impl Authentic {
+    /// Checks the token of a request and reads its body.
+    pub async fn read<B>(request: Request<B>, state: &ReceiveState) -> Result<Self, Error>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    {
         // The token first: without a valid one no body is read and every response is the same 404.
-        let Path(token) =
-            request.extract_parts::<Path<String>>().await.map_err(|_| Error::NotFound)?;
+        let token = token(request.uri().path()).ok_or(Error::NotFound)?;
         let endpoint = state.endpoints.find(&token).ok_or(Error::NotFound)?;
         let received_at = Timestamp::now();
         if request.method() != Method::POST {
             return Err(Error::MethodNotAllowed("POST"));
         }
         let encoding = accepted_encoding(request.headers())?;
-        let request_id = trace::request_id(&request);
         let body = read_body(request.into_body(), &state.limits).await?;
         let body = match encoding {
             Encoding::Identity => body,
@@ -52,10 +56,20 @@ impl FromRequest<Arc<ReceiveState>> for Authentic {
             endpoint: endpoint.name.clone(),
             organization_id: endpoint.organization_id.clone(),
             body,
-            request_id,
+            request_id: trace::current_request_id().unwrap_or_default(),
             is_damaged: false,
         }))
     }
+}
+
+/// The token in a path. A slash behind it is ignored: whoever typed or joined the URL means the same.
+fn token(path: &str) -> Option<Cow<'_, str>> {
+    let token = path.strip_prefix(PATH_BEFORE_TOKEN)?;
+    let token = token.strip_suffix('/').unwrap_or(token);
+    if token.is_empty() || token.contains('/') {
+        return None;
+    }
+    percent_decode_str(token).decode_utf8().ok()
 }
 
 enum Encoding {
@@ -95,14 +109,20 @@ fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     }
 }
 
-async fn read_body(body: Body, limits: &Limits) -> Result<Bytes, Error> {
+async fn read_body<B>(body: B, limits: &Limits) -> Result<Bytes, Error>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let read = tokio::time::timeout(limits.body_timeout, collect(body, limits));
     read.await.map_err(|_| Error::BodyTimeout(limits.body_timeout))?
 }
 
 /// Collects a body. Memory is reserved for received bytes, not for the announced length: otherwise
 /// headers alone could exhaust the limit.
-async fn collect(body: Body, limits: &Limits) -> Result<Bytes, Error> {
+async fn collect<B>(body: B, limits: &Limits) -> Result<Bytes, Error>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     let mut body = Limited::new(body, limits.max_body_bytes);
     // Copied, because many small frames can use far more memory than their data.
     let mut read = Vec::new();

@@ -17,6 +17,7 @@ use std::time::Duration;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::{Router, get};
 use serde_json::Value;
+use utoipa::OpenApi as _;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::server::ServerBuilder;
 use utoipa::openapi::{Info, OpenApi};
@@ -47,7 +48,7 @@ pub fn text_with(examples: &str) -> String {
 fn document(examples: &BTreeMap<String, Value>) -> OpenApi {
     // The routes are built for their documentation only.
     let mut document = super::read_api(Duration::ZERO).into_openapi();
-    document.merge(receive::routes().into_openapi());
+    document.merge(receive::Documentation::openapi());
     document.info = Info::new("qontak-receiver", env!("CARGO_PKG_VERSION"));
     document.info.description = Some(include_str!("openapi/about.md").to_owned());
     // Relative to the URL of the document.

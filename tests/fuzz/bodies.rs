@@ -72,6 +72,7 @@ pub fn large_bodies() -> Vec<Body> {
         (0..count).map(element).collect::<Vec<_>>().join(",")
     };
     let keys = |key: &str| numbered(80_000, &|i| format!(r#""{key}{i:x}":0"#));
+    let nested = "[".repeat(30) + "1e15" + &"]".repeat(30);
     let words = numbered(100_000, &|i| format!(r#""{i:x}""#));
     let bodies = [
         ("brackets", "[".repeat(max)),
@@ -93,14 +94,23 @@ pub fn large_bodies() -> Vec<Body> {
         ("80,000 keys", message(&keys("k"))),
         ("80,000 keys with NUL", message(keys(r"\u0000")[..max - 200].rsplit_once(',').unwrap().0)),
         ("80,000 keys in an object", message(&format!(r#""file":{{{}}}"#, keys("k")))),
+        ("80,000 escaped keys", message(&keys(r"\u006b")[..max - 200].rsplit_once(',').unwrap().0)),
+        ("80,000 keys in a room", message(&format!(r#""room":{{{}}}"#, keys("k")))),
+        ("the shortest key many times", message(fill(r#""":0,"#).trim_end_matches(','))),
         ("a key many times", message(fill(r#""text":0,"#).trim_end_matches(','))),
         ("100,000 tags", room(&format!(r#""tags":[{words}]"#))),
         ("100,000 agents", room(&format!(r#""agent_ids":[{words}]"#))),
         ("the same tag", room(&format!(r#""tags":{}"#, elements(r#""a""#)))),
         ("empty tags", room(&format!(r#""tags":{}"#, elements(r#""""#)))),
         ("tags of the wrong type", room(&format!(r#""tags":{}"#, elements("{}")))),
+        ("agents with exponents", room(&format!(r#""agent_ids":{}"#, elements("1e15")))),
+        ("small objects in an array", elements(r#"{"":0}"#)),
+        ("arrays in arrays", message(&format!(r#""reply":{}"#, elements(&nested)))),
+        ("rooms in rooms", format!("{}0{}", r#"{"room":"#.repeat(126), "}".repeat(126))),
         ("many buttons", message(&format!(r#""buttons":{}"#, elements("[]")))),
         ("many numbers", message(&format!(r#""reply":{}"#, elements("0")))),
+        ("many unusual numbers", message(&format!(r#""reply":{}"#, elements("1e0015")))),
+        ("many NULs", message(&format!(r#""reply":{}"#, elements(r#""\u0000""#)))),
         ("many short numbers", message(&format!(r#""reply":{}"#, elements("1e15")))),
         ("many small objects", message(&format!(r#""reply":{}"#, elements(r#"{"":0}"#)))),
         ("many small texts", message(&format!(r#""reply":{}"#, elements(r#""""#)))),

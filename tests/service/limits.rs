@@ -14,8 +14,10 @@ use serde_json::Value;
 use sqlx::PgPool;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::binary::{DEADLINE, Process, post};
+use super::bodies::large_bodies;
 use super::fixtures::body;
 use super::harness::{KEY_OF_ALL, TOKEN, settings, webhook};
 
@@ -193,6 +195,27 @@ async fn slow_uploads_use_bounded_memory(db: PgPool) {
 
     drop(slow);
     wait_for_free_connection(&service).await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn large_bodies_of_any_structure_use_bounded_memory(db: PgPool) {
+    let service = start(&db, &[]).await;
+    let client = reqwest::Client::new();
+    post(&client, &service.url, body("01")).await.unwrap();
+    let before = service.peak_resident_mib();
+    // In a tree of values the first ones take a hundred times their size.
+    let worst = ["small objects in an array", "many small objects", "the shortest key many times"];
+    for body in large_bodies().iter().filter(|body| worst.contains(&body.name.as_str())) {
+        let mut clients = JoinSet::new();
+        for _ in 0..64 {
+            let (client, url, bytes) = (client.clone(), service.url.clone(), body.bytes.clone());
+            clients.spawn(async move { post(&client, &url, bytes.to_vec()).await.unwrap() });
+        }
+        // Some are rejected with 503, because the queue is full.
+        clients.join_all().await;
+        let growth = service.peak_resident_mib() - before;
+        assert!(growth <= 192, "{}: {growth} MiB more than before", body.name);
+    }
 }
 
 /// HTTP/2 client with this flow-control window for each response.

@@ -64,44 +64,42 @@ fn name(body: &Fields<'_>) -> Option<String> {
     {
         return Some(name);
     }
-    if let (Some(service), Some(event)) =
-        (body.non_blank("service_name"), body.non_blank("event_name"))
-    {
+    if let (Some(service), Some(event)) = (body.word("service_name"), body.word("event_name")) {
         return Some(format!("{}_{}", service.trim(), event.trim()));
     }
-    let category = body.non_blank("webhook_event")?;
+    let category = body.word("webhook_event")?;
     match category.trim().to_ascii_lowercase().as_str() {
         "waba_interaction" => Some(Kind::StatusTemplate.as_str().to_owned()),
         // Categories of several events: the shape decides.
         "message_interaction" | "room_interaction" | "agent_responsibility" => None,
         // `custom_agent_allocation` and `available_user_status` name both a category and an event.
-        _ => Some(category),
+        _ => Some(category.into_owned()),
     }
 }
 
 /// Classifies a body without a known event name.
 fn shape(body: &Fields<'_>) -> Option<Kind> {
     let any_of = |keys: [&str; 3]| keys.iter().any(|key| body.has(key));
-    if body.id("messages_broadcast_id").is_some()
+    if body.id_str("messages_broadcast_id").is_some()
         && any_of(["whatsapp_message_id", "contact_phone_number", "messages_response"])
     {
         return Some(Kind::BroadcastLogStatus);
     }
     let room = body.object("room");
-    if body.id("id").is_some()
+    if body.id_str("id").is_some()
         && (body.has("room_id") || room.is_some())
         && any_of(["sender_type", "participant_type", "sender_id"])
     {
         return Some(message_shape(body));
     }
-    if is_flat_room(body) || room.is_some_and(|room| room.id("id").is_some()) {
+    if is_flat_room(body) || room.is_some_and(|room| room.id_str("id").is_some()) {
         return Some(Kind::RoomUpdated);
     }
     None
 }
 
 fn message_shape(body: &Fields<'_>) -> Kind {
-    let status = body.non_blank("status");
+    let status = body.word("status");
     let is_new = status.is_none_or(|status| status.trim().eq_ignore_ascii_case("created"));
     match super::message::author(body) {
         Some(Author::Customer) if is_new => Kind::ReceiveMessageFromCustomer,
@@ -116,11 +114,13 @@ mod tests {
 
     use super::super::issues::ParseIssues;
     use super::*;
+    use crate::ingest::json::Object;
     use crate::model::Timestamp;
 
     fn class(body: &Value) -> (Option<&'static str>, Option<String>) {
         let issues = ParseIssues::new(Timestamp::now());
-        let class = classify(&Fields::of_body(body.as_object().unwrap(), &issues));
+        let body = body.to_string();
+        let class = classify(&Fields::of_body(Object::new(&body).unwrap(), &issues));
         (class.kind.map(Kind::as_str), class.name)
     }
 

@@ -65,7 +65,9 @@ impl DeliveryError {
     fn add_errors(&mut self, fields: &Fields<'_>, key: &str) {
         for error in fields.elements(key) {
             match error {
-                Element::Text(text) => self.add(code_from_text(text), Some(text.to_owned()), None),
+                Element::Text(text) => {
+                    self.add(code_from_text(&text), Some(text.into_owned()), None);
+                }
                 Element::Object(error) => {
                     let title =
                         error.non_placeholder("title").or_else(|| error.non_placeholder("message"));
@@ -97,7 +99,7 @@ impl DeliveryError {
 /// `error_data.details`.
 fn details(error: &Fields<'_>) -> Option<String> {
     error.elements("error_data").find_map(|data| match data {
-        Element::Text(text) => Some(text.to_owned()),
+        Element::Text(text) => Some(text.into_owned()),
         Element::Object(data) => data.non_placeholder("details"),
     })
 }

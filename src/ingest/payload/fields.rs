@@ -5,21 +5,24 @@
 //! here, and only here.
 
 mod arrays;
+mod node;
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
-use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 pub use self::arrays::Element;
+use self::node::Node;
 use super::issues::ParseIssues;
 use super::time::{self, ParsedTime};
-use super::value::{MAX_TEXT_BYTES, describe, is_deeper, is_placeholder};
+use super::value::{MAX_TEXT_BYTES, describe, is_placeholder};
+use crate::ingest::json::{Object, Value};
 use crate::model::Timestamp;
 
 /// Maximum nesting of stored JSON. The API returns it inside its own JSON, and many parsers accept
 /// only 64 or 128 levels.
-const MAX_DEPTH: usize = 32;
+const MAX_DEPTH: u8 = 32;
 
 /// Values that [`Fields::id`] accepts.
 pub const ID: &str = "text of 1 to 512 bytes or an integer";
@@ -27,83 +30,95 @@ pub const ID: &str = "text of 1 to 512 bytes or an integer";
 /// Texts that [`Fields::non_blank`] and the elements of [`Fields::list`] accept.
 const SHORT_TEXT: &str = "text of at most 512 bytes";
 
-/// A JSON object and its path in the body.
+/// The fields of a JSON object.
 #[derive(Clone)]
 pub struct Fields<'a> {
-    object: &'a Map<String, Value>,
+    object: Rc<Node<'a>>,
     /// Object to read absent fields from.
-    data: Option<&'a Map<String, Value>>,
-    path: String,
+    data: Option<Rc<Node<'a>>>,
     issues: &'a ParseIssues,
 }
 
 impl<'a> Fields<'a> {
     /// The fields of the body itself.
-    pub fn of_body(object: &'a Map<String, Value>, issues: &'a ParseIssues) -> Self {
-        Self { object, data: None, path: String::new(), issues }
+    pub fn of_body(object: Object<'a>, issues: &'a ParseIssues) -> Self {
+        Self { object: Rc::new(Node::new(object, String::new())), data: None, issues }
     }
 
     /// Also reads fields from the object `data`: those that are absent outside of it.
     pub fn with_data(&self) -> Self {
-        let data = self.object.get("data").and_then(Value::as_object);
+        let data = match self.object.get("data") {
+            Some(Value::Object(text)) => self.object.child(text, "data"),
+            _ => None,
+        };
         Self { data, ..self.clone() }
     }
 
     /// Whether the key exists, with any value.
     pub fn has(&self, key: &str) -> bool {
-        self.object.contains_key(key) || self.data.is_some_and(|data| data.contains_key(key))
+        let data = || self.data.as_ref()?.get(key);
+        self.object.get(key).or_else(data).is_some()
     }
 
     /// Whether there is an object under the key.
     pub fn has_object(&self, key: &str) -> bool {
-        self.value(key).is_some_and(Value::is_object)
+        matches!(self.value(key), Some(Value::Object(_)))
     }
 
     /// An id: text, or an integer in decimal form. Placeholders are absent.
     pub fn id(&self, key: &str) -> Option<String> {
-        let id = match self.value(key)? {
-            Value::String(text) => text.clone(),
-            other => match integer(other) {
-                Some(integer) => integer,
-                None => return self.report(key, ID, other),
-            },
+        self.id_str(key).map(Cow::into_owned)
+    }
+
+    /// The same as [`id`](Self::id), without a copy.
+    pub fn id_str(&self, key: &str) -> Option<Cow<'a, str>> {
+        let value = self.value(key)?;
+        let Some(id) = value.text().or_else(|| integer(value).map(Cow::from)) else {
+            return self.report(key, ID, value);
         };
         if id.len() > MAX_TEXT_BYTES {
-            return self.report(key, ID, &Value::String(id));
+            return self.report(key, ID, value);
         }
         Some(id).filter(|id| !is_placeholder(id))
     }
 
     /// A word or name: text that is not blank and not too long for an index.
     pub fn non_blank(&self, key: &str) -> Option<String> {
-        let text = self.text(key).filter(|text| !text.trim().is_empty())?;
+        self.word(key).map(Cow::into_owned)
+    }
+
+    /// The same as [`non_blank`](Self::non_blank), without a copy.
+    pub fn word(&self, key: &str) -> Option<Cow<'a, str>> {
+        let text = self.text_str(key).filter(|text| !text.trim().is_empty())?;
         if text.len() > MAX_TEXT_BYTES {
-            return self.report(key, SHORT_TEXT, &Value::String(text));
+            return self.report(key, SHORT_TEXT, self.value(key)?);
         }
         Some(text)
     }
 
     /// Text of any length, which may be empty.
     pub fn text(&self, key: &str) -> Option<String> {
-        match self.value(key)? {
-            Value::String(text) => Some(text.clone()),
-            other => self.report(key, "text", other),
-        }
+        self.text_str(key).map(Cow::into_owned)
+    }
+
+    /// The same as [`text`](Self::text), without a copy.
+    pub fn text_str(&self, key: &str) -> Option<Cow<'a, str>> {
+        let value = self.value(key)?;
+        value.text().or_else(|| self.report(key, "text", value))
     }
 
     /// Text that is no placeholder.
     pub fn non_placeholder(&self, key: &str) -> Option<String> {
-        self.text(key).filter(|text| !is_placeholder(text))
+        self.text_str(key).filter(|text| !is_placeholder(text)).map(Cow::into_owned)
     }
 
     /// An integer, also as text.
     pub fn integer(&self, key: &str) -> Option<i64> {
         let value = self.value(key)?;
-        let number = match value {
-            Value::Number(number) => number.as_i64(),
-            Value::String(text) if is_placeholder(text) => return None,
-            Value::String(text) => text.trim().parse().ok(),
-            _ => None,
+        let number = match value.text() {
+            Some(text) if is_placeholder(&text) => return None,
+            Some(text) => text.trim().parse().ok(),
+            None => value.number().and_then(|number| number.as_i64()),
         };
         number.or_else(|| self.report(key, "an integer", value))
     }
@@ -112,15 +127,15 @@ impl<'a> Fields<'a> {
     pub fn boolean(&self, key: &str) -> Option<bool> {
         let value = self.value(key)?;
         let text = match value {
-            Value::Bool(flag) => return Some(*flag),
-            Value::String(text) if is_placeholder(text) => return None,
-            Value::String(text) => text.trim().to_ascii_lowercase(),
-            Value::Number(number) => number.to_string(),
+            Value::Bool(flag) => return Some(flag),
+            Value::String(_) => value.text()?.trim().to_ascii_lowercase(),
+            Value::Number(_) => value.number()?.to_string(),
             _ => String::new(),
         };
         match text.as_str() {
             "true" | "1" => Some(true),
             "false" | "0" => Some(false),
+            text if matches!(value, Value::String(_)) && is_placeholder(text) => None,
             _ => self.report(key, "a boolean", value),
         }
     }
@@ -128,12 +143,11 @@ impl<'a> Fields<'a> {
     /// A time between 2015 and a day after receipt. Without a zone it is UTC.
     pub fn time(&self, key: &str) -> Option<Timestamp> {
         let value = self.value(key)?;
-        let parsed = match value {
-            Value::String(text) if is_placeholder(text) => return None,
-            value => time::parse(value),
-        };
+        if value.text().is_some_and(|text| is_placeholder(&text)) {
+            return None;
+        }
         let Some(ParsedTime { time, has_zone }) =
-            parsed.filter(|parsed| parsed.time.is_plausible(self.issues.received_at()))
+            time::parse(value).filter(|parsed| parsed.time.is_plausible(self.issues.received_at()))
         else {
             return self.report(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value);
         };
@@ -145,11 +159,9 @@ impl<'a> Fields<'a> {
 
     /// An object.
     pub fn object(&self, key: &str) -> Option<Self> {
-        match self.value(key)? {
-            Value::Object(object) => {
-                let path = format!("{}.", self.path_of(key));
-                Some(Self { object, data: None, path, issues: self.issues })
-            }
+        let (node, value) = self.find(key)?;
+        match value {
+            Value::Object(text) => Some(self.nested(node.child(text, key)?)),
             other => self.report(key, "an object", other),
         }
     }
@@ -157,8 +169,8 @@ impl<'a> Fields<'a> {
     /// An object as JSON; absent if it is empty.
     pub fn raw_object(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
-            Value::Object(object) if object.is_empty() => None,
-            value @ Value::Object(_) => self.to_raw(key, value),
+            object @ Value::Object(_) if object.is_empty() => None,
+            object @ Value::Object(_) => self.to_raw(key, object),
             other => self.report(key, "an object", other),
         }
     }
@@ -166,18 +178,19 @@ impl<'a> Fields<'a> {
     /// An array as JSON; absent if it is empty.
     pub fn raw_array(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
-            Value::Array(elements) if elements.is_empty() => None,
-            value @ Value::Array(_) => self.to_raw(key, value),
+            array @ Value::Array(_) if array.is_empty() => None,
+            array @ Value::Array(_) => self.to_raw(key, array),
             other => self.report(key, "an array", other),
         }
     }
 
     /// An avatar as JSON: an object with `url`, or the URL.
     pub fn avatar(&self, key: &str) -> Option<Box<RawValue>> {
-        match self.value(key)? {
-            Value::Object(object) if object.is_empty() => None,
-            Value::String(text) if is_placeholder(text) => None,
-            value @ (Value::Object(_) | Value::String(_)) => self.to_raw(key, value),
+        let value = self.value(key)?;
+        match value {
+            Value::Object(_) if value.is_empty() => None,
+            Value::String(_) if is_placeholder(&value.text()?) => None,
+            Value::Object(_) | Value::String(_) => self.to_raw(key, value),
             other => self.report(key, "an object or a URL", other),
         }
     }
@@ -187,18 +200,23 @@ impl<'a> Fields<'a> {
         self.to_raw(key, self.value(key)?)
     }
 
-    fn to_raw(&self, key: &str, value: &Value) -> Option<Box<RawValue>> {
-        if is_deeper(value, MAX_DEPTH) {
-            return self.report(key, "JSON nested at most 32 levels deep", value);
-        }
-        to_raw_value(value).ok()
+    fn to_raw(&self, key: &str, value: Value<'_>) -> Option<Box<RawValue>> {
+        let raw = value.to_raw(MAX_DEPTH);
+        raw.or_else(|| self.report(key, "JSON nested at most 32 levels deep", value))
     }
 
     /// Null counts as absent.
-    fn value(&self, key: &str) -> Option<&'a Value> {
-        let value =
-            |object: &'a Map<String, Value>| object.get(key).filter(|value| !value.is_null());
-        value(self.object).or_else(|| value(self.data?))
+    fn value(&self, key: &str) -> Option<Value<'a>> {
+        self.find(key).map(|(_, value)| value)
+    }
+
+    /// A value and the object that it is in.
+    fn find(&self, key: &str) -> Option<(&Node<'a>, Value<'a>)> {
+        self.object.find(key).or_else(|| self.data.as_ref()?.find(key))
+    }
+
+    fn nested(&self, object: Rc<Node<'a>>) -> Self {
+        Self { object, data: None, issues: self.issues }
     }
 
     /// Describes the value at a path of keys separated by dots, for a reason.
@@ -214,19 +232,19 @@ impl<'a> Fields<'a> {
     /// Path in the body of a key, perhaps with an index, that has a value.
     fn path_of(&self, key: &str) -> String {
         let name = key.split('[').next().unwrap_or(key);
-        let is_in_data = self.object.get(name).is_none_or(Value::is_null);
-        format!("{}{}{key}", self.path, if is_in_data { "data." } else { "" })
+        let node = self.find(name).map_or(&*self.object, |(node, _)| node);
+        node.path_of(key)
     }
 
-    fn report<T>(&self, key: &str, expected: &str, value: &Value) -> Option<T> {
+    fn report<T>(&self, key: &str, expected: &str, value: Value<'_>) -> Option<T> {
         self.issues.ignore(&self.path_of(key), expected, value);
         None
     }
 }
 
 /// An integer in decimal form. Spreadsheets write it as `6281200010001.0`, which is exact up to 2^53.
-fn integer(value: &Value) -> Option<String> {
-    let number = value.as_number()?;
+fn integer(value: Value<'_>) -> Option<String> {
+    let number = value.number()?;
     if !number.is_f64() {
         return Some(number.to_string());
     }
@@ -236,13 +254,14 @@ fn integer(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn read<T>(body: &Value, read: impl Fn(&Fields<'_>) -> T) -> (T, Vec<String>) {
         let issues = ParseIssues::new(Timestamp::parse("2025-06-12T02:00:00Z").unwrap());
-        let value = read(&Fields::of_body(body.as_object().unwrap(), &issues));
+        let body = body.to_string();
+        let value = read(&Fields::of_body(Object::new(&body).unwrap(), &issues));
         (value, issues.into_reasons())
     }
 

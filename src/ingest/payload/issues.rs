@@ -2,9 +2,8 @@
 
 use std::cell::RefCell;
 
-use serde_json::Value;
-
 use super::value::describe;
+use crate::ingest::json::Value;
 use crate::model::Timestamp;
 
 /// Fields of one body that could not be used, or not as they are.
@@ -26,7 +25,7 @@ impl ParseIssues {
     }
 
     /// Records that the value at a path is ignored.
-    pub fn ignore(&self, path: &str, expected: &str, value: &Value) {
+    pub fn ignore(&self, path: &str, expected: &str, value: Value<'_>) {
         if self.add(format!("{path}: expected {expected}, but it is {}", describe(value))) {
             self.ignored.borrow_mut().push(without_indexes(path));
         }
@@ -66,17 +65,15 @@ fn without_indexes(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn ignored_values_are_listed_once_by_their_path_without_indexes() {
         let issues = ParseIssues::new(Timestamp::default());
         for _ in 0..2 {
-            issues.ignore("a[0].b[12].c", "text", &json!(1));
+            issues.ignore("a[0].b[12].c", "text", Value::Number("1"));
             issues.note_missing_zone("a[0].at");
-            issues.ignore("tags[1]", "text", &json!([]));
+            issues.ignore("tags[1]", "text", Value::Array("[]"));
         }
         assert_eq!(issues.ignored(), ["a.b.c", "tags"]);
         let expected = [

@@ -65,25 +65,19 @@ pub fn embedded_message(
 /// Author of a message. A field of the message, not of its sender. Both lists are open: a supervisor
 /// is an agent by the type of the sender, and a sender of another type has no author here.
 pub fn author(body: &Fields<'_>) -> Option<Author> {
-    let by_participant = || match participant_type(body)?.as_str() {
-        "customer" => Some(Author::Customer),
-        "agent" => Some(Author::Agent),
-        "bot" => Some(Author::Bot),
-        _ => None,
+    let author = |key, names: [&str; 3]| {
+        let word = body.word(key)?;
+        let i = names.iter().position(|name| word.trim().eq_ignore_ascii_case(name))?;
+        Some([Author::Customer, Author::Agent, Author::Bot][i])
     };
-    by_participant().or_else(|| {
-        match body.non_blank("sender_type")?.trim().to_ascii_lowercase().as_str() {
-            "models::contact" => Some(Author::Customer),
-            "models::user" => Some(Author::Agent),
-            "models::systemaccount" => Some(Author::Bot),
-            _ => None,
-        }
+    author("participant_type", ["customer", "agent", "bot"]).or_else(|| {
+        author("sender_type", ["models::contact", "models::user", "models::systemaccount"])
     })
 }
 
 /// The participant type as sent, in lower case.
 fn participant_type(body: &Fields<'_>) -> Option<String> {
-    Some(body.non_blank("participant_type")?.trim().to_ascii_lowercase())
+    Some(body.word("participant_type")?.trim().to_ascii_lowercase())
 }
 
 fn fields(
@@ -93,7 +87,7 @@ fn fields(
     context: &EventContext<'_>,
 ) -> Message {
     let mut statuses = Statuses::default();
-    if let Some(status) = body.non_blank("status") {
+    if let Some(status) = body.word("status") {
         statuses.add(&status, context.received_at);
     }
     let author = author(body);

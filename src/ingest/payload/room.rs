@@ -2,6 +2,8 @@
 
 mod lifecycle;
 
+use std::borrow::Cow;
+
 pub use self::lifecycle::{lifecycle_event, resolution};
 use super::{EventContext, Fields};
 use crate::event::Kind;
@@ -27,13 +29,13 @@ impl Reference<'_> {
 
 /// Whether the body *is* a room. A message also has `id` and `type`, but a `room_id` as well.
 pub fn is_flat_room(body: &Fields<'_>) -> bool {
-    let is_room_type = |name: String| name.starts_with("Models::") && name.ends_with("Room");
+    let is_room_type = |name: Cow<'_, str>| name.starts_with("Models::") && name.ends_with("Room");
     // A channel that is too long to be kept still shows that this is a room.
-    body.id("id").is_some()
-        && body.text("channel").is_some_and(|channel| !channel.trim().is_empty())
+    body.id_str("id").is_some()
+        && body.text_str("channel").is_some_and(|channel| !channel.trim().is_empty())
         && !body.has("room_id")
-        && (body.text("type").is_some_and(is_room_type)
-            || body.id("channel_integration_id").is_some())
+        && (body.text_str("type").is_some_and(is_room_type)
+            || body.id_str("channel_integration_id").is_some())
 }
 
 /// Where [`room_of`] looks for a required room id, in this order.

@@ -3,10 +3,9 @@
 //! Qontak sends RFC 3339 and Unix times; Ruby on Rails and others print `2025-06-12 02:15:03 UTC`,
 //! `2025-06-12 09:15:03 +0700` and more.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
-use serde_json::Value;
-
+use crate::ingest::json::Value;
 use crate::model::Timestamp;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
 
 /// Result of [`parse`].
 #[derive(Debug, PartialEq)]
@@ -18,15 +17,21 @@ pub struct ParsedTime {
 }
 
 /// Parses a text or a number.
-pub fn parse(value: &Value) -> Option<ParsedTime> {
+pub fn parse(value: Value<'_>) -> Option<ParsedTime> {
     let unix = |text: &str| Some(ParsedTime { time: parse_unix(text)?, has_zone: true });
     match value {
-        Value::String(text) => unix(text.trim()).or_else(|| parse_date_time(text.trim())),
+        Value::String(_) => {
+            let text = value.text()?;
+            unix(text.trim()).or_else(|| parse_date_time(text.trim()))
+        }
         // `f64` prints all digits, never an exponent.
-        Value::Number(number) => match number.as_i64() {
-            Some(number) => unix(&number.to_string()),
-            None => unix(&number.as_f64()?.to_string()),
-        },
+        Value::Number(_) => {
+            let number = value.number()?;
+            match number.as_i64() {
+                Some(number) => unix(&number.to_string()),
+                None => unix(&number.as_f64()?.to_string()),
+            }
+        }
         _ => None,
     }
 }
@@ -93,6 +98,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn parse(form: &serde_json::Value) -> Option<ParsedTime> {
+        super::parse(Value::new(&form.to_string()))
+    }
 
     fn at(text: &str) -> Timestamp {
         Timestamp(text.parse().unwrap())

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use crate::ingest::json::Value;
 
 /// Maximum length of ids, words, names and elements of lists. Index keys have up to four of them, and
 /// Postgres limits a key to about 2,700 bytes.
@@ -12,16 +12,16 @@ pub const MAX_TEXT_BYTES: usize = 512;
 
 /// Describes a value for a reason, by type and never by content: readers of reasons may not be
 /// allowed to read messages.
-pub fn describe(value: &Value) -> Cow<'static, str> {
+pub fn describe(value: Value<'_>) -> Cow<'static, str> {
     match value {
         Value::Null => "null".into(),
         Value::Bool(_) => "a boolean".into(),
         Value::Number(_) => "a number".into(),
-        Value::String(text) if is_placeholder(text) => "blank".into(),
-        Value::String(text) if text.len() > MAX_TEXT_BYTES => {
-            format!("text of {} bytes", text.len()).into()
-        }
-        Value::String(_) => "text".into(),
+        Value::String(_) => match value.text().unwrap_or_default() {
+            text if is_placeholder(&text) => "blank".into(),
+            text if text.len() > MAX_TEXT_BYTES => format!("text of {} bytes", text.len()).into(),
+            _ => "text".into(),
+        },
         Value::Array(_) => "an array".into(),
         Value::Object(_) => "an object".into(),
     }
@@ -31,14 +31,4 @@ pub fn describe(value: &Value) -> Cow<'static, str> {
 pub fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
     text.is_empty() || text.eq_ignore_ascii_case("n/a")
-}
-
-/// Whether a value has more than `depth` levels of nesting.
-pub fn is_deeper(value: &Value, depth: usize) -> bool {
-    let inside = |value| depth == 0 || is_deeper(value, depth - 1);
-    match value {
-        Value::Array(elements) => elements.iter().any(inside),
-        Value::Object(object) => object.values().any(inside),
-        _ => false,
-    }
 }

@@ -2,9 +2,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 use super::{Fields, SHORT_TEXT};
+use crate::ingest::json::Value;
 use crate::ingest::payload::value::{MAX_TEXT_BYTES, is_placeholder};
 use crate::model::PackedList;
 
@@ -16,69 +15,71 @@ pub enum Element<'a> {
     /// An object.
     Object(Fields<'a>),
     /// Text that is no placeholder.
-    Text(&'a str),
+    Text(Cow<'a, str>),
 }
 
 impl<'a> Fields<'a> {
     /// An array of short texts or numbers; other elements are dropped.
     pub fn list(&self, key: &str) -> Option<PackedList> {
         let value = self.value(key)?;
-        let Value::Array(elements) = value else {
+        let Value::Array(_) = value else {
             return self.report(key, "an array of text", value);
         };
-        let is_usable = |element: &Value| match element {
-            Value::String(text) => text.len() <= MAX_TEXT_BYTES,
-            element => element.is_number(),
-        };
-        let mut unusable = elements.iter().enumerate().filter(|(_, element)| !is_usable(element));
-        if let Some((i, element)) = unusable.next() {
-            let expected = if element.is_string() { SHORT_TEXT } else { "text" };
-            // Only the first is reported: there may be thousands.
-            let expected = match unusable.count() {
+        // Only the first is reported: there may be thousands.
+        let mut first_unusable = None;
+        let mut unusable = 0_usize;
+        let texts = value.elements().enumerate().filter_map(|(i, element)| {
+            let text = element.text().or_else(|| element.digits().map(Cow::from));
+            let text = text.filter(|text| text.len() <= MAX_TEXT_BYTES);
+            if text.is_none() {
+                first_unusable.get_or_insert((i, element));
+                unusable += 1;
+            }
+            text
+        });
+        let list = texts.collect();
+        if let Some((i, element)) = first_unusable {
+            let is_text = matches!(element, Value::String(_));
+            let expected = if is_text { SHORT_TEXT } else { "text" };
+            let expected = match unusable - 1 {
                 0 => expected.to_owned(),
                 others => format!("{expected}, here and in {others} more elements"),
             };
             self.report::<()>(&format!("{key}[{i}]"), &expected, element);
         }
-        let usable = elements.iter().filter(|element| is_usable(element));
-        let texts = usable.map(|element| match element {
-            Value::String(text) => Cow::Borrowed(text.as_str()),
-            number => number.to_string().into(),
-        });
-        Some(texts.collect())
+        Some(list)
     }
 
     /// The first element of an array of objects.
     pub fn first(&self, key: &str) -> Option<Self> {
-        match self.value(key)? {
-            Value::Array(elements) => match elements.first()? {
-                Value::Object(object) => {
-                    let path = format!("{}[0].", self.path_of(key));
-                    Some(Self { object, data: None, path, issues: self.issues })
-                }
-                other => self.report(&format!("{key}[0]"), "an object", other),
-            },
-            other => self.report(key, "an array of objects", other),
+        let (node, value) = self.find(key)?;
+        let Value::Array(_) = value else {
+            return self.report(key, "an array of objects", value);
+        };
+        let key = format!("{key}[0]");
+        match value.elements().next()? {
+            Value::Object(text) => Some(self.nested(node.child(text, &key)?)),
+            other => self.report(&key, "an object", other),
         }
     }
 
     /// The first elements of an array of objects or texts, or one such value in place of an array.
     pub fn elements(&self, key: &str) -> impl Iterator<Item = Element<'a>> {
-        let value = self.value(key);
-        let array = value.and_then(Value::as_array);
-        let values = match (array, value) {
-            (Some(elements), _) => &elements[..elements.len().min(MAX_ELEMENTS)],
-            (None, Some(value)) => std::slice::from_ref(value),
-            (None, None) => &[],
-        };
-        values.iter().enumerate().filter_map(move |(i, value)| {
-            let key = if array.is_some() { format!("{key}[{i}]") } else { key.to_owned() };
+        let found = self.find(key);
+        let value = found.map(|(_, value)| value);
+        let is_array = matches!(value, Some(Value::Array(_)));
+        let elements = value.filter(|_| is_array).into_iter().flat_map(Value::elements);
+        let values = elements.take(MAX_ELEMENTS).chain(value.filter(|_| !is_array));
+        values.enumerate().filter_map(move |(i, value)| {
+            let key = if is_array { format!("{key}[{i}]") } else { key.to_owned() };
             match value {
                 Value::Null => None,
-                Value::String(text) => (!is_placeholder(text)).then_some(Element::Text(text)),
-                Value::Object(object) => {
-                    let path = format!("{}.", self.path_of(&key));
-                    Some(Element::Object(Fields { object, path, issues: self.issues, data: None }))
+                Value::String(_) => {
+                    value.text().filter(|text| !is_placeholder(text)).map(Element::Text)
+                }
+                Value::Object(text) => {
+                    let (node, _) = found?;
+                    Some(Element::Object(self.nested(node.child(text, &key)?)))
                 }
                 other => self.report(&key, "an object or text", other),
             }
