@@ -20,13 +20,6 @@ create table room_word (
     answer_at       timestamptz,
     other_at        timestamptz,
     resolved_at     timestamptz,
-    agent_wait_at     timestamptz,
-    bot_wait_at       timestamptz,
-    is_agent_answered boolean not null default false,
-    is_bot_answered   boolean not null default false,
-    answer_author     text    collate "C",
-    response_asked_at timestamptz,
-    response_is_first boolean,
     constraint room_word_pkey primary key (room_id, organization_id)
 ) with (fillfactor = 70);
 
@@ -37,13 +30,6 @@ comment on column room_word.customer_at is 'Last word of the customer.';
 comment on column room_word.answer_at is 'Last word of an agent, a bot, or another sender of outgoing messages.';
 comment on column room_word.other_at is 'Last message that is nobody''s word: of a broadcast, a notice, a reaction.';
 comment on column room_word.resolved_at is 'Last resolution.';
-comment on column room_word.agent_wait_at is 'Start of the wait for an agent; null if the customer waits for none.';
-comment on column room_word.bot_wait_at is 'Start of the wait for an answer of anyone; null if the customer waits for none.';
-comment on column room_word.is_agent_answered is 'Whether an agent has answered the customer since the last resolution.';
-comment on column room_word.is_bot_answered is 'Whether anyone has answered the customer since the last resolution.';
-comment on column room_word.answer_author is 'Author of the last write if that was an answer: agent, bot or unknown.';
-comment on column room_word.response_asked_at is 'Start of the wait that the last write ended; null if it ended none. Postgres 15 does not return old values.';
-comment on column room_word.response_is_first is 'Whether that answer was the first since the last resolution.';
 
 create table resolution (
     room_id         text        collate "C" not null,
@@ -107,10 +93,10 @@ comment on index response_by_organization is 'GET /v1/stats of one organisation:
 
 -- A customer who returns after a week without an answer begins a new wait, so old messages that are
 -- imported later do not make today's answers slow. In hours, because the length of a day depends on
--- the time zone.
+-- the time zone. Stable like the addition of an interval: else Postgres would not inline it.
 create function is_beginning(at timestamptz, before timestamptz)
     returns boolean
-    language sql immutable parallel safe
+    language sql stable parallel safe
     return before is null or at > before + interval '168 hours';
 
 comment on function is_beginning is 'Whether a word of the customer begins a wait, given the time of the word before it.';
@@ -296,7 +282,6 @@ begin
         and resolution.at = told.at
         and resolution.is_reported = told.is_reported
         and resolution.agent_id = told.agent_id;
-    perform refresh_waits(array_agg(room_id), array_agg(organization_id)) from room_word;
 end
 $$;
 

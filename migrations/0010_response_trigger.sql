@@ -9,122 +9,9 @@ create type word as (
     sender_id text, channel text
 );
 
--- Follows new messages. Nearly always a message is the last one of its room, and what it changes
--- follows from the row of the room. Others are late: what depends on them is computed anew.
+-- Follows new messages. A new message nearly always is the last one of its room. Then a word of a
+-- customer costs one upsert of a narrow row, and an answer also a read back to the answer before it.
 create function follow_words(words word[]) returns void
-    language plpgsql
-as $$
-declare
-    late word[];
-    more word[];
-    found_words bigint;
-    round bigint := 1;
-begin
-    -- A statement cannot touch a row twice, so each round takes the next word of each room.
-    loop
-        with next as (
-            select *
-            from (
-                select
-                    *,
-                    row_number() over (
-                        partition by organization_id, room_id
-                        order by at, author <> 'customer', message_id
-                    ) as place
-                from unnest(words)
-            ) as word
-            where place = round
-        ), followed as (
-            insert into room_word as room (
-                organization_id, room_id, customer_at, answer_at, other_at, agent_wait_at,
-                bot_wait_at, answer_author
-            )
-            select
-                organization_id, room_id,
-                case author when 'customer' then at end,
-                case when author in ('agent', 'bot', 'unknown') then at end,
-                case when author in ('campaign', 'notice', 'reaction') then at end,
-                case author when 'customer' then at end,
-                case author when 'customer' then at end,
-                case when author in ('agent', 'bot', 'unknown') then author end
-            from next
-            order by organization_id, room_id
-            on conflict (room_id, organization_id) do update set
-                customer_at = greatest(room.customer_at, excluded.customer_at),
-                answer_at = greatest(room.answer_at, excluded.answer_at),
-                other_at = greatest(room.other_at, excluded.other_at),
-                answer_author = excluded.answer_author,
-                agent_wait_at = case
-                    when excluded.answer_author = 'agent' then null
-                    when room.agent_wait_at is null
-                        or is_beginning(excluded.customer_at, room.customer_at)
-                    then coalesce(excluded.customer_at, room.agent_wait_at)
-                    else room.agent_wait_at
-                end,
-                bot_wait_at = case
-                    when excluded.answer_author is not null then null
-                    when room.bot_wait_at is null
-                        or is_beginning(excluded.customer_at, room.customer_at)
-                    then coalesce(excluded.customer_at, room.bot_wait_at)
-                    else room.bot_wait_at
-                end,
-                is_agent_answered = room.is_agent_answered
-                    or coalesce(excluded.answer_author = 'agent', false)
-                        and room.agent_wait_at is not null,
-                is_bot_answered = room.is_bot_answered
-                    or excluded.answer_author is not null and room.bot_wait_at is not null,
-                response_asked_at = case excluded.answer_author
-                    when 'agent' then room.agent_wait_at
-                    when 'bot' then room.bot_wait_at
-                end,
-                response_is_first = case excluded.answer_author
-                    when 'agent' then not room.is_agent_answered
-                    when 'bot' then not room.is_bot_answered
-                end
-            where excluded.other_at is not null
-                or coalesce(
-                    coalesce(excluded.customer_at, excluded.answer_at)
-                        > greatest(room.customer_at, room.answer_at, room.resolved_at),
-                    true
-                )
-            returning organization_id, room_id, response_asked_at, response_is_first
-        ), responded as (
-            insert into response (
-                room_id, organization_id, at, message_id, author, sender_id, channel, asked_at,
-                is_first
-            )
-            select
-                room_id, organization_id, at, message_id, author, sender_id, channel,
-                response_asked_at, response_is_first
-            from next
-            join followed using (organization_id, room_id)
-            where response_asked_at is not null
-            order by organization_id, room_id
-        )
-        select
-            count(*),
-            array_agg(
-                (
-                    organization_id, room_id, at, message_id, author, sender_id, channel
-                )::word
-            ) filter (where followed.room_id is null)
-        into found_words, more
-        from next
-        left join followed using (organization_id, room_id);
-        exit when found_words = 0;
-        late := late || more;
-        round := round + 1;
-    end loop;
-    if late is not null then
-        perform follow_late_words(late);
-    end if;
-end
-$$;
-
-comment on function follow_words is 'Keeps room_word, resolution and response, as messages are inserted.';
-
--- Words that are not the last of their room.
-create function follow_late_words(words word[]) returns void
     language plpgsql
 as $$
 declare
@@ -132,26 +19,95 @@ declare
     organizations text[];
     times timestamptz[];
 begin
-    update room_word
-    set
-        customer_at = greatest(room_word.customer_at, late.customer_at),
-        answer_at = greatest(room_word.answer_at, late.answer_at)
-    from (
+    with word as materialized (
+        select word.*, before.answer_at, before.resolved_at
+        from unnest(words) as word
+        -- The row as it was before this statement.
+        left join room_word as before using (room_id, organization_id)
+    ), last as (
+        insert into room_word (room_id, organization_id, customer_at, answer_at, other_at)
         select
-            organization_id, room_id, max(at) filter (where author = 'customer') as customer_at,
-            max(at) filter (where author <> 'customer') as answer_at
-        from unnest(words)
-        group by organization_id, room_id
-    ) as late
-    where room_word.room_id = late.room_id and room_word.organization_id = late.organization_id;
+            room_id, organization_id, max(at) filter (where author = 'customer'),
+            max(at) filter (where author in ('agent', 'bot', 'unknown')),
+            max(at) filter (where author in ('campaign', 'notice', 'reaction'))
+        from word
+        group by room_id, organization_id
+        order by organization_id, room_id
+        on conflict on constraint room_word_pkey do update set
+            customer_at = greatest(room_word.customer_at, excluded.customer_at),
+            answer_at = greatest(room_word.answer_at, excluded.answer_at),
+            other_at = greatest(room_word.other_at, excluded.other_at)
+    ), response as (
+        insert into response (
+            room_id, organization_id, at, message_id, author, sender_id, channel, asked_at, is_first
+        )
+        select
+            word.room_id, word.organization_id, word.at, word.message_id, word.author,
+            word.sender_id, word.channel, asked.at,
+            previous.at is null or not exists (
+                select
+                from message
+                where message.room_id = word.room_id
+                    and coalesce(message.organization_id = word.organization_id, false)
+                    and message.at > coalesce(word.resolved_at, '-infinity')
+                    and message.at <= previous.at
+                    and message.author = 'customer'
+                order by message.at
+                limit 1
+            )
+        from word
+        left join lateral (
+            select message.at
+            from message
+            where message.room_id = word.room_id
+                and coalesce(message.organization_id = word.organization_id, false)
+                and message.at > coalesce(word.resolved_at, '-infinity')
+                and message.at <= word.at
+                and (message.at < word.at or message.message_id < word.message_id)
+                and case message.author
+                    when 'agent' then true
+                    when 'bot' then word.author = 'bot'
+                    when 'unknown' then word.author = 'bot'
+                    else false
+                end
+            order by message.at desc
+            limit 1
+        ) as previous on true
+        cross join lateral (
+            select said.at
+            from (
+                select message.at, lag(message.at) over (order by message.at) as before
+                from message
+                where message.room_id = word.room_id
+                    and coalesce(message.organization_id = word.organization_id, false)
+                    and message.at > coalesce(previous.at, word.resolved_at, '-infinity')
+                    and message.at <= word.at
+                    and message.author = 'customer'
+            ) as said
+            where is_beginning(said.at, said.before)
+            order by said.at desc
+            limit 1
+        ) as asked
+        where word.author in ('agent', 'bot')
+            and coalesce(word.at > word.answer_at, true)
+            and coalesce(word.at > word.resolved_at, true)
+        -- A corrected message of the same batch may have led to it already.
+        on conflict on constraint response_pkey do nothing
+    )
     select array_agg(room_id), array_agg(organization_id), array_agg(at)
     into rooms, organizations, times
-    from unnest(words);
-    perform refresh_room(rooms, organizations, times);
+    from word
+    where author in ('customer', 'agent', 'bot', 'unknown')
+        and (at <= answer_at or at <= resolved_at);
+    -- Late messages: answers and resolutions that depend on them are stored already.
+    if rooms is not null then
+        perform refresh_resolutions(rooms, organizations, times);
+        perform refresh_responses(rooms, organizations, times);
+    end if;
 end
 $$;
 
-comment on function follow_late_words is 'Keeps room_word, resolution and response, as older messages are inserted.';
+comment on function follow_words is 'Keeps room_word, resolution and response, as messages are inserted.';
 
 -- A message that was another's word, in another room, at another time, or is deleted.
 create function follow_corrected_message() returns trigger
@@ -212,7 +168,10 @@ begin
         and message_id = old.message_id;
     foreach one in array corrected loop
         if one.room_id is not null then
-            perform refresh_room(
+            perform refresh_resolutions(
+                array[one.room_id], array[one.organization_id], array[one.at]
+            );
+            perform refresh_responses(
                 array[one.room_id], array[one.organization_id], array[one.at]
             );
         end if;
@@ -271,7 +230,8 @@ begin
     into rooms, organizations, times
     from changed;
     if rooms is not null then
-        perform refresh_room(rooms, organizations, times);
+        perform refresh_resolutions(rooms, organizations, times);
+        perform refresh_responses(rooms, organizations, times);
     end if;
     return null;
 end

@@ -31,31 +31,33 @@ create function folded_columns(relation text) returns text[]
         ]
     end;
 
--- Keys of the fields that are older than the row, after a merge; null if there are none.
+-- Keys of the fields that are older than the row, after a merge; null if there are none. PL/pgSQL,
+-- because a function in SQL with a subquery is planned anew for each row.
 create function older_keys(
     old_key uuid, old_fields bigint, old_keys uuid[],
     new_key uuid, new_fields bigint, new_keys uuid[]
 )
     returns uuid[]
-    language sql immutable parallel safe
+    language plpgsql immutable parallel safe
 as $$
-    select
-        case
-            when bool_or(key <> greatest(old_key, new_key))
-            then array_agg(nullif(key, greatest(old_key, new_key)) order by place)
-        end
-    from (
-        select
-            place,
-            greatest(
-                case when old_fields >> place & 1 = 1
-                    then coalesce(old_keys[place + 1], old_key) end,
-                case when new_fields >> place & 1 = 1
-                    then coalesce(new_keys[place + 1], new_key) end
-            ) as key
-        from generate_series(0, 62) as place
-        where (old_fields | new_fields) >> place <> 0
-    ) as field
+declare
+    newest uuid := greatest(old_key, new_key);
+    merged uuid[];
+    place integer := 0;
+    key uuid;
+    is_older boolean := false;
+begin
+    while (old_fields | new_fields) >> place <> 0 loop
+        key := greatest(
+            case when old_fields >> place & 1 = 1 then coalesce(old_keys[place + 1], old_key) end,
+            case when new_fields >> place & 1 = 1 then coalesce(new_keys[place + 1], new_key) end
+        );
+        is_older := is_older or coalesce(key <> newest, false);
+        merged := merged || nullif(key, newest);
+        place := place + 1;
+    end loop;
+    return case when is_older then merged end;
+end
 $$;
 
 comment on function folded_columns is 'Columns of a table that have the value of the newest event that contains them.';

@@ -123,7 +123,10 @@ begin
         delivered_seen_at = least(broadcast_log.delivered_seen_at, excluded.delivered_seen_at),
         read_seen_at = least(broadcast_log.read_seen_at, excluded.read_seen_at),
         failed_seen_at = least(broadcast_log.failed_seen_at, excluded.failed_seen_at),
-        other_statuses = all_statuses(broadcast_log.other_statuses, excluded.other_statuses),
+        other_statuses = case
+            when excluded.other_statuses is null then broadcast_log.other_statuses
+            else all_statuses(broadcast_log.other_statuses, excluded.other_statuses)
+        end,
         {fold};
 end
 $$
@@ -179,7 +182,10 @@ begin
             delivered_seen_at = least(message.delivered_seen_at, excluded.delivered_seen_at),
             read_seen_at = least(message.read_seen_at, excluded.read_seen_at),
             failed_seen_at = least(message.failed_seen_at, excluded.failed_seen_at),
-            other_statuses = all_statuses(message.other_statuses, excluded.other_statuses),
+            other_statuses = case
+                when excluded.other_statuses is null then message.other_statuses
+                else all_statuses(message.other_statuses, excluded.other_statuses)
+            end,
             reached_before = message.reached,
             {fold}
         returning

@@ -233,9 +233,7 @@ impl Service {
     async fn derived_differences(&self) -> Vec<String> {
         let mut transaction = self.db.begin().await.unwrap();
         let rows = "
-            select 'word ' || (to_jsonb(t)
-                -- What the last write did.
-                - '{answer_author,response_asked_at,response_is_first}'::text[])::text
+            select 'word ' || to_jsonb(t)::text
             from room_word as t
             where num_nonnulls(customer_at, answer_at, other_at, resolved_at) > 0
             union all select 'resolution ' || to_jsonb(t)::text from resolution as t

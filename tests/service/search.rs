@@ -79,7 +79,13 @@ async fn message_search_finds_words_and_numbers_newest_first(db: PgPool) {
         assert_eq!(ids(&service, "/v1/messages?", q).await, expected, "{q}");
     }
     assert_eq!(ids(&service, "/v1/messages?room_id=r1&", "ok").await, ["m1"]);
-    service.execute("update message set external_id = 'wamid.' || message_id").await;
+    service
+        .execute(
+            "update message set external_id = 'wamid.' || message_id;
+             insert into message_channel_id (hash, organization_id, message_id)
+             select hashtextextended(external_id, 0), organization_id, message_id from message",
+        )
+        .await;
     assert_eq!(ids(&service, "/v1/messages?external_id=wamid.m1&", "ok").await, ["m1"]);
     assert_eq!(ids(&service, "/v1/messages?external_id=wamid.m2&", "ok").await, [""; 0]);
     assert_eq!(ids(&service, "/v1/messages?direction=out&", "ok").await, [""; 0]);

@@ -166,10 +166,8 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
     let service = Service::start(db).await;
     let rooms = |numbers: &str| {
         format!(
-            "insert into room (organization_id, room_id, received_at, status, is_unresponded, key,
-                 fields, key_fields)
-             select '{ORGANIZATION}', n, '2025-06-12T01:00:00Z', 'assigned', true,
-                 gen_random_uuid(), 0, 0
+            "insert into room (organization_id, room_id, received_at, status, is_unresponded)
+             select '{ORGANIZATION}', n, '2025-06-12T01:00:00Z', 'assigned', true
              from generate_series({numbers}) as n"
         )
     };
@@ -183,7 +181,8 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
          select '{ORGANIZATION}', author || n, n, '2025-06-12T01:00:00Z'::timestamptz + after, author,
              gen_random_uuid()
          from generate_series(1, 20001) as n
-         cross join (values ('customer', interval '0'), ('agent', interval '7 s')) as offsets (author, after)"
+         cross join (values ('customer', interval '0'), ('agent', interval '7 s')) as offsets (author, after);
+         select rebuild_responses()"
     );
     service.execute(&messages).await;
     let stats = service.data(DAY).await;
