@@ -42,7 +42,7 @@ pub fn broadcast_log(
         messages: body.raw_object("messages"),
         ..BroadcastLog::default()
     };
-    if let Some(status) = body.word("status") {
+    if let Some(status) = body.non_blank_str("status") {
         log.statuses.add(&status, context.received_at);
     }
     let response = body.object("messages_response");
@@ -84,7 +84,7 @@ pub fn broadcast_log(
 fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Timestamp) {
     let accepted = response.first("messages");
     let is_held = accepted
-        .and_then(|message| message.word("message_status"))
+        .and_then(|message| message.non_blank_str("message_status"))
         .is_some_and(|status| status == "held_for_quality_assessment");
     if is_held {
         log.statuses.add("pending", received_at);
@@ -120,7 +120,7 @@ fn read_response(response: &Fields<'_>, log: &mut BroadcastLog, received_at: Tim
 /// Since July 2025 Meta prices per message and may name only the `type` of the pricing.
 fn read_pricing(pricing: &Fields<'_>, log: &mut BroadcastLog) {
     let word = |key| {
-        let word = pricing.word(key).filter(|word| !is_placeholder(word))?;
+        let word = pricing.non_blank_str(key).filter(|word| !is_placeholder(word))?;
         Some(word.trim().to_ascii_lowercase())
     };
     let is_regular = || word("type").map(|word| word == "regular");

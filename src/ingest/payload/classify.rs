@@ -64,10 +64,12 @@ fn name(body: &Fields<'_>) -> Option<String> {
     {
         return Some(name);
     }
-    if let (Some(service), Some(event)) = (body.word("service_name"), body.word("event_name")) {
+    if let (Some(service), Some(event)) =
+        (body.non_blank_str("service_name"), body.non_blank_str("event_name"))
+    {
         return Some(format!("{}_{}", service.trim(), event.trim()));
     }
-    let category = body.word("webhook_event")?;
+    let category = body.non_blank_str("webhook_event")?;
     match category.trim().to_ascii_lowercase().as_str() {
         "waba_interaction" => Some(Kind::StatusTemplate.as_str().to_owned()),
         // Categories of several events: the shape decides.
@@ -99,7 +101,7 @@ fn shape(body: &Fields<'_>) -> Option<Kind> {
 }
 
 fn message_shape(body: &Fields<'_>) -> Kind {
-    let status = body.word("status");
+    let status = body.non_blank_str("status");
     let is_new = status.is_none_or(|status| status.trim().eq_ignore_ascii_case("created"));
     match super::message::author(body) {
         Some(Author::Customer) if is_new => Kind::ReceiveMessageFromCustomer,

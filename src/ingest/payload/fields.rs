@@ -84,11 +84,11 @@ impl<'a> Fields<'a> {
 
     /// A word or name: text that is not blank and not too long for an index.
     pub fn non_blank(&self, key: &str) -> Option<String> {
-        self.word(key).map(Cow::into_owned)
+        self.non_blank_str(key).map(Cow::into_owned)
     }
 
     /// The same as [`non_blank`](Self::non_blank), without a copy.
-    pub fn word(&self, key: &str) -> Option<Cow<'a, str>> {
+    pub fn non_blank_str(&self, key: &str) -> Option<Cow<'a, str>> {
         let text = self.text_str(key).filter(|text| !text.trim().is_empty())?;
         if text.len() > MAX_TEXT_BYTES {
             return self.report(key, SHORT_TEXT, self.value(key)?);

@@ -66,7 +66,7 @@ pub fn embedded_message(
 /// is an agent by the type of the sender, and a sender of another type has no author here.
 pub fn author(body: &Fields<'_>) -> Option<Author> {
     let author = |key, names: [&str; 3]| {
-        let word = body.word(key)?;
+        let word = body.non_blank_str(key)?;
         let i = names.iter().position(|name| word.trim().eq_ignore_ascii_case(name))?;
         Some([Author::Customer, Author::Agent, Author::Bot][i])
     };
@@ -77,7 +77,7 @@ pub fn author(body: &Fields<'_>) -> Option<Author> {
 
 /// The participant type as sent, in lower case.
 fn participant_type(body: &Fields<'_>) -> Option<String> {
-    Some(body.word("participant_type")?.trim().to_ascii_lowercase())
+    Some(body.non_blank_str("participant_type")?.trim().to_ascii_lowercase())
 }
 
 fn fields(
@@ -87,7 +87,7 @@ fn fields(
     context: &EventContext<'_>,
 ) -> Message {
     let mut statuses = Statuses::default();
-    if let Some(status) = body.word("status") {
+    if let Some(status) = body.non_blank_str("status") {
         statuses.add(&status, context.received_at);
     }
     let author = author(body);
