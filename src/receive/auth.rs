@@ -18,6 +18,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::endpoint::Limits;
 use super::state::ReceiveState;
 use crate::event::Webhook;
+use crate::http::server::admission::authenticate;
 use crate::http::{Error, trace};
 use crate::model::{EventId, Timestamp};
 
@@ -35,6 +36,7 @@ impl FromRequest<Arc<ReceiveState>> for Authentic {
         let Path(token) =
             request.extract_parts::<Path<String>>().await.map_err(|_| Error::NotFound)?;
         let endpoint = state.endpoints.find(&token).ok_or(Error::NotFound)?;
+        authenticate(request.extensions());
         let received_at = Timestamp::now();
         if request.method() != Method::POST {
             return Err(Error::MethodNotAllowed("POST"));

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with it")]
 
 mod account;
+mod admission;
 mod binary;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
