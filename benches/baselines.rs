@@ -66,7 +66,8 @@ where
     telemetry::start(&config.log)?;
     telemetry::metrics()?;
     // The state that the extractor needs. Its writer never connects.
-    let ingest = Ingest::start(config, None, &mut JoinSet::new())?;
+    let db = store::connect(&config.database)?;
+    let ingest = Ingest::start(config, db, None, &mut JoinSet::new())?;
     let state = Arc::new(ReceiveState::new(config, ingest));
     let receive = async move |Authentic(webhook): Authentic| -> Response {
         match normalize(webhook) {

@@ -41,7 +41,7 @@ impl App {
         disk: Option<Disk>,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
-        let ingest = Ingest::start(config, disk, tasks)?;
+        let ingest = Ingest::start(config, db.clone(), disk, tasks)?;
         let receive = Arc::new(ReceiveState::new(config, ingest.clone()));
         let read = ReadState::new(config, db, ingest.clone());
         Ok(Self { router: router(receive, read.clone()), ingest, read })

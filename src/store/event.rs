@@ -3,7 +3,9 @@
 //! The unique index on (`dedup_key`, `day`) decides which deliveries are duplicates. Nothing is
 //! looked up beforehand, except in the first hour of a day.
 
+pub mod alias;
 mod body;
+mod find;
 mod read;
 pub mod subject;
 
@@ -14,9 +16,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::body::CompressedBody;
-pub use self::read::{
-    EventRow, Filter, Place, Selection, count_selected, find, find_body, find_webhook, list, select,
-};
+pub use self::find::{find, find_body, find_webhook};
+pub use self::read::{EventRow, Filter, Place, Selection, count_selected, list, select};
 use super::rows::column;
 use crate::event::{DedupKey, Event, Kind, Outcome, PARSER_VERSION};
 use crate::model::EventId;

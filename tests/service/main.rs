@@ -5,6 +5,7 @@
 
 mod account;
 mod admission;
+mod alias;
 mod binary;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
