@@ -89,6 +89,7 @@ pub async fn serve(
     gauge!("spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
     let ops = Ops {
         db: db.clone(),
+        writer: ingest.writer.clone(),
         spool: ingest.spool.clone(),
         spool_problem,
         metrics,

@@ -58,6 +58,7 @@ mod qontak_lists;
 mod qontak_login;
 mod qontak_response;
 mod read;
+mod readiness;
 mod readme;
 mod receive;
 mod rejection;
