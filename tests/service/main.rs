@@ -48,6 +48,7 @@ mod normalize;
 mod openapi;
 mod order;
 mod oversize;
+mod partition;
 mod phone;
 mod plan;
 mod process;
