@@ -10,7 +10,7 @@ use qontak_receiver::event::Event;
 use qontak_receiver::ingest::Ingest;
 use qontak_receiver::ingest::writer::{Receipt, WriteError, Writer};
 use qontak_receiver::receive::state::ReceiveState;
-use qontak_receiver::{http, receive, telemetry};
+use qontak_receiver::{http, receive, store, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower::service_fn;
@@ -61,7 +61,8 @@ where
     telemetry::start(&config.log)?;
     telemetry::metrics()?;
     // The state that a webhook needs. Its writer never connects.
-    let ingest = Ingest::start(config, None, &mut JoinSet::new())?;
+    let db = store::connect(&config.database)?;
+    let ingest = Ingest::start(config, db, None, &mut JoinSet::new())?;
     let state = Arc::new(ReceiveState::new(config, ingest));
     let service = service_fn(move |request| {
         let (state, write) = (state.clone(), write.clone());

@@ -40,7 +40,7 @@ impl App {
         disk: Option<Disk>,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
-        let ingest = Ingest::start(config, disk, tasks)?;
+        let ingest = Ingest::start(config, db.clone(), disk, tasks)?;
         let receive = Arc::new(ReceiveState::new(config, ingest.clone()));
         let read = ReadState::new(config, db, ingest.clone());
         Ok(Self { router: PublicPort::new(receive, read.clone()), ingest, read })
@@ -88,6 +88,7 @@ pub async fn serve(
     gauge!("spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
     let ops = Ops {
         db: db.clone(),
+        writer: ingest.writer.clone(),
         spool: ingest.spool.clone(),
         spool_problem,
         metrics,

@@ -14,6 +14,7 @@ pub mod writer;
 
 use std::time::Duration;
 
+use sqlx::PgPool;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -40,10 +41,12 @@ pub struct Ingest {
 }
 
 impl Ingest {
-    /// Starts the writer's tasks and, with a disk, the spool and its hand-over to the writer.
+    /// Starts the writer's tasks and, with a disk, the spool and its hand-over to the writer. The
+    /// hand-over uses `db` for ids of duplicates.
     /// Fails if `database.url` cannot be parsed.
     pub fn start(
         config: &Config,
+        db: PgPool,
         disk: Option<Disk>,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
@@ -54,7 +57,7 @@ impl Ingest {
         };
         let (max_bytes, max_queue_bytes) = (config.spool.max_bytes, config.writer.max_queue_bytes);
         let spool = Spool::start(disk, max_bytes, max_queue_bytes, tasks);
-        let hand_over = spool.clone().hand_over(writer.clone().with_timeout(HAND_OVER_TIMEOUT));
+        let hand_over = spool.clone().hand_over(writer.clone().with_timeout(HAND_OVER_TIMEOUT), db);
         let hand_over = tasks.spawn(hand_over);
         // Writer and spool together must reply within `answer_timeout`.
         let writer = writer.with_timeout(timeout.saturating_sub(spool::SPOOL_TIMEOUT));

@@ -28,6 +28,7 @@ mod stats;
 mod status;
 pub mod stream;
 mod trace;
+mod validity;
 
 use std::time::Duration;
 

@@ -37,6 +37,7 @@
 //! | `ingest` | writes a batch: folds its changes, one call of `ingest_1` |
 //! | `dry_run` | the same, compared and rolled back |
 //! | `failure` | Postgres errors, classified by what the caller should do |
+//! | `probe` | test of whether the journal can be written |
 //! | `rows` | columns of bulk queries |
 //! | `schema` | migrations, checks of server settings and clock |
 //! | `walk` | which rows of a list to fetch: start, direction, limit |
@@ -57,6 +58,7 @@ pub mod ledger;
 pub mod message;
 pub mod organization;
 pub mod partition;
+mod probe;
 pub mod resolution;
 pub mod response;
 pub mod room;
@@ -74,5 +76,6 @@ pub use self::connect::{
 };
 pub use self::event::{PreviousOutcome, Stored, Written};
 pub use self::failure::{Failure, is_outage};
+pub use self::probe::test_write;
 pub use self::schema::{clock, durability, migrate, pending_migrations};
 pub use self::writer_connection::WriterConnection;

@@ -1,5 +1,6 @@
 //! Logging and metrics. No log line contains a body, message text, name, phone number or token.
 
+pub mod fault;
 mod json;
 
 use anyhow::Context;
@@ -20,6 +21,8 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
         .with_context(|| format!("log.filter: invalid directive: {}", settings.filter))?;
     // Postgres sends a notice at each start that the migrations table already exists.
     let filter = filter.add_directive("sqlx::postgres::notice=warn".parse()?);
+    // A client that resets its streams causes a warning for each.
+    let filter = filter.add_directive("h2=error".parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match settings.format {
         LogFormat::Text => logs.with_ansi(false).init(),
@@ -88,7 +91,25 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         );
         describe_counter!("spool_damaged_total", "Damaged or missing files of the spool.");
         describe_counter!("spool_lost_total", "Spooled webhooks that could not be read again.");
+        describe_gauge!(
+            "stream_lag_seconds",
+            Unit::Seconds,
+            "Age of the oldest applied event that the stream does not show yet."
+        );
         describe_gauge!("connections", Unit::Count, "Open client connections.");
+        describe_gauge!(
+            "connections_anonymous",
+            Unit::Count,
+            "Those of which no request carried a valid token or key."
+        );
+        describe_counter!(
+            "connections_evicted_total",
+            "Connections without a valid token or key closed to make room for new ones."
+        );
+        describe_counter!(
+            "connections_flooded_total",
+            "HTTP/2 connections closed for too many control frames."
+        );
         describe_counter!(
             "connections_refused_total",
             "Connections rejected above http.max_connections."

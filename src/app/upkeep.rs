@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use chrono::Days;
+use chrono::{Days, NaiveTime};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tracing::{error, info, warn};
@@ -11,7 +11,11 @@ use tracing::{error, info, warn};
 use crate::config::{Config, Retention};
 use crate::ingest::spool::Spool;
 use crate::model::Timestamp;
+use crate::store::event::alias;
 use crate::store::{self, Failure, batch, broadcast_log, ledger, message, partition, search};
+use crate::telemetry::fault::{Fault, end_quiet_faults};
+
+static NOT_PREPARED: Fault = Fault::error("database not prepared");
 
 /// Pause between two attempts to prepare a database that was unavailable at start.
 const PREPARE_INTERVAL: Duration = Duration::from_secs(2);
@@ -39,7 +43,7 @@ pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
     if pending > 0 {
         bail!("database: {pending} pending migration(s); run `qontak-receiver migrate`");
     }
-    make_partitions(db, &config.retention).await.context("database: cannot create partitions")?;
+    make_partitions(db, &config.retention).await.context(NoPartitions)?;
     batch::delete_future(db).await.context("database: cannot be written")?;
     for (setting, value) in store::durability(db).await? {
         warn!(
@@ -50,10 +54,17 @@ pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether a failed start is due to an outage of the database, which may end by itself. Wrong
-/// settings and a wrong schema are not outages.
+/// The journal's partitions cannot be created.
+#[derive(Debug, thiserror::Error)]
+#[error("database: cannot create partitions")]
+struct NoPartitions;
+
+/// Whether webhooks can be spooled until a failed start succeeds: an outage of the database may end by
+/// itself, and partitions that somebody has changed can be corrected meanwhile. Wrong settings and a
+/// wrong schema need a new start.
 pub fn is_outage(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(store::is_outage))
+    error.is::<NoPartitions>()
+        || error.chain().any(|cause| cause.downcast_ref().is_some_and(store::is_outage))
 }
 
 /// Creates the journal's partitions for today and the next days.
@@ -70,7 +81,7 @@ pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) 
         tokio::time::sleep(PREPARE_INTERVAL).await;
         match prepare(config, db).await {
             Ok(()) => is_prepared = true,
-            Err(cause) => error!(error = format!("{cause:#}"), "database not prepared"),
+            Err(cause) => NOT_PREPARED.occurred(format_args!("{cause:#}")),
         }
     }
     let mut interval = tokio::time::interval(JOURNAL_INTERVAL);
@@ -105,25 +116,31 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
 }
 
 async fn keep_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
+    for problem in partition::problems(db).await? {
+        error!(problem, "journal partitions were changed by hand");
+    }
     make_partitions(db, retention).await?;
     // The earlier of two clocks: one that is ahead must not drop days too soon.
     let now = store::clock(db).await?.min(Timestamp::now());
     let oldest = now.day() - Days::new(retention.event_days);
     let dropped = partition::drop_before(db, oldest).await?;
+    alias::delete_before(db, Timestamp(oldest.and_time(NaiveTime::MIN).and_utc())).await?;
     if !dropped.is_empty() {
         info!(days = dropped.len(), "dropped old journal partitions");
     }
     Ok(())
 }
 
-/// Aggregates metrics regularly: the recorder keeps raw samples until a scrape, which may never
-/// come.
+/// Aggregates metrics regularly, because the recorder keeps raw samples until a scrape, which may
+/// never come, and logs the end of faults.
 pub async fn keep_metrics(metrics: PrometheusHandle, spool: Option<Spool>) {
     let mut interval = tokio::time::interval(METRICS_INTERVAL);
     loop {
         interval.tick().await;
         metrics.run_upkeep();
+        end_quiet_faults();
         if let Some(spool) = &spool {
+            spool.test_if_failed().await;
             spool.measure();
         }
     }

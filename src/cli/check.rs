@@ -5,12 +5,25 @@
 
 use std::fmt::Display;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::output::print_line;
 use crate::config::{self, Config};
+use crate::event::{Event, Webhook};
+use crate::ingest::normalize::{Normalized, normalize};
 use crate::ingest::spool::segment;
-use crate::model::Timestamp;
+use crate::model::{EventId, Timestamp};
 use crate::store::{self, api_key, partition};
+
+/// Timeout of storing the test event.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Body of the test event, which is rolled back.
+const TEST_BODY: &str = r#"{"data_event":"receive_message_from_customer","id":"check","room_id":"check",
+    "organization_id":"check","sender_id":"check","text":"check","status":"created",
+    "created_at":"2025-01-01T00:00:00.000Z","room":{"unread_count":1}}"#;
 
 /// Prints one line per check.
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
@@ -79,15 +92,42 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
             }
         }),
     );
+    let problems = partition::problems(&pool).await?;
     let missing = partition::missing(&pool).await?;
     line(
         "partitions",
-        match missing.first() {
-            None => Ok("exist for today and tomorrow".into()),
-            Some(day) => Err(format!("none for {day}; run `qontak-receiver migrate`")),
+        match (problems.as_slice(), missing.first()) {
+            ([], None) => Ok("exist for today and tomorrow".into()),
+            ([], Some(day)) => Err(format!("none for {day}; run `qontak-receiver migrate`")),
+            (problems, _) => Err(problems.join("; ")),
+        },
+    );
+    line(
+        "write",
+        match store::dry_run::dry_run(&pool, WRITE_TIMEOUT, &[test_event()]).await {
+            Ok(_) => Ok("a test event can be stored (rolled back)".into()),
+            Err(failure) => Err(format!("a test event cannot be stored: {failure}")),
         },
     );
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// An event that changes a room, a message and a sender.
+fn test_event() -> Event {
+    let received_at = Timestamp::now();
+    let webhook = Webhook {
+        id: EventId::next(received_at),
+        received_at,
+        endpoint: "check".into(),
+        organization_id: None,
+        body: Bytes::from_static(TEST_BODY.as_bytes()),
+        request_id: String::new(),
+        is_damaged: false,
+    };
+    match normalize(webhook) {
+        Normalized::Event(event) => *event,
+        Normalized::Handshake(_) => unreachable!("the body names an event"),
+    }
 }
 
 /// Checks that the spool can be read. Changes nothing, and works beside a running service.

@@ -11,12 +11,15 @@ use axum::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHEN
 use axum::response::{IntoResponse, Response};
 use metrics::counter;
 use serde::Serialize;
-use tracing::{error, warn};
 use utoipa::ToSchema;
 
 use super::trace;
 use crate::ingest::writer::WriteError;
 use crate::store::Failure;
+use crate::telemetry::fault::Fault;
+
+static TIMED_OUT: Fault = Fault::warn("query timed out");
+static FAILED: Fault = Fault::error("database query failed");
 
 /// Why a request fails. `Display` is the message of the response; causes are only logged.
 ///
@@ -35,6 +38,8 @@ pub enum Error {
     BodyTooLarge(usize),
     #[error("request body ended early")]
     IncompleteBody,
+    #[error("exactly one Host header is required")]
+    InvalidHost,
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
     #[error(transparent)]
@@ -74,7 +79,7 @@ impl Error {
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::IncompleteBody => StatusCode::BAD_REQUEST,
+            Self::IncompleteBody | Self::InvalidHost => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthorized | Self::UnknownKey => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -115,11 +120,11 @@ impl IntoResponse for Error {
             // SQLSTATE query_canceled: the statement timeout.
             let code = cause.as_database_error().and_then(|cause| cause.code());
             if code.as_deref() == Some("57014") {
-                warn!("query timed out");
+                TIMED_OUT.occurred("statement timeout (SQLSTATE 57014)");
                 return Self::QueryTimeout.into_response();
             }
             let failure = Failure::from(cause);
-            error!(error = %failure, "database query failed");
+            FAILED.occurred(&failure);
             // A row that cannot be decoded, or a query that Postgres rejects for its data: a retry
             // fails as well.
             return match failure {

@@ -2,34 +2,40 @@
 //!
 //! It replaces `axum::serve`, which accepts any number of connections and never closes an idle one.
 
+pub mod admission;
+mod flood;
+mod rejection;
 mod stall;
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::to_bytes;
-use axum::http::Request;
+use axum::http::header::{CONNECTION, HOST, HeaderValue};
+use axum::http::{Request, Version};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
-use metrics::{counter, gauge};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use metrics::counter;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tracing::{error, warn};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
 
+use self::admission::{Admitted, Connections};
+use self::flood::FloodGuard;
+use self::rejection::reject;
 use self::stall::{ResponseBody, StreamExecutor};
 use super::Error;
 use crate::config;
+use crate::telemetry::fault::Fault;
 
 /// Maximum size of a request head.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -40,8 +46,7 @@ const WINDOW_BYTES: u32 = 64 * 1024;
 /// Connections above the limit that get a 503 at the same time; further ones are closed at once.
 const MAX_REJECTIONS: usize = 256;
 
-/// Time to send that 503.
-const REJECTION_TIMEOUT: Duration = Duration::from_secs(1);
+static ACCEPT: Fault = Fault::error("accept failed");
 
 /// Serves until `stop` resolves. Requests in flight then have half of `http.stop_timeout` to end;
 /// the rest is aborted.
@@ -54,45 +59,120 @@ pub async fn serve<S>(
     S: tower::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
     S: Clone + Send + Sync + 'static,
 {
-    let protocol = Arc::new(protocol(settings));
-    let router = TowerToHyperService::new(router);
-    let graceful = GracefulShutdown::new();
+    let server = Arc::new(Server {
+        protocol: protocol(settings),
+        router: TowerToHyperService::new(router),
+        header_timeout: settings.header_timeout,
+        idle_timeout: settings.idle_timeout,
+    });
+    let admission = Connections::new(settings.max_connections);
     let (mut connections, mut rejections) = (JoinSet::new(), JoinSet::new());
     let mut stop = pin!(stop);
     loop {
         tokio::select! {
-            // Closed connections are removed before the next one is counted.
             biased;
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
             Some(_) = rejections.join_next() => {}
-            stream = accept(&listener) => {
+            (stream, peer) = accept(&listener) => {
                 prepare(&stream, settings.idle_timeout);
-                if connections.len() < settings.max_connections {
-                    connections.spawn(serve_connection(
-                        stream,
-                        protocol.clone(),
-                        router.clone(),
-                        settings.header_timeout,
-                        graceful.watcher(),
-                    ));
+                if let Some(admitted) = admission.admit(peer.ip()) {
+                    connections.spawn(server.clone().serve_connection(stream, admitted));
                 } else {
                     counter!("connections_refused_total").increment(1);
                     if rejections.len() < MAX_REJECTIONS {
-                        let rejection = timeout(REJECTION_TIMEOUT, reject(stream));
-                        rejections.spawn(async move { _ = rejection.await });
+                        rejections.spawn(reject(stream));
                     }
                 }
             }
         }
-        gauge!("connections").set(connections.len() as f64);
     }
     drop(listener);
+    admission.close();
+    let ended = async { while connections.join_next().await.is_some() {} };
     // A client that never ends its request must not prevent the shutdown.
-    let deadline = settings.stop_timeout / 2;
-    if timeout(deadline, graceful.shutdown()).await.is_err() {
-        while connections.try_join_next().is_some() {}
+    if timeout(settings.stop_timeout / 2, ended).await.is_err() {
         warn!(connections = connections.len(), "shutdown deadline reached, aborting requests");
+    }
+}
+
+/// What all connections share.
+struct Server<S> {
+    protocol: Builder<StreamExecutor>,
+    router: TowerToHyperService<S>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+}
+
+impl<S> Server<S>
+where
+    S: tower::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
+    S: Clone + Send + Sync + 'static,
+{
+    /// Serves a connection until it ends. Closes it if no request head arrives within
+    /// `header_timeout`: hyper's timeouts start once the first bytes have shown HTTP/1 or HTTP/2.
+    ///
+    /// A response to a request without a valid token or key closes the connection, unless an earlier
+    /// request had one: a proxy sends requests of several clients over one connection.
+    async fn serve_connection(self: Arc<Self>, stream: TcpStream, admitted: Admitted) {
+        let client = &admitted.0;
+        let first_request = Notify::new();
+        let service = service_fn(|mut request: Request<Incoming>| {
+            first_request.notify_one();
+            let is_http_2 = request.version() == Version::HTTP_2;
+            let client = client.clone();
+            request.extensions_mut().insert(client.clone());
+            let response = has_valid_host(&request).then(|| self.router.call(request));
+            async move {
+                let mut response = match response {
+                    Some(response) => response.await?,
+                    None => Error::InvalidHost.into_response(),
+                };
+                if !client.is_authenticated() {
+                    if is_http_2 {
+                        client.close();
+                    } else {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(CONNECTION, close);
+                    }
+                }
+                Ok::<_, Infallible>(response.map(ResponseBody::new))
+            }
+        });
+        let stream = TokioIo::new(FloodGuard::new(stream));
+        let mut connection = pin!(self.protocol.serve_connection(stream, service));
+        let mut deadline = pin!(sleep(self.header_timeout));
+        let (mut has_started, mut is_closing) = (false, false);
+        loop {
+            tokio::select! {
+                biased;
+                // Errors of a connection are the client's.
+                _ = &mut connection => return,
+                is_evicted = client.closed() => {
+                    if is_evicted {
+                        return;
+                    }
+                    if !is_closing {
+                        is_closing = true;
+                        connection.as_mut().graceful_shutdown();
+                        deadline.as_mut().reset(Instant::now() + self.idle_timeout);
+                    }
+                }
+                () = first_request.notified(), if !has_started => has_started = true,
+                () = &mut deadline, if is_closing || !has_started => return,
+            }
+        }
+    }
+}
+
+/// Whether a request names its host as HTTP requires. Proxies and this service could otherwise
+/// disagree on which host it is for.
+fn has_valid_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => false,
+        (None, None) => request.version() != Version::HTTP_11,
+        (Some(_), None) => true,
     }
 }
 
@@ -121,14 +201,14 @@ fn protocol(settings: &config::Http) -> Builder<StreamExecutor> {
 }
 
 /// Accepts the next connection.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             // The client has already disconnected.
             Err(cause) if cause.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(cause) => {
-                error!(error = %cause, "accept failed");
+                ACCEPT.occurred(cause);
                 // Usually too many open files, until a connection closes.
                 sleep(Duration::from_secs(1)).await;
             }
@@ -147,60 +227,4 @@ fn prepare(stream: &TcpStream, idle_timeout: Duration) {
     {
         _ = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(idle_timeout));
     }
-}
-
-/// Serves a connection until it ends. Closes it if no request head arrives within
-/// `header_timeout`: hyper's timeouts start once the first bytes have shown HTTP/1 or HTTP/2.
-async fn serve_connection<S>(
-    stream: TcpStream,
-    protocol: Arc<Builder<StreamExecutor>>,
-    router: TowerToHyperService<S>,
-    header_timeout: Duration,
-    watcher: Watcher,
-) where
-    S: tower::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
-    S: Clone + Send + Sync + 'static,
-{
-    let first_request = Notify::new();
-    let service = service_fn(|request| {
-        first_request.notify_one();
-        let response = router.call(request);
-        async { response.await.map(|response| response.map(ResponseBody::new)) }
-    });
-    let connection = protocol.serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(watcher.watch(connection));
-    tokio::select! {
-        _ = &mut connection => return,
-        started = timeout(header_timeout, first_request.notified()) => {
-            if started.is_err() {
-                return;
-            }
-        }
-    }
-    // Errors of a connection are the client's.
-    _ = connection.await;
-}
-
-/// Responds 503 with `Retry-After` and closes the connection.
-async fn reject(mut stream: TcpStream) -> io::Result<()> {
-    let response = Error::Overloaded("connections").into_response();
-    stream.write_all(&serialize(response).await).await?;
-    stream.shutdown().await?;
-    // Closing with unread data would reset the connection and lose the response.
-    let mut unread = [0; 1024];
-    while stream.read(&mut unread).await? > 0 {}
-    Ok(())
-}
-
-/// Serializes a response as HTTP/1.1.
-async fn serialize(response: Response) -> Vec<u8> {
-    let (head, body) = response.into_parts();
-    let body = to_bytes(body, usize::MAX).await.expect("an error body is in memory");
-    let mut raw = format!("HTTP/1.1 {}\r\n", head.status).into_bytes();
-    for (name, value) in &head.headers {
-        raw.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-    }
-    raw.extend(format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len()).bytes());
-    raw.extend(body);
-    raw
 }

@@ -15,17 +15,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
+use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use self::disk::{Depth, Disk};
 use super::normalize::{Normalized, normalize};
 use super::queue::{self, Receiver, Reply, Sender};
 use super::writer::{WriteError, Writer};
 use crate::event::Webhook;
-use crate::model::Timestamp;
+use crate::model::{EventId, Timestamp};
+use crate::store::event::alias;
+use crate::store::{self, Failure};
+use crate::telemetry::fault::Fault;
 
 /// Maximum wait of a caller for the disk after the database has failed to store its webhook.
 pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
@@ -38,6 +42,12 @@ const MAX_BATCH_BYTES: u64 = 8 << 20;
 
 /// Backoff of the hand-over while the database is unavailable: first and longest interval.
 const RETRY_INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+
+/// Timeout of inserting aliases.
+const ALIAS_TIMEOUT: Duration = Duration::from_secs(5);
+
+static ALIASES: Fault = Fault::error("ids of spooled duplicates not stored");
+static FULL: Fault = Fault::error("spool full, rejecting webhooks");
 
 /// Accepts webhooks from any number of callers.
 #[derive(Clone)]
@@ -97,6 +107,14 @@ impl Spool {
         gauge!("spool_failed").set(f64::from(u8::from(depth.has_failed)));
     }
 
+    /// Tests a disk that has failed. Without this it would count as failed until the next webhook is
+    /// spooled, perhaps for months.
+    pub async fn test_if_failed(&self) {
+        if self.depth().has_failed {
+            self.use_disk(Disk::test).await;
+        }
+    }
+
     /// Stops accepting webhooks and waits until every queued one is appended or has failed.
     pub async fn drain(&self) {
         self.queue.drain().await;
@@ -116,7 +134,9 @@ impl Spool {
                 && rejected > 0
             {
                 let bytes = self.depth().bytes;
-                warn!(rejected, bytes, max_bytes, "spool full, rejecting webhooks");
+                FULL.occurred(format_args!(
+                    "{rejected} rejected, {bytes} of {max_bytes} bytes used"
+                ));
             }
             let appended = appended.unwrap_or(0);
             counter!("spooled_total").increment(appended as u64);
@@ -128,7 +148,7 @@ impl Spool {
 
     /// Hands spooled webhooks to the writer and removes those that are committed. Never returns
     /// while the spool is in use.
-    pub async fn hand_over(self, writer: Writer) {
+    pub async fn hand_over(self, writer: Writer, db: PgPool) {
         let mut depth = self.depth.clone();
         let (mut limit, mut interval) = (MAX_BATCH, RETRY_INTERVALS[0]);
         loop {
@@ -138,9 +158,11 @@ impl Spool {
             let batch = self.use_disk(move |disk| disk.first(limit, MAX_BATCH_BYTES)).await;
             let batch = batch.unwrap_or_default();
             let size = batch.len();
-            let committed = commit(&writer, batch).await;
-            let moved = committed.len();
-            if moved > 0 && self.use_disk(move |disk| disk.remove(&committed)).await.is_some() {
+            let Committed { keys, aliases } = commit(&writer, batch).await;
+            let moved = keys.len();
+            // Before the removal: the ids were answered, and nothing else knows them.
+            insert_aliases(&db, &aliases).await;
+            if moved > 0 && self.use_disk(move |disk| disk.remove(&keys)).await.is_some() {
                 let left = self.depth().events;
                 info!(events = moved, spool.events = left, "spooled events committed");
                 interval = RETRY_INTERVALS[0];
@@ -179,18 +201,47 @@ impl Spool {
     }
 }
 
-/// Commits webhooks in one batch. Returns the keys of the webhooks to remove from the spool.
-async fn commit(writer: &Writer, webhooks: Vec<(u64, Webhook)>) -> Vec<u64> {
+/// Result of committing webhooks.
+#[derive(Default)]
+struct Committed {
+    /// Keys of the webhooks to remove from the spool.
+    keys: Vec<u64>,
+    /// Ids of duplicates, with those of the events in the journal.
+    aliases: Vec<(EventId, EventId)>,
+}
+
+/// Commits webhooks in one batch.
+async fn commit(writer: &Writer, webhooks: Vec<(u64, Webhook)>) -> Committed {
     let mut writes = JoinSet::new();
     for (key, webhook) in webhooks {
         let writer = writer.clone();
         writes.spawn(async move {
             match normalize(webhook) {
-                Normalized::Event(event) => writer.write(*event).await.is_ok().then_some(key),
+                Normalized::Event(event) => {
+                    let answered = event.id();
+                    let receipt = writer.write(*event).await.ok()?;
+                    Some((key, Some((answered, receipt.event_id))))
+                }
                 // Spooled by a version that did not recognise the handshake: nothing to store.
-                Normalized::Handshake(_) => Some(key),
+                Normalized::Handshake(_) => Some((key, None)),
             }
         });
     }
-    writes.join_all().await.into_iter().flatten().collect()
+    let mut committed = Committed::default();
+    for (key, ids) in writes.join_all().await.into_iter().flatten() {
+        committed.keys.push(key);
+        committed.aliases.extend(ids.filter(|(answered, stored)| answered != stored));
+    }
+    committed
+}
+
+/// Inserts aliases, however long the database is unavailable.
+async fn insert_aliases(db: &PgPool, aliases: &[(EventId, EventId)]) {
+    while !aliases.is_empty() {
+        match store::within(ALIAS_TIMEOUT, alias::insert(db, aliases)).await {
+            Ok(()) => return,
+            Err(cause) => ALIASES.occurred(Failure::from(cause)),
+        }
+        sleep(RETRY_INTERVALS[1]).await;
+    }
 }

@@ -88,6 +88,11 @@ impl Writer {
         self.availability.is_unavailable()
     }
 
+    /// Why the database is unavailable, if a transaction failed for that within the last `age`.
+    pub fn recent_failure(&self, age: Duration) -> Option<String> {
+        self.availability.recent_failure(age)
+    }
+
     /// Stops accepting events and waits until every queued one is committed or has failed.
     pub async fn drain(&self) {
         self.queue.drain().await;

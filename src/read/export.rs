@@ -11,16 +11,19 @@ use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderName, VARY};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
-use futures_util::stream::{StreamExt, TryStreamExt, iter, try_unfold};
+use futures_util::stream::{Stream, StreamExt, TryStreamExt, iter, try_unfold};
 use serde::Serialize;
-use tracing::error;
 use utoipa::ToSchema;
 
 use self::csv::{Columns, Dialect};
+use super::validity::{Validity, while_valid};
 use crate::http::Error;
 use crate::http::representation::Format;
 use crate::store::walk::Walk;
 use crate::store::{self, Failure};
+use crate::telemetry::fault::Fault;
+
+static ABORTED: Fault = Fault::error("export aborted");
 
 /// Maximum of the parameter `limit` of an export; without it all rows are exported.
 pub const MAX_LIMIT: i64 = 1_000_000_000;
@@ -52,15 +55,15 @@ impl Lines {
     }
 }
 
-/// Responds with the rows of a walk, at most `limit` of them.
-pub async fn respond<P, R, F>(
+/// The rows of a walk as text, at most `limit` of them. The first ones are fetched before this
+/// returns, so that a failure still has a status.
+pub async fn rows<P, R, F>(
     lines: Lines,
-    path: &str,
     limit: Option<i64>,
     walk: Walk<P>,
     fetch: impl FnOnce(Walk<P>) -> F + Clone + Send + 'static,
     place: impl Fn(&R) -> P + Send + 'static,
-) -> Result<Response, Error>
+) -> Result<impl Stream<Item = Result<Bytes, Failure>> + Send + 'static, Error>
 where
     P: Send + 'static,
     R: Serialize + ToSchema + Send + 'static,
@@ -70,24 +73,30 @@ where
         Lines::Ndjson => None,
         Lines::Csv(dialect) => Some(Columns::of::<R>(dialect)),
     };
-    let cell_limit = columns
-        .as_ref()
-        .map(|_| [(CELL_LIMIT, format!("{}; mark=\"{}\"", csv::MAX_CHARACTERS, csv::CUT))]);
     let header = columns.as_ref().map(|columns| Bytes::from(columns.header()));
     let left = limit.unwrap_or(i64::MAX);
     let mut export = Export { columns, walk, left, fetch, place };
-    // Fetched before the response begins, so that a failure still has a status.
     let first = export.next().await?;
     let rest = try_unfold(export, async |mut export: Export<_, _, _>| {
         Ok(export.next().await?.map(|page| (page, export)))
     });
     let rest = rest.map_err(|cause: sqlx::Error| {
         let failure = Failure::from(cause);
-        error!(error = %failure, "export aborted");
+        ABORTED.occurred(&failure);
         failure
     });
-    let pages = iter(header.into_iter().chain(first).map(Ok)).chain(rest);
+    Ok(iter(header.into_iter().chain(first).map(Ok)).chain(rest))
+}
 
+/// Responds with rows, as long as the key is valid.
+pub fn respond(
+    lines: Lines,
+    path: &str,
+    rows: impl Stream<Item = Result<Bytes, Failure>> + Send + 'static,
+    validity: Validity,
+) -> Response {
+    let cell_limit = matches!(lines, Lines::Csv(_))
+        .then(|| [(CELL_LIMIT, format!("{}; mark=\"{}\"", csv::MAX_CHARACTERS, csv::CUT))]);
     let format = lines.format();
     let list = path.rsplit('/').next().unwrap_or_default();
     let file = format!("{list}-{}.{}", Utc::now().format("%F"), format.as_str());
@@ -96,7 +105,7 @@ where
         (CONTENT_TYPE, format!("{}; charset=utf-8", format.media_type())),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{file}\"")),
     ];
-    Ok((headers, cell_limit, Body::from_stream(pages)).into_response())
+    (headers, cell_limit, Body::from_stream(while_valid(rows, validity))).into_response()
 }
 
 /// State of an export.

@@ -121,6 +121,7 @@ pub struct Page<P> {
     backward: bool,
     /// `None` for JSON.
     export: Option<Lines>,
+    reader: Reader,
     limit: Option<i64>,
     is_counted: bool,
     fingerprint: String,
@@ -226,6 +227,7 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
             backward: cursor.as_ref().is_some_and(|cursor| cursor.backward),
             from: cursor.map(|cursor| cursor.place),
             export,
+            reader: reader.clone(),
             limit,
             is_counted: is_counted.is_some_and(|flag| flag.0),
             fingerprint,
@@ -250,7 +252,8 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         let Self { from, backward, export, limit, .. } = self;
         if let Some(lines) = export {
             let walk = Walk { from, backward, rows: 0 };
-            return export::respond(lines, &self.path, limit, walk, fetch, place).await;
+            let rows = export::rows(lines, limit, walk, fetch, place).await?;
+            return Ok(export::respond(lines, &self.path, rows, self.reader.validity()));
         }
         let total = if self.is_counted { Some(count(fetch.clone(), &place).await?) } else { None };
         let limit = limit.unwrap_or(DEFAULT_LIMIT);

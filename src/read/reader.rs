@@ -14,18 +14,22 @@ use serde::de::DeserializeOwned;
 use super::dialect::Dialect;
 use super::hmac::SignedRequest;
 use super::key::Key;
+use super::keys::Keys;
 use super::page::Page;
 use super::state::ReadState;
+use super::validity::Validity;
 use crate::config::Scope;
 use crate::http::Error;
 use crate::http::query::value::Text;
 use crate::http::query::{Parameters, Query};
+use crate::http::server::admission::authenticate;
 use crate::query;
 
 /// The key of a caller, and the organisation that it asks for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reader {
     key: Arc<Key>,
+    keys: Keys,
     /// One of the key's organisations.
     organization: Option<[String; 1]>,
 }
@@ -52,6 +56,11 @@ impl Reader {
         self.organizations().is_none_or(|organizations| {
             organization_id.is_some_and(|id| organizations.iter().any(|own| own == id))
         })
+    }
+
+    /// The validity of the key while a response runs.
+    pub fn validity(&self) -> Validity {
+        Validity::new(self.keys.clone(), self.key.clone())
     }
 
     /// The key itself.
@@ -94,14 +103,17 @@ impl Reader {
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
         let is_qontak = parts.extensions.get::<Dialect>().is_some();
         let key = if scheme.eq_ignore_ascii_case("bearer") {
-            state.keys.admit(sent.trim()).await?
+            state.keys.admit(sent.trim()).await
         } else if scheme.eq_ignore_ascii_case("hmac") && is_qontak {
             let request = SignedRequest::parse(parts).ok_or(Error::UnknownKey)?;
-            state.keys.admit_signed(&request).await?
+            state.keys.admit_signed(&request).await
         } else {
-            return Err(Error::Unauthorized);
+            Err(Error::Unauthorized)
         };
-        Ok(Self { key, organization: None })
+        if matches!(key, Ok(_) | Err(Error::TooManyRequests(_))) {
+            authenticate(&parts.extensions);
+        }
+        Ok(Self { key: key?, keys: state.keys.clone(), organization: None })
     }
 }
 

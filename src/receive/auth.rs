@@ -18,6 +18,7 @@ use percent_encoding::percent_decode_str;
 use super::endpoint::Limits;
 use super::state::ReceiveState;
 use crate::event::Webhook;
+use crate::http::server::admission::authenticate;
 use crate::http::{Error, trace};
 use crate::model::{EventId, Timestamp};
 
@@ -40,6 +41,7 @@ impl Authentic {
         // The token first: without a valid one no body is read and every response is the same 404.
         let token = token(request.uri().path()).ok_or(Error::NotFound)?;
         let endpoint = state.endpoints.find(&token).ok_or(Error::NotFound)?;
+        authenticate(request.extensions());
         let received_at = Timestamp::now();
         if request.method() != Method::POST {
             return Err(Error::MethodNotAllowed("POST"));

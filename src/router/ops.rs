@@ -16,17 +16,24 @@ use tokio::sync::watch;
 
 use crate::http::Error;
 use crate::ingest::spool::Spool;
+use crate::ingest::writer::Writer;
 use crate::model::Timestamp;
 use crate::store::{self, Failure, partition};
 
 /// Timeout of the checks of `/readyz`, so that it responds before the caller's own timeout.
 const READY_TIMEOUT: Duration = Duration::from_millis(1500);
 
+/// Age up to which a failed transaction of the writer counts. While webhooks wait in the spool, it
+/// tries again every 2 seconds; without them it does not notice the end of a fault.
+const FAILURE_AGE: Duration = Duration::from_secs(10);
+
 /// State of the ops port.
 #[derive(Clone)]
 pub struct Ops {
     /// Connections of the read API.
     pub db: PgPool,
+    /// Writes webhooks to the database.
+    pub writer: Writer,
     /// Stores webhooks while the database is unavailable.
     pub spool: Option<Spool>,
     /// Why there is no spool although one is configured.
@@ -54,13 +61,19 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     let checked = tokio::time::timeout(READY_TIMEOUT, problems(&ops.db)).await;
     let mut problems =
         checked.unwrap_or_else(|_| vec![format!("database: no response within {READY_TIMEOUT:?}")]);
-    let has_room = ops.spool.as_ref().is_some_and(Spool::has_room);
-    let is_ready = !is_stopping && (problems.is_empty() || has_room);
-    // A problem only of the next outage of the database.
-    problems.extend(ops.spool_problem);
-    if ops.spool.as_ref().is_some_and(|spool| spool.depth().has_failed) {
-        problems.push("spool: the last operation of its disk failed, see the log".to_owned());
+    if problems.is_empty()
+        && let Some(error) = ops.writer.recent_failure(FAILURE_AGE)
+    {
+        problems.push(format!("write: {error}"));
     }
+    let has_room = ops.spool.as_ref().is_some_and(Spool::has_room);
+    let mut spool_problem = ops.spool_problem;
+    if ops.spool.as_ref().is_some_and(|spool| spool.depth().has_failed) {
+        spool_problem = Some("spool: its disk is full or has failed, see the log".to_owned());
+    }
+    // Also while the database works: its next outage would lose webhooks.
+    let is_ready = !is_stopping && spool_problem.is_none() && (problems.is_empty() || has_room);
+    problems.extend(spool_problem);
     if is_stopping {
         problems.push("stopping".to_owned());
     }
@@ -89,10 +102,33 @@ async fn problems(db: &PgPool) -> Vec<String> {
                 "schema: {pending} migration(s) pending; run `qontak-receiver migrate`"
             )];
         }
-        Err(_) => return vec!["database: unavailable".to_owned()],
+        Err(cause) => return vec![format!("database: {}", describe(cause))],
+    }
+    if let Err(cause) = test_write(db).await {
+        return vec![format!("write: {}", describe(cause))];
     }
     match partition::missing(db).await {
         Ok(days) => days.iter().map(|day| format!("partitions: no partition for {day}")).collect(),
         Err(cause) => vec![format!("partitions: {}", Failure::from(cause))],
+    }
+}
+
+/// Tests whether the journal can be written, and closes the connection if not: a session that began
+/// while the database was read-only stays so.
+async fn test_write(db: &PgPool) -> sqlx::Result<()> {
+    let mut connection = db.acquire().await?;
+    let result = store::test_write(&mut *connection).await;
+    if result.is_err() {
+        connection.close_on_drop();
+    }
+    result
+}
+
+/// Words for an error of Postgres. That the database cannot be reached has many causes, of which the
+/// log has the details.
+fn describe(error: sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(_) => Failure::from(error).to_string(),
+        _ => "unavailable".to_owned(),
     }
 }

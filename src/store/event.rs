@@ -3,8 +3,10 @@
 //! The unique index on (`dedup_key`, `day`) decides which deliveries are duplicates. Nothing is
 //! looked up beforehand, except within an hour of midnight.
 
+pub mod alias;
 mod body;
 mod delivery;
+mod find;
 mod read;
 pub mod subject;
 
@@ -14,9 +16,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use self::delivery::{Deliveries, JournalRow, Known, Repeat};
-pub use self::read::{
-    EventRow, Filter, Place, Selection, count_selected, find, find_body, find_webhook, list, select,
-};
+pub use self::find::{find, find_body, find_webhook};
+pub use self::read::{EventRow, Filter, Place, Selection, count_selected, list, select};
 use super::rows::column;
 use crate::event::{Event, Kind, Outcome, PARSER_VERSION};
 use crate::model::EventId;

@@ -74,6 +74,22 @@ fn class(code: &str) -> Class {
     found.map_or(Class::Data, |(_, class)| *class)
 }
 
+/// What an SQLSTATE means. The message of Postgres is used only where it names identifiers, never
+/// values.
+fn words<'a>(code: &str, message: &'a str) -> &'a str {
+    match code {
+        "25006" => "database is read-only",
+        "53100" => "disk of the database is full",
+        "53200" => "database is out of memory",
+        "53300" => "database has too many connections",
+        "57P01" | "57P02" | "57P03" => "database is starting up or shutting down",
+        "28000" | "28P01" => "database refuses user or password",
+        "3D000" => "database does not exist",
+        code if code.starts_with("42") => message,
+        _ => "database error",
+    }
+}
+
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
         let Some(database) = error.as_database_error() else {
@@ -90,11 +106,16 @@ impl From<sqlx::Error> for Failure {
         if code == "23514" && database.constraint().is_none() {
             return Self::NoPartition;
         }
+        // A column added to the journal by hand. Other rows could be missing a value by a mistake of
+        // ours, and then must be quarantined.
+        if code == "23502" && database.table().is_some_and(|table| table.starts_with("event")) {
+            return Self::Unavailable(format!("{} ({code})", database.message()));
+        }
         match class(&code) {
             Class::Race => Self::Race(code),
             Class::LockTimeout => Self::LockTimeout(code),
             Class::Outage | Class::Setup => {
-                Self::Unavailable(format!("database error (SQLSTATE {code})"))
+                Self::Unavailable(format!("{} ({code})", words(&code, database.message())))
             }
             Class::Data => Self::Data(code),
         }

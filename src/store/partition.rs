@@ -5,8 +5,22 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 
 use crate::model::Timestamp;
 
-/// Creates the missing partitions of these days.
+/// Creates the missing partitions of these days. If that fails because somebody has changed the
+/// partitions by hand, the error says how.
 pub async fn create(
+    db: &mut PgConnection,
+    days: impl Iterator<Item = NaiveDate>,
+) -> sqlx::Result<()> {
+    let Err(error) = create_missing(&mut *db, days).await else { return Ok(()) };
+    match problems(db).await {
+        Ok(problems) if !problems.is_empty() => {
+            Err(sqlx::Error::Configuration(problems.join("; ").into()))
+        }
+        _ => Err(error),
+    }
+}
+
+async fn create_missing(
     db: &mut PgConnection,
     days: impl Iterator<Item = NaiveDate>,
 ) -> sqlx::Result<()> {
@@ -23,15 +37,14 @@ pub async fn create(
     // Another replica may have created them in the meantime.
     let existing = list(&mut *transaction).await?;
     for day in missing.into_iter().filter(|day| !existing.contains(day)) {
-        let (name, next) = (name(day), day + Days::new(1));
+        let (name, next, bounds) = (name(day), day + Days::new(1), bounds(day));
         // Created apart and then attached, because `create table … partition of` blocks writers.
         // The check constraint spares the scan that `attach partition` would do.
         let sql = format!(
             "create table {name} (like event including all);
              alter table {name} add constraint {name}_day
                  check (day >= '{day}' and day < '{next}');
-             alter table event attach partition {name}
-                 for values from ('{day}') to ('{next}');
+             alter table event attach partition {name} {bounds};
              alter table {name} drop constraint {name}_day;"
         );
         // Safe: the parts are a date and a name derived from it.
@@ -62,6 +75,52 @@ pub async fn missing(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
     let mut days = vec![today, today + Days::new(1)];
     days.retain(|day| !existing.contains(day));
     Ok(days)
+}
+
+/// Lists what somebody has changed by hand, each with the statement that changes it back: default and
+/// foreign partitions, and detached ones of days that webhooks may still need.
+pub async fn problems(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<String>> {
+    let tables = sqlx::query!(
+        r#"
+            select
+                relname as "name!", relkind = 'f' as "is_foreign!",
+                coalesce(inhparent is not null, false) as "is_attached!",
+                coalesce(pg_get_expr(relpartbound, pg_class.oid), '') as "bounds!"
+            from pg_class
+            left join pg_inherits on inhrelid = pg_class.oid and inhparent = 'event'::regclass
+            where inhparent is not null
+                or relnamespace = (select relnamespace from pg_class where oid = 'event'::regclass)
+                    and relkind in ('r', 'f')
+                    and relname ~ '^event_[0-9]{8}$'
+            order by relname
+        "#
+    )
+    .fetch_all(db)
+    .await?;
+    let yesterday = Timestamp::now().day() - Days::new(1);
+    let problems = tables.iter().filter_map(|table| {
+        let name = &table.name;
+        let expected = day(name).map(|day| (day, bounds(day)));
+        let detach = format!("run: alter table event detach partition {name}");
+        match expected {
+            _ if table.bounds == "DEFAULT" => Some(format!(
+                "{name} is a default partition, its events are not found by their day; {detach}"
+            )),
+            Some((day, bounds)) if !table.is_attached => (day >= yesterday).then(|| {
+                format!(
+                    "{name} is not attached to table event; \
+                     run: alter table event attach partition {name} {bounds}"
+                )
+            }),
+            Some((_, bounds)) if !table.is_foreign && bounds == table.bounds.to_lowercase() => None,
+            _ => Some(format!("{name} is a partition that this service did not create; {detach}")),
+        }
+    });
+    Ok(problems.collect())
+}
+
+fn bounds(day: NaiveDate) -> String {
+    format!("for values from ('{day}') to ('{}')", day + Days::new(1))
 }
 
 /// Lists the days that have a partition, in order.

@@ -1,10 +1,12 @@
 //! API keys: the commands `key create`, `list` and `revoke`, and the rate limit per key.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
@@ -278,4 +280,37 @@ async fn requests_above_the_key_rate_limit_get_429_with_retry_after(db: PgPool) 
     // Other keys are not limited.
     assert_eq!(status_of(&service, KEY_OF_ANOTHER).await, StatusCode::OK);
     wait_until(async || status_of(&service, KEY_OF_ALL).await == StatusCode::OK).await;
+}
+
+#[sqlx::test]
+async fn running_export_ends_when_its_key_is_revoked_or_expires(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let service = Service::start(db).await;
+    let messages = "insert into message (organization_id, message_id, received_at, text, text_rank)
+        select '1', id, now(), repeat('x', 300), gen_random_uuid()
+        from generate_series(1, 10000) as id";
+    service.execute(messages).await;
+    for (name, end) in [("a", "revoked_at"), ("b", "expires_at")] {
+        let key = create(&settings, &["--name", name, "--scope", "export"]).await;
+        let request = Request::get("/v1/messages?format=ndjson");
+        let request = request.header(AUTHORIZATION, format!("Bearer {key}"));
+        let response = service.respond(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let mut body = response.into_body();
+        body.frame().await.unwrap().unwrap();
+        let end = format!("update api_key set {end} = now() where name = '{name}'");
+        service.execute(&end).await;
+        // A slow client: all parts would take a minute.
+        let rest = async {
+            while let Some(part) = body.frame().await {
+                if let Err(error) = part {
+                    return error.to_string();
+                }
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            "complete".to_owned()
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(30), rest).await;
+        assert_eq!(ended.expect("the export went on"), "API key is no longer valid");
+    }
 }

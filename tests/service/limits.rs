@@ -22,51 +22,62 @@ use super::fixtures::body;
 use super::harness::{KEY_OF_ALL, TOKEN, settings, webhook};
 
 /// Starts the service with these settings changed.
-async fn start(db: &PgPool, changed: &[(&str, &str)]) -> Process {
+pub async fn start(db: &PgPool, changed: &[(&str, &str)]) -> Process {
     let mut settings: BTreeMap<String, String> = settings(&db.connect_options());
     settings.extend(changed.iter().map(|(name, value)| ((*name).into(), (*value).into())));
     Process::start(settings).await
 }
 
 /// TCP client that sends arbitrary bytes.
-struct Client(TcpStream);
+pub struct Client(pub TcpStream);
 
 impl Client {
-    async fn connect(service: &Process) -> Self {
+    pub async fn connect(service: &Process) -> Self {
         let address = service.url.strip_prefix("http://").unwrap();
         Self(TcpStream::connect(address).await.unwrap())
     }
 
-    async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// Reads until the service closes the connection.
-    async fn read_to_end(&mut self) -> std::io::Result<String> {
+    pub async fn read_to_end(&mut self) -> std::io::Result<String> {
         let mut text = String::new();
         let received = self.0.read_to_string(&mut text);
         tokio::time::timeout(DEADLINE, received).await.expect("the connection was never closed")?;
         Ok(text)
     }
 
-    /// Requests an unknown path, and stays connected.
-    async fn get_unknown_path(&mut self) -> String {
-        self.send("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    /// Sends a request with a valid token, after which the connection stays open.
+    pub async fn shake_hands(&mut self) -> String {
+        self.request(&raw_handshake()).await
+    }
+
+    /// Sends a request and reads the response.
+    pub async fn request(&mut self, request: &str) -> String {
+        self.send(request).await;
         let mut response = [0; 4096];
         let received = tokio::time::timeout(DEADLINE, self.0.read(&mut response)).await.unwrap();
         String::from_utf8_lossy(&response[..received.unwrap()]).into_owned()
     }
 }
 
+/// A handshake as raw bytes: a request with a valid token that stores nothing.
+pub fn raw_handshake() -> String {
+    let body = r#"{"verify_info":"x"}"#;
+    String::from_utf8(raw_webhook(body.as_bytes(), body.len())).unwrap()
+}
+
 /// Webhook as raw bytes; `body` may be shorter than the announced length.
-fn raw_webhook(body: &[u8], length: usize) -> Vec<u8> {
+pub fn raw_webhook(body: &[u8], length: usize) -> Vec<u8> {
     let head =
         format!("POST /webhooks/qontak/{TOKEN} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}");
     [head.as_bytes(), b"\r\n\r\n", body].concat()
 }
 
 /// Waits until a new connection is served.
-async fn wait_for_free_connection(service: &Process) {
+pub async fn wait_for_free_connection(service: &Process) {
     let served = async {
         while post(&reqwest::Client::new(), &service.url, body("01")).await.unwrap() != 200 {}
     };
@@ -80,20 +91,20 @@ async fn connection_with_incomplete_request_head_is_closed_after_timeout(db: PgP
     let mut slow = Client::connect(&service).await;
     slow.send("POST /webhooks/qo").await;
     let mut active = Client::connect(&service).await;
-    assert!(active.get_unknown_path().await.starts_with("HTTP/1.1 404"));
+    assert!(active.shake_hands().await.starts_with("HTTP/1.1 200"));
 
     assert_eq!(silent.read_to_end().await.unwrap(), "");
     assert_eq!(slow.read_to_end().await.unwrap(), "");
     // The timeout between requests is longer.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(active.get_unknown_path().await.starts_with("HTTP/1.1 404"));
+    assert!(active.shake_hands().await.starts_with("HTTP/1.1 200"));
 }
 
 #[sqlx::test(migrations = false)]
 async fn idle_connection_is_closed_after_timeout(db: PgPool) {
     let service = start(&db, &[("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")]).await;
     let mut idle = Client::connect(&service).await;
-    assert!(idle.get_unknown_path().await.starts_with("HTTP/1.1 404"));
+    assert!(idle.shake_hands().await.starts_with("HTTP/1.1 200"));
     assert_eq!(idle.read_to_end().await.unwrap(), "");
 }
 
@@ -102,7 +113,7 @@ async fn connections_above_the_limit_get_503_and_others_are_unaffected(db: PgPoo
     let service = start(&db, &[("RECEIVER__HTTP__MAX_CONNECTIONS", "2")]).await;
     let mut clients = [Client::connect(&service).await, Client::connect(&service).await];
     for client in &mut clients {
-        client.get_unknown_path().await;
+        client.shake_hands().await;
     }
     let silent = Client::connect(&service).await;
     let mut busy = Client::connect(&service).await;
@@ -118,7 +129,7 @@ async fn connections_above_the_limit_get_503_and_others_are_unaffected(db: PgPoo
         assert_eq!(body["error"]["messages"][0], "too many connections, retry later");
     }
     for client in &mut clients {
-        assert!(client.get_unknown_path().await.starts_with("HTTP/1.1 404"));
+        assert!(client.shake_hands().await.starts_with("HTTP/1.1 200"));
     }
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
@@ -134,7 +145,7 @@ async fn client_that_reads_no_responses_is_disconnected(db: PgPool) {
         [("RECEIVER__HTTP__MAX_CONNECTIONS", "1"), ("RECEIVER__HTTP__IDLE_TIMEOUT", "1s")];
     let service = start(&db, &settings).await;
     let mut stalled = Client::connect(&service).await;
-    let requests = "GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1000);
+    let requests = raw_handshake().repeat(1000);
     let flood = async { while stalled.0.write_all(requests.as_bytes()).await.is_ok() {} };
     tokio::time::timeout(DEADLINE, flood).await.expect("the connection was never closed");
     wait_for_free_connection(&service).await;
@@ -219,7 +230,7 @@ async fn large_bodies_of_any_structure_use_bounded_memory(db: PgPool) {
 }
 
 /// HTTP/2 client with this flow-control window for each response.
-async fn connect_by_http_2(service: &Process, window: u32) -> http2::SendRequest<Body> {
+pub async fn connect_by_http_2(service: &Process, window: u32) -> http2::SendRequest<Body> {
     let stream = TokioIo::new(Client::connect(service).await.0);
     let mut protocol = http2::Builder::new(TokioExecutor::new());
     let handshake = protocol.initial_stream_window_size(window).handshake(stream);

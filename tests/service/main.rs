@@ -4,6 +4,8 @@
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with it")]
 
 mod account;
+mod admission;
+mod alias;
 mod binary;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
@@ -45,6 +47,7 @@ mod normalize;
 mod openapi;
 mod order;
 mod oversize;
+mod partition;
 mod phone;
 mod plan;
 mod process;
@@ -55,6 +58,7 @@ mod qontak_lists;
 mod qontak_login;
 mod qontak_response;
 mod read;
+mod readiness;
 mod readme;
 mod receive;
 mod rejection;

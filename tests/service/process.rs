@@ -96,7 +96,8 @@ async fn unfinished_requests_do_not_prevent_graceful_shutdown(db: PgPool) {
     let mut partial_head = TcpStream::connect(address).await.unwrap();
     partial_head.write_all(b"POST /webhooks/qo").await.unwrap();
     let mut partial_body = TcpStream::connect(address).await.unwrap();
-    let head = format!("POST /webhooks/qontak/{TOKEN} HTTP/1.1\r\ncontent-length: 9\r\n\r\n{{");
+    let head =
+        format!("POST /webhooks/qontak/{TOKEN} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{{");
     partial_body.write_all(head.as_bytes()).await.unwrap();
     post(&reqwest::Client::new(), &service.url, ALL[0].body()).await.unwrap();
     service.signal("TERM");

@@ -62,7 +62,7 @@ fn spool_folder_is_locked_by_one_process() {
 /// Disk on which a power cut discards everything written since the last sync, and on which syncs can
 /// fail or be slow.
 #[derive(Clone)]
-struct SimulatedDisk {
+pub struct SimulatedDisk {
     folder: Arc<TempDir>,
     state: Arc<Mutex<State>>,
 }
@@ -78,11 +78,11 @@ struct State {
 }
 
 impl SimulatedDisk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { folder: Arc::new(tempfile::tempdir().unwrap()), state: Arc::default() }
     }
 
-    fn disk(&self) -> Disk {
+    pub fn disk(&self) -> Disk {
         let state = self.state.clone();
         Disk::with_sync(self.folder.path(), move |file| state.lock().unwrap().sync(file)).unwrap()
     }
@@ -97,7 +97,7 @@ impl SimulatedDisk {
         copy
     }
 
-    fn set_broken(&self, is_broken: bool) {
+    pub fn set_broken(&self, is_broken: bool) {
         self.state.lock().unwrap().is_broken = is_broken;
     }
 }
@@ -394,7 +394,7 @@ async fn service_starts_without_a_spool_if_its_disk_is_unusable(db: PgPool) {
     let status = post(&reqwest::Client::new(), &service.url, body("01")).await.unwrap();
     assert_eq!(status, StatusCode::OK);
     let response = reqwest::get(format!("{}/readyz", service.ops)).await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     let response = response.text().await.unwrap();
     assert!(response.contains("spool: "), "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();

@@ -25,6 +25,10 @@ pub struct Contents {
     pub current: Option<u64>,
     /// Number of the next segment. Never used again: keys of a forgotten segment may still be in use.
     pub next: u64,
+    /// Whether the last write failed.
+    pub write_failed: bool,
+    /// Whether the last read failed.
+    pub read_failed: bool,
 }
 
 /// An open segment.

@@ -24,6 +24,9 @@ use crate::model::Timestamp;
 /// Size from which a segment gets no more records.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
+/// Size of the file of [`Disk::test`]: some file systems keep smaller ones without a block.
+const TEST_BYTES: usize = 16 * 1024;
+
 /// Number and size of the spooled webhooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
@@ -33,7 +36,7 @@ pub struct Depth {
     pub bytes: u64,
     /// Time of receipt of the oldest webhook.
     pub oldest_at: Option<Timestamp>,
-    /// Whether the last operation failed.
+    /// Whether the last write or the last read failed.
     pub has_failed: bool,
 }
 
@@ -61,6 +64,13 @@ pub struct Disk {
     depth: watch::Sender<Depth>,
     /// Locked until the disk is dropped.
     _lock: File,
+}
+
+/// What an operation does with the disk. A removal counts as a read: it needs no durable write.
+#[derive(Clone, Copy)]
+enum Access {
+    Read,
+    Write,
 }
 
 /// Records to write together.
@@ -92,7 +102,7 @@ impl Disk {
             depth: watch::Sender::default(),
             _lock: lock(folder)?,
         };
-        disk.change(|contents| disk.load(contents))?;
+        disk.change(Access::Read, |contents| disk.load(contents))?;
         Ok(disk)
     }
 
@@ -109,7 +119,7 @@ impl Disk {
     /// Appends webhooks up to a total size of `max_bytes`, and returns how many were appended once
     /// they are on the disk, in files that are in the folder.
     pub fn append(&self, webhooks: &[Webhook], max_bytes: u64) -> io::Result<usize> {
-        self.change(|contents| {
+        self.change(Access::Write, |contents| {
             let (mut batch, mut bytes) = (Batch::default(), contents.bytes);
             for webhook in webhooks {
                 bytes += size(webhook.body.len());
@@ -136,7 +146,7 @@ impl Disk {
 
     /// The oldest webhooks with their keys: at most `limit`, up to the one that reaches `max_bytes`.
     pub fn first(&self, limit: usize, max_bytes: u64) -> io::Result<Vec<(u64, Webhook)>> {
-        self.change(|contents| {
+        self.change(Access::Read, |contents| {
             let (mut found, mut lost, mut bytes) = (Vec::new(), Vec::new(), 0);
             for (&key, entry) in contents.webhooks.iter().take(limit) {
                 let segment = &contents.segments[&number_of(key)];
@@ -165,19 +175,40 @@ impl Disk {
 
     /// Removes webhooks by key.
     pub fn remove(&self, keys: &[u64]) -> io::Result<()> {
-        self.change(|contents| contents.remove(keys))
+        self.change(Access::Read, |contents| contents.remove(keys))
+    }
+
+    /// Writes a small file and deletes it: shows whether a disk that failed works again.
+    pub fn test(&self) -> io::Result<()> {
+        self.change(Access::Write, |_| {
+            create_folder(&self.folder)?;
+            let path = self.folder.join("test");
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+            let written = file.write_all_at(&[0; TEST_BYTES], 0).and_then(|()| (self.sync)(&file));
+            written.and(fs::remove_file(&path))
+        })
     }
 
     /// Changes the contents, and publishes the depth while they are locked, so that depths are in
     /// order.
-    fn change<T>(&self, change: impl FnOnce(&mut Contents) -> io::Result<T>) -> io::Result<T> {
+    fn change<T>(
+        &self,
+        access: Access,
+        change: impl FnOnce(&mut Contents) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut contents);
+        // Apart, because a disk that is full can be read.
+        match access {
+            Access::Read => contents.read_failed = result.is_err(),
+            Access::Write => contents.write_failed = result.is_err(),
+        }
         self.depth.send_replace(Depth {
             events: contents.webhooks.len() as u64,
             bytes: contents.bytes,
             oldest_at: contents.webhooks.values().next().map(|entry| entry.received_at),
-            has_failed: result.is_err(),
+            has_failed: contents.read_failed || contents.write_failed,
         });
         result
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use metrics::{counter, histogram};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tracing::{debug, error, warn};
+use tracing::debug;
 use uuid::Uuid;
 
 use super::availability::Availability;
@@ -17,6 +17,11 @@ use crate::config;
 use crate::event::Event;
 use crate::ingest::queue::{Receiver, Reply};
 use crate::store::{Failure, WriterConnection};
+use crate::telemetry::fault::Fault;
+
+static QUARANTINED: Fault = Fault::error("event rejected by the database, quarantined");
+static SPLIT: Fault = Fault::warn("batch rejected, splitting");
+static NOT_STORED: Fault = Fault::error("batch not stored");
 
 /// Maximum retries of a batch after serialization failures.
 const MAX_RETRIES: u32 = 10;
@@ -30,13 +35,19 @@ const COMMIT_LOCK_TIMEOUT: Duration = Duration::from_millis(50);
 struct Batch {
     events: Vec<Event>,
     replies: Vec<Reply<Result<Receipt, WriteError>>>,
+    /// SQLSTATE for which its only event is to be quarantined.
+    rejected: Option<String>,
 }
 
 impl Batch {
     /// Keeps the first half and returns the second.
     fn split(&mut self) -> Self {
         let middle = self.events.len() / 2;
-        Self { events: self.events.split_off(middle), replies: self.replies.split_off(middle) }
+        Self {
+            events: self.events.split_off(middle),
+            replies: self.replies.split_off(middle),
+            rejected: None,
+        }
     }
 
     /// Sends each caller its result.
@@ -65,7 +76,7 @@ impl Committer {
         let commit_lock = || timeout(COMMIT_LOCK_TIMEOUT, lock.lock());
         while let Some(_guard) = queue.take(&mut jobs, max_batch, commit_lock()).await {
             let (events, replies) = jobs.drain(..).map(|job| (job.task, job.reply)).unzip();
-            self.commit(Batch { events, replies }).await;
+            self.commit(Batch { events, replies, rejected: None }).await;
         }
     }
 
@@ -86,9 +97,15 @@ impl Committer {
                 _ => None,
             });
             match written {
-                Ok(receipts) => part.reply(receipts.into_iter().map(Ok)),
+                Ok(receipts) => {
+                    if let Some(code) = &part.rejected {
+                        let id = part.events[0].id().0;
+                        QUARANTINED.occurred(format_args!("event {id}, SQLSTATE {code}"));
+                    }
+                    part.reply(receipts.into_iter().map(Ok));
+                }
                 Err(failure) if events > 1 && should_split(&failure, deadline) => {
-                    warn!(events, error = %failure, "batch rejected, splitting");
+                    SPLIT.occurred(&failure);
                     counter!("batches_split_total").increment(1);
                     // Appended at the end, so that a good half is committed before the bad half is
                     // split further.
@@ -96,19 +113,15 @@ impl Committer {
                     parts.extend([part, second]);
                 }
                 Err(Failure::Data(code)) if !part.events[0].changes.is_empty() => {
-                    error!(
-                        event.id = %part.events[0].id().0,
-                        db.code = code,
-                        "event rejected by the database, quarantined"
-                    );
                     part.events[0].quarantine(&code);
+                    part.rejected = Some(code);
                     parts.push_front(part);
                 }
                 Err(Failure::LockTimeout(_)) if Instant::now() < deadline => parts.push_back(part),
                 Err(failure) => {
                     // An outage is logged once, by `Availability`.
                     if !matches!(failure, Failure::Unavailable(_)) {
-                        warn!(events, error = %failure, "batch not stored");
+                        NOT_STORED.occurred(&failure);
                     }
                     counter!("events_unwritten_total").increment(events as u64);
                     part.reply(repeat_n(Err(WriteError::StorageUnavailable), events));

@@ -11,7 +11,6 @@ use clap::ValueEnum;
 use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{error, warn};
 use uuid::Uuid;
 
 use crate::config::Scope;
@@ -21,9 +20,13 @@ use crate::model::Timestamp;
 use crate::read::key::{Hash, Key};
 use crate::store::api_key::{self, LiveKey};
 use crate::store::{self, Failure};
+use crate::telemetry::fault::Fault;
+
+static LOOKUP: Fault = Fault::error("api key lookup failed");
+static LAST_USED: Fault = Fault::warn("could not update api key last_used_at");
 
 /// How long a cached key is valid. A revoked key stays valid for this long.
-const CACHE_TTL: Duration = Duration::from_secs(5);
+const CACHE_TTL: Duration = Duration::from_secs(2);
 
 /// Minimum time between two loads. An unknown key is looked up in a load that began after it was
 /// sent, so new keys are valid at once, and guessing keys is slow.
@@ -114,7 +117,7 @@ impl StoredKeys {
         let keys: Option<HashMap<Hash, Arc<Key>>> = match loaded {
             Ok(rows) => Some(rows.into_iter().filter_map(parse).collect()),
             Err(cause) => {
-                error!(error = %Failure::from(cause), "api key lookup failed");
+                LOOKUP.occurred(Failure::from(cause));
                 None
             }
         };
@@ -143,7 +146,7 @@ impl StoredKeys {
             let updated =
                 store::within(QUERY_TIMEOUT, api_key::update_last_used(&self.db, &uses)).await;
             if let Err(cause) = updated {
-                warn!(error = %Failure::from(cause), "could not update api key last_used_at");
+                LAST_USED.occurred(Failure::from(cause));
             }
             sleep(LAST_USED_INTERVAL).await;
         }

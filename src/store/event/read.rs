@@ -292,8 +292,8 @@ pub async fn list(
 }
 
 /// Finds an event within these organisations; `None` for all.
-pub async fn find(
-    db: impl PgExecutor<'_>,
+pub async fn find_stored(
+    db: &PgPool,
     organizations: Option<&[String]>,
     id: EventId,
 ) -> sqlx::Result<Option<EventRow>> {
@@ -321,8 +321,8 @@ pub async fn find(
 }
 
 /// Finds the body and the outcome of an event.
-pub async fn find_body(
-    db: impl PgExecutor<'_>,
+pub async fn find_body_stored(
+    db: &PgPool,
     organizations: Option<&[String]>,
     id: EventId,
 ) -> sqlx::Result<Option<(Vec<u8>, Outcome)>> {
@@ -347,8 +347,8 @@ pub async fn find_body(
 }
 
 /// Finds the webhook of an event.
-pub async fn find_webhook(
-    db: impl PgExecutor<'_>,
+pub async fn find_webhook_stored(
+    db: &PgPool,
     organizations: Option<&[String]>,
     id: EventId,
 ) -> sqlx::Result<Option<Webhook>> {

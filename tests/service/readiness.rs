@@ -1,0 +1,127 @@
+//! `/readyz`, `check` and the log while the database or the spool refuses writes.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use qontak_receiver::ingest::spool::disk::Disk;
+use qontak_receiver::router::ops::{self, Ops};
+use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::binary::{Process, run};
+use super::fixtures::body;
+use super::harness::{Service, settings};
+use super::spool::{SHORT_TIMEOUTS, outcome, wait_for_events, wait_until};
+use super::spool_disk::SimulatedDisk;
+
+/// Status and problems that `/readyz` reports.
+async fn readiness(service: &Process) -> (u16, Vec<String>) {
+    let response = reqwest::get(format!("{}/readyz", service.ops)).await.unwrap();
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.unwrap();
+    (status, serde_json::from_value(body["problems"].clone()).unwrap())
+}
+
+/// Makes new sessions of the database read-only, or not, and ends all others.
+async fn set_read_only(db: &PgPool, is_read_only: bool) {
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(db).await.unwrap();
+    let sql =
+        format!(r#"alter database "{name}" set default_transaction_read_only = {is_read_only}"#);
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and application_name = 'qontak-receiver'";
+    let mut connection = db.acquire().await.unwrap();
+    sqlx::raw_sql("set default_transaction_read_only = off")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
+    sqlx::raw_sql(end).execute(&mut *connection).await.unwrap();
+}
+
+#[sqlx::test(migrations = false)]
+async fn readyz_and_check_name_a_read_only_database(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    let service = Process::start(settings.clone()).await;
+    assert_eq!(readiness(&service).await, (200, Vec::new()));
+    set_read_only(&db, true).await;
+    const READ_ONLY: &str = "write: database is read-only (25006)";
+    assert_eq!(readiness(&service).await, (503, vec![READ_ONLY.to_owned()]));
+    let checked = String::from_utf8(run(&settings, &["check"]).await.stdout).unwrap();
+    let line = "FAIL  write      a test event cannot be stored: database is read-only (25006)";
+    assert!(checked.contains(line), "{checked}");
+    set_read_only(&db, false).await;
+    wait_until(async || readiness(&service).await.0 == 200).await;
+    let checked = String::from_utf8(run(&settings, &["check"]).await.stdout).unwrap();
+    assert!(checked.contains("ok    write      a test event can be stored"), "{checked}");
+    let events: i64 =
+        sqlx::query_scalar("select count(*) from event").fetch_one(&db).await.unwrap();
+    assert_eq!(events, 0);
+}
+
+#[sqlx::test(migrations = false)]
+async fn readyz_names_a_locked_journal(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let mut blocking = db.begin().await.unwrap();
+    let lock = "lock table event in access exclusive mode";
+    sqlx::raw_sql(lock).execute(&mut *blocking).await.unwrap();
+    let problem = "write: lock or statement timeout (SQLSTATE 55P03)".to_owned();
+    assert_eq!(readiness(&service).await, (503, vec![problem]));
+    blocking.rollback().await.unwrap();
+    assert_eq!(readiness(&service).await, (200, Vec::new()));
+}
+
+#[sqlx::test]
+async fn spool_whose_disk_failed_is_not_ready_until_it_works_again(db: PgPool) {
+    let device = SimulatedDisk::new();
+    let service = Service::start_on(db.clone(), Some(device.disk()), &SHORT_TIMEOUTS).await;
+    let spool = service.app.ingest.spool.clone().unwrap();
+    let (_stopping, stopping) = watch::channel(false);
+    let ops = ops::router(Ops {
+        db: db.clone(),
+        writer: service.app.ingest.writer.clone(),
+        spool: Some(spool.clone()),
+        spool_problem: None,
+        metrics: PrometheusBuilder::new().build_recorder().handle(),
+        stopping,
+    });
+    let readiness = async || {
+        let request = Request::get("/readyz").body(Body::empty()).unwrap();
+        let response = ops.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        (status, body["problems"].clone())
+    };
+    assert_eq!(readiness().await, (StatusCode::OK, json!([])));
+    // Webhooks reach the spool, whose disk is full.
+    service.execute("alter table event rename to event_renamed").await;
+    assert_eq!(outcome(&service.post(body("01")).await), "spooled");
+    device.set_broken(true);
+    assert_eq!(service.post(body("02")).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    service.execute("alter table event_renamed rename to event").await;
+    wait_for_events(&service, 1).await;
+    wait_until(async || spool.depth().events == 0).await;
+    // The database works, and the spool can be read.
+    let problems = json!(["spool: its disk is full or has failed, see the log"]);
+    wait_until(async || readiness().await.1 == problems).await;
+    assert_eq!(readiness().await.0, StatusCode::SERVICE_UNAVAILABLE);
+    spool.test_if_failed().await;
+    assert_eq!(readiness().await.0, StatusCode::SERVICE_UNAVAILABLE);
+    device.set_broken(false);
+    spool.test_if_failed().await;
+    assert_eq!(readiness().await, (StatusCode::OK, json!([])));
+    assert_eq!(service.post(body("02")).await.status, StatusCode::OK);
+}
+
+#[test]
+fn disk_test_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    disk.test().unwrap();
+    let names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["lock"]);
+}
