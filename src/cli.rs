@@ -67,7 +67,8 @@ enum Command {
     },
     /// Print the OpenAPI document, as served at /openapi.json
     Openapi,
-    /// Send simulated Qontak webhooks to a URL, measure latency, and verify the result
+    /// Send simulated Qontak webhooks to a URL, measure latency, and verify the result; or, with
+    /// --serve, play Qontak's own API
     ///
     /// Needs no settings. The exit code is 0 if every event got the expected response and, with
     /// --verify, the API shows the expected state.
