@@ -22,6 +22,7 @@
 //! | `broadcast_log` | recipients of broadcasts: merge, lists, counts, funnel |
 //! | `facet` | values that occur, for drop-downs |
 //! | `api_key` | keys of the read API |
+//! | `qontak_token` | encrypted tokens of Qontak's API |
 //!
 //! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
 //! broadcast logs),
@@ -55,6 +56,7 @@ pub mod ledger;
 pub mod message;
 pub mod organization;
 pub mod partition;
+pub mod qontak_token;
 pub mod resolution;
 pub mod response;
 pub mod room;

@@ -6,10 +6,14 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use sqlx::PgPool;
+
 use super::output::print_line;
 use crate::config::{self, Config};
 use crate::ingest::spool::segment;
 use crate::model::Timestamp;
+use crate::qontak::hook::Hooks;
+use crate::qontak::{self, Client};
 use crate::store::{self, api_key, partition};
 
 /// Prints one line per check.
@@ -87,7 +91,38 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
             Some(day) => Err(format!("none for {day}; run `qontak-receiver migrate`")),
         },
     );
+    for (name, settings) in &config.qontak {
+        line("qontak", check_qontak(name, settings, config, pool.clone()).await);
+    }
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks the credentials of an organisation, the clock (which a signature contains), and the webhook
+/// settings.
+async fn check_qontak(
+    name: &str,
+    settings: &config::Qontak,
+    config: &Config,
+    pool: PgPool,
+) -> Result<String, String> {
+    let client = Client::new(name, settings, config, pool);
+    let fail = |error: qontak::Error| format!("{name}: {error}");
+    client.check_organization().await.map_err(fail)?;
+    let Some(url) = &settings.webhook_url else {
+        return Ok(format!("{name}: credentials are valid; webhook_url is not set"));
+    };
+    let hooks = Hooks::fetch(&client).await.map_err(fail)?;
+    let problems: Vec<String> = hooks
+        .assess(url, &settings.events)
+        .into_iter()
+        .filter_map(|it| Some(format!("{} is {}", it.event.as_str(), it.problem?.as_str())))
+        .collect();
+    if problems.is_empty() {
+        Ok(format!("{name}: credentials are valid, the webhook is registered"))
+    } else {
+        let problems = problems.join(", ");
+        Err(format!("{name}: {problems}; run `qontak-receiver register`"))
+    }
 }
 
 /// Checks that the spool can be read. Changes nothing, and works beside a running service.
