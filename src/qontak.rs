@@ -1,4 +1,4 @@
-//! Qontak's own API, outbound: one client per organisation, registration of webhooks.
+//! Qontak's own API, outbound: one client per organisation, registration of webhooks, drift watch.
 //!
 //! ```text
 //! client.rs        a call: authentication, limits, retries, metrics; response → JSON
@@ -9,6 +9,7 @@
 //!   transport.rs     HTTP with TLS, timeouts and a size limit
 //! hook.rs          Qontak's webhook settings: which events are on, which URLs receive them
 //! register.rs      registers a URL (preflight.rs tests it first)
+//! watch.rs         compares the settings with what is expected; status_page.rs
 //! ```
 //!
 //! Nothing here is called while a webhook is processed, and no error, log line or metric contains a
@@ -23,8 +24,10 @@ mod limit;
 mod preflight;
 pub mod register;
 mod response;
+pub mod status_page;
 mod token;
 mod transport;
+pub mod watch;
 
 pub use self::client::Client;
 pub use self::error::Error;

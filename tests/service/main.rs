@@ -57,6 +57,7 @@ mod qontak_lists;
 mod qontak_login;
 mod qontak_register;
 mod qontak_response;
+mod qontak_watch;
 mod read;
 mod readme;
 mod receive;
