@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::config::{self, Config};
 use crate::ingest::Ingest;
 use crate::ingest::spool::disk::{Disk, OpenError};
+use crate::qontak::watch::Watch;
 use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
 use crate::router::PublicPort;
@@ -85,6 +86,11 @@ pub async fn serve(
     let keys = read.keys.clone();
     background.spawn(async move { keys.update_last_used().await });
     background.spawn(upkeep::keep_metrics(metrics.clone(), ingest.spool.clone()));
+    // Apart from `background`, because it is not aborted: it may hold tokens that are not stored yet.
+    let mut watching = JoinSet::new();
+    if let Some(watch) = Watch::new(&config, store::connect(&config.database)?) {
+        watching.spawn(watch.run(is_stopping.clone()));
+    }
     gauge!("spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
     let ops = Ops {
         db: db.clone(),
@@ -109,6 +115,7 @@ pub async fn serve(
         // Without the cause: a panic message may quote data. Its location is in the log.
         _ = ingesting.join_next() => bail!("an ingest task ended unexpectedly"),
         _ = background.join_next() => bail!("a background task ended unexpectedly"),
+        Some(_) = watching.join_next() => bail!("the watch of webhook settings ended unexpectedly"),
         never = upkeep::keep_database(&config, &db, is_prepared) => never
     }
 
@@ -122,6 +129,7 @@ pub async fn serve(
     }
     ingesting.shutdown().await;
     background.shutdown().await;
+    _ = tokio::time::timeout(limit, watching.join_next()).await;
     // No `PgPool::close`: it would wait for the connections of aborted requests.
     let spooled = ingest.spool.map_or(0, |spool| spool.depth().events);
     info!(spooled, "stopped");

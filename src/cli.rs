@@ -3,6 +3,7 @@
 mod check;
 mod key;
 mod output;
+mod register;
 mod replay;
 #[cfg(feature = "simulate")]
 mod simulate;
@@ -46,10 +47,17 @@ enum Command {
     Serve,
     /// Apply pending migrations, create journal partitions and search indexes, then exit
     Migrate,
-    /// Check settings, spool, database, clock, keys and partitions
+    /// Check settings, spool, database, clock, keys, partitions and Qontak's webhook settings
     ///
     /// Prints one line per check. A failed check says what to do, and the exit code is 1.
     Check,
+    /// Register the webhook URL at Qontak
+    ///
+    /// Tests the URL, switches missing events on, and verifies the result. Running it again changes
+    /// nothing. Exit codes: 0 registered; 1 settings or URL refused, nothing changed; 3 credentials or
+    /// clock refused; 4 Qontak unavailable, try again; 5 changed, but the result is not as expected; 6
+    /// with --dry-run: something would change.
+    Register(register::Arguments),
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
@@ -67,7 +75,8 @@ enum Command {
     },
     /// Print the OpenAPI document, as served at /openapi.json
     Openapi,
-    /// Send simulated Qontak webhooks to a URL, measure latency, and verify the result
+    /// Send simulated Qontak webhooks to a URL, measure latency, and verify the result; or, with
+    /// --serve, play Qontak's own API
     ///
     /// Needs no settings. The exit code is 0 if every event got the expected response and, with
     /// --verify, the API shows the expected state.
@@ -106,6 +115,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
             config.check_endpoints()?;
             return check::run(&config).await;
         }
+        Command::Register(arguments) => return register::run(&config()?, arguments).await,
         Command::Key(command) => key::run(&config()?, command).await?,
         Command::Replay(arguments) => {
             let config = config()?;

@@ -6,6 +6,7 @@
 mod bounds;
 mod endpoint;
 mod key;
+mod qontak;
 mod section;
 mod source;
 
@@ -18,9 +19,12 @@ use serde::Deserialize;
 
 pub use self::endpoint::{Endpoint, Endpoints};
 pub use self::key::{Key, Scope, unless_all};
+pub use self::qontak::{
+    Auth, HookEvent, Qontak, Qontaks, Register, ServerUrl, StatusPage, Watch, WebhookUrl,
+};
 pub use self::section::{
-    Api, Database, HmacSecret, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
-    Writer,
+    Api, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
+    StrongSecret, Writer,
 };
 
 /// All settings.
@@ -38,8 +42,11 @@ pub struct Config {
     pub search: Search,
     pub retention: Retention,
     pub log: Log,
+    pub register: Register,
+    pub watch: Watch,
     pub endpoint: Endpoints,
     pub key: BTreeMap<String, Key>,
+    pub qontak: Qontaks,
 }
 
 impl Config {
@@ -89,6 +96,9 @@ impl Config {
             self.http.max_reading_bytes >= self.http.max_body_bytes,
             "http.max_reading_bytes: must be at least http.max_body_bytes"
         );
+        for (name, organization) in &self.qontak {
+            organization.check(name, self.database.encryption_key.is_some())?;
+        }
         Ok(())
     }
 }
@@ -178,6 +188,44 @@ mod tests {
     }
 
     #[test]
+    fn credentials_of_qontak_are_read_from_the_documented_variables() {
+        let config = read(&[
+            ("MEKARI_API_CLIENT_ID", "an-id"),
+            ("MEKARI_API_CLIENT_SECRET", "a-secret"),
+            ("MEKARI_API_BASE_URL", "https://api.mekari.io/"),
+            ("RECEIVER__QONTAK__MEKARI__CLIENT_ID", "another-id"),
+            ("RECEIVER__QONTAK__MEKARI__EVENTS", "status_message,room_resolved"),
+        ])
+        .unwrap();
+        let organization = &config.qontak["mekari"];
+        assert_eq!(organization.client_id.as_deref(), Some("another-id"));
+        assert_eq!(organization.client_secret.as_ref().unwrap().expose_secret(), "a-secret");
+        assert_eq!(organization.server(), "https://api.mekari.io");
+        assert_eq!(organization.events, [HookEvent::StatusMessage, HookEvent::RoomResolved]);
+        assert!(read(&[("MEKARI_API_CLIENT_ID", "")]).unwrap().qontak.is_empty());
+    }
+
+    #[test]
+    fn refresh_token_needs_an_encryption_key() {
+        let settings = [
+            ("RECEIVER__QONTAK__SHOP__AUTH", "bearer"),
+            ("RECEIVER__QONTAK__SHOP__REFRESH_TOKEN", "a-refresh-token"),
+            ("RECEIVER__QONTAK__SHOP__CLIENT_ID", "an-id"),
+            ("RECEIVER__QONTAK__SHOP__CLIENT_SECRET", "a-secret"),
+        ];
+        let error = error(&settings);
+        assert!(error.starts_with("database.encryption_key: not set; "), "{error}");
+        let key = "k".repeat(32);
+        let complete = [&settings[..], &[("RECEIVER__DATABASE__ENCRYPTION_KEY", &key)]].concat();
+        let config = read(&complete).unwrap();
+        assert_eq!(config.qontak["shop"].server(), "https://service-chat.qontak.com");
+        let shown = format!("{config:?}");
+        for secret in ["a-refresh-token", "a-secret", &key] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
     fn invalid_settings_are_refused_in_one_line_that_names_the_setting() {
         let cases = [
             ("WRITER__MAX_BTACH", "3", "writer: unknown field `max_btach`"),
@@ -230,6 +278,25 @@ mod tests {
                 "retention.days_ahead: expected an integer from 1 to 3650",
             ),
             ("DATABASE__URL", "mysql://", "database.url: not a Postgres URL; set DATABASE_URL"),
+            ("DATABASE__ENCRYPTION_KEY", "short", "database.encryption_key: expected at least 32"),
+            ("WATCH__INTERVAL", "0s", "watch.interval: expected a duration from 1s to 1day"),
+            ("WATCH__STATUS_PAGE", "http://a.example", "watch.status_page: expected https://host"),
+            ("QONTAK__SHOP__AUTH", "basic", "qontak.shop.auth: expected hmac or bearer"),
+            ("QONTAK__SHOP__AUTH", "bearer", "qontak.shop.refresh_token: not set"),
+            ("QONTAK__SHOP__AUTH", "hmac", "qontak.shop.client_id: not set"),
+            ("QONTAK__SHOP__CLIENT_ID", "id", "qontak.shop.client_secret: not set"),
+            ("QONTAK__SHOP__REFRESH_TOKEN", "secret", "qontak.shop.auth: must be bearer if"),
+            ("QONTAK__SHOP__EVENTS", "all", "qontak.shop.events: expected events of receive_"),
+            (
+                "QONTAK__SHOP__BASE_URL",
+                "http://api.mekari.com",
+                "qontak.shop.base_url: expected https://host, without a path",
+            ),
+            (
+                "QONTAK__SHOP__WEBHOOK_URL",
+                "https://hook.example/in?secret=1",
+                "qontak.shop.webhook_url: expected https://host/webhooks/qontak/TOKEN",
+            ),
         ];
         for (name, value, expected) in cases {
             let error = error(&[(&format!("RECEIVER__{name}"), value)]);

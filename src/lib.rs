@@ -31,8 +31,8 @@
 //!
 //! [`event`] and [`model`] define the types that all of these share. [`http`] has what every HTTP
 //! surface needs: errors, extractors, conditional requests. [`app`] starts the parts and stops them
-//! in order; [`cli`] has the other commands, [`config`] the settings. [`simulate`] plays Qontak: it
-//! sends webhooks and verifies what the API shows.
+//! in order; [`cli`] has the other commands, [`config`] the settings. [`qontak`] calls Qontak's own
+//! API. [`simulate`] plays Qontak: it sends webhooks and verifies what the API shows.
 //!
 //! `docs/architecture.md` describes the layers and the rules of merging.
 
@@ -43,6 +43,7 @@ pub mod event;
 pub mod http;
 pub mod ingest;
 pub mod model;
+pub mod qontak;
 pub mod read;
 pub mod receive;
 pub mod router;

@@ -10,6 +10,7 @@ mod envelope;
 mod event;
 pub mod export;
 mod facet;
+mod health;
 pub mod hmac;
 pub mod key;
 mod keys;
@@ -57,6 +58,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(stream::listen))
         .routes(routes!(facet::show))
         .routes(routes!(me::show))
+        .routes(routes!(health::show))
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }
 

@@ -7,6 +7,7 @@
 //!   body.rs, template.rs, body/          templates of bodies
 //! load.rs      sends the traffic through `client.rs`, measures latency (`report.rs`)
 //! verify.rs    compares the API with the state expected from acknowledged events (`expected.rs`)
+//! serve.rs     Qontak's own API: webhook settings, lists, status page, faults
 //! ```
 //!
 //! It shares nothing with the service but `model::Timestamp`: an oracle that shares code with the
@@ -22,6 +23,7 @@ mod message;
 mod report;
 mod room;
 mod room_event;
+mod serve;
 mod storm;
 mod template;
 mod traffic;
@@ -31,6 +33,7 @@ mod world;
 
 pub use self::client::Address;
 pub use self::load::{Limit, Load};
+pub use self::serve::{Change, Credentials, Fake};
 pub use self::traffic::{Scenario, Traffic};
 pub use self::verify::{Api, verify};
 pub use self::webhook::Webhook;

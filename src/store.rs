@@ -23,6 +23,10 @@
 //! | `broadcast_log` | recipients of broadcasts: merge, lists, counts, funnel |
 //! | `facet` | values that occur, for drop-downs |
 //! | `api_key` | keys of the read API |
+//! | `qontak_token` | encrypted tokens of Qontak's API |
+//! | `qontak_check` | checks of Qontak by one of the replicas, and their results |
+//! | `qontak_hook` | webhook settings at Qontak |
+//! | `qontak_status` | incidents and maintenance of Qontak's status page |
 //!
 //! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
 //! broadcast logs),
@@ -59,6 +63,10 @@ pub mod message;
 pub mod organization;
 pub mod partition;
 mod probe;
+pub mod qontak_check;
+pub mod qontak_hook;
+pub mod qontak_status;
+pub mod qontak_token;
 pub mod resolution;
 pub mod response;
 pub mod room;

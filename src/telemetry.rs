@@ -91,10 +91,34 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         );
         describe_counter!("spool_damaged_total", "Damaged or missing files of the spool.");
         describe_counter!("spool_lost_total", "Spooled webhooks that could not be read again.");
-        describe_gauge!(
-            "stream_lag_seconds",
+        describe_counter!(
+            "qontak_requests_total",
+            "Calls of Qontak's API by organisation, route and status."
+        );
+        describe_histogram!(
+            "qontak_wait_seconds",
             Unit::Seconds,
-            "Age of the oldest applied event that the stream does not show yet."
+            "Waits before calls of Qontak's API, by reason (limit, retry)."
+        );
+        describe_gauge!(
+            "qontak_token_seconds",
+            Unit::Seconds,
+            "Time until the access token of an organisation expires."
+        );
+        describe_gauge!(
+            "qontak_hook_enabled",
+            Unit::Count,
+            "Whether an event is switched on at Qontak, as of the last check."
+        );
+        describe_gauge!(
+            "qontak_hook_urls",
+            Unit::Count,
+            "How often the webhook URL is registered in a category; should be 1."
+        );
+        describe_gauge!(
+            "qontak_check_failed",
+            Unit::Count,
+            "Whether the last check of Qontak failed."
         );
         describe_gauge!("connections", Unit::Count, "Open client connections.");
         describe_gauge!(

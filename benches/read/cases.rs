@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 186] = [
+pub const CASES: [Case; 187] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -262,6 +262,7 @@ pub const CASES: [Case; 186] = [
     one(ALL, "/v1/facets"),
     one(LARGE, "/v1/facets"),
     one(ALL, "/v1/me"),
+    one(ALL, "/v1/health"),
 ];
 
 /// The slowest request.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
+use sqlx::PgPool;
 
 use super::output::print_line;
 use crate::config::{self, Config};
@@ -15,6 +16,8 @@ use crate::event::{Event, Webhook};
 use crate::ingest::normalize::{Normalized, normalize};
 use crate::ingest::spool::segment;
 use crate::model::{EventId, Timestamp};
+use crate::qontak::hook::Hooks;
+use crate::qontak::{self, Client};
 use crate::store::{self, api_key, partition};
 
 /// Timeout of storing the test event.
@@ -109,6 +112,9 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
             Err(failure) => Err(format!("a test event cannot be stored: {failure}")),
         },
     );
+    for (name, settings) in &config.qontak {
+        line("qontak", check_qontak(name, settings, config, pool.clone()).await);
+    }
     Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -127,6 +133,34 @@ fn test_event() -> Event {
     match normalize(webhook) {
         Normalized::Event(event) => *event,
         Normalized::Handshake(_) => unreachable!("the body names an event"),
+    }
+}
+
+/// Checks the credentials of an organisation, the clock (which a signature contains), and the webhook
+/// settings.
+async fn check_qontak(
+    name: &str,
+    settings: &config::Qontak,
+    config: &Config,
+    pool: PgPool,
+) -> Result<String, String> {
+    let client = Client::new(name, settings, config, pool);
+    let fail = |error: qontak::Error| format!("{name}: {error}");
+    client.check_organization().await.map_err(fail)?;
+    let Some(url) = &settings.webhook_url else {
+        return Ok(format!("{name}: credentials are valid; webhook_url is not set"));
+    };
+    let hooks = Hooks::fetch(&client).await.map_err(fail)?;
+    let problems: Vec<String> = hooks
+        .assess(url, &settings.events)
+        .into_iter()
+        .filter_map(|it| Some(format!("{} is {}", it.event.as_str(), it.problem?.as_str())))
+        .collect();
+    if problems.is_empty() {
+        Ok(format!("{name}: credentials are valid, the webhook is registered"))
+    } else {
+        let problems = problems.join(", ");
+        Err(format!("{name}: {problems}; run `qontak-receiver register`"))
     }
 }
 

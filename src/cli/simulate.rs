@@ -1,23 +1,26 @@
-//! `qontak-receiver simulate`: sends simulated webhooks, measures, and verifies.
+//! `qontak-receiver simulate`: sends simulated webhooks, measures, and verifies; or serves a fake of
+//! Qontak's own API.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use clap::Args;
 use serde_json::json;
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::output::print_line;
 use super::replay::time;
 use crate::model::Timestamp;
-use crate::simulate::{Address, Api, Limit, Load, Scenario, Traffic, verify};
+use crate::simulate::{Address, Api, Fake, Limit, Load, Scenario, Traffic, verify};
 
 /// Arguments of `simulate`.
 #[derive(Args)]
 pub struct Arguments {
     /// URL of the webhook: http://host:port/webhooks/qontak/TOKEN
-    url: Address,
+    #[arg(required_unless_present = "serve", conflicts_with = "serve")]
+    url: Option<Address>,
     /// Kind of traffic
     #[arg(long, value_enum, default_value_t = Scenario::Chat)]
     scenario: Scenario,
@@ -68,6 +71,10 @@ struct End {
     /// Stop after the last status of this many broadcasts; requires --scenario broadcast
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     broadcasts: Option<u32>,
+    /// Send nothing; serve a fake of Qontak's own API at this address, for `register` and the watch,
+    /// until Ctrl-C. Prints its credentials
+    #[arg(long, value_name = "HOST:PORT")]
+    serve: Option<String>,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -80,6 +87,26 @@ fn seconds(text: &str) -> Result<Duration, String> {
 fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok().filter(|rate| (0.001..=1e6).contains(rate));
     rate.ok_or_else(|| "expected a number of events from 0.001 to 1000000".to_owned())
+}
+
+/// Serves the fake until the process ends.
+async fn serve(address: &str, seed: u64) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("--serve: cannot listen on {address}"))?;
+    let (fake, address) = (Fake::new(seed), listener.local_addr()?);
+    let credentials = fake.credentials();
+    print_line(format_args!(
+        "api            http://{address}\nstate          http://{address}/fake\nseed           {seed}\n\
+         organization   {}\nclient_id      {}\nclient_secret  {}\naccess_token   {}\n\
+         refresh_token  {}",
+        credentials.organization_id,
+        credentials.client_id,
+        credentials.client_secret,
+        credentials.access_token,
+        credentials.refresh_token,
+    ));
+    Ok(fake.serve(listener).await?)
 }
 
 /// Sends, measures, verifies, and prints the result.
@@ -105,6 +132,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     // 32 random bits.
     let seed = seed.unwrap_or_else(|| Uuid::now_v7().as_u64_pair().1 >> 32);
+    let Some(url) = url else {
+        serve(&end.serve.unwrap_or_default(), seed).await?;
+        return Ok(ExitCode::SUCCESS);
+    };
     let mut traffic = Traffic::new(scenario, seed, start, recipients);
     let limit = match end {
         End { seconds: Some(time), .. } => Limit::Time(time),

@@ -49,15 +49,15 @@ pub struct Api {
     #[serde(with = "Count")]
     pub burst: u32,
     #[serde(default)]
-    pub hmac_secret: Option<HmacSecret>,
+    pub hmac_secret: Option<StrongSecret>,
 }
 
-/// Secret from which the secrets of HMAC keys are derived.
+/// Secret from which keys are derived.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub struct HmacSecret(pub SecretString);
+pub struct StrongSecret(pub SecretString);
 
-impl TryFrom<String> for HmacSecret {
+impl TryFrom<String> for StrongSecret {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -102,6 +102,8 @@ pub struct Database {
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
     pub migrate: bool,
+    #[serde(default)]
+    pub encryption_key: Option<StrongSecret>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -32,26 +32,42 @@ pub fn read<T: DeserializeOwned>(
         .map_err(|error| anyhow!(line(error)))
 }
 
-/// Selects the settings of the environment: variables with the prefix, `DATABASE_URL`, and the
-/// contents of the files named by `…_FILE`.
+/// Variables whose names are common elsewhere, with our names. Ours take precedence.
+const ALIASES: [(&str, &str); 4] = [
+    ("DATABASE_URL", "RECEIVER__DATABASE__URL"),
+    ("MEKARI_API_BASE_URL", "RECEIVER__QONTAK__MEKARI__BASE_URL"),
+    ("MEKARI_API_CLIENT_ID", "RECEIVER__QONTAK__MEKARI__CLIENT_ID"),
+    ("MEKARI_API_CLIENT_SECRET", "RECEIVER__QONTAK__MEKARI__CLIENT_SECRET"),
+];
+
+/// Selects the settings of the environment: variables with the prefix, [`ALIASES`], and the contents
+/// of the files named by `…_FILE`.
 fn settings_of(environment: BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
     let mut settings = BTreeMap::new();
     for (name, value) in environment {
         let (name, value) = match name.strip_suffix("_FILE") {
-            Some(plain) if plain == "DATABASE_URL" || plain.starts_with("RECEIVER__") => {
+            Some(plain) if alias(plain).is_some() || plain.starts_with("RECEIVER__") => {
                 let value = std::fs::read_to_string(&value)
                     .with_context(|| format!("{name}: cannot read the file"))?;
                 (plain.to_owned(), value.trim().to_owned())
             }
             _ => (name, value),
         };
-        if name == "DATABASE_URL" {
-            settings.entry("RECEIVER__DATABASE__URL".to_owned()).or_insert(value);
+        if let Some(setting) = alias(&name) {
+            // Compose files pass variables that are not set as empty text.
+            if value.is_empty() {
+                continue;
+            }
+            settings.entry(setting.to_owned()).or_insert(value);
         } else if name.starts_with("RECEIVER__") {
             settings.insert(name, value);
         }
     }
     Ok(settings)
+}
+
+fn alias(name: &str) -> Option<&'static str> {
+    ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, setting)| *setting)
 }
 
 /// Reads a list: an array in a file, comma-separated text in the environment.

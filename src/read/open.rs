@@ -71,10 +71,9 @@ pub fn routes(dialect: Dialect, limit: Duration) -> OpenApiRouter<ReadState> {
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }
 
-/// Qontak's routes outside of a prefix: health and login.
+/// Qontak's login, outside of a prefix.
 pub fn routes_at_root(limit: Duration) -> Router<ReadState> {
     login::routes()
-        .route("/v1/health", get(health))
         .layer(from_fn(|request, next| Dialect::Open.serve(request, next)))
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
 }

@@ -184,6 +184,26 @@ impl FromRequestParts<ReadState> for AuthorizedKey {
     }
 }
 
+/// A request without a key, or of a key with scope `read`; without query parameters.
+pub struct MaybeAuthorized {
+    /// The caller; `None` without a key.
+    pub reader: Option<Reader>,
+}
+
+impl FromRequestParts<ReadState> for MaybeAuthorized {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
+        let reader = if parts.headers.contains_key(AUTHORIZATION) {
+            Some(Reader::authenticate(parts, state, Scope::Read).await?)
+        } else {
+            None
+        };
+        Parameters::new(parts)?.finish()?;
+        Ok(Self { reader })
+    }
+}
+
 /// A request of a key with scope `replay`, without query parameters.
 pub struct AuthorizedReplay {
     /// The caller.

@@ -20,7 +20,7 @@ use super::harness::{KEY_OF_ALL, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, Service, 
 
 /// Request of each route; the response is its example in the document. For a new route add a line
 /// here and run `make openapi`.
-const EXAMPLES: [(&str, &str); 34] = [
+const EXAMPLES: [(&str, &str); 35] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (
@@ -47,6 +47,7 @@ const EXAMPLES: [(&str, &str); 34] = [
     ("GET /v1/ledger", "/v1/ledger?limit=1"),
     ("GET /v1/facets", "/v1/facets"),
     ("GET /v1/me", "/v1/me"),
+    ("GET /v1/health", "/v1/health"),
     ("GET /v1/organizations", "/v1/organizations?limit=1"),
     ("GET /api/open/v1/rooms", "/api/open/v1/rooms?channels[]=wa_cloud&limit=1"),
     ("GET /api/open/v1/rooms/{id}", "/api/open/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),

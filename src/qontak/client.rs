@@ -1,0 +1,229 @@
+//! Client of Qontak's API for one organisation.
+
+use std::time::Duration;
+
+use axum::http::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode};
+use metrics::{counter, histogram};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use sqlx::PgPool;
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::error::Error;
+use super::limit::Limit;
+use super::token::Tokens;
+use super::transport::{Answer, Transport};
+use super::{hmac, response};
+use crate::config::{self, Auth, Config};
+use crate::model::Timestamp;
+
+/// Attempts of a call that only reads.
+const READ_ATTEMPTS: u32 = 4;
+
+/// Attempts of a call that was refused with a 429, so that nothing was executed.
+const LIMITED_ATTEMPTS: u32 = 3;
+
+/// Pause before the second attempt; doubled for each further one.
+const BACKOFF: Duration = Duration::from_millis(500);
+
+/// Longest wait of a call. A longer one is an error, so that a command ends and a task goes on.
+const MAX_WAIT: Duration = Duration::from_secs(300);
+
+const DIGEST: HeaderName = HeaderName::from_static("digest");
+
+/// Client of one organisation.
+pub struct Client {
+    name: String,
+    server: String,
+    transport: Transport,
+    credentials: Credentials,
+    limit: Limit,
+    organization_id: Option<String>,
+}
+
+enum Credentials {
+    Hmac { client_id: String, secret: SecretString },
+    Bearer(Tokens),
+}
+
+/// A call: its name in metrics and errors, its path and query.
+#[derive(Clone, Copy)]
+pub struct Route {
+    method: &'static str,
+    name: &'static str,
+    query: &'static str,
+}
+
+impl Route {
+    /// A call that reads. The query must need no percent-encoding: see [`hmac::authorization`].
+    pub const fn get(name: &'static str, query: &'static str) -> Self {
+        Self { method: "GET", name, query }
+    }
+
+    /// A call that sets.
+    pub const fn put(name: &'static str) -> Self {
+        Self { method: "PUT", name, query: "" }
+    }
+}
+
+impl Client {
+    /// Client of the organisation `name` of the settings. `db` holds its tokens.
+    pub fn new(name: &str, settings: &config::Qontak, config: &Config, db: PgPool) -> Self {
+        let credentials = match settings.auth {
+            Auth::Hmac => Credentials::Hmac {
+                client_id: settings.client_id.clone().unwrap_or_default(),
+                secret: settings.client_secret.clone().unwrap_or_default(),
+            },
+            Auth::Bearer => {
+                let key = config.database.encryption_key.as_ref();
+                Credentials::Bearer(Tokens::new(name, settings, key, db))
+            }
+        };
+        Self {
+            name: name.to_owned(),
+            server: settings.server().to_owned(),
+            transport: Transport::default(),
+            credentials,
+            limit: Limit::default(),
+            organization_id: settings.organization_id.clone(),
+        }
+    }
+
+    /// Name of the organisation in the settings.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Checks that the credentials are valid, and of the organisation of the settings. Returns the id of
+    /// their organisation if Qontak names it.
+    pub async fn check_organization(&self) -> Result<Option<String>, Error> {
+        let answer = self.call(Route::get("integrations", "limit=1"), None).await?;
+        let found = answer["data"][0]["organization_id"].as_str().map(str::to_owned);
+        match (&self.organization_id, &found) {
+            (Some(expected), Some(found)) if expected != found => {
+                let (expected, found) = (expected.clone(), found.clone());
+                Err(Error::OtherOrganization { expected, found })
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// Makes a call, with retries if it only reads.
+    pub async fn call(&self, route: Route, body: Option<&Value>) -> Result<Value, Error> {
+        let is_read = route.method == "GET";
+        let mut attempt = 0;
+        loop {
+            let error = match self.attempt(route, body, attempt).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            attempt += 1;
+            let wait = match &error {
+                Error::RateLimited { wait, .. } if attempt < LIMITED_ATTEMPTS => *wait,
+                Error::RateLimited { .. } => return Err(error),
+                error if is_read && error.is_temporary() && attempt < READ_ATTEMPTS => {
+                    BACKOFF * 2_u32.pow(attempt - 1)
+                }
+                _ => return Err(error),
+            };
+            if wait > MAX_WAIT {
+                return Err(error);
+            }
+            let seconds = wait.as_secs_f64();
+            warn!(organization = self.name, route = route.name, %error, seconds, "qontak call delayed");
+            histogram!("qontak_wait_seconds", "reason" => "retry").record(seconds);
+            sleep(wait).await;
+        }
+    }
+
+    /// Makes a call once, or twice if its token has expired.
+    async fn attempt(
+        &self,
+        route: Route,
+        body: Option<&Value>,
+        attempt: u32,
+    ) -> Result<Value, Error> {
+        let mut rejected = None;
+        loop {
+            let waited = self.limit.wait().await;
+            histogram!("qontak_wait_seconds", "reason" => "limit").record(waited.as_secs_f64());
+            let token = match &self.credentials {
+                Credentials::Bearer(tokens) => {
+                    Some(tokens.get(&self.transport, rejected.as_ref()).await?)
+                }
+                Credentials::Hmac { .. } => None,
+            };
+            let answer = self.send(route, body, token.as_ref()).await;
+            let status = answer.as_ref().map_or("none", |answer| class(answer.status));
+            counter!(
+                "qontak_requests_total",
+                "organization" => self.name.clone(), "route" => route.name, "status" => status
+            )
+            .increment(1);
+            let answer = answer?;
+            let is_first = rejected.is_none();
+            if answer.status == StatusCode::UNAUTHORIZED && token.is_some() && is_first {
+                rejected = token;
+                continue;
+            }
+            return response::read(&answer, route.name, attempt);
+        }
+    }
+
+    async fn send(
+        &self,
+        route: Route,
+        body: Option<&Value>,
+        token: Option<&SecretString>,
+    ) -> Result<Answer, Error> {
+        let base = match &self.credentials {
+            Credentials::Bearer(_) => "/api/open/v1",
+            Credentials::Hmac { .. } => "/qontak/chat/v1",
+        };
+        let separator = if route.query.is_empty() { "" } else { "?" };
+        let target = format!("{base}/{}{separator}{}", route.name, route.query);
+        let method = Method::from_bytes(route.method.as_bytes()).expect("GET or PUT");
+        let body = body.map(|body| body.to_string().into_bytes());
+        let mut headers = HeaderMap::new();
+        match (&self.credentials, token) {
+            (Credentials::Hmac { client_id, secret }, _) => {
+                let date = hmac::date(Timestamp::now());
+                let secret = secret.expose_secret();
+                let signature = hmac::authorization(client_id, secret, &method, &target, &date);
+                headers.insert(AUTHORIZATION, self.header(&signature)?);
+                headers.insert(DATE, self.header(&date)?);
+                if let Some(body) = &body {
+                    headers.insert(DIGEST, self.header(&hmac::digest(body))?);
+                }
+            }
+            (Credentials::Bearer(_), token) => {
+                let token = token.map_or("", ExposeSecret::expose_secret);
+                headers.insert(AUTHORIZATION, self.header(&format!("Bearer {token}"))?);
+            }
+        }
+        self.transport.send(method, &format!("{}{target}", self.server), headers, body).await
+    }
+
+    /// A header that logs do not show. Credentials with characters that no header can have are wrong.
+    fn header(&self, text: &str) -> Result<HeaderValue, Error> {
+        let host = self.server.split("://").last().unwrap_or_default().to_owned();
+        let mut value = HeaderValue::from_str(text).map_err(|_| Error::Unauthorized { host })?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// Status in metrics: few values, whatever a proxy answers.
+const fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        200..300 => "2xx",
+        300..400 => "3xx",
+        401 => "401",
+        404 => "404",
+        429 => "429",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}

@@ -1,0 +1,77 @@
+//! Why a call failed: one sentence each, without credentials and bodies.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+/// Why a call failed. `Display` says what to do.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages document them")]
+pub enum Error {
+    #[error("cannot connect to {host}; check the address, DNS and the firewall")]
+    Connect { host: String },
+    #[error("connection to {host} was lost")]
+    Lost { host: String },
+    #[error("{host} did not respond within {}s", .limit.as_secs())]
+    Timeout { host: String, limit: Duration },
+    #[error("response of {host} is larger than {limit} bytes")]
+    TooLarge { host: String, limit: usize },
+    #[error("{host} redirects; set the address that it redirects to")]
+    Redirected { host: String },
+    #[error("{host} answered {status} without JSON; check base_url")]
+    NotJson { host: String, status: StatusCode },
+    #[error("{host} rejected the credentials; check client_id and client_secret, or the tokens")]
+    Unauthorized { host: String },
+    #[error("{host} rejected the signature: the clock differs by {seconds}s; synchronise it")]
+    Clock { host: String, seconds: i64 },
+    #[error("{host} rejected the refresh token; create another one and set refresh_token")]
+    RefreshRejected { host: String },
+    #[error("{host} forbids the call ({messages}); check the role or scope of the credentials")]
+    Forbidden { host: String, messages: String },
+    #[error("{host} does not know {route}")]
+    NotFound { host: String, route: &'static str },
+    #[error("rate limit of {host} exceeded; retry in {}s", .wait.as_secs())]
+    RateLimited { host: String, wait: Duration },
+    #[error("{host} rejected the request with {status}: {messages}")]
+    Rejected { host: String, status: StatusCode, messages: String },
+    #[error("{host} is unavailable ({status}); retry later")]
+    Unavailable { host: String, status: StatusCode },
+    #[error("the credentials belong to organisation {found}, not {expected}")]
+    OtherOrganization { expected: String, found: String },
+    #[error("response of {route} has an unknown form: {problem}")]
+    UnknownForm { route: &'static str, problem: &'static str },
+    #[error("stored tokens cannot be decrypted; check database.encryption_key")]
+    Decrypt,
+    #[error("tokens not available: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("another replica is refreshing the tokens for too long; retry later")]
+    RefreshBusy,
+}
+
+impl Error {
+    /// Whether repeating a call that only reads may help at once.
+    pub const fn is_temporary(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::Lost { .. }
+                | Self::Timeout { .. }
+                | Self::NotJson { .. }
+                | Self::RateLimited { .. }
+                | Self::Unavailable { .. }
+        )
+    }
+
+    /// Whether the credentials or the clock are the cause.
+    pub const fn is_about_credentials(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized { .. }
+                | Self::Clock { .. }
+                | Self::RefreshRejected { .. }
+                | Self::Forbidden { .. }
+                | Self::OtherOrganization { .. }
+                | Self::Decrypt
+        )
+    }
+}

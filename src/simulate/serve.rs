@@ -1,0 +1,68 @@
+//! A fake of Qontak's own API, for tests and for trying `register` and the watch by hand.
+//!
+//! ```text
+//! auth.rs          bearer tokens that rotate, and HMAC signatures
+//! interaction.rs   webhook settings; posts the handshake when a URL is saved
+//! catalog.rs       integrations, templates, agents, divisions, with the quirks of Qontak's pages
+//! status_page.rs   a status page in the format of Statuspage
+//! fault.rs         429 in its forms, 500s, HTML, slow and broken responses
+//! state.rs         what all of them share, and how it is changed
+//! ```
+//!
+//! `GET /fake` shows the state, `PATCH /fake` changes it, for example `{"off": ["status_message"]}`. All
+//! ids and credentials are functions of the seed.
+
+mod auth;
+mod catalog;
+mod fault;
+mod interaction;
+mod response;
+mod state;
+mod status_page;
+
+use std::io;
+
+use axum::extract::State as Extract;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use self::response::error;
+pub use self::state::{Change, Credentials, Fake};
+
+impl Fake {
+    /// Serves until the future is dropped.
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        axum::serve(listener, self.router()).await
+    }
+
+    fn router(self) -> Router {
+        let api = || {
+            interaction::routes()
+                .merge(catalog::routes())
+                .route("/health", get(async || Json(json!({ "status": "ok" }))))
+                .fallback(async || error(StatusCode::NOT_FOUND, &["Resource not found."]))
+                .layer(from_fn_with_state(self.clone(), auth::check))
+                .layer(from_fn_with_state(self.clone(), fault::inject))
+        };
+        Router::new()
+            .nest("/api/open/v1", api())
+            .nest("/qontak/chat/v1", api())
+            .route("/oauth/token", post(auth::refresh))
+            .route("/api/v2/summary.json", get(status_page::summary))
+            .route("/fake", get(show).patch(change))
+            .with_state(self)
+    }
+}
+
+async fn show(Extract(fake): Extract<Fake>) -> Json<Value> {
+    Json(fake.show())
+}
+
+async fn change(Extract(fake): Extract<Fake>, Json(change): Json<Change>) -> Json<Value> {
+    fake.change(change);
+    Json(fake.show())
+}
