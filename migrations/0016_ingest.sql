@@ -322,8 +322,13 @@ declare
     inserted bigint;
 begin
     if events is not null then
-        insert into event
-        select *
+        insert into event (
+            day, event_id, received_at, endpoint, kind, name, organization_id, subject_id, outcome,
+            reasons, dedup_key, deliveries, body, dictionary, body_bytes, parser_version, request_id
+        )
+        select
+            day, event_id, received_at, endpoint, kind, name, organization_id, subject_id, outcome,
+            reasons, dedup_key, deliveries, body, dictionary, body_bytes, parser_version, request_id
         from unnest(events) as new
         -- The index covers one day. In the hour after midnight a delivery may repeat an event of the
         -- day before, and one that was received in that hour may be stored before an earlier one.

@@ -81,7 +81,7 @@ enum Command {
     /// Needs no settings. The exit code is 0 if every event got the expected response and, with
     /// --verify, the API shows the expected state.
     #[cfg(feature = "simulate")]
-    Simulate(simulate::Arguments),
+    Simulate(Box<simulate::Arguments>),
     /// Exit with 0 if the service on this machine is alive; for container health checks
     Healthcheck,
 }
@@ -133,7 +133,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         Command::Openapi => print_line(format_args!("{}", openapi::text())),
         // Without settings: it may run on another machine than the service.
         #[cfg(feature = "simulate")]
-        Command::Simulate(arguments) => return simulate::run(arguments).await,
+        Command::Simulate(arguments) => return simulate::run(*arguments).await,
         Command::Healthcheck => healthcheck(&config()?).await?,
     }
     Ok(ExitCode::SUCCESS)

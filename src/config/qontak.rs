@@ -136,14 +136,13 @@ pub enum HookEvent {
 impl HookEvent {
     /// All events that a documented call can switch on.
     fn defaults() -> Vec<Self> {
-        use HookEvent as E;
         vec![
-            E::ReceiveMessageFromCustomer,
-            E::ReceiveMessageFromAgent,
-            E::StatusMessage,
-            E::BroadcastLogStatus,
-            E::RoomResolved,
-            E::StatusTemplate,
+            Self::ReceiveMessageFromCustomer,
+            Self::ReceiveMessageFromAgent,
+            Self::StatusMessage,
+            Self::BroadcastLogStatus,
+            Self::RoomResolved,
+            Self::StatusTemplate,
         ]
     }
 

@@ -45,7 +45,7 @@ pub struct Client {
 
 enum Credentials {
     Hmac { client_id: String, secret: SecretString },
-    Bearer(Tokens),
+    Bearer(Box<Tokens>),
 }
 
 /// A call: its name in metrics and errors, its path and query.
@@ -78,7 +78,7 @@ impl Client {
             },
             Auth::Bearer => {
                 let key = config.database.encryption_key.as_ref();
-                Credentials::Bearer(Tokens::new(name, settings, key, db))
+                Credentials::Bearer(Box::new(Tokens::new(name, settings, key, db)))
             }
         };
         Self {

@@ -74,4 +74,6 @@ pub fn while_valid<E: Error + Send + Sync + 'static>(
         let part = rest.split_to(rest.len().min(PART_BYTES));
         Some((Ok(part), (stream, rest, validity)))
     })
+    // Compression polls it again after the end.
+    .fuse()
 }

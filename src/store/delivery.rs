@@ -257,8 +257,10 @@ async fn list_logs(
                             and ($7::timestamptz is null or log.at >= $7)
                             and ($8::timestamptz is null or log.at < $8)
                             and ($9::timestamptz is null or log.at "# + $cmp + r#"= $9
-                                and (log.at, log.log_id, log.organization_id)
-                                    "# + $cmp + r#" ($9, $10, $11))
+                                -- `coalesce` hides the selectivity, which would count that of the
+                                -- time twice: the planner would read and sort a broadcast.
+                                and coalesce((log.at, log.log_id, log.organization_id)
+                                    "# + $cmp + r#" ($9, $10, $11), false))
                         order by "# + $order + r#"
                         limit $12
                     ) as near

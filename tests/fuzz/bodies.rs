@@ -94,7 +94,7 @@ pub fn large_bodies() -> Vec<Body> {
         ("80,000 keys", message(&keys("k"))),
         ("80,000 keys with NUL", message(keys(r"\u0000")[..max - 200].rsplit_once(',').unwrap().0)),
         ("80,000 keys in an object", message(&format!(r#""file":{{{}}}"#, keys("k")))),
-        ("80,000 escaped keys", message(&keys(r"\u006b")[..max - 200].rsplit_once(',').unwrap().0)),
+        ("80,000 escaped keys", message(keys(r"\u006b")[..max - 200].rsplit_once(',').unwrap().0)),
         ("80,000 keys in a room", message(&format!(r#""room":{{{}}}"#, keys("k")))),
         ("the shortest key many times", message(fill(r#""":0,"#).trim_end_matches(','))),
         ("a key many times", message(fill(r#""text":0,"#).trim_end_matches(','))),

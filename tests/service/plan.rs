@@ -96,8 +96,8 @@ async fn no_query_reads_more_rows_than_its_page_needs(db: PgPool) {
                 }
             }
         }
-        // Needs no query.
-        if *path == "/v1/me" {
+        // Needs no query, or reads a row per organisation.
+        if ["/v1/me", "/v1/health"].contains(&path.as_str()) {
             continue;
         }
         // The plan of a statement that is left after its first row is logged after the response.

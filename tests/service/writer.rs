@@ -112,6 +112,44 @@ async fn repeat_shortly_after_midnight_is_a_duplicate_of_the_previous_day(db: Pg
 }
 
 #[sqlx::test]
+async fn copies_from_both_sides_of_midnight_are_one_event_in_any_order_and_batch(db: PgPool) {
+    let days = ["2025-06-12", "2025-06-13"].map(|day| day.parse().unwrap());
+    partition::create(&mut db.acquire().await.unwrap(), days.into_iter()).await.unwrap();
+    let mut connection = writer_connection(&db);
+    let times = ["2025-06-12T23:59:58Z", "2025-06-13T00:00:01Z", "2025-06-12T23:59:59Z"];
+    for (number, order) in (0..).zip([[0, 1, 2], [1, 0, 2], [2, 1, 0], [1, 2, 0]]) {
+        for batch_size in [1, 3] {
+            let text = format!("halo {number} {batch_size}");
+            let events = order.map(|i| {
+                let webhook = received(message(1, &text), Timestamp::parse(times[i]).unwrap());
+                let Normalized::Event(event) = normalize(webhook) else { panic!("a handshake") };
+                *event
+            });
+            let mut stored = Vec::new();
+            for batch in events.chunks(batch_size) {
+                let limit = std::time::Duration::from_secs(5);
+                stored.extend(connection.write(limit, uuid::Uuid::nil(), batch).await.unwrap());
+            }
+            assert!(matches!(stored[0].written, Written::First), "{order:?} {batch_size}");
+            for row in &stored[1..] {
+                assert!(matches!(row.written, Written::Duplicate), "{order:?} {batch_size}");
+                assert_eq!(row.event_id, stored[0].event_id);
+            }
+            let rows: Vec<i32> =
+                sqlx::query_scalar("select deliveries from event where event_id = $1")
+                    .bind(stored[0].event_id.0)
+                    .fetch_all(&db)
+                    .await
+                    .unwrap();
+            assert_eq!(rows, [3], "{order:?} {batch_size}");
+        }
+    }
+    let events: i64 =
+        sqlx::query_scalar("select count(*) from event").fetch_one(&db).await.unwrap();
+    assert_eq!(events, 8);
+}
+
+#[sqlx::test]
 async fn ledger_compaction_merges_past_hours_without_changing_sums(db: PgPool) {
     let service = Service::start(db).await;
     for fixture in &ALL {

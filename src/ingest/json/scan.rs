@@ -145,9 +145,8 @@ impl<'a> Scanner<'a> {
             b'u' => match self.code_unit()? {
                 // Surrogates are valid in pairs only.
                 0xd800..=0xdbff => {
-                    if !matches!(self.code_unit()?, 0xdc00..=0xdfff) {
-                        return None;
-                    }
+                    let second = self.code_unit()?;
+                    (0xdc00..=0xdfff).contains(&second).then_some(())?;
                 }
                 0xdc00..=0xdfff => return None,
                 0 => self.is_plain = false,

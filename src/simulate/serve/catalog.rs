@@ -113,7 +113,7 @@ fn user(state: &State, number: u32) -> Value {
         "full_name": format!("Agen {number:02}"),
         "email": format!("agen{number:02}@tokomaju.example"),
         "role": if number == 0 { "admin" } else { "agent" },
-        "is_online": number % 2 == 0,
+        "is_online": number.is_multiple_of(2),
         "created_at": time(number),
     })
 }
