@@ -45,7 +45,10 @@ pub struct HealthData {
 /// Get the state of the webhook settings at Qontak, and what its status page reports
 ///
 /// Without a key it only says that the service responds.
-#[utoipa::path(get, path = "/health", responses((status = OK, body = Health)))]
+#[utoipa::path(
+    get, path = "/health", security((), ("key" = ["read"])),
+    responses((status = OK, body = Health))
+)]
 pub async fn show(
     MaybeAuthorized { reader }: MaybeAuthorized,
     State(db): State<PgPool>,
