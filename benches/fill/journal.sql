@@ -27,7 +27,7 @@ select
     received_at::date,
     (lpad(to_hex((extract(epoch from received_at) * 1000)::bigint), 12, '0') || '7'
         || substr(tie, 1, 3) || '8' || substr(tie, 4, 15))::uuid,
-    received_at, case when fill.chance(35, n, 200) = 0 then 'test' else 'qontak' end, kind,
+    received_at, case when fill.chance(35, n, 2000) = 0 then 'test' else 'qontak' end, kind,
     nullif(kind, 'room_updated'),
     case when outcome in ('applied', 'recorded') then organization_id else '' end,
     case
