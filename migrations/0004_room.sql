@@ -48,17 +48,12 @@ create table room (
     last_message_at        timestamptz,
     last_activity_at       timestamptz,
     is_unresponded         boolean,
-    session_hour           timestamptz generated always as (hour_of(session_at)) stored,
-    activity_at            timestamptz not null generated always as
-        (coalesce(clock, created_at, received_at)) stored,
-    activity_slot          timestamptz not null generated always as
-        (activity_slot(coalesce(clock, created_at, received_at))) stored,
-    is_unread              boolean     not null generated always as
-        (coalesce(unread_count > 0, false)) stored,
-    is_untagged            boolean     not null generated always as
-        (coalesce(cardinality(tags), 0) = 0) stored,
-    is_without_agent       boolean     not null generated always as
-        (coalesce(cardinality(agent_ids), 0) = 0 and coalesce(status <> 'assigned', true)) stored,
+    session_hour           timestamptz,
+    activity_at            timestamptz not null default 'epoch',
+    activity_slot          timestamptz not null default 'epoch',
+    is_unread              boolean     not null default false,
+    is_untagged            boolean     not null default true,
+    is_without_agent       boolean     not null default true,
     constraint room_pkey primary key (room_id, organization_id)
 ) with (fillfactor = 85);
 
@@ -94,7 +89,7 @@ comment on column room.is_blocked is 'Whether the contact is blocked.';
 comment on column room.is_manual_survey is 'Whether the survey is sent manually.';
 comment on column room.keys is 'Fold key of the snapshot that set a column, for each folded column that the newest snapshot lacks, in the order of column fields. Null if it lacks none.';
 comment on column room.key is 'Fold key of the newest snapshot. A key sorts by clock, earlier time, rank of the status, number of agents, number of tags, session_at, unread_count, SHA-256 of the body.';
-comment on column room.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
+comment on column room.fields is 'Folded columns that are known, one bit each, in the order of function merged_columns.';
 comment on column room.clock is 'Latest time of its snapshots and messages, each at most five minutes after its receipt.';
 comment on column room.session_at is 'Last message of the customer: start of the 24-hour customer service window. At most five minutes after its receipt.';
 comment on column room.unread_count is 'Number of messages that no agent has read.';

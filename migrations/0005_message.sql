@@ -7,11 +7,13 @@ create function sender_kind_of(
 )
     returns text
     language sql immutable parallel safe
-    return case
-        when author_by_sender is not null then author_by_sender
-        when direction_by_name = 'in' then 'customer'
-        when direction_by_name = 'out' or seen_at is not null then 'other'
-    end;
+    return coalesce(
+        author_by_sender,
+        case
+            when direction_by_name = 'in' then 'customer'
+            when direction_by_name = 'out' or seen_at is not null then 'other'
+        end
+    );
 
 comment on function sender_kind_of is 'Sender kind of a message: customer, agent, bot or other. seen_at is when a status beyond created was seen: only outgoing messages have one.';
 
@@ -40,7 +42,7 @@ create function author_of(
 comment on function author_of is 'Author of a message: customer, agent, bot, unknown (outgoing, of another sender); empty if the sender is not known; campaign, notice and reaction are nobody''s word.';
 
 create function reached(
-    status text, sent_at timestamptz, delivered_at timestamptz, read_at timestamptz,
+    sent_at timestamptz, delivered_at timestamptz, read_at timestamptz, failed_at timestamptz,
     external_id text
 )
     returns smallint
@@ -48,10 +50,22 @@ create function reached(
     return (coalesce(sent_at, delivered_at, read_at) is not null)::int
         + (coalesce(delivered_at, read_at) is not null)::int * 2
         + (read_at is not null)::int * 4
-        + coalesce(status = 'failed', false)::int * 8
+        + (failed_at is not null and coalesce(delivered_at, read_at) is null)::int * 8
         + (external_id is not null)::int * 16;
 
-comment on function reached is 'What a message reached: 1 sent, 2 delivered, 4 read (each also if a later status was seen), 8 failed, 16 an id at the channel.';
+comment on function reached is 'What a message reached: 1 sent, 2 delivered, 4 read (each also if a later status was seen), 8 failed (as the effective status), 16 an id at the channel.';
+
+create function message_at(
+    created_at timestamptz, channel_at timestamptz, received_at timestamptz
+)
+    returns timestamptz
+    language sql immutable parallel safe
+    return case
+        when created_at - received_at > interval '5 minutes' then received_at
+        else coalesce(created_at, channel_at, received_at)
+    end;
+
+comment on function message_at is 'Time of a message in lists: see message.at.';
 
 -- One row per message id, merged from all events that carry the message, in any order. Statuses have
 -- the time at which they were first seen (`least`). Other fields have the value of the newest event that
@@ -68,12 +82,7 @@ create table message (
     received_at            timestamptz not null,
     created_at             timestamptz,
     channel_at             timestamptz,
-    at                     timestamptz not null generated always as (
-        case
-            when created_at - received_at > interval '5 minutes' then received_at
-            else coalesce(created_at, channel_at, received_at)
-        end
-    ) stored,
+    at                     timestamptz not null default 'epoch',
     type                   text        collate "C",
     participant_type       text        collate "C",
     participant_id         text        collate "C",
@@ -109,40 +118,10 @@ create table message (
     error_code             bigint,
     error_title            text        collate "C",
     error_details          text        collate "C",
-    status                 text        collate "C" generated always as (
-        effective_status(
-            created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at, read_seen_at,
-            failed_seen_at
-        )
-    ) stored,
-    sender_kind            text        collate "C" generated always as (
-        sender_kind_of(
-            author_by_sender, direction_by_name,
-            coalesce(
-                pending_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
-            )
-        )
-    ) stored,
-    author                 text        collate "C" not null generated always as (
-        author_of(
-            sender_kind_of(
-                author_by_sender, direction_by_name,
-                coalesce(
-                    pending_seen_at, sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at
-                )
-            ),
-            type, is_campaign, raw_message
-        )
-    ) stored,
-    reached                smallint    not null generated always as (
-        reached(
-            effective_status(
-                created_seen_at, pending_seen_at, sent_seen_at, delivered_seen_at, read_seen_at,
-                failed_seen_at
-            ),
-            sent_seen_at, delivered_seen_at, read_seen_at, external_id
-        )
-    ) stored,
+    status                 text        collate "C",
+    sender_kind            text        collate "C",
+    author                 text        collate "C" not null default '',
+    reached                smallint    not null default 0,
     reached_before         smallint,
     constraint message_pkey primary key (message_id, organization_id)
 ) with (fillfactor = 85);
@@ -177,7 +156,7 @@ comment on column message.buttons is 'Buttons shown with it; null if there are n
 comment on column message.raw_message is 'WhatsApp''s own value object, with location, contacts, order and interactive details.';
 comment on column message.external_id is 'Id at the channel (wamid.…); null until the channel accepted it. Equals broadcast_log.whatsapp_message_id of the log of the same delivery.';
 comment on column message.key is 'Fold key of its newest event: by the clock of the room in the same body, or else created_at; less than any of these if only rooms contained it.';
-comment on column message.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
+comment on column message.fields is 'Folded columns that are known, one bit each, in the order of function merged_columns.';
 comment on column message.keys is 'Fold key of the event that set a column, for each folded column that the newest event lacks, in the order of column fields. Null if it lacks none.';
 comment on column message.created_seen_at is 'Time status created was first seen, by this service''s clock.';
 comment on column message.pending_seen_at is 'Time status pending was first seen, by this service''s clock.';

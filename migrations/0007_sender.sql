@@ -21,7 +21,7 @@ comment on column sender.name is 'Display name.';
 comment on column sender.username is 'User name; agents only.';
 comment on column sender.avatar is 'Picture: {url, large, medium, small, …}, or a URL.';
 comment on column sender.key is 'Fold key of its newest message.';
-comment on column sender.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
+comment on column sender.fields is 'Folded columns that are known, one bit each, in the order of function merged_columns.';
 comment on column sender.keys is 'Fold key of the message that set a column, for each folded column that the newest message lacks. Null if it lacks none.';
 
 -- Contains no customers, and its columns never change, so messages of customers do not write to it.

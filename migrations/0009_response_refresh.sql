@@ -4,7 +4,7 @@
 --
 -- Each query reads a bounded part of a room by index `message_by_room`; `coalesce(…, false)` hides the
 -- comparison of organisations from the planner. The statements are planned while the tables are small,
--- and the plans are kept while they grow, so sessions that write must not use sequential scans
+-- and the plans are kept while they grow, so sessions that write must not read whole tables
 -- (`store/writer_connection.rs`).
 
 -- From the last word of the customer before each of these times on.
@@ -110,7 +110,7 @@ create function refresh_responses(rooms text[], organizations text[], times time
 as $$
 begin
     with answer as materialized (
-        select distinct answer.*
+        select distinct on (organization_id, room_id, at, message_id) answer.*
         from unnest(rooms, organizations, times) as change (room_id, organization_id, at)
         left join lateral (
             select resolution.at
@@ -121,61 +121,39 @@ begin
             order by resolution.at
             limit 1
         ) as resolved on true
+        cross join unnest(array['agent', 'bot']) as author
         cross join lateral (
-            -- Messages at this time.
-            select message.message_id, message.organization_id
+            -- Answers at this time.
+            select room_id, organization_id, at, message_id, author, sender_id, channel
             from message
             where message.room_id = change.room_id
                 and coalesce(message.organization_id = change.organization_id, false)
                 and message.at = change.at
+                and message.author = author.author
             union all
-            -- The next answers. Those after the next resolution do not depend on what was before it.
+            -- The next answer. Those after the next resolution do not depend on what was before it.
             (
-                select message.message_id, message.organization_id
+                select room_id, organization_id, at, message_id, author, sender_id, channel
                 from message
                 where message.room_id = change.room_id
                     and coalesce(message.organization_id = change.organization_id, false)
                     and message.at > change.at
                     and message.at <= coalesce(resolved.at, 'infinity')
-                    and message.author = 'agent'
+                    and message.author = author.author
                 order by message.at, message.message_id
                 limit 1
             )
             union all
+            -- The next response may no longer be the first since the last resolution. If it is no
+            -- response any more, the one after it may be the first.
             (
-                select message.message_id, message.organization_id
-                from message
-                where message.room_id = change.room_id
-                    and coalesce(message.organization_id = change.organization_id, false)
-                    and message.at > change.at
-                    and message.at <= coalesce(resolved.at, 'infinity')
-                    and message.author = 'bot'
-                order by message.at, message.message_id
-                limit 1
-            )
-            union all
-            -- The next response of each author may no longer be the first since the last
-            -- resolution. If it is no response any more, the one after it may be the first.
-            (
-                select response.message_id, response.organization_id
+                select room_id, organization_id, at, message_id, author, sender_id, channel
                 from response
                 where response.room_id = change.room_id
                     and response.organization_id = change.organization_id
                     and response.at > change.at
                     and response.at <= coalesce(resolved.at, 'infinity')
-                    and response.author = 'agent'
-                order by response.at, response.message_id
-                limit 2
-            )
-            union all
-            (
-                select response.message_id, response.organization_id
-                from response
-                where response.room_id = change.room_id
-                    and response.organization_id = change.organization_id
-                    and response.at > change.at
-                    and response.at <= coalesce(resolved.at, 'infinity')
-                    and response.author = 'bot'
+                    and response.author = author.author
                 order by response.at, response.message_id
                 limit 2
             )
@@ -196,19 +174,17 @@ begin
             ) as is_first
         from (
             select
-                message.room_id, message.organization_id, message.at, message.message_id,
-                author, message.sender_id, message.channel,
+                *,
                 coalesce((
                     select resolution.at
                     from resolution
-                    where resolution.room_id = message.room_id
-                        and resolution.organization_id = message.organization_id
-                        and resolution.at < message.at
+                    where resolution.room_id = answer.room_id
+                        and resolution.organization_id = answer.organization_id
+                        and resolution.at < answer.at
                     order by resolution.at desc
                     limit 1
                 ), '-infinity') as since
             from answer
-            join message using (message_id, organization_id)
         ) as answer
         left join lateral (
             select message.at
@@ -240,7 +216,6 @@ begin
             order by said.at desc
             limit 1
         ) as asked on true
-        where answer.author in ('agent', 'bot')
     ), gone as (
         delete from response
         using told

@@ -25,7 +25,7 @@ comment on column broadcast.name is 'Name, if last_campaign of a message has it.
 comment on column broadcast.template_id is 'The template (messages_broadcast_template_id).';
 comment on column broadcast.channel_integration_id is 'Integration it was sent through.';
 comment on column broadcast.key is 'Fold key of its oldest event, reversed: each log repeats the same fields, so the oldest event wins.';
-comment on column broadcast.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
+comment on column broadcast.fields is 'Folded columns that are known, one bit each, in the order of function merged_columns.';
 comment on column broadcast.keys is 'Fold key of the event that set a column, for each folded column that the event of key lacks. Null if it lacks none.';
 comment on column broadcast.at is 'Order of lists: created_at, or else received_at.';
 
@@ -179,7 +179,7 @@ comment on column broadcast_log.conversation_id is 'Meta''s conversation.';
 comment on column broadcast_log.conversation_origin is 'Category of the message that opened Meta''s conversation: marketing, utility, …';
 comment on column broadcast_log.is_pacing is 'Whether Meta''s template pacing holds it back.';
 comment on column broadcast_log.key is 'Fold key of its newest event: by the latest time of WhatsApp, or else created_at.';
-comment on column broadcast_log.fields is 'Folded columns that are known, one bit each, in the order of function folded_columns.';
+comment on column broadcast_log.fields is 'Folded columns that are known, one bit each, in the order of function merged_columns.';
 comment on column broadcast_log.keys is 'Fold key of the event that set a column, for each folded column that the newest event lacks. Null if it lacks none.';
 comment on column broadcast_log.whatsapp_message_id is 'WhatsApp''s id (wamid.…) of the newest attempt; null if none was accepted. Equals message.external_id of the message of the same delivery.';
 comment on column broadcast_log.pending_at is 'Time it became pending, by WhatsApp''s clock.';

@@ -8,7 +8,7 @@ call create_row_type('event');
 call create_row_type('ledger');
 call create_row_type('room');
 call create_row_type('room_event');
-call create_row_type('message', array['reached_before']);
+call create_row_type('message', array['author', 'reached_before']);
 call create_row_type('resolution', array['word_at', 'begun_at', 'is_counted']);
 call create_row_type('sender');
 call create_row_type('broadcast');
@@ -21,11 +21,8 @@ create function merge_rooms_1(rows room_1[]) returns void
 as $$
 begin
     insert into room ({columns})
-    select {columns} from unnest(rows)
-    on conflict (organization_id, room_id) do update set
-        received_at = least(room.received_at, excluded.received_at),
-        clock = greatest(room.clock, excluded.clock),
-        {fold};
+    select {values} from unnest(rows)
+    on conflict (organization_id, room_id) do update set {merge};
 end
 $$
 $merge$);
@@ -38,8 +35,8 @@ create function merge_senders_1(rows sender_1[]) returns void
 as $$
 begin
     insert into sender ({columns})
-    select {columns} from unnest(rows)
-    on conflict (organization_id, sender_id) do update set {fold};
+    select {values} from unnest(rows)
+    on conflict (organization_id, sender_id) do update set {merge};
 end
 $$
 $merge$);
@@ -55,7 +52,7 @@ create function merge_broadcasts_1(rows broadcast_1[]) returns void
 as $$
 begin
     insert into broadcast ({columns})
-    select {columns}
+    select {values}
     from unnest(rows) as new
     where not exists (
         select
@@ -70,10 +67,7 @@ begin
                 known.key
             )
     )
-    on conflict (organization_id, broadcast_id) do update set
-        received_at = least(broadcast.received_at, excluded.received_at),
-        created_at = least(broadcast.created_at, excluded.created_at),
-        {fold};
+    on conflict (organization_id, broadcast_id) do update set {merge};
 end
 $$
 $merge$);
@@ -86,10 +80,8 @@ create function merge_broadcast_logs_1(rows broadcast_log_1[]) returns void
 as $$
 begin
     insert into broadcast_log ({columns})
-    select {columns} from unnest(rows)
+    select {values} from unnest(rows)
     on conflict (organization_id, log_id) do update set
-        received_at = least(broadcast_log.received_at, excluded.received_at),
-        created_at = least(broadcast_log.created_at, excluded.created_at),
         -- The key contains the code, so that no text belongs to another code.
         last_error_code = of_later(
             broadcast_log.last_error_code, broadcast_log.last_error_key,
@@ -111,23 +103,11 @@ begin
             broadcast_log.last_error_message_id, broadcast_log.last_error_key,
             excluded.last_error_message_id, excluded.last_error_key
         ),
-        last_error_key = greatest(broadcast_log.last_error_key, excluded.last_error_key),
-        pending_at = least(broadcast_log.pending_at, excluded.pending_at),
-        sent_at = least(broadcast_log.sent_at, excluded.sent_at),
-        delivered_at = least(broadcast_log.delivered_at, excluded.delivered_at),
-        read_at = least(broadcast_log.read_at, excluded.read_at),
-        failed_at = least(broadcast_log.failed_at, excluded.failed_at),
-        created_seen_at = least(broadcast_log.created_seen_at, excluded.created_seen_at),
-        pending_seen_at = least(broadcast_log.pending_seen_at, excluded.pending_seen_at),
-        sent_seen_at = least(broadcast_log.sent_seen_at, excluded.sent_seen_at),
-        delivered_seen_at = least(broadcast_log.delivered_seen_at, excluded.delivered_seen_at),
-        read_seen_at = least(broadcast_log.read_seen_at, excluded.read_seen_at),
-        failed_seen_at = least(broadcast_log.failed_seen_at, excluded.failed_seen_at),
         other_statuses = case
             when excluded.other_statuses is null then broadcast_log.other_statuses
             else all_statuses(broadcast_log.other_statuses, excluded.other_statuses)
         end,
-        {fold};
+        {merge};
 end
 $$
 $merge$);
@@ -136,30 +116,30 @@ comment on function merge_broadcast_logs_1 is 'Merges broadcast logs into the ta
 
 -- New messages, statuses reached and words are followed here and not by triggers: a trigger would
 -- see copies of all rows of the statement, old and new.
+--
+-- The author is the only derived column that an update leaves as it was: Postgres computes it cheaply
+-- from columns only, not from the expressions of a merge. Few messages get another one; their rows are
+-- updated again.
 call create_merge('message', $merge$
 create function merge_messages_1(rows message_1[]) returns void
     language plpgsql
 as $$
 declare
     words word[];
+    misattributed text[];
 begin
     with merged as (
-        insert into message ({columns})
-        select {columns} from unnest(rows)
+        insert into message ({columns}, author)
+        select *, author_of(sender_kind, type, is_campaign, raw_message)
+        -- Not joined with the outer query, for the same reason.
+        from (select {values} from unnest(rows) offset 0) as new ({columns})
         on conflict (organization_id, message_id) do update set
-            received_at = least(message.received_at, excluded.received_at),
-            created_at = least(message.created_at, excluded.created_at),
-            channel_at = least(message.channel_at, excluded.channel_at),
-            direction_by_name = greatest(message.direction_by_name, excluded.direction_by_name),
-            is_edited = greatest(message.is_edited, excluded.is_edited),
             text = case
                 when excluded.text is null
                     or message.text is not null and message.text_rank > excluded.text_rank
                 then message.text
                 else excluded.text
             end,
-            text_rank = greatest(message.text_rank, excluded.text_rank),
-            error_code = greatest(message.error_code, excluded.error_code),
             -- Merged with their code, so that title and details never belong to another code.
             error_title = case
                 when coalesce(excluded.error_code, -1) > coalesce(message.error_code, -1)
@@ -175,22 +155,16 @@ begin
                     then message.error_details
                 else greatest(message.error_details, excluded.error_details)
             end,
-            failed_at = least(message.failed_at, excluded.failed_at),
-            created_seen_at = least(message.created_seen_at, excluded.created_seen_at),
-            pending_seen_at = least(message.pending_seen_at, excluded.pending_seen_at),
-            sent_seen_at = least(message.sent_seen_at, excluded.sent_seen_at),
-            delivered_seen_at = least(message.delivered_seen_at, excluded.delivered_seen_at),
-            read_seen_at = least(message.read_seen_at, excluded.read_seen_at),
-            failed_seen_at = least(message.failed_seen_at, excluded.failed_seen_at),
             other_statuses = case
                 when excluded.other_statuses is null then message.other_statuses
                 else all_statuses(message.other_statuses, excluded.other_statuses)
             end,
             reached_before = message.reached,
-            {fold}
+            {merge}
         returning
             organization_id, room_id, at, message_id, author, sender_id, channel, external_id,
-            reached, reached_before
+            reached, reached_before,
+            author <> author_of(sender_kind, type, is_campaign, raw_message) as is_misattributed
     ), linked as (
         insert into message_channel_id (hash, organization_id, message_id)
         select hashtextextended(external_id, 0), organization_id, message_id
@@ -221,12 +195,20 @@ begin
             read = message_count.read + excluded.read,
             failed = message_count.failed + excluded.failed
     )
-    select array_agg((organization_id, room_id, at, message_id, author, sender_id, channel)::word)
-    into words
-    from merged
-    where reached_before is null and author <> '' and room_id is not null;
+    select
+        array_agg((organization_id, room_id, at, message_id, author, sender_id, channel)::word)
+            filter (where reached_before is null and author <> '' and room_id is not null),
+        array_agg(message_id) filter (where is_misattributed)
+    into words, misattributed
+    from merged;
     if words is not null then
         perform follow_words(words);
+    end if;
+    if misattributed is not null then
+        update message
+        set author = author_of(sender_kind, type, is_campaign, raw_message)
+        where message_id = any(misattributed)
+            and author <> author_of(sender_kind, type, is_campaign, raw_message);
     end if;
 end
 $$

@@ -85,7 +85,8 @@ insert into room (
     channel_account, account_uniq_id, channel_integration_id, session_at, unread_count, created_at,
     updated_at, last_message_at, last_activity_at, avatar, resolved_at, resolved_by_id,
     resolved_by_type, external_id, agent_ids, extra, is_dont_auto_resolve, is_blocked,
-    is_unresponded, key, fields, account_normalized
+    is_unresponded, key, fields, account_normalized, activity_at, activity_slot, session_hour,
+    is_unread, is_untagged, is_without_agent
 )
 select
     organization_id, room_id, since, until, name, '', status, 'Models::CustomerServiceRoom', tags,
@@ -96,13 +97,15 @@ select
     case when resolved_at is not null then 'Models::User' end,
     '', agent_ids, '{"is_participant_online": false}', false,
     fill.chance(25, number, 2000) = 0, status = 'unassigned',
-    fill.fold_key(until, room_id), fields, fill.phone(number)
+    fill.fold_key(until, room_id), fields, fill.phone(number), until, activity_slot(until),
+    hour_of(until), status = 'unassigned', tags = '{}',
+    agent_ids is null and status <> 'assigned'
 from (
     select
         *,
         case when status = 'resolved' then until end as resolved_at,
         case when status in ('resolved', 'assigned') then array[agent_id] end as agent_ids,
-        -- A bit per known column: see function `folded_columns`.
+        -- A bit per known column: see function `merged_columns`.
         b'01110100010001111111011101111111'::bigint
             | case when status = 'resolved' then 7 << 19 else 0 end
             | case when status in ('resolved', 'assigned') then 1 << 24 else 0 end as fields

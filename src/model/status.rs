@@ -1,6 +1,6 @@
 //! Delivery statuses: a set that only grows.
 //!
-//! The status of a message follows from all statuses ever seen for it. The rule is the generated
+//! The status of a message follows from all statuses ever seen for it. It is the
 //! column `status` of the tables `message` and `broadcast_log`, so that all replicas agree.
 
 use serde::Serialize;

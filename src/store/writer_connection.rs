@@ -35,12 +35,16 @@ impl WriterConnection {
     /// Reads the settings without connecting. Fails if `database.url` cannot be parsed.
     ///
     /// A session keeps the plans of its statements and triggers. Those that are made while a table is
-    /// small would scan it for as long as the session lives, so such scans are disabled.
+    /// small would read all of it for as long as the session lives: by a sequential scan, or for a
+    /// join that is not a look-up in an index. So these are disabled.
     pub fn new(settings: &config::Database) -> sqlx::Result<Self> {
         let acquire_timeout = settings.acquire_timeout;
         let options = options(settings)?.options([
             ("enable_seqscan", "off"),
             ("enable_bitmapscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("enable_material", "off"),
             ("jit", "off"),
             // The statements of the functions are the same for each batch.
             ("plan_cache_mode", "force_generic_plan"),

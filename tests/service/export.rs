@@ -304,7 +304,8 @@ async fn fill_messages(db: &PgPool, messages: usize) {
          )
          select '{ORGANIZATION}', 'm-' || i, 'r', now(), '2026-01-01'::timestamptz + i * interval '1 s',
              repeat('Halo kak, ', 200), gen_random_uuid(), now()
-         from generate_series(1, {messages}) as i"
+         from generate_series(1, {messages}) as i;
+         call rebuild_derived_columns('message')"
     );
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.unwrap();
     sqlx::raw_sql("analyze message").execute(db).await.unwrap();

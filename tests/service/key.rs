@@ -288,7 +288,8 @@ async fn running_export_ends_when_its_key_is_revoked_or_expires(db: PgPool) {
     let service = Service::start(db).await;
     let messages = "insert into message (organization_id, message_id, received_at, text, text_rank)
         select '1', id, now(), repeat('x', 300), gen_random_uuid()
-        from generate_series(1, 10000) as id";
+        from generate_series(1, 10000) as id;
+        call rebuild_derived_columns('message')";
     service.execute(messages).await;
     for (name, end) in [("a", "revoked_at"), ("b", "expires_at")] {
         let key = create(&settings, &["--name", name, "--scope", "export"]).await;

@@ -83,11 +83,14 @@ async fn message_pages_stay_full_while_rows_leave_the_filter(db: PgPool) {
         select
             'organization-' || n % 2, 'm' || n, now(), '2025-06-12Z'::timestamptz - n * interval '1 s',
             '00000000-0000-0000-0000-000000000001', now()
-        from generate_series(0, 399) as n";
+        from generate_series(0, 399) as n;
+        call rebuild_derived_columns('message')";
     service.execute(insert).await;
     let read = async {
         for n in 0..300 {
-            let sql = format!("update message set read_seen_at = now() where message_id = 'm{n}'");
+            let sql = format!(
+                "update message set read_seen_at = now(), status = 'read' where message_id = 'm{n}'"
+            );
             service.execute(&sql).await;
         }
     };

@@ -212,7 +212,7 @@ fn link(response: &Response, rel: &str) -> Option<String> {
 #[sqlx::test]
 async fn list_pages_have_link_headers_to_next_and_previous(db: PgPool) {
     let (service, _) = service_with_fixtures(db).await;
-    service.execute("update room set tags = array['50% & <b>; é'], fields = fields").await;
+    service.execute("update room set tags = array['50% & <b>; é'], is_untagged = false").await;
     let query = "tag=50%25+%26+%3Cb%3E%3B+%C3%A9&limit=1";
     let mut path = format!("/v1/rooms?{query}");
     let mut pages: Vec<Response> = Vec::new();

@@ -37,7 +37,8 @@ async fn check(service: &Service, list: &str, cases: &[(&str, &[&str])]) {
                 "insert into message (organization_id, message_id, received_at, text, text_rank)
                 select 'o', 'later' || n, now(), 'zzz', '00000000-0000-0000-0000-000000000001'
                 from generate_series(1, 600) as n
-                on conflict do nothing",
+                on conflict do nothing;
+                call rebuild_derived_columns('message')",
             )
             .await;
     }

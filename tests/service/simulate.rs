@@ -157,7 +157,7 @@ async fn simulate_verify_detects_missing_and_wrong_rows(db: PgPool) {
             "message {}: expected read, found nothing",
         ),
         (
-            "update message set read_seen_at = null where message_id =
+            "update message set read_seen_at = null, status = 'delivered' where message_id =
                 (select min(message_id) from message where status = 'read'
                     and delivered_seen_at is not null) returning message_id",
             "message {}: expected read, found delivered",

@@ -168,7 +168,8 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
         format!(
             "insert into room (organization_id, room_id, received_at, status, is_unresponded)
              select '{ORGANIZATION}', n, '2025-06-12T01:00:00Z', 'assigned', true
-             from generate_series({numbers}) as n"
+             from generate_series({numbers}) as n;
+             call rebuild_derived_columns('room')"
         )
     };
     service.execute(&rooms("1, 19999")).await;
@@ -182,6 +183,7 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
              gen_random_uuid()
          from generate_series(1, 20001) as n
          cross join (values ('customer', interval '0'), ('agent', interval '7 s')) as offsets (author, after);
+         call rebuild_derived_columns('message');
          select rebuild_responses()"
     );
     service.execute(&messages).await;
