@@ -51,7 +51,6 @@ create table room (
     session_hour           timestamptz,
     activity_at            timestamptz not null default 'epoch',
     activity_slot          timestamptz not null default 'epoch',
-    is_unread              boolean     not null default false,
     is_untagged            boolean     not null default true,
     is_without_agent       boolean     not null default true,
     constraint room_pkey primary key (room_id, organization_id)
@@ -100,22 +99,21 @@ comment on column room.is_unresponded is 'Whether the last word is the customer'
 comment on column room.session_hour is 'Hour of session_at; lists use it to skip rooms of other sessions in the index.';
 comment on column room.activity_at is 'Order of lists: the latest known activity.';
 comment on column room.activity_slot is 'Minute of activity_at; lists find rooms by it and sort them afterwards.';
-comment on column room.is_unread is 'Whether unread_count is above 0.';
 comment on column room.is_untagged is 'Whether it has no tags.';
 comment on column room.is_without_agent is 'Whether no agent is known and the status is not assigned: messages do not name the agents of their room.';
 
 -- A scan compares filters in the index without reading rows: 0.1 s for a million rooms. They add 8 bytes
--- to an entry and few writes: is_unread changes twice per conversation, unread_count with each message.
+-- to an entry and few writes. Unread messages are not among them: with each answer the room would
+-- change all indexes, and a list of unread rooms finds enough of them soon.
 create index room_by_activity on room (
-    activity_slot, session_hour, is_unread, is_untagged, is_without_agent, is_blocked
+    activity_slot, session_hour, is_untagged, is_without_agent, is_blocked
 );
-comment on index room_by_activity is 'GET /v1/rooms of several or all organisations; filters session, unread, untagged, agent=none and blocked.';
+comment on index room_by_activity is 'GET /v1/rooms of several or all organisations; filters session, untagged, agent=none and blocked.';
 
 -- Otherwise a key for a small organisation would scan past the rooms of all others. Written together with
 -- room_by_activity, once per minute of activity.
 create index room_by_organization on room (
-    organization_id, activity_slot, session_hour, is_unread, is_untagged, is_without_agent,
-    is_blocked
+    organization_id, activity_slot, session_hour, is_untagged, is_without_agent, is_blocked
 );
 comment on index room_by_organization is 'GET /v1/rooms of one organisation, with the filters of room_by_activity.';
 

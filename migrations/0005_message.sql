@@ -124,7 +124,7 @@ create table message (
     reached                smallint    not null default 0,
     reached_before         smallint,
     constraint message_pkey primary key (message_id, organization_id)
-) with (fillfactor = 85);
+) with (fillfactor = 75);
 
 comment on table message is 'Messages of customers, agents and bots, each with all statuses seen.';
 comment on column message.organization_id is 'Organisation of the message; empty if unknown.';

@@ -26,7 +26,6 @@ create function merged_columns(relation text, rule text) returns text[]
             'session_hour = hour_of({session_at})',
             'activity_at = coalesce({clock}, {created_at}, {received_at})',
             'activity_slot = activity_slot(coalesce({clock}, {created_at}, {received_at}))',
-            'is_unread = coalesce({unread_count} > 0, false)',
             'is_untagged = coalesce(cardinality({tags}), 0) = 0',
             'is_without_agent = coalesce(cardinality({agent_ids}), 0) = 0
                 and coalesce({status} <> ''assigned'', true)'

@@ -16,38 +16,40 @@ call create_row_type('broadcast_log');
 call create_row_type('facet');
 
 call create_merge('room', $merge$
-create function merge_rooms_1(rows room_1[]) returns void
+create function merge_rooms_1(rows room_1[]) returns bigint
     language plpgsql
 as $$
 begin
     insert into room ({columns})
     select {values} from unnest(rows)
     on conflict (organization_id, room_id) do update set {merge};
+    return cardinality(rows);
 end
 $$
 $merge$);
 
-comment on function merge_rooms_1 is 'Merges rooms into the table.';
+comment on function merge_rooms_1 is 'Merges rooms into the table. Returns their number.';
 
 call create_merge('sender', $merge$
-create function merge_senders_1(rows sender_1[]) returns void
+create function merge_senders_1(rows sender_1[]) returns bigint
     language plpgsql
 as $$
 begin
     insert into sender ({columns})
     select {values} from unnest(rows)
     on conflict (organization_id, sender_id) do update set {merge};
+    return cardinality(rows);
 end
 $$
 $merge$);
 
-comment on function merge_senders_1 is 'Merges senders into the table.';
+comment on function merge_senders_1 is 'Merges senders into the table. Returns their number.';
 
 -- Every log of a broadcast repeats the same fields, and writers would contend for its one row. So the
 -- service sends keys of which the oldest event has the greatest, and rows that add nothing are left
 -- out before the insert. This may read an outdated row; that only costs a merge without effect.
 call create_merge('broadcast', $merge$
-create function merge_broadcasts_1(rows broadcast_1[]) returns void
+create function merge_broadcasts_1(rows broadcast_1[]) returns bigint
     language plpgsql
 as $$
 begin
@@ -68,14 +70,15 @@ begin
             )
     )
     on conflict (organization_id, broadcast_id) do update set {merge};
+    return cardinality(rows);
 end
 $$
 $merge$);
 
-comment on function merge_broadcasts_1 is 'Merges broadcasts into the table.';
+comment on function merge_broadcasts_1 is 'Merges broadcasts into the table. Returns their number.';
 
 call create_merge('broadcast_log', $merge$
-create function merge_broadcast_logs_1(rows broadcast_log_1[]) returns void
+create function merge_broadcast_logs_1(rows broadcast_log_1[]) returns bigint
     language plpgsql
 as $$
 begin
@@ -108,11 +111,12 @@ begin
             else all_statuses(broadcast_log.other_statuses, excluded.other_statuses)
         end,
         {merge};
+    return cardinality(rows);
 end
 $$
 $merge$);
 
-comment on function merge_broadcast_logs_1 is 'Merges broadcast logs into the table.';
+comment on function merge_broadcast_logs_1 is 'Merges broadcast logs into the table. Returns their number.';
 
 -- New messages, statuses reached and words are followed here and not by triggers: a trigger would
 -- see copies of all rows of the statement, old and new.
@@ -121,7 +125,7 @@ comment on function merge_broadcast_logs_1 is 'Merges broadcast logs into the ta
 -- from columns only, not from the expressions of a merge. Few messages get another one; their rows are
 -- updated again.
 call create_merge('message', $merge$
-create function merge_messages_1(rows message_1[]) returns void
+create function merge_messages_1(rows message_1[]) returns bigint
     language plpgsql
 as $$
 declare
@@ -210,11 +214,12 @@ begin
         where message_id = any(misattributed)
             and author <> author_of(sender_kind, type, is_campaign, raw_message);
     end if;
+    return cardinality(rows);
 end
 $$
 $merge$);
 
-comment on function merge_messages_1 is 'Merges messages into the table.';
+comment on function merge_messages_1 is 'Merges messages into the table. Returns their number.';
 
 -- An event may name no organisation. Its message is a row of its own, until there is exactly one
 -- organisation with that message: then the row is merged into the other one. If several organisations
@@ -302,6 +307,8 @@ as $$
 #variable_conflict use_column
 declare
     inserted bigint;
+    -- Assigned, because `perform` would start a query for each of these calls.
+    merged bigint;
 begin
     if events is not null then
         insert into event (
@@ -344,7 +351,7 @@ begin
         where event.day = repeat.day and event.event_id = repeat.event_id;
     end if;
     if rooms is not null then
-        perform merge_rooms_1(rooms);
+        merged := merge_rooms_1(rooms);
     end if;
     if room_events is not null then
         insert into room_event
@@ -355,7 +362,7 @@ begin
             received_at = least(room_event.received_at, excluded.received_at);
     end if;
     if messages is not null then
-        perform merge_messages_1(messages);
+        merged := merge_messages_1(messages);
         -- An empty index, as a rule.
         if exists (select from message where organization_id = '') then
             perform claim_messages_1(array(select message_id from unnest(messages)));
@@ -368,13 +375,13 @@ begin
         on conflict do nothing;
     end if;
     if senders is not null then
-        perform merge_senders_1(senders);
+        merged := merge_senders_1(senders);
     end if;
     if broadcasts is not null then
-        perform merge_broadcasts_1(broadcasts);
+        merged := merge_broadcasts_1(broadcasts);
     end if;
     if broadcast_logs is not null then
-        perform merge_broadcast_logs_1(broadcast_logs);
+        merged := merge_broadcast_logs_1(broadcast_logs);
     end if;
     if facets is not null then
         insert into facet

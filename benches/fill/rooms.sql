@@ -86,7 +86,7 @@ insert into room (
     updated_at, last_message_at, last_activity_at, avatar, resolved_at, resolved_by_id,
     resolved_by_type, external_id, agent_ids, extra, is_dont_auto_resolve, is_blocked,
     is_unresponded, key, fields, account_normalized, activity_at, activity_slot, session_hour,
-    is_unread, is_untagged, is_without_agent
+    is_untagged, is_without_agent
 )
 select
     organization_id, room_id, since, until, name, '', status, 'Models::CustomerServiceRoom', tags,
@@ -98,7 +98,7 @@ select
     '', agent_ids, '{"is_participant_online": false}', false,
     fill.chance(25, number, 2000) = 0, status = 'unassigned',
     fill.fold_key(until, room_id), fields, fill.phone(number), until, activity_slot(until),
-    hour_of(until), status = 'unassigned', tags = '{}',
+    hour_of(until), tags = '{}',
     agent_ids is null and status <> 'assigned'
 from (
     select

@@ -61,7 +61,10 @@ impl<'a> Object<'a> {
         let candidates = self.keys.iter().rev().filter(|candidate| candidate.tag == tag);
         candidates.map(|candidate| candidate.at as usize).find_map(|at| {
             let mut scanner = Scanner::new(self.text, at);
-            let is_equal = super::unquote(scanner.key()?) == key;
+            let quoted = scanner.key()?;
+            // Nearly always without escapes.
+            let is_equal =
+                quoted[1..].strip_suffix('"') == Some(key) || super::unquote(quoted) == key;
             is_equal.then(|| Value::new(scanner.rest()))
         })
     }

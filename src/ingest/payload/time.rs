@@ -50,9 +50,7 @@ fn parse_unix(text: &str) -> Option<Timestamp> {
         _ => 1_000,
     };
     let whole = whole.parse::<i64>().ok()?.checked_mul(nanos_per_unit)?;
-    // Digits beyond nanoseconds do not matter.
-    let fraction = format!("{fraction:0<9.9}").parse::<i64>().ok()?;
-    let fraction = fraction / (1_000_000_000 / nanos_per_unit);
+    let fraction = i64::from(nanos(fraction)?) / (1_000_000_000 / nanos_per_unit);
     Some(Timestamp(DateTime::from_timestamp_nanos(whole.checked_add(fraction)?)))
 }
 
@@ -62,14 +60,53 @@ fn parse_date_time(text: &str) -> Option<ParsedTime> {
     let clock = rest.strip_prefix(['T', 't', ' '])?.trim_start();
     let end = clock.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.'));
     let (clock, zone) = clock.split_at(end.unwrap_or(clock.len()));
-    let date = NaiveDate::parse_from_str(date, "%Y-%m-%d").ok()?;
-    let clock = NaiveTime::parse_from_str(clock, "%H:%M:%S%.f")
-        .or_else(|_| NaiveTime::parse_from_str(clock, "%H:%M"))
-        .ok()?;
+    let date = parse_date(date)?;
+    let clock = parse_clock(clock)?;
     let zone = zone.trim_start();
     let offset = if zone.is_empty() { TimeDelta::zero() } else { parse_offset(zone)? };
     let time = NaiveDateTime::new(date, clock).checked_sub_signed(offset)?;
     Some(ParsedTime { time: Timestamp(time.and_utc()), has_zone: !zone.is_empty() })
+}
+
+/// `2025-06-12`. chrono's formats would take a tenth of the time that parsing a body takes.
+fn parse_date(text: &str) -> Option<NaiveDate> {
+    let (year, month_day) = text.split_once('-')?;
+    let (month, day) = month_day.split_once('-')?;
+    let year = number(year, 4)?.try_into().ok()?;
+    NaiveDate::from_ymd_opt(year, number(month, 2)?, number(day, 2)?)
+}
+
+/// `02:15`, `02:15:03` or `02:15:03.123`, with any number of decimals. A leap second is 60.
+fn parse_clock(text: &str) -> Option<NaiveTime> {
+    let (clock, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut parts = clock.split(':');
+    let hour = number(parts.next()?, 2)?;
+    let minute = number(parts.next()?, 2)?;
+    let second = parts.next();
+    if parts.next().is_some() || second.is_none() && text.len() > clock.len() {
+        return None;
+    }
+    let second = second.map_or(Some(0), |second| number(second, 2))?;
+    let nanos = nanos(fraction)?;
+    match second {
+        60 => NaiveTime::from_hms_nano_opt(hour, minute, 59, 1_000_000_000 + nanos),
+        _ => NaiveTime::from_hms_nano_opt(hour, minute, second, nanos),
+    }
+}
+
+/// Nanoseconds of the decimals of a second. Digits beyond nanoseconds do not matter.
+fn nanos(decimals: &str) -> Option<u32> {
+    if decimals.is_empty() {
+        return Some(0);
+    }
+    let digits = decimals.get(..9).unwrap_or(decimals);
+    Some(number(digits, 9)? * 10_u32.pow(9 - digits.len() as u32))
+}
+
+/// A number of at most this many digits.
+fn number(text: &str, digits: usize) -> Option<u32> {
+    let is_number = text.len() <= digits && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number { text.parse().ok() } else { None }
 }
 
 /// Offset from UTC: `Z`, `UTC`, `GMT`, `+07:00`, `+0700` or `+07`.
@@ -85,11 +122,8 @@ fn parse_offset(zone: &str) -> Option<TimeDelta> {
         2 => (digits, "0"),
         _ => (digits.get(..2)?, digits.get(2..)?.trim_start_matches(':')),
     };
-    let number = |digits: &str| {
-        let is_number = digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if is_number { digits.parse::<i64>().ok() } else { None }
-    };
-    let offset = TimeDelta::minutes(sign * (number(hours)? * 60 + number(minutes)?));
+    let minutes = number(hours, 2)? * 60 + number(minutes, 2)?;
+    let offset = TimeDelta::minutes(sign * i64::from(minutes));
     Some(offset).filter(|offset| offset.abs() <= TimeDelta::hours(24))
 }
 
@@ -160,6 +194,8 @@ mod tests {
             ("2025-06-12 02:15", "2025-06-12T02:15:00Z", false),
             ("2025-06-12 02:15:03", "2025-06-12T02:15:03Z", false),
             ("2025-06-12T02:15:03.5", "2025-06-12T02:15:03.500Z", false),
+            ("2025-06-12 2:15:03", "2025-06-12T02:15:03Z", false),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:60Z", true),
         ] {
             let expected = Some(ParsedTime { time: at(expected), has_zone });
             assert_eq!(parse(&json!(form)), expected, "{form}");
@@ -174,6 +210,12 @@ mod tests {
             json!("2025-06-12T"),
             json!("2025-06-12T25:15:03Z"),
             json!("2025-13-12T02:15:03Z"),
+            json!("2025-02-30T02:15:03Z"),
+            json!("2025-06-12T02:15:03:04Z"),
+            json!("2025-06-12T02:60:03Z"),
+            json!("2025-06-12T02:15:61Z"),
+            json!("2025-06-12T02:15.5Z"),
+            json!("2025-06-12T02Z"),
             json!("2025-06-12 02:15:03 WIB"),
             json!("2025-06-12 02:15:03 +"),
             json!("2025-06-12 02:15:03 +7"),

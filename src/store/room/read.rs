@@ -146,7 +146,7 @@ pub async fn list(
                         and ($8::text is null or channel_integration_id = $8)
                         and ($9::text[] is null or type = any($9))
                         and ($10::boolean is null or is_untagged = $10)
-                        and ($23::boolean is null or is_unread = $23)
+                        and ($23::boolean is null or coalesce(unread_count > 0, false) = $23)
                         and ($24::boolean is distinct from true or is_blocked = true)
                         and ($24::boolean is distinct from false or is_blocked is not true)
                         -- Redundant: only these rooms can be unanswered, and they are few.
