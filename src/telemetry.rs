@@ -120,6 +120,11 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
             Unit::Count,
             "Whether the last check of Qontak failed."
         );
+        describe_gauge!(
+            "stream_lag_seconds",
+            Unit::Seconds,
+            "How far the event stream is behind the commits, while it has subscribers."
+        );
         describe_gauge!("connections", Unit::Count, "Open client connections.");
         describe_gauge!(
             "connections_anonymous",

@@ -64,8 +64,8 @@ impl Parameter for Position {
 /// with `Last-Event-ID` resumes on any replica, without gaps or duplicates. `event` is the kind;
 /// `data` is the object below.
 ///
-/// - An event `reset` means that the events after `Last-Event-ID` are no longer available: reload
-///   what is displayed.
+/// - An event `reset` means that the events after the last id are no longer available, because they
+///   are too old or the database lost its last transactions: reload what is displayed.
 /// - An `id` without data updates the position. It is sent at the start and every 15 seconds while
 ///   there are no events.
 /// - Slow subscribers are disconnected; they resume with `Last-Event-ID`.
@@ -95,7 +95,7 @@ pub async fn listen(
         kind: query.kind.map(|kind| kind.as_str()),
     };
     let tail = state.event_tail.clone();
-    let subscriber = Subscriber::start(tail, state.keys.clone(), filter, position).await?;
+    let subscriber = Subscriber::start(tail, filter, position).await?;
     // nginx would buffer the response.
     Ok(([("x-accel-buffering", "no")], Sse::new(subscriber.into_stream())))
 }

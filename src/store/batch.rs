@@ -18,22 +18,46 @@ use super::rows::column;
 use crate::event::Kind;
 use crate::model::{EventId, Timestamp};
 
+/// What transaction ids belong to: after a failover the new primary may assign ids again that the old
+/// one had used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct History {
+    /// System identifier of the cluster.
+    system: i64,
+    /// Timeline, which changes with each promotion and each recovery to a point in time.
+    timeline: i32,
+}
+
 /// A position in the stream: after the event with this index (from 1) in the batch of transaction
 /// `xid`, and after all batches with smaller transaction ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
+    history: History,
     xid: i64,
     index: i32,
 }
 
 impl Position {
     /// Regular expression of the text form.
-    pub const PATTERN: &str = r"^(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,8})$";
+    pub const PATTERN: &str =
+        r"^(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,8})$";
+
+    /// What its transaction id belongs to.
+    pub const fn history(self) -> History {
+        self.history
+    }
+
+    /// Whether the database, which is at `now`, has never had this position: it is another server, or
+    /// lost its last transactions.
+    fn is_beyond(self, now: Self) -> bool {
+        self.history != now.history || self.xid > now.xid
+    }
 }
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.xid, self.index)
+        let Self { history: History { system, timeline }, xid, index } = self;
+        write!(f, "{system}-{timeline}.{xid}.{index}")
     }
 }
 
@@ -41,12 +65,20 @@ impl FromStr for Position {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let (xid, index) = text.split_once('.').ok_or(())?;
-        let position =
-            Self { xid: xid.parse().map_err(drop)?, index: index.parse().map_err(drop)? };
+        let (history, position) = text.split_once('.').ok_or(())?;
+        let (system, timeline) = history.split_once('-').ok_or(())?;
+        let (xid, index) = position.split_once('.').ok_or(())?;
+        let position = Self {
+            history: History {
+                system: system.parse().map_err(drop)?,
+                timeline: timeline.parse().map_err(drop)?,
+            },
+            xid: xid.parse().map_err(drop)?,
+            index: index.parse().map_err(drop)?,
+        };
         // Only the canonical form, so that a position has one text.
-        let is_canonical = position.xid >= 0 && position.index >= 0 && position.to_string() == text;
-        is_canonical.then_some(position).ok_or(())
+        let is_canonical = !text.contains(".-") && !text.contains("--") && !text.starts_with('-');
+        (is_canonical && position.to_string() == text).then_some(position).ok_or(())
     }
 }
 
@@ -78,25 +110,72 @@ pub struct AppliedRow {
 
 /// Returns the position before which no new rows can appear.
 pub async fn end(db: &PgPool) -> sqlx::Result<Position> {
-    let xid = sqlx::query_scalar!(
-        r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!""#
+    let row = sqlx::query!(
+        r#"
+            select
+                pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "xid!",
+                system_identifier as "system!",
+                -- The timeline of the last checkpoint is an old one for a while after a promotion.
+                ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::integer
+                    as "timeline!"
+            from pg_control_system()
+        "#
     )
     .fetch_one(db)
     .await?;
-    Ok(Position { xid, index: 0 })
+    let history = History { system: row.system, timeline: row.timeline };
+    Ok(Position { history, xid: row.xid, index: 0 })
 }
 
 /// Whether a client can resume after this position: it is one of this database, and no later row
 /// has been deleted.
 pub async fn is_known(db: &PgPool, position: Position) -> sqlx::Result<bool> {
+    if position.is_beyond(end(db).await?) {
+        return Ok(false);
+    }
     sqlx::query_scalar!(
-        r#"
-            select $1::text::xid8 <= pg_snapshot_xmin(pg_current_snapshot())
-                and exists (select from batch where xid <= $1::text::xid8) as "is_known!"
-        "#,
+        r#"select exists (select from batch where xid <= $1::text::xid8) as "is_known!""#,
         position.xid.to_string(),
     )
     .fetch_one(db)
+    .await
+}
+
+/// What keeps the stream from showing committed events.
+#[derive(Debug)]
+pub struct Blocker {
+    /// Seconds since the first event that is not shown was committed.
+    pub lag_seconds: f64,
+    /// `application_name` of the session with the oldest open transaction that has written; null if
+    /// it cannot be seen.
+    pub application: Option<String>,
+    /// Its process id.
+    pub pid: Option<i32>,
+    /// Seconds since it began.
+    pub transaction_seconds: Option<f64>,
+}
+
+/// Finds out why committed events after `end` are not shown yet; `None` if there are none.
+pub async fn blocker(db: &PgPool, end: Position) -> sqlx::Result<Option<Blocker>> {
+    sqlx::query_as!(
+        Blocker,
+        r#"
+            select
+                extract(epoch from clock_timestamp() - batch.at)::float8 as "lag_seconds!",
+                application_name as "application?", pid as "pid?",
+                extract(epoch from clock_timestamp() - xact_start)::float8
+                    as "transaction_seconds?"
+            from (select at from batch where xid >= $1::text::xid8 order by xid limit 1) as batch
+            left join (
+                select * from pg_stat_activity
+                where backend_xid is not null
+                order by age(backend_xid) desc
+                limit 1
+            ) as oldest on true
+        "#,
+        end.xid.to_string(),
+    )
+    .fetch_optional(db)
     .await
 }
 
@@ -113,13 +192,20 @@ pub struct Page {
     pub end: Position,
     /// Whether the limits of a page cut it short.
     pub has_more: bool,
+    /// Whether the database no longer has the position after which it was to begin: transaction ids
+    /// went back. Then it has no rows.
+    pub is_rewound: bool,
 }
 
 /// Lists the events applied after `after`.
 pub async fn page(db: &PgPool, after: Position) -> sqlx::Result<Page> {
     let end = end(db).await?;
+    let mut page = Page { rows: Vec::new(), end, has_more: false, is_rewound: false };
+    if after.is_beyond(end) {
+        return Ok(Page { is_rewound: true, ..page });
+    }
     if end <= after {
-        return Ok(Page { rows: Vec::new(), end: after, has_more: false });
+        return Ok(Page { end: after, ..page });
     }
     let batches = sqlx::query!(
         r#"
@@ -135,12 +221,13 @@ pub async fn page(db: &PgPool, after: Position) -> sqlx::Result<Page> {
     )
     .fetch_all(db)
     .await?;
-    let mut page = Page { rows: Vec::new(), end, has_more: false };
+    let history = end.history;
     if let Some(last) = batches.get(PAGE_BATCHES - 1) {
-        page = Page { end: Position { xid: last.xid + 1, index: 0 }, has_more: true, ..page };
+        let end = Position { history, xid: last.xid + 1, index: 0 };
+        page = Page { end, has_more: true, ..page };
     }
     let events = batches.into_iter().flat_map(|batch| {
-        let position = move |index| Position { xid: batch.xid, index };
+        let position = move |index| Position { history, xid: batch.xid, index };
         (1..).map(position).zip(batch.event_ids)
     });
     let events = events.filter(|(position, _)| *position > after);
@@ -149,12 +236,16 @@ pub async fn page(db: &PgPool, after: Position) -> sqlx::Result<Page> {
         events.truncate(PAGE_EVENTS);
         page = Page { end: events[PAGE_EVENTS - 1].0, has_more: true, ..page };
     }
-    page.rows = rows(db, &events).await?;
+    page.rows = rows(db, history, &events).await?;
     Ok(page)
 }
 
 /// Fetches the rows of these events. Events no longer in the journal are omitted.
-async fn rows(db: &PgPool, events: &[(Position, Uuid)]) -> sqlx::Result<Vec<AppliedRow>> {
+async fn rows(
+    db: &PgPool,
+    history: History,
+    events: &[(Position, Uuid)],
+) -> sqlx::Result<Vec<AppliedRow>> {
     let day = |id| EventId(id).received_at().map(Timestamp::day).unwrap_or_default();
     let days: Vec<NaiveDate> = column(events, |(_, id)| day(*id));
     let (Some(first), Some(last)) = (days.iter().min(), days.iter().max()) else {
@@ -203,7 +294,7 @@ async fn rows(db: &PgPool, events: &[(Position, Uuid)]) -> sqlx::Result<Vec<Appl
     .fetch_all(db)
     .await?;
     let rows = rows.into_iter().map(|row| AppliedRow {
-        position: Position { xid: row.xid, index: row.place },
+        position: Position { history, xid: row.xid, index: row.place },
         event_id: row.event_id,
         received_at: row.received_at,
         kind: row.kind,
@@ -256,11 +347,25 @@ mod tests {
 
     #[test]
     fn only_canonical_positions_are_parsed() {
-        let position = Position { xid: 1 << 40, index: 7 };
+        let history = History { system: 7_581_234_567_890_123_456, timeline: 3 };
+        let position = Position { history, xid: 1 << 40, index: 7 };
+        assert_eq!(position.to_string(), "7581234567890123456-3.1099511627776.7");
         assert_eq!(position.to_string().parse(), Ok(position));
-        for other in
-            ["", ".", "1", "1.", "+1.0", "01.0", "1.-1", "-1.0", "1.0 ", "9223372036854775808.0"]
-        {
+        for other in [
+            "",
+            ".",
+            "1.0",
+            "1-1.0",
+            "1-1.1.",
+            "1-1.+1.0",
+            "1-1.01.0",
+            "1-1.1.-1",
+            "1-1.-1.0",
+            "1-1.1.0 ",
+            "1--1.1.0",
+            "-1-1.1.0",
+            "1-1.9223372036854775808.0",
+        ] {
             assert_eq!(other.parse::<Position>(), Err(()), "{other}");
         }
     }

@@ -8,21 +8,28 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::gauge;
 use sqlx::PgPool;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config;
 use crate::http::Error;
 use crate::store::batch::{self, AppliedRow, Page, Position};
 use crate::store::{self, Failure};
+use crate::telemetry::fault::Fault;
+
+static HELD_BACK: Fault = Fault::warn("event stream held back by an open transaction");
 
 /// Interval of reading the database.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The same while the database is unavailable.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Interval of measuring how far the stream is behind the commits, and the lag that is a warning.
+const LAG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The tail and its settings.
 pub struct EventTail {
@@ -44,6 +51,29 @@ struct Tail {
     /// When to read the next page.
     due: Instant,
     is_unavailable: bool,
+    /// When to measure the lag.
+    lag_due: Instant,
+    /// How often transaction ids went back.
+    rewinds: u64,
+}
+
+/// What follows a position.
+pub enum Next {
+    /// The next events.
+    Batch(Batch),
+    /// The position is before the tail.
+    Behind,
+    /// Transaction ids of the database went back, so events were lost or are not in order any more.
+    Rewound,
+}
+
+/// An end of the stream, and how often transaction ids had gone back by then.
+#[derive(Clone, Copy)]
+pub struct End {
+    /// Position of the end.
+    pub position: Position,
+    /// Number of rewinds.
+    pub rewinds: u64,
 }
 
 /// Consecutive events, in commit order.
@@ -69,16 +99,22 @@ impl EventTail {
 
     /// Returns a permit for one subscriber, and the current end of the stream. Fails if there are too
     /// many subscribers or the database is unavailable.
-    pub async fn subscribe(&self) -> Result<(OwnedSemaphorePermit, Position), Error> {
+    pub async fn subscribe(&self) -> Result<(OwnedSemaphorePermit, End), Error> {
         let mut tail = self.tail.lock().await;
         let permit = self.permits.clone().try_acquire_owned();
         let permit = permit.map_err(|_| Error::Overloaded("stream subscribers"))?;
         let now = batch::end(&self.db).await?;
         if self.permits.available_permits() + 1 == self.settings.max_listeners {
             // The first subscriber: the tail was not kept up to date.
-            *tail = Tail::at(now);
+            *tail = Tail { rewinds: tail.rewinds, ..Tail::at(now) };
         }
-        Ok((permit, now))
+        Ok((permit, End { position: now, rewinds: tail.rewinds }))
+    }
+
+    /// The current end, after a rewind.
+    pub async fn end(&self) -> End {
+        let tail = self.tail.lock().await;
+        End { position: tail.end, rewinds: tail.rewinds }
     }
 
     /// Whether everything after a position is still available.
@@ -86,19 +122,22 @@ impl EventTail {
         Ok(batch::is_known(&self.db, position).await?)
     }
 
-    /// Waits for events after a position. `None` if the position is before the tail.
-    pub async fn after(&self, position: Position) -> Option<Batch> {
+    /// Waits for events after a position, which was reached after so many `rewinds`.
+    pub async fn after(&self, position: Position, rewinds: u64) -> Next {
         loop {
             let due = {
                 let mut tail = self.tail.lock().await;
                 if tail.end <= position && tail.due <= Instant::now() {
                     self.read_next(&mut tail).await;
                 }
+                if tail.rewinds != rewinds {
+                    return Next::Rewound;
+                }
                 if position < tail.begin {
-                    return None;
+                    return Next::Behind;
                 }
                 if position < tail.end {
-                    return Some(tail.after(position));
+                    return Next::Batch(tail.after(position));
                 }
                 tail.due
             };
@@ -107,12 +146,16 @@ impl EventTail {
     }
 
     /// Reads a page after a position that is before the tail, from the database.
-    pub async fn page(&self, position: Position) -> Batch {
+    pub async fn page(&self, position: Position) -> Next {
         loop {
             match self.read(position).await {
+                Ok(page) if page.is_rewound => {
+                    self.tail.lock().await.rewind(page.end);
+                    return Next::Rewound;
+                }
                 Ok(page) => {
                     let rows = page.rows.into_iter().map(Arc::new).collect();
-                    return Batch { rows, end: page.end };
+                    return Next::Batch(Batch { rows, end: page.end });
                 }
                 Err(cause) => {
                     error!(error = %Failure::from(cause), "stream subscriber cannot read its backlog");
@@ -135,14 +178,43 @@ impl EventTail {
         }
         tail.is_unavailable = read.is_err();
         let pause = match read {
+            Ok(page) if page.is_rewound => {
+                tail.rewind(page.end);
+                Duration::ZERO
+            }
             Ok(page) => {
                 let pause = if page.has_more { Duration::ZERO } else { POLL_INTERVAL };
                 tail.append(page, self.settings.max_behind);
+                if tail.lag_due <= Instant::now() {
+                    tail.lag_due = Instant::now() + LAG_INTERVAL;
+                    self.measure_lag(tail.end).await;
+                }
                 pause
             }
             Err(_) => RETRY_INTERVAL,
         };
         tail.due = Instant::now() + pause;
+    }
+
+    /// An open transaction that has written holds back all later ones: an id below its own may still
+    /// be committed.
+    async fn measure_lag(&self, end: Position) {
+        let Ok(blocker) = store::within(self.limit, batch::blocker(&self.db, end)).await else {
+            return;
+        };
+        let lag = blocker.as_ref().map_or(0.0, |blocker| blocker.lag_seconds);
+        gauge!("stream_lag_seconds").set(lag);
+        if let Some(blocker) = blocker
+            && lag >= LAG_INTERVAL.as_secs_f64()
+        {
+            let application = blocker.application.unwrap_or_default();
+            let (pid, seconds) =
+                (blocker.pid.unwrap_or(0), blocker.transaction_seconds.unwrap_or(0.0));
+            HELD_BACK.occurred(format_args!(
+                "{lag:.0} s behind; oldest transaction: {seconds:.0} s old, application \
+                 \"{application}\", pid {pid}"
+            ));
+        }
     }
 
     /// Disconnects all subscribers.
@@ -165,6 +237,16 @@ impl Tail {
             rows: VecDeque::new(),
             due: Instant::now(),
             is_unavailable: false,
+            lag_due: Instant::now(),
+            rewinds: 0,
+        }
+    }
+
+    /// Begins anew after transaction ids went back, once for all who notice it.
+    fn rewind(&mut self, end: Position) {
+        if self.end > end || self.end.history() != end.history() {
+            warn!("event stream reset: transaction ids of the database went back");
+            *self = Self { rewinds: self.rewinds + 1, ..Self::at(end) };
         }
     }
 

@@ -12,10 +12,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
-use super::event_tail::{Batch, EventTail};
+use super::event_tail::{Batch, End, EventTail, Next};
 use crate::http::Error;
-use crate::read::keys::Keys;
 use crate::read::reader::Reader;
+use crate::read::validity::Validity;
 use crate::store::batch::{AppliedRow, Position};
 
 /// Delay after which a disconnected client reconnects.
@@ -59,12 +59,13 @@ pub struct Subscriber {
     pending: VecDeque<Arc<AppliedRow>>,
     /// Everything up to here is sent or pending.
     position: Position,
+    /// How often transaction ids had gone back when it was at `position`.
+    rewinds: u64,
     /// Whether it has reached the tail. If it falls behind the tail after that, it is too slow.
     has_caught_up: bool,
     is_too_slow: bool,
     next_heartbeat: Instant,
-    next_key_check: Instant,
-    keys: Keys,
+    validity: Validity,
 }
 
 impl Subscriber {
@@ -72,22 +73,19 @@ impl Subscriber {
     /// `position` are no longer available. Fails if there are too many subscribers.
     pub async fn start(
         event_tail: Arc<EventTail>,
-        keys: Keys,
         filter: Filter,
         position: Option<Position>,
     ) -> Result<Self, Error> {
         let (permit, now) = event_tail.subscribe().await?;
         let (position, greeting) = match position {
-            Some(position) if !event_tail.reaches(position).await? => {
-                (now, Event::default().event("reset").json_data(RESET).expect("it is a text"))
-            }
-            position => (position.unwrap_or(now), Event::default()),
+            Some(position) if !event_tail.reaches(position).await? => (now.position, reset()),
+            position => (position.unwrap_or(now.position), Event::default()),
         };
         let heartbeat = event_tail.settings.heartbeat;
         Ok(Self {
             next_heartbeat: Instant::now() + heartbeat,
-            next_key_check: Instant::now() + heartbeat,
-            keys,
+            validity: filter.reader.validity(),
+            rewinds: now.rewinds,
             pending: VecDeque::new(),
             greeting: Some(greeting.retry(RETRY).id(position.to_string())),
             has_caught_up: false,
@@ -119,13 +117,10 @@ impl Subscriber {
             return Some(greeting);
         }
         let heartbeat = self.event_tail.settings.heartbeat;
-        if Instant::now() >= self.next_key_check {
-            if !self.keys.is_valid(self.filter.reader.key()).await {
+        loop {
+            if !self.validity.is_valid().await {
                 return None;
             }
-            self.next_key_check = Instant::now() + heartbeat;
-        }
-        loop {
             while let Some(row) = self.pending.pop_front() {
                 if self.filter.matches(&row) {
                     self.next_heartbeat = Instant::now() + heartbeat;
@@ -137,29 +132,42 @@ impl Subscriber {
                 // With the position, so that a client without matching events resumes from here.
                 return Some(Event::default().comment("heartbeat").id(self.position.to_string()));
             }
-            if let Ok(batch) = timeout_at(self.next_heartbeat, self.read()).await {
-                let Some(batch) = batch else {
+            let wait = self.next_heartbeat.min(self.validity.due());
+            match timeout_at(wait, self.read()).await {
+                Ok(Next::Batch(Batch { rows, end })) => {
+                    self.pending.extend(rows);
+                    self.position = end;
+                }
+                Ok(Next::Behind) => {
                     self.is_too_slow = true;
                     let comment = "too slow; reconnect with Last-Event-ID";
                     return Some(Event::default().comment(comment));
-                };
-                self.pending.extend(batch.rows);
-                self.position = batch.end;
+                }
+                Ok(Next::Rewound) => {
+                    let End { position, rewinds } = self.event_tail.end().await;
+                    (self.position, self.rewinds) = (position, rewinds);
+                    return Some(reset().id(position.to_string()));
+                }
+                // Time for a heartbeat, or to look the key up.
+                Err(_) => {}
             }
         }
     }
 
-    /// The next batch; `None` if the subscriber is too slow.
-    async fn read(&mut self) -> Option<Batch> {
-        match self.event_tail.after(self.position).await {
-            Some(batch) => {
+    /// What comes next; `Behind` if the subscriber is too slow.
+    async fn read(&mut self) -> Next {
+        match self.event_tail.after(self.position, self.rewinds).await {
+            Next::Behind if !self.has_caught_up => self.event_tail.page(self.position).await,
+            next => {
                 self.has_caught_up = true;
-                Some(batch)
+                next
             }
-            None if self.has_caught_up => None,
-            None => Some(self.event_tail.page(self.position).await),
         }
     }
+}
+
+fn reset() -> Event {
+    Event::default().event("reset").json_data(RESET).expect("it is a text")
 }
 
 fn event(row: &AppliedRow) -> Event {

@@ -11,11 +11,12 @@ use qontak_receiver::store::batch;
 use serde_json::json;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::subscriber::{
     Block, Subscriber, assert_matches_document, message, request, wait_for_polls,
 };
-use crate::binary::Process;
+use crate::binary::{self, DEADLINE, Process};
 use crate::harness::{KEY_OF_ALL, Service, settings};
 
 #[sqlx::test]
@@ -121,9 +122,14 @@ async fn stream_heartbeat_advances_the_last_event_id(db: PgPool) {
 async fn stream_rejects_invalid_last_event_ids_and_parameters(db: PgPool) {
     let service = Service::start(db).await;
     const ALLOWED: &str = "must be an id that this stream gave";
-    for id in
-        ["1", "x.0", "1.0;drop table batch", "-1.0", "99999999999999999999.0", &"9".repeat(9999)]
-    {
+    for id in [
+        "1",
+        "1.0",
+        "1-1.1.0;drop table batch",
+        "1-1.-1.0",
+        "1-1.99999999999999999999.0",
+        &"9".repeat(9999),
+    ] {
         let response = service.send(request(KEY_OF_ALL, "", Some(id))).await;
         assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{id}");
         let messages = json!([format!("Last-Event-ID: {ALLOWED}")]);
@@ -164,8 +170,19 @@ async fn stream_resets_clients_beyond_retention(db: PgPool) {
     batch::delete_expired(&db, Duration::from_secs(86400)).await.unwrap();
     // The oldest batch that is left marks the start of retention.
     assert_eq!(service.count("batch").await, 2);
-    let far = format!("{}.0", i64::MAX);
-    for (id, is_retained) in [(&ids[0], false), (&ids[1], false), (&ids[2], true), (&far, false)] {
+    let (history, position) = ids[2].split_once('.').unwrap();
+    let (system, timeline) = history.split_once('-').unwrap();
+    let far = format!("{history}.{}.0", 10_u64.pow(18) - 1);
+    let promoted = format!("{system}-{}.{position}", timeline.parse::<i32>().unwrap() + 1);
+    let other_server = format!("1-{timeline}.{position}");
+    for (id, is_retained) in [
+        (&ids[0], false),
+        (&ids[1], false),
+        (&ids[2], true),
+        (&far, false),
+        (&promoted, false),
+        (&other_server, false),
+    ] {
         let mut subscriber = Subscriber::start_with(&service, KEY_OF_ALL, "", Some(id)).await;
         let first = subscriber.next().await.unwrap();
         if is_retained {
@@ -198,4 +215,77 @@ async fn batches_restored_from_another_server_are_deleted_at_start(db: PgPool) {
     assert_eq!(service.wait_for_exit().await.0, Some(0));
     let sql = "select count(*) from batch where xid >= '1000000000000'";
     assert_eq!(sqlx::query_scalar::<_, i64>(sql).fetch_one(&db).await.unwrap(), 0);
+}
+
+/// A pool of new sessions, in which `pg_snapshot_xmin` returns `fake.xid.back` less.
+async fn with_fake_transaction_ids(db: &PgPool) -> PgPool {
+    let sql = "create schema fake;
+        create table fake.xid (back bigint not null);
+        insert into fake.xid values (0);
+        create function fake.pg_snapshot_xmin(pg_snapshot) returns xid8 language sql as
+            'select (pg_catalog.pg_snapshot_xmin($1)::text::bigint - back)::text::xid8 from fake.xid';
+        do $$ begin
+            execute format('alter database %I set search_path = fake, pg_catalog, public', current_database());
+        end $$";
+    sqlx::raw_sql(sql).execute(db).await.unwrap();
+    PgPool::connect_with((*db.connect_options()).clone()).await.unwrap()
+}
+
+#[sqlx::test]
+async fn stream_resets_subscribers_when_transaction_ids_go_back(db: PgPool) {
+    let service = Service::start(with_fake_transaction_ids(&db).await).await;
+    let mut subscribers =
+        [Subscriber::start(&service, "").await, Subscriber::start(&service, "").await];
+    service.post(message("a")).await;
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.subjects(1).await, ["a"]);
+    }
+    sqlx::raw_sql("update fake.xid set back = 100").execute(&db).await.unwrap();
+    for subscriber in &mut subscribers {
+        let Some(Block::Event(name, data)) = subscriber.next().await else { panic!("no reset") };
+        assert_eq!(name, "reset");
+        assert_matches_document(&data);
+    }
+    // The subscriber goes on from there.
+    sqlx::raw_sql("update fake.xid set back = 0").execute(&db).await.unwrap();
+    for subscriber in &mut subscribers {
+        assert_eq!(subscriber.subjects(1).await, ["a"]);
+    }
+}
+
+#[sqlx::test]
+async fn transaction_that_holds_the_stream_back_is_named(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let client = reqwest::Client::new();
+    let stream = client.get(format!("{}/v1/stream", service.url)).bearer_auth(KEY_OF_ALL);
+    let _stream = stream.send().await.unwrap();
+    let mut idle = db.begin().await.unwrap();
+    let sql = "set application_name = 'nightly report'; select pg_current_xact_id()";
+    sqlx::raw_sql(sql).execute(&mut *idle).await.unwrap();
+    let status = binary::post(&client, &service.url, message("waiting").into_bytes()).await;
+    assert_eq!(status.unwrap(), StatusCode::OK);
+    wait_for_lag(&service, |lag| lag >= 5.0).await;
+    idle.rollback().await.unwrap();
+    wait_for_lag(&service, |lag| lag == 0.0).await;
+    service.signal("TERM");
+    let (_, log) = service.wait_for_exit().await;
+    let warnings: Vec<_> = log.iter().filter(|line| line.contains("held back")).collect();
+    assert_eq!(warnings.len(), 1, "{log:#?}");
+    assert!(warnings[0].contains("nightly report"), "{}", warnings[0]);
+}
+
+async fn wait_for_lag(service: &Process, is_reached: fn(f64) -> bool) {
+    let reached = async {
+        loop {
+            let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
+            let metrics = metrics.text().await.unwrap();
+            let mut lines = metrics.lines();
+            let lag = lines.find_map(|line| line.strip_prefix("stream_lag_seconds "));
+            if lag.is_some_and(|lag| is_reached(lag.parse().unwrap())) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(DEADLINE, reached).await.expect("the lag was not shown");
 }
