@@ -1,5 +1,7 @@
 //! Composition root: starts the parts, serves, and stops them in order.
 
+pub mod check;
+pub mod open_files;
 pub mod upkeep;
 
 use std::sync::Arc;
@@ -7,14 +9,14 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use metrics::gauge;
 use sqlx::PgPool;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::config::{self, Config};
+use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
-use crate::ingest::spool::disk::{Disk, OpenError};
+use crate::ingest::spool::disk::Disk;
 use crate::qontak::watch::Watch;
 use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
@@ -56,8 +58,12 @@ pub async fn serve(
     config: Config,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    for warning in &config.warnings {
+        warn!(warning, "setting is probably not meant");
+    }
+    upkeep::report(open_files::raise_limit(&config))?;
     let db = store::connect_to_read(&config.database, config.database.read_connections)?;
-    let (disk, spool_problem) = open_disk(&config.spool)?;
+    let (disk, spool_problem) = open_disk(&config.spool);
     let is_prepared = match upkeep::prepare(&config, &db).await {
         Ok(()) => true,
         Err(cause) if disk.is_some() && upkeep::is_outage(&cause) => {
@@ -67,14 +73,17 @@ pub async fn serve(
         Err(cause) => return Err(cause),
     };
 
-    let listener = TcpListener::bind(config.http.listen)
-        .await
+    let is_handover = disk.as_ref().is_some_and(Disk::is_shared);
+    let mut inherited = Inherited::find();
+    let listener = inherited
+        .next_or_bind(config.http.listen, is_handover)
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
-    let ops_listener = TcpListener::bind(config.ops.listen)
-        .await
+    let ops_listener = inherited
+        .next_or_bind(config.ops.listen, is_handover)
         .with_context(|| format!("ops.listen: cannot listen on {}", config.ops.listen))?;
     info!(
-        http.listen = %listener.local_addr()?, ops.listen = %ops_listener.local_addr()?,
+        http.listen = %listener.socket.local_addr()?,
+        ops.listen = %ops_listener.socket.local_addr()?,
         "ready for webhooks",
     );
     let (stopping, mut is_stopping) = watch::channel(false);
@@ -101,7 +110,7 @@ pub async fn serve(
         stopping: is_stopping.clone(),
     };
     background.spawn(async move {
-        let served = axum::serve(ops_listener, ops::router(ops)).await;
+        let served = axum::serve(ops_listener.socket, ops::router(ops)).await;
         error!(result = ?served, "ops port closed");
     });
 
@@ -138,18 +147,23 @@ pub async fn serve(
 
 /// Opens the spool's folder, or says why its disk cannot be used: with a healthy database webhooks are
 /// accepted without it.
-fn open_disk(settings: &config::Spool) -> anyhow::Result<(Option<Disk>, Option<String>)> {
+fn open_disk(settings: &config::Spool) -> (Option<Disk>, Option<String>) {
     let Some(folder) = settings.folder() else {
         warn!("spool.folder is not set, webhooks get 503 while the database is unavailable");
-        return Ok((None, None));
+        return (None, None);
     };
+    upkeep::warn_of(&check::disk::file_system(settings, folder));
     match Disk::in_folder(folder) {
-        Ok(disk) => Ok((Some(disk), None)),
-        Err(error @ OpenError::InUse) => bail!("spool.folder: {}: {error}", folder.display()),
-        Err(OpenError::Io(error)) => {
+        Ok(disk) => {
+            if disk.is_shared() {
+                warn!("spool.folder is used by another process, taking it over when that ends");
+            }
+            (Some(disk), None)
+        }
+        Err(error) => {
             let folder = folder.display().to_string();
             error!(%error, folder, "spool unusable, webhooks get 503 while the database is unavailable");
-            Ok((None, Some(format!("spool: {folder}: {error}"))))
+            (None, Some(format!("spool: {folder}: {error}")))
         }
     }
 }

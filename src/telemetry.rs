@@ -15,10 +15,7 @@ use crate::config::{Log, LogFormat};
 /// Starts logging to standard output. A panic is logged by its location only, because its message
 /// may quote data.
 pub fn start(settings: &Log) -> anyhow::Result<()> {
-    let filter: EnvFilter = settings
-        .filter
-        .parse()
-        .with_context(|| format!("log.filter: invalid directive: {}", settings.filter))?;
+    let filter: EnvFilter = settings.filter.0.parse().context("log.filter: invalid")?;
     // Postgres sends a notice at each start that the migrations table already exists.
     let filter = filter.add_directive("sqlx::postgres::notice=warn".parse()?);
     // A client that resets its streams causes a warning for each.
@@ -82,6 +79,11 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
             "spool_oldest_seconds",
             Unit::Seconds,
             "Age of the oldest webhook in the spool."
+        );
+        describe_gauge!(
+            "partitions_ahead",
+            Unit::Count,
+            "Days after today that have a journal partition; -1 if today has none."
         );
         describe_gauge!("spool_failed", Unit::Count, "Whether the disk of the spool is unusable.");
         describe_histogram!(

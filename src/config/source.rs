@@ -1,10 +1,12 @@
 //! Sources of settings: the defaults, a file, the environment. Later ones take precedence.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use config::{ConfigError, Environment, File, FileFormat};
+use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StringDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
 
@@ -13,7 +15,7 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 /// Reads all sources. An error is one line that names the setting.
 pub fn read<T: DeserializeOwned>(
     file: Option<&Path>,
-    environment: BTreeMap<String, String>,
+    environment: &BTreeMap<String, String>,
 ) -> anyhow::Result<T> {
     let mut sources =
         config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
@@ -42,32 +44,96 @@ const ALIASES: [(&str, &str); 4] = [
 
 /// Selects the settings of the environment: variables with the prefix, [`ALIASES`], and the contents
 /// of the files named by `…_FILE`.
-fn settings_of(environment: BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
+fn settings_of(environment: &BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
     let mut settings = BTreeMap::new();
+    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
     for (name, value) in environment {
+        if let Some(meant) = with_two_underscores(name) {
+            bail!("{name}: no setting; write two underscores: {meant}");
+        }
+        if let Some(plain) = name.strip_suffix("_FILE")
+            && is_setting(plain)
+            && is_set(plain)
+        {
+            bail!("{plain}: is set, and {name} too; remove one of them");
+        }
         let (name, value) = match name.strip_suffix("_FILE") {
-            Some(plain) if alias(plain).is_some() || plain.starts_with("RECEIVER__") => {
-                let value = std::fs::read_to_string(&value)
+            Some(plain) if is_setting(plain) => {
+                let value = std::fs::read_to_string(value)
                     .with_context(|| format!("{name}: cannot read the file"))?;
-                (plain.to_owned(), value.trim().to_owned())
+                (plain, value.trim().to_owned())
             }
-            _ => (name, value),
+            _ => (name.as_str(), value.clone()),
         };
-        if let Some(setting) = alias(&name) {
+        if let Some(setting) = alias(name) {
             // Compose files pass variables that are not set as empty text.
             if value.is_empty() {
                 continue;
             }
             settings.entry(setting.to_owned()).or_insert(value);
         } else if name.starts_with("RECEIVER__") {
-            settings.insert(name, value);
+            settings.insert(name.to_owned(), value);
         }
     }
     Ok(settings)
 }
 
+fn is_setting(name: &str) -> bool {
+    alias(name).is_some() || name.starts_with("RECEIVER__")
+}
+
+/// What a variable such as `RECEIVER_HTTP_LISTEN` was meant to be. Other variables that begin with
+/// `RECEIVER_` are not ours: Kubernetes makes some for a service of this name.
+fn with_two_underscores(name: &str) -> Option<String> {
+    const SECTIONS: [&str; 15] = [
+        "HTTP",
+        "API",
+        "OPS",
+        "DATABASE",
+        "WRITER",
+        "SPOOL",
+        "STREAM",
+        "SEARCH",
+        "RETENTION",
+        "LOG",
+        "REGISTER",
+        "WATCH",
+        "ENDPOINT",
+        "KEY",
+        "QONTAK",
+    ];
+    let rest = name.strip_prefix("RECEIVER_").filter(|rest| !rest.starts_with('_'))?;
+    let (section, rest) = rest.split_once('_')?;
+    let rest = rest.trim_start_matches('_');
+    SECTIONS.contains(&section).then(|| format!("RECEIVER__{section}__{rest}"))
+}
+
+/// Variables of Mekari's clients that this service does not read.
+pub fn unused(environment: &BTreeMap<String, String>) -> Vec<String> {
+    let is_unused = |name: &&String| {
+        let plain = name.strip_suffix("_FILE").unwrap_or(name);
+        name.starts_with("MEKARI_") && alias(plain).is_none()
+    };
+    let names = environment.keys().filter(is_unused);
+    names
+        .map(|name| {
+            format!(
+                "{name}: not used; known are MEKARI_API_CLIENT_ID, MEKARI_API_CLIENT_SECRET and \
+                 MEKARI_API_BASE_URL"
+            )
+        })
+        .collect()
+}
+
 fn alias(name: &str) -> Option<&'static str> {
     ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, setting)| *setting)
+}
+
+/// Reads an address with its port.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|_| D::Error::custom("expected an address with a port, such as 0.0.0.0:8080"))
 }
 
 /// Reads a list: an array in a file, comma-separated text in the environment.

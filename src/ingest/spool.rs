@@ -6,12 +6,14 @@
 
 mod contents;
 pub mod disk;
+pub mod folder;
 mod record;
 pub mod segment;
 
 use std::future::ready;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
@@ -31,9 +33,6 @@ use crate::store::event::alias;
 use crate::store::{self, Failure};
 use crate::telemetry::fault::Fault;
 
-/// Maximum wait of a caller for the disk after the database has failed to store its webhook.
-pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
-
 /// Maximum number of webhooks in a transaction of the disk.
 const MAX_BATCH: usize = 500;
 
@@ -47,6 +46,7 @@ const RETRY_INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::fr
 const ALIAS_TIMEOUT: Duration = Duration::from_secs(5);
 
 static ALIASES: Fault = Fault::error("ids of spooled duplicates not stored");
+static TAKE_OVER: Fault = Fault::error("spool folder not taken over");
 static FULL: Fault = Fault::error("spool full, rejecting webhooks");
 
 /// Accepts webhooks from any number of callers.
@@ -72,6 +72,12 @@ impl Spool {
         let spool = Self { queue, disk: Arc::new(disk), depth, max_bytes };
         spool.measure();
         tasks.spawn(spool.clone().run(jobs));
+        if spool.is_shared() {
+            let disk = spool.disk.clone();
+            // A thread, because it waits for the lock for as long as the other process lives, and the
+            // runtime would wait for a blocking task when it stops.
+            thread::spawn(move || take_over(&disk));
+        }
         spool
     }
 
@@ -107,12 +113,15 @@ impl Spool {
         gauge!("spool_failed").set(f64::from(u8::from(depth.has_failed)));
     }
 
-    /// Tests a disk that has failed. Without this it would count as failed until the next webhook is
-    /// spooled, perhaps for months.
-    pub async fn test_if_failed(&self) {
-        if self.depth().has_failed {
-            self.use_disk(Disk::test).await;
-        }
+    /// Whether another process uses the folder too.
+    pub fn is_shared(&self) -> bool {
+        self.disk.is_shared()
+    }
+
+    /// Tests whether the disk can be written. Otherwise it would be known to have failed, or to work
+    /// again, only when the next webhook is spooled, perhaps in months.
+    pub async fn test(&self) {
+        self.use_disk(Disk::test).await;
     }
 
     /// Stops accepting webhooks and waits until every queued one is appended or has failed.
@@ -199,6 +208,15 @@ impl Spool {
         }
         result.ok()
     }
+}
+
+/// Takes over the webhooks of the process that has used the folder before, when it ends.
+fn take_over(disk: &Disk) {
+    while let Err(error) = disk.take_over() {
+        TAKE_OVER.occurred(error);
+        thread::sleep(RETRY_INTERVALS[1]);
+    }
+    info!(spooled = disk.depth().events, "spool folder taken over");
 }
 
 /// Result of committing webhooks.

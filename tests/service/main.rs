@@ -11,6 +11,7 @@ mod binary;
 mod bodies;
 #[path = "../../benches/read/cases.rs"]
 mod cases;
+mod check;
 mod cli;
 mod clock;
 mod concurrency;
@@ -35,6 +36,7 @@ mod fixtures;
 mod funnel;
 mod funnel_list;
 mod generators;
+mod handover;
 mod harness;
 mod identity;
 mod key;

@@ -149,7 +149,7 @@ async fn disabled_fsync_is_logged_as_a_warning_at_start(db: PgPool) {
     let (_, log) = service.wait_for_exit().await;
     let warned = log
         .iter()
-        .any(|line| line.contains("WARN") && line.contains(r#""setting":"fsync","value":"off""#));
+        .any(|line| line.contains("WARN") && line.contains(r#""problem":"fsync is off: "#));
     assert_eq!(warned, fsync == "off", "{log:?}");
 }
 
@@ -174,7 +174,7 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     let checked = run(&settings, &["check"]).await;
     let checked = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.contains("ok    schema     up to date"), "{checked}");
-    assert!(checked.contains("ok    partitions exist for today and tomorrow"), "{checked}");
+    assert!(checked.contains("ok    partitions exist for today and 7 more day(s)"), "{checked}");
 
     let drop: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_class where relname ~ '^event_[0-9]+$' order by 1",
@@ -182,14 +182,20 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     .fetch_all(&db)
     .await
     .unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("drop table {}", drop[1])))
-        .execute(&db)
-        .await
-        .unwrap();
+    let drop_table = async |name: &str| {
+        let sql = sqlx::AssertSqlSafe(format!("drop table {name}"));
+        sqlx::raw_sql(sql).execute(&db).await.unwrap();
+    };
+    drop_table(&drop[1]).await;
+    let (status, body) = get("/readyz").await;
+    assert_eq!(status, StatusCode::OK);
+    let warning = r#""warnings":["partitions: no partition for tomorrow"]"#;
+    assert!(body.contains(warning), "{body}");
+    assert!(!run(&settings, &["check"]).await.status.success());
+    drop_table(&drop[0]).await;
     let (status, body) = get("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(body.contains("partitions: no partition for "), "{body}");
-    assert!(!run(&settings, &["check"]).await.status.success());
+    assert!(body.contains(r#""problems":["partitions: no partition for today"]"#), "{body}");
 }
 
 #[sqlx::test(migrations = false)]
