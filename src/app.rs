@@ -1,6 +1,7 @@
 //! Composition root: starts the parts, serves, and stops them in order.
 
 pub mod check;
+mod measure;
 pub mod open_files;
 pub mod upkeep;
 
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use self::measure::Measured;
 use crate::config::{self, Config};
 use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
@@ -58,6 +60,9 @@ pub async fn serve(
     config: Config,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    // First, because what follows sets metrics.
+    let metrics = telemetry::metrics()?;
+    http::metrics::register();
     for warning in &config.warnings {
         warn!(warning, "setting is probably not meant");
     }
@@ -87,20 +92,26 @@ pub async fn serve(
         "ready for webhooks",
     );
     let (stopping, mut is_stopping) = watch::channel(false);
-    let metrics = telemetry::metrics()?;
 
     let mut ingesting = JoinSet::new();
     let App { router, ingest, read } = App::start(&config, db.clone(), disk, &mut ingesting)?;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
     background.spawn(async move { keys.update_last_used().await });
-    background.spawn(upkeep::keep_metrics(metrics.clone(), ingest.spool.clone()));
+    measure::limits(&config, ingest.spool.is_some());
+    let measured = Measured {
+        metrics: metrics.clone(),
+        db: db.clone(),
+        spool: ingest.spool.clone(),
+        read: read.clone(),
+    };
+    background.spawn(measured.run());
     // Apart from `background`, because it is not aborted: it may hold tokens that are not stored yet.
     let mut watching = JoinSet::new();
     if let Some(watch) = Watch::new(&config, store::connect(&config.database)?) {
         watching.spawn(watch.run(is_stopping.clone()));
     }
-    gauge!("spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
+    gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
     let ops = Ops {
         db: db.clone(),
         writer: ingest.writer.clone(),

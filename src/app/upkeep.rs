@@ -1,21 +1,20 @@
-//! Recurring work: schema, partitions, retention, and aggregation of metrics.
+//! Recurring work: schema, partitions, retention.
 
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use chrono::{Days, NaiveTime};
 use metrics::gauge;
-use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use tracing::{error, info, warn};
 
 use super::check::{Check, State, database as check};
+use super::measure::succeeded;
 use crate::config::{Config, Retention};
-use crate::ingest::spool::Spool;
 use crate::model::Timestamp;
 use crate::store::event::alias;
 use crate::store::{self, Failure, batch, broadcast_log, ledger, message, partition, search};
-use crate::telemetry::fault::{Fault, end_quiet_faults};
+use crate::telemetry::fault::Fault;
 
 static NO_PARTITIONS: Fault = Fault::error("partitions not created");
 static NOT_PREPARED: Fault = Fault::error("database not prepared");
@@ -32,12 +31,6 @@ const JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
 /// Timeout of building search indexes. Journal upkeep waits meanwhile, but partitions exist for
 /// days ahead.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
-
-/// Interval of [`keep_metrics`].
-const METRICS_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Intervals of [`keep_metrics`] between two tests of the spool's disk: a minute.
-const SPOOL_TEST_TICKS: u64 = 12;
 
 /// Checks the server, brings the schema up to date, and warns of what will hurt later.
 pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
@@ -58,6 +51,7 @@ pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
         }
         NO_PARTITIONS.occurred(Failure::from(error));
     }
+    measure_partitions(db).await?;
     batch::delete_future(db).await.context("database: cannot be written")?;
     let advice = check::advice(config, db).await?.into_iter();
     for found in advice.chain([check::partitions(db).await?, check::durability(db).await?]) {
@@ -115,8 +109,9 @@ pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) 
     let mut interval = tokio::time::interval(JOURNAL_INTERVAL);
     loop {
         interval.tick().await;
-        if let Err(cause) = store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await {
-            error!(error = %Failure::from(cause), "journal upkeep failed");
+        match store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await {
+            Ok(()) => succeeded("journal"),
+            Err(cause) => error!(error = %Failure::from(cause), "journal upkeep failed"),
         }
         // Measured at start too, by `prepare`.
         if let Ok(found) = store::within(JOURNAL_TIMEOUT, check::clock(db)).await {
@@ -147,13 +142,18 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
     steps.into_iter().collect()
 }
 
+async fn measure_partitions(db: &PgPool) -> sqlx::Result<()> {
+    let ahead = partition::days_ahead(db).await?;
+    gauge!("qontak_receiver_partitions_ahead").set(ahead.map_or(-1.0, |days| days as f64));
+    Ok(())
+}
+
 async fn keep_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
     for problem in partition::problems(db).await? {
         error!(problem, "journal partitions were changed by hand");
     }
     let made = make_partitions(db, retention).await;
-    let ahead = partition::days_ahead(db).await?;
-    gauge!("partitions_ahead").set(ahead.map_or(-1.0, |days| days as f64));
+    measure_partitions(db).await?;
     made?;
     // The earlier of two clocks: one that is ahead must not drop days too soon.
     let now = store::clock(db).await?.min(Timestamp::now());
@@ -164,21 +164,4 @@ async fn keep_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()>
         info!(days = dropped.len(), "dropped old journal partitions");
     }
     Ok(())
-}
-
-/// Aggregates metrics regularly, because the recorder keeps raw samples until a scrape, which may
-/// never come, logs the end of faults, and tests the disk of the spool.
-pub async fn keep_metrics(metrics: PrometheusHandle, spool: Option<Spool>) {
-    let mut interval = tokio::time::interval(METRICS_INTERVAL);
-    for tick in 0_u64.. {
-        interval.tick().await;
-        metrics.run_upkeep();
-        end_quiet_faults();
-        if let Some(spool) = &spool {
-            if tick.is_multiple_of(SPOOL_TEST_TICKS) || spool.depth().has_failed {
-                spool.test().await;
-            }
-            spool.measure();
-        }
-    }
 }

@@ -133,7 +133,8 @@ impl IntoResponse for Error {
             };
         }
         let status = self.status();
-        counter!("refused_total", "status" => status.as_u16().to_string()).increment(1);
+        counter!("qontak_receiver_refused_total", "status" => status.as_u16().to_string())
+            .increment(1);
         let mut response = (status, Json(ErrorResponse::from(&self))).into_response();
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);

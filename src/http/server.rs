@@ -87,7 +87,7 @@ pub async fn serve<S>(
                 if let Some(admitted) = admission.admit(peer.ip()) {
                     connections.spawn(server.clone().serve_connection(stream, admitted));
                 } else {
-                    counter!("connections_refused_total").increment(1);
+                    counter!("qontak_receiver_connections_refused_total").increment(1);
                     if rejections.len() < MAX_REJECTIONS {
                         rejections.spawn(reject(stream));
                     }

@@ -67,7 +67,7 @@ impl Spool {
         max_queue_bytes: usize,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let (queue, jobs) = queue::queue("spool_queue_bytes", max_queue_bytes);
+        let (queue, jobs) = queue::queue("qontak_receiver_spool_queue_bytes", max_queue_bytes);
         let depth = disk.watch();
         let spool = Self { queue, disk: Arc::new(disk), depth, max_bytes };
         spool.measure();
@@ -107,10 +107,18 @@ impl Spool {
     pub fn measure(&self) {
         let depth = self.depth();
         let age = depth.oldest_at.map_or(0.0, Timestamp::age_seconds);
-        gauge!("spool_events").set(depth.events as f64);
-        gauge!("spool_bytes").set(depth.bytes as f64);
-        gauge!("spool_oldest_seconds").set(age);
-        gauge!("spool_failed").set(f64::from(u8::from(depth.has_failed)));
+        gauge!("qontak_receiver_spool_events").set(depth.events as f64);
+        gauge!("qontak_receiver_spool_bytes").set(depth.bytes as f64);
+        gauge!("qontak_receiver_spool_oldest_seconds").set(age);
+        gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(depth.has_failed)));
+    }
+
+    /// Updates the metric of the free space.
+    pub async fn measure_disk(&self) {
+        let disk = self.disk.clone();
+        if let Ok(Ok(free)) = spawn_blocking(move || disk.free_bytes()).await {
+            gauge!("qontak_receiver_spool_free_bytes").set(free as f64);
+        }
     }
 
     /// Whether another process uses the folder too.
@@ -138,7 +146,7 @@ impl Spool {
             let max_bytes = self.max_bytes;
             let started_at = Instant::now();
             let appended = self.use_disk(move |disk| disk.append(&webhooks, max_bytes)).await;
-            histogram!("spool_commit_seconds").record(started_at.elapsed());
+            histogram!("qontak_receiver_spool_commit_seconds").record(started_at.elapsed());
             if let Some(rejected) = appended.map(|appended| replies.len() - appended)
                 && rejected > 0
             {
@@ -148,7 +156,7 @@ impl Spool {
                 ));
             }
             let appended = appended.unwrap_or(0);
-            counter!("spooled_total").increment(appended as u64);
+            counter!("qontak_receiver_spooled_total").increment(appended as u64);
             for (i, reply) in replies.into_iter().enumerate() {
                 reply.send(if i < appended { Ok(()) } else { Err(WriteError::StorageUnavailable) });
             }

@@ -44,6 +44,7 @@ mod layout;
 mod leniency;
 mod limits;
 mod messages;
+mod metrics;
 mod middleware;
 mod normalize;
 mod openapi;

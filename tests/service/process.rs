@@ -166,7 +166,7 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     assert_eq!(status, StatusCode::OK, "{body}");
     post(&reqwest::Client::new(), &service.url, ALL[0].body()).await.unwrap();
     let (_, metrics) = get("/metrics").await;
-    assert!(metrics.contains("events_total{outcome=\"applied\"} 1"), "{metrics}");
+    assert!(metrics.contains("qontak_receiver_events_total{outcome=\"applied\"} 1"), "{metrics}");
 
     let listen = service.ops.strip_prefix("http://").unwrap().to_owned();
     settings.insert("RECEIVER__OPS__LISTEN".into(), listen);
@@ -177,7 +177,7 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     assert!(checked.contains("ok    partitions exist for today and 7 more day(s)"), "{checked}");
 
     let drop: Vec<String> = sqlx::query_scalar(
-        "select relname::text from pg_class where relname ~ '^event_[0-9]+$' order by 1",
+        "select relname::text from pg_class where relname ~ '^event_[0-9]{8}$' order by 1",
     )
     .fetch_all(&db)
     .await
@@ -188,7 +188,7 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     };
     drop_table(&drop[1]).await;
     let (status, body) = get("/readyz").await;
-    assert_eq!(status, StatusCode::OK);
+    assert_eq!(status, StatusCode::OK, "{body}");
     let warning = r#""warnings":["partitions: no partition for tomorrow"]"#;
     assert!(body.contains(warning), "{body}");
     assert!(!run(&settings, &["check"]).await.status.success());

@@ -325,7 +325,7 @@ async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPoo
     assert!(response["spool"]["oldest_seconds"].as_f64().unwrap() > 0.0, "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
-    assert!(metrics.contains("\nspool_events 2\n"), "{metrics}");
+    assert!(metrics.contains("\nqontak_receiver_spool_events 2\n"), "{metrics}");
     service.signal("TERM");
     let (code, log) = service.wait_for_exit().await;
     assert_eq!(code, Some(0), "{log:?}");
@@ -398,12 +398,12 @@ async fn events_total_counts_what_the_ledger_counts(db: PgPool) {
     let hours = ledger.as_array().unwrap();
     for outcome in ["applied", "recorded", "quarantined", "malformed", "duplicate"] {
         let counted: i64 = hours.iter().map(|hour| hour[outcome].as_i64().unwrap()).sum();
-        let name = format!("events_total{{outcome=\"{outcome}\"}}");
+        let name = format!("qontak_receiver_events_total{{outcome=\"{outcome}\"}}");
         assert_eq!(metric(&name), counted, "{rendered}");
     }
-    let names = rendered.lines().filter(|line| line.starts_with("events_total{"));
+    let names = rendered.lines().filter(|line| line.starts_with("qontak_receiver_events_total{"));
     let total: i64 =
         names.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum();
     assert_eq!(total, 9, "{rendered}");
-    assert_eq!(metric("spooled_total"), 6, "{rendered}");
+    assert_eq!(metric("qontak_receiver_spooled_total"), 6, "{rendered}");
 }

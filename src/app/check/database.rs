@@ -1,5 +1,6 @@
 //! The server, the database and the rights of the role.
 
+use metrics::gauge;
 use secrecy::ExposeSecret;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
@@ -106,7 +107,9 @@ fn encryption(config: &Config, facts: &Facts) -> Check {
 /// Compares the clock of this machine with that of the server.
 pub async fn clock(db: &PgPool) -> sqlx::Result<Check> {
     let clock = store::clock(db).await?;
-    let skew = (Timestamp::now().0 - clock.0).abs();
+    let skew = Timestamp::now().0 - clock.0;
+    gauge!("qontak_receiver_clock_skew_seconds").set(skew.as_seconds_f64());
+    let skew = skew.abs();
     let seconds = skew.num_seconds();
     let text = format!("differs from the database by {seconds} s; synchronise both");
     Ok(match seconds {

@@ -69,7 +69,7 @@ impl Connections {
             };
             oldest.is_evicted.store(true, Ordering::Relaxed);
             oldest.signal.notify_one();
-            counter!("connections_evicted_total").increment(1);
+            counter!("qontak_receiver_connections_evicted_total").increment(1);
             FULL.occurred("closing the oldest connections without a valid token or key");
         }
         state.next_id += 1;
@@ -133,8 +133,8 @@ impl State {
 
     fn measure(&self) {
         let anonymous = self.count_anonymous();
-        gauge!("connections").set((self.authenticated.len() + anonymous) as f64);
-        gauge!("connections_anonymous").set(anonymous as f64);
+        gauge!("qontak_receiver_connections").set((self.authenticated.len() + anonymous) as f64);
+        gauge!("qontak_receiver_connections_anonymous").set(anonymous as f64);
     }
 }
 

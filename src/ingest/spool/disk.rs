@@ -194,6 +194,11 @@ impl Disk {
         self.change(Access::Read, |contents| contents.remove(keys))
     }
 
+    /// Free space on its file system.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        Ok(folder::file_system(&self.folder)?.free_bytes)
+    }
+
     /// Writes a small file and deletes it: shows whether a disk that failed works again.
     pub fn test(&self) -> io::Result<()> {
         self.change(Access::Write, |_| {
@@ -280,7 +285,7 @@ impl Disk {
         for number in contents.segments.iter().filter_map(missing).collect::<Vec<_>>() {
             let path = contents.segments[&number].path.clone();
             error!(file = %path.display(), "spool file deleted, replaced or cut off");
-            counter!("spool_damaged_total").increment(1);
+            counter!("qontak_receiver_spool_damaged_total").increment(1);
             self.rescue(contents, number)?;
             // What is left under its name would be read again at the next start.
             _ = fs::rename(&path, segment::path_of_damaged(&path));
@@ -348,7 +353,7 @@ impl Disk {
                 readable, unreadable_bytes, file = %aside.display(),
                 "spool file damaged; to read it, run: qontak-receiver spool export FILE"
             );
-            counter!("spool_damaged_total").increment(1);
+            counter!("qontak_receiver_spool_damaged_total").increment(1);
             // On a disk that is full or read-only the damaged file stays in use.
             if self.rescue(contents, number).is_ok() {
                 fs::rename(&path, &aside)?;
@@ -364,6 +369,6 @@ impl Disk {
 fn report_lost(webhooks: usize) {
     if webhooks > 0 {
         error!(webhooks, "spooled webhooks lost");
-        counter!("spool_lost_total").increment(webhooks as u64);
+        counter!("qontak_receiver_spool_lost_total").increment(webhooks as u64);
     }
 }

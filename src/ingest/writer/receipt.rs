@@ -100,11 +100,11 @@ fn count(row: &Stored) {
         Written::Duplicate => "duplicate",
         Written::AlreadyCommitted => return,
         Written::Replay(_) => {
-            counter!("replayed_total").increment(1);
+            counter!("qontak_receiver_replayed_total").increment(1);
             return;
         }
     };
-    counter!("events_total", "outcome" => outcome).increment(1);
+    counter!("qontak_receiver_events_total", "outcome" => outcome).increment(1);
 }
 
 fn outcome_or_spooled<S: Serializer>(

@@ -81,6 +81,11 @@ impl EventTail {
         Ok((permit, now))
     }
 
+    /// Number of subscribers.
+    pub fn subscribers(&self) -> usize {
+        self.settings.max_listeners.saturating_sub(self.permits.available_permits())
+    }
+
     /// Whether everything after a position is still available.
     pub async fn reaches(&self, position: Position) -> Result<bool, Error> {
         Ok(batch::is_known(&self.db, position).await?)
