@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
 use crate::ingest::spool::disk::Disk;
+use crate::ingest::writer::kinds;
 use crate::qontak::watch::Watch;
 use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
@@ -63,6 +64,8 @@ pub async fn serve(
     // First, because what follows sets metrics.
     let metrics = telemetry::metrics()?;
     http::metrics::register();
+    kinds::register();
+    log_settings(&config);
     for warning in &config.warnings {
         warn!(warning, "setting is probably not meant");
     }
@@ -154,6 +157,31 @@ pub async fn serve(
     let spooled = ingest.spool.map_or(0, |spool| spool.depth().events);
     info!(spooled, "stopped");
     Ok(())
+}
+
+/// Logs the version and the settings in force. Secrets are redacted; endpoints and organisations are named
+/// only, keys counted.
+fn log_settings(config: &Config) {
+    let Config { http, api, ops, database, writer, spool, stream, search, retention, log, .. } =
+        config;
+    let names = |names: Vec<&String>| format!("{names:?}");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        settings.http = ?http,
+        settings.api = ?api,
+        settings.ops = ?ops,
+        settings.database = ?database,
+        settings.writer = ?writer,
+        settings.spool = ?spool,
+        settings.stream = ?stream,
+        settings.search = ?search,
+        settings.retention = ?retention,
+        settings.log = ?log,
+        settings.endpoint = names(config.endpoint.keys().collect()),
+        settings.keys = config.key.len(),
+        settings.qontak = names(config.qontak.keys().collect()),
+        "starting",
+    );
 }
 
 /// Opens the spool's folder, or says why its disk cannot be used: with a healthy database webhooks are

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use self::output::{print_bytes, print_line};
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::model::EventId;
 use crate::router::openapi;
 use crate::store;
@@ -93,12 +93,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
     let arguments = Arguments::parse_from(words);
     let config = || Config::load(arguments.config.as_deref());
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => {
-            let config = config()?;
-            config.check_endpoints()?;
-            telemetry::start(&config.log)?;
-            app::serve(config, stop_signal()?).await?;
-        }
+        Command::Serve => return serve(config()).await,
         Command::Migrate { days } => {
             let mut config = config()?;
             telemetry::start(&config.log)?;
@@ -141,6 +136,28 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         Command::Healthcheck => app::check::port::is_alive(config()?.ops.listen).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Serves. An error is a line of the log if that is JSON.
+async fn serve(config: anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
+    let is_json = match &config {
+        Ok(config) => matches!(config.log.format, LogFormat::Json),
+        Err(_) => Config::is_log_json(),
+    };
+    let served = async {
+        let config = config?;
+        config.check_endpoints()?;
+        telemetry::start(&config.log)?;
+        app::serve(config, stop_signal()?).await
+    };
+    match served.await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if is_json => {
+            telemetry::print_error("service ended", &error);
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {

@@ -62,6 +62,13 @@ impl Config {
         Self::read(file, environment)
     }
 
+    /// Whether the environment asks for a log in JSON: for errors of settings that cannot be read.
+    pub fn is_log_json() -> bool {
+        #[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
+        let format = std::env::var("RECEIVER__LOG__FORMAT");
+        format.is_ok_and(|format| format.eq_ignore_ascii_case("json"))
+    }
+
     /// Reads the settings with a given environment.
     pub fn read(
         file: Option<&Path>,

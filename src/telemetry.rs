@@ -5,6 +5,8 @@ pub mod fault;
 mod json;
 pub mod process;
 
+use std::io::Write;
+
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::error;
@@ -31,6 +33,17 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
         error!(location, "panicked");
     }));
     Ok(())
+}
+
+/// Prints an error as a JSON line of the log, which may not have been started.
+pub fn print_error(message: &str, error: &anyhow::Error) {
+    let timestamp = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let error = format!("{error:#}");
+    let line = serde_json::json!({
+        "timestamp": timestamp, "level": "ERROR", "message": message, "error": error,
+    });
+    // Nobody is left to tell if the output is closed.
+    _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Installs the metrics recorder and returns the handle that renders `/metrics`. Only the first call

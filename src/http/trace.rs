@@ -13,10 +13,11 @@ use axum::http::{self, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
-use tracing::info;
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::{error, metrics};
+use super::error::{self, Reason};
+use super::metrics;
 use crate::event::Kind;
 use crate::ingest::writer::Receipt;
 
@@ -78,15 +79,27 @@ fn log(method: &Method, route: &str, request_id: &str, took: Duration, response:
             batch.size = receipt.batch_size,
             "request",
         );
-    } else {
-        info!(
-            http.method = method.as_str(),
-            http.route = route,
-            http.status = status,
-            duration_ms,
-            request.id = request_id,
-            "request",
-        );
+        return;
+    }
+    let reason = response.extensions().get::<Reason>().map(|reason| reason.0);
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                http.method = method.as_str(),
+                http.route = route,
+                http.status = status,
+                duration_ms,
+                request.id = request_id,
+                reason,
+                "request",
+            )
+        };
+    }
+    match status {
+        // A bug, or one of ours that a retry may mend; the rest is the caller's.
+        500 => line!(error),
+        501.. => line!(warn),
+        _ => line!(info),
     }
 }
 

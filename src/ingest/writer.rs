@@ -10,6 +10,7 @@
 mod availability;
 mod committer;
 mod drift;
+pub mod kinds;
 mod receipt;
 
 use std::sync::Arc;

@@ -45,8 +45,28 @@ const fn labelled(
 }
 
 const OUTCOMES: &[&str] = &["applied", "recorded", "quarantined", "malformed", "duplicate"];
-const REFUSALS: &[&str] =
-    &["400", "401", "403", "404", "405", "408", "413", "415", "422", "429", "503"];
+/// Reasons for which requests are refused.
+pub const REFUSALS: &[&str] = &[
+    "not_found",
+    "method_not_allowed",
+    "body_timeout",
+    "body_too_large",
+    "incomplete_body",
+    "invalid_host",
+    "unsupported_media_type",
+    "queue_full",
+    "write_timed_out",
+    "storage_unavailable",
+    "overloaded",
+    "not_ready",
+    "query_timeout",
+    "unauthorized",
+    "unknown_key",
+    "forbidden",
+    "too_many_requests",
+    "unprocessable",
+    "internal",
+];
 const WEBHOOK: &[&str] = &["/webhooks/qontak/{token}"];
 const PATHS: &[&str] = &["other"];
 const POOL: &[&str] = &["idle", "used"];
@@ -56,6 +76,8 @@ const TASKS: &[&str] = &["journal", "metrics"];
 #[rustfmt::skip]
 pub const METRICS: &[Metric] = &[
     labelled(Counter, "qontak_receiver_events_total", "Committed deliveries by outcome, as in the ledger.", "outcome", OUTCOMES),
+    metric(Counter, "qontak_receiver_events_by_kind_total", "Events, without duplicates, by kind."),
+    metric(Gauge, "qontak_receiver_last_event_timestamp_seconds", "When an event of a kind was last committed, as Unix time; 0 if not since the start."),
     metric(Counter, "qontak_receiver_spooled_total", "Deliveries appended to the spool."),
     metric(Counter, "qontak_receiver_replayed_total", "Events replayed."),
     metric(Counter, "qontak_receiver_unknown_names_total", "Events, without duplicates, whose name this version does not know."),
@@ -63,7 +85,7 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, "qontak_receiver_handshakes_total", "Handshake requests (verify_info) answered."),
     metric(Counter, "qontak_receiver_requests_total", "Requests by route and status."),
     labelled(Histogram, "qontak_receiver_request_seconds", "Time from the head of a request to the head of its response, by route.", "route", WEBHOOK),
-    labelled(Counter, "qontak_receiver_refused_total", "Requests rejected, by HTTP status.", "status", REFUSALS),
+    labelled(Counter, "qontak_receiver_refused_total", "Requests refused, by reason.", "reason", REFUSALS),
     metric(Counter, "qontak_receiver_events_unwritten_total", "Events the writer could not store."),
     metric(Counter, "qontak_receiver_batches_split_total", "Batches split after rejected data or a lock timeout."),
     metric(Counter, "qontak_receiver_batches_retried_total", "Batches retried after a serialization failure or deadlock."),
@@ -140,9 +162,12 @@ fn known_labels(
     }
 }
 
-/// Metrics with labels that are not known at the start: organisations of the settings, the version.
-const LABELLED_LATER: [&str; 8] = [
+/// Metrics whose labels are set elsewhere: kinds and routes at the start, organisations of the settings
+/// later.
+const LABELLED_LATER: [&str; 10] = [
     "qontak_receiver_requests_total",
+    "qontak_receiver_events_by_kind_total",
+    "qontak_receiver_last_event_timestamp_seconds",
     "qontak_receiver_qontak_requests_total",
     "qontak_receiver_qontak_wait_seconds",
     "qontak_receiver_qontak_token_seconds",

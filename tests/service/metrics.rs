@@ -44,7 +44,9 @@ async fn metrics_are_those_of_the_catalog_and_present_before_the_first_webhook(d
     assert!(missing.iter().all(|name| name.starts_with("qontak_receiver_qontak_")), "{missing:?}");
     for series in [
         "qontak_receiver_events_total{outcome=\"quarantined\"}",
-        "qontak_receiver_refused_total{status=\"503\"}",
+        "qontak_receiver_refused_total{reason=\"storage_unavailable\"}",
+        "qontak_receiver_events_by_kind_total{kind=\"status_message\"}",
+        "qontak_receiver_last_event_timestamp_seconds{kind=\"status_message\"}",
         "qontak_receiver_requests_total{route=\"/webhooks/qontak/{token}\",status=\"503\"}",
         "qontak_receiver_spool_lost_total",
         "qontak_receiver_commit_seconds_count",
@@ -91,6 +93,13 @@ async fn requests_are_counted_by_route_and_status(db: PgPool) {
         let series = format!("qontak_receiver_requests_total{{{labels}}}");
         assert_eq!(value(&metrics, &series), Some(expected), "{series} in {metrics}");
     }
+    let series = "qontak_receiver_refused_total{reason=\"not_found\"}";
+    assert_eq!(value(&metrics, series), Some(2.0), "{metrics}");
+    let kind = "{kind=\"receive_message_from_customer\"}";
+    let series = format!("qontak_receiver_events_by_kind_total{kind}");
+    assert_eq!(value(&metrics, &series), Some(1.0), "{metrics}");
+    let series = format!("qontak_receiver_last_event_timestamp_seconds{kind}");
+    assert!(value(&metrics, &series) > Some(1.7e9), "{metrics}");
     let series = "qontak_receiver_request_seconds_count{route=\"/webhooks/qontak/{token}\"}";
     assert_eq!(value(&metrics, series), Some(3.0), "{metrics}");
 }

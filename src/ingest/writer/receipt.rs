@@ -7,7 +7,7 @@ use metrics::counter;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::drift;
+use super::{drift, kinds};
 use crate::event::{Event, Kind, Outcome};
 use crate::model::EventId;
 use crate::store::{PreviousOutcome, Stored, Written};
@@ -56,6 +56,9 @@ impl Receipt {
         let duplicate = matches!(row.written, Written::Duplicate);
         if matches!(row.written, Written::First) {
             drift::observe(event);
+            if let Some(kind) = event.kind {
+                kinds::observe(kind, event.received_at());
+            }
         }
         let before = match row.written {
             Written::Replay(before) => Some(before),
