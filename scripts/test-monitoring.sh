@@ -41,7 +41,7 @@ export RECEIVER__QONTAK__SHOP__WEBHOOK_URL=http://127.0.0.1:9/webhooks/qontak/we
 export RECEIVER__SPOOL__FOLDER=$folder/spool
 start_service
 ops=$(wait_for 's/.*"ops.listen":"\([^"]*\)".*/\1/p' "$folder/service")
-target/debug/qontak-receiver simulate "$ADDRESS/webhooks/qontak/$TOKEN" --rate 20 --seconds 600 >/dev/null &
+target/debug/qontak-receiver simulate "$ADDRESS/webhooks/qontak/$TOKEN" --rate 20 --seconds 600 >/dev/null 2>&1 &
 
 cat >"$folder/prometheus.yml" <<END
 scrape_configs:

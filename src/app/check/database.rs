@@ -145,9 +145,7 @@ pub async fn schema(db: &PgPool) -> sqlx::Result<Check> {
         );
         Check::fail("schema", text)
     } else if schema.pending > 0 {
-        let text =
-            format!("{} pending migration(s); run `qontak-receiver migrate`", schema.pending);
-        Check::fail("schema", text)
+        Check::fail("schema", "migrations are pending; run `qontak-receiver migrate`")
     } else if let Some(version) = schema.newer {
         let text = format!(
             "is of a newer program (migration {version}), with which this one works during a rolling \

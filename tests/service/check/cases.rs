@@ -218,7 +218,7 @@ pub const CASES: &[Case] = &[
     database(
         "create schema hidden; alter table _sqlx_migrations set schema hidden",
         "alter table hidden._sqlx_migrations set schema public; drop schema hidden",
-        "fail schema: 17 pending migration(s); run `qontak-receiver migrate`",
+        "fail schema: migrations are pending; run `qontak-receiver migrate`",
     ),
     database(
         "update _sqlx_migrations set checksum = checksum || '0' where version = 5",
