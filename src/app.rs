@@ -69,7 +69,7 @@ pub async fn serve(
     for warning in &config.warnings {
         warn!(warning, "setting is probably not meant");
     }
-    upkeep::report(open_files::raise_limit(&config))?;
+    upkeep::report(&open_files::raise_limit(&config))?;
     let db = store::connect_to_read(&config.database, config.database.read_connections)?;
     let (disk, spool_problem) = open_disk(&config.spool);
     let is_prepared = match upkeep::prepare(&config, &db).await {

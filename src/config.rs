@@ -75,7 +75,7 @@ impl Config {
         environment: BTreeMap<String, String>,
     ) -> anyhow::Result<Self> {
         let unused = source::unused(&environment);
-        let mut settings: Self = source::read(file, &environment)?;
+        let mut settings: Self = source::read(file, environment)?;
         settings.check()?;
         settings.warnings = contradiction::warnings(&settings);
         settings.warnings.extend(unused);

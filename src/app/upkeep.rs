@@ -34,16 +34,16 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
 /// Checks the server, brings the schema up to date, and warns of what will hurt later.
 pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
-    report(check::connection(&config.database).await.context(store::UNREACHABLE)?)?;
+    report(&check::connection(&config.database).await.context(store::UNREACHABLE)?)?;
     for found in check::server(config, db).await.context("database: cannot be read")? {
-        report(found)?;
+        report(&found)?;
     }
     let pending = store::pending_migrations(db).await.context("database: cannot be read")?;
     // Without need it would fail for a role that may not create tables.
     if config.database.migrate && pending > 0 {
         store::migrate(db).await.context("database: cannot migrate the schema")?;
     }
-    report(check::schema(db).await.context("database: cannot be read")?)?;
+    report(&check::schema(db).await.context("database: cannot be read")?)?;
     if let Err(error) = make_partitions(db, &config.retention).await {
         // A role without the rights: those of the next days may exist.
         if partition::days_ahead(db).await?.is_none() {
@@ -61,11 +61,11 @@ pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
 }
 
 /// Fails, or warns.
-pub fn report(found: Check) -> anyhow::Result<()> {
+pub fn report(found: &Check) -> anyhow::Result<()> {
     if found.state == State::Fail {
         bail!("{}: {}", found.name, found.text);
     }
-    warn_of(&found);
+    warn_of(found);
     Ok(())
 }
 

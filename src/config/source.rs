@@ -15,7 +15,7 @@ const DEFAULTS: &str = include_str!("../../config/default.toml");
 /// Reads all sources. An error is one line that names the setting.
 pub fn read<T: DeserializeOwned>(
     file: Option<&Path>,
-    environment: &BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
 ) -> anyhow::Result<T> {
     let mut sources =
         config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
@@ -44,38 +44,45 @@ const ALIASES: [(&str, &str); 4] = [
 
 /// Selects the settings of the environment: variables with the prefix, [`ALIASES`], and the contents
 /// of the files named by `…_FILE`.
-fn settings_of(environment: &BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
+fn settings_of(environment: BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
+    refuse_mistakes(&environment)?;
     let mut settings = BTreeMap::new();
-    let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
     for (name, value) in environment {
-        if let Some(meant) = with_two_underscores(name) {
-            bail!("{name}: no setting; write two underscores: {meant}");
-        }
-        if let Some(plain) = name.strip_suffix("_FILE")
-            && is_setting(plain)
-            && is_set(plain)
-        {
-            bail!("{plain}: is set, and {name} too; remove one of them");
-        }
         let (name, value) = match name.strip_suffix("_FILE") {
             Some(plain) if is_setting(plain) => {
-                let value = std::fs::read_to_string(value)
+                let value = std::fs::read_to_string(&value)
                     .with_context(|| format!("{name}: cannot read the file"))?;
-                (plain, value.trim().to_owned())
+                (plain.to_owned(), value.trim().to_owned())
             }
-            _ => (name.as_str(), value.clone()),
+            _ => (name, value),
         };
-        if let Some(setting) = alias(name) {
+        if let Some(setting) = alias(&name) {
             // Compose files pass variables that are not set as empty text.
             if value.is_empty() {
                 continue;
             }
             settings.entry(setting.to_owned()).or_insert(value);
         } else if name.starts_with("RECEIVER__") {
-            settings.insert(name.to_owned(), value);
+            settings.insert(name, value);
         }
     }
     Ok(settings)
+}
+
+/// Fails on names that are nearly those of settings, and on settings that are given twice.
+fn refuse_mistakes(environment: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    for name in environment.keys() {
+        if let Some(meant) = with_two_underscores(name) {
+            bail!("{name}: no setting; write two underscores: {meant}");
+        }
+        if let Some(plain) = name.strip_suffix("_FILE")
+            && is_setting(plain)
+            && environment.get(plain).is_some_and(|value| !value.is_empty())
+        {
+            bail!("{plain}: is set, and {name} too; remove one of them");
+        }
+    }
+    Ok(())
 }
 
 fn is_setting(name: &str) -> bool {
