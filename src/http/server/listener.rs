@@ -77,6 +77,12 @@ fn bind(address: SocketAddr, is_handover: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, is_inherited: false }
+    }
+}
+
 impl Listener {
     /// Returns when the socket can be closed without refusing a connection that another process would
     /// accept. Connections have to be accepted meanwhile.
