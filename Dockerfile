@@ -28,6 +28,7 @@ VOLUME /var/lib/qontak-receiver/spool
 # A numeric id: runAsNonRoot of Kubernetes cannot verify a user name.
 USER 65532:65532
 ENV RECEIVER__HTTP__LISTEN=0.0.0.0:8080 \
+    RECEIVER__HTTP__DRAIN_DELAY=5s \
     RECEIVER__OPS__LISTEN=0.0.0.0:9090 \
     RECEIVER__SPOOL__FOLDER=/var/lib/qontak-receiver/spool \
     RECEIVER__LOG__FORMAT=json

@@ -1,6 +1,6 @@
 # Entry points for developers and CI. The work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test bench bench-read soak fuzz check prepare seal openapi test-api test-clients test-web help
+.PHONY: run test bench bench-read soak fuzz check prepare seal openapi test-api test-clients test-web test-monitoring help
 
 run: ## start the service and a private PostgreSQL; Ctrl-C stops both
 	@scripts/run.sh
@@ -19,6 +19,9 @@ test-web: ## test examples/dashboard and /docs in a headless Chromium
 
 test-clients: ## generate clients from the OpenAPI document, type-check and run them
 	@scripts/test-clients.sh
+
+test-monitoring: ## test alerts and dashboard against a live service (Prometheus)
+	@scripts/test-monitoring.sh
 
 soak: ## kill, stop and freeze services and PostgreSQL, count lost events: make soak DURATION=600
 	@scripts/soak.sh

@@ -69,6 +69,6 @@ where
         async move { Ok(receive::respond(request, &state, write).await) }
     });
     let listener = TcpListener::bind(config.http.listen).await?;
-    http::server::serve(listener, service, &config.http, pending()).await;
+    http::server::serve(listener.into(), service, &config.http, pending()).await;
     Ok(())
 }

@@ -27,4 +27,6 @@ fi
 
 RUSTDOCFLAGS='-D warnings' step cargo doc --no-deps --locked --document-private-items
 
+step scripts/test-monitoring.sh --rules
+
 step scripts/fuzz.sh 10

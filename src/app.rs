@@ -1,5 +1,8 @@
 //! Composition root: starts the parts, serves, and stops them in order.
 
+pub mod check;
+mod measure;
+pub mod open_files;
 pub mod upkeep;
 
 use std::sync::Arc;
@@ -7,14 +10,16 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use metrics::gauge;
 use sqlx::PgPool;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use self::measure::Measured;
 use crate::config::{self, Config};
+use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
-use crate::ingest::spool::disk::{Disk, OpenError};
+use crate::ingest::spool::disk::Disk;
+use crate::ingest::writer::kinds;
 use crate::qontak::watch::Watch;
 use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
@@ -56,8 +61,17 @@ pub async fn serve(
     config: Config,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
+    // First, because what follows sets metrics.
+    let metrics = telemetry::metrics()?;
+    http::metrics::register();
+    kinds::register();
+    log_settings(&config);
+    for warning in &config.warnings {
+        warn!(warning, "setting is probably not meant");
+    }
+    upkeep::report(&open_files::raise_limit(&config))?;
     let db = store::connect_to_read(&config.database, config.database.read_connections)?;
-    let (disk, spool_problem) = open_disk(&config.spool)?;
+    let (disk, spool_problem) = open_disk(&config.spool);
     let is_prepared = match upkeep::prepare(&config, &db).await {
         Ok(()) => true,
         Err(cause) if disk.is_some() && upkeep::is_outage(&cause) => {
@@ -67,31 +81,40 @@ pub async fn serve(
         Err(cause) => return Err(cause),
     };
 
-    let listener = TcpListener::bind(config.http.listen)
-        .await
+    let is_handover = disk.as_ref().is_some_and(Disk::is_shared);
+    let mut inherited = Inherited::find();
+    let listener = inherited
+        .next_or_bind(config.http.listen, is_handover)
         .with_context(|| format!("http.listen: cannot listen on {}", config.http.listen))?;
-    let ops_listener = TcpListener::bind(config.ops.listen)
-        .await
+    let ops_listener = inherited
+        .next_or_bind(config.ops.listen, is_handover)
         .with_context(|| format!("ops.listen: cannot listen on {}", config.ops.listen))?;
     info!(
-        http.listen = %listener.local_addr()?, ops.listen = %ops_listener.local_addr()?,
+        http.listen = %listener.socket.local_addr()?,
+        ops.listen = %ops_listener.socket.local_addr()?,
         "ready for webhooks",
     );
     let (stopping, mut is_stopping) = watch::channel(false);
-    let metrics = telemetry::metrics()?;
 
     let mut ingesting = JoinSet::new();
     let App { router, ingest, read } = App::start(&config, db.clone(), disk, &mut ingesting)?;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
     background.spawn(async move { keys.update_last_used().await });
-    background.spawn(upkeep::keep_metrics(metrics.clone(), ingest.spool.clone()));
+    measure::limits(&config, ingest.spool.is_some());
+    let measured = Measured {
+        metrics: metrics.clone(),
+        db: db.clone(),
+        spool: ingest.spool.clone(),
+        read: read.clone(),
+    };
+    background.spawn(measured.run());
     // Apart from `background`, because it is not aborted: it may hold tokens that are not stored yet.
     let mut watching = JoinSet::new();
     if let Some(watch) = Watch::new(&config, store::connect(&config.database)?) {
         watching.spawn(watch.run(is_stopping.clone()));
     }
-    gauge!("spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
+    gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
     let ops = Ops {
         db: db.clone(),
         writer: ingest.writer.clone(),
@@ -101,7 +124,7 @@ pub async fn serve(
         stopping: is_stopping.clone(),
     };
     background.spawn(async move {
-        let served = axum::serve(ops_listener, ops::router(ops)).await;
+        let served = axum::serve(ops_listener.socket, ops::router(ops)).await;
         error!(result = ?served, "ops port closed");
     });
 
@@ -136,20 +159,50 @@ pub async fn serve(
     Ok(())
 }
 
+/// Logs the version and the settings in force. Secrets are redacted; endpoints and organisations are named
+/// only, keys counted.
+fn log_settings(config: &Config) {
+    let Config { http, api, ops, database, writer, spool, stream, search, retention, log, .. } =
+        config;
+    let names = |names: Vec<&String>| format!("{names:?}");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        settings.http = ?http,
+        settings.api = ?api,
+        settings.ops = ?ops,
+        settings.database = ?database,
+        settings.writer = ?writer,
+        settings.spool = ?spool,
+        settings.stream = ?stream,
+        settings.search = ?search,
+        settings.retention = ?retention,
+        settings.log = ?log,
+        settings.endpoint = names(config.endpoint.keys().collect()),
+        settings.keys = config.key.len(),
+        settings.qontak = names(config.qontak.keys().collect()),
+        "starting",
+    );
+}
+
 /// Opens the spool's folder, or says why its disk cannot be used: with a healthy database webhooks are
 /// accepted without it.
-fn open_disk(settings: &config::Spool) -> anyhow::Result<(Option<Disk>, Option<String>)> {
+fn open_disk(settings: &config::Spool) -> (Option<Disk>, Option<String>) {
     let Some(folder) = settings.folder() else {
         warn!("spool.folder is not set, webhooks get 503 while the database is unavailable");
-        return Ok((None, None));
+        return (None, None);
     };
+    upkeep::warn_of(&check::disk::file_system(settings, folder));
     match Disk::in_folder(folder) {
-        Ok(disk) => Ok((Some(disk), None)),
-        Err(error @ OpenError::InUse) => bail!("spool.folder: {}: {error}", folder.display()),
-        Err(OpenError::Io(error)) => {
+        Ok(disk) => {
+            if disk.is_shared() {
+                warn!("spool.folder is used by another process, taking it over when that ends");
+            }
+            (Some(disk), None)
+        }
+        Err(error) => {
             let folder = folder.display().to_string();
             error!(%error, folder, "spool unusable, webhooks get 503 while the database is unavailable");
-            Ok((None, Some(format!("spool: {folder}: {error}"))))
+            (None, Some(format!("spool: {folder}: {error}")))
         }
     }
 }

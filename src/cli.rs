@@ -12,19 +12,16 @@ mod spool;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use uuid::Uuid;
 
 use self::output::{print_bytes, print_line};
 use crate::app;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::model::EventId;
 use crate::router::openapi;
 use crate::store;
@@ -46,11 +43,16 @@ enum Command {
     /// Receive webhooks and serve the API (default)
     Serve,
     /// Apply pending migrations, create journal partitions and search indexes, then exit
-    Migrate,
-    /// Check settings, spool, database, clock, keys, partitions and Qontak's webhook settings
+    Migrate {
+        /// Days to create partitions for, besides today [default: retention.days_ahead]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=3650))]
+        days: Option<u64>,
+    },
+    /// Check settings, ports, spool, database, clock, keys, partitions and Qontak's webhook settings
     ///
-    /// Prints one line per check. A failed check says what to do, and the exit code is 1.
-    Check,
+    /// Prints one line per check. One that is not fine says what to do. The exit code is 1 if one failed;
+    /// a line `warn` does not count.
+    Check(check::Arguments),
     /// Register the webhook URL at Qontak
     ///
     /// Tests the URL, switches missing events on, and verifies the result. Running it again changes
@@ -91,15 +93,14 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
     let arguments = Arguments::parse_from(words);
     let config = || Config::load(arguments.config.as_deref());
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => {
-            let config = config()?;
-            config.check_endpoints()?;
+        Command::Serve => return serve(config()).await,
+        Command::Migrate { days } => {
+            let mut config = config()?;
             telemetry::start(&config.log)?;
-            app::serve(config, stop_signal()?).await?;
-        }
-        Command::Migrate => {
-            let config = config()?;
-            telemetry::start(&config.log)?;
+            config.retention.days_ahead = days.unwrap_or(config.retention.days_ahead);
+            let found = app::check::database::connection(&config.database).await;
+            let found = found.context(store::UNREACHABLE)?;
+            ensure!(found.state != app::check::State::Fail, "{}: {}", found.name, found.text);
             let pool = store::connect(&config.database)?;
             store::migrate(&pool).await.context("cannot migrate the schema")?;
             app::upkeep::make_partitions(&pool, &config.retention)
@@ -110,11 +111,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
                 .context("cannot prepare search indexes")?;
             info!("schema is up to date");
         }
-        Command::Check => {
-            let config = config()?;
-            config.check_endpoints()?;
-            return check::run(&config).await;
-        }
+        Command::Check(arguments) => return check::run(config(), arguments).await,
         Command::Register(arguments) => return register::run(&config()?, arguments).await,
         Command::Key(command) => key::run(&config()?, command).await?,
         Command::Replay(arguments) => {
@@ -134,9 +131,33 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         // Without settings: it may run on another machine than the service.
         #[cfg(feature = "simulate")]
         Command::Simulate(arguments) => return simulate::run(*arguments).await,
-        Command::Healthcheck => healthcheck(&config()?).await?,
+        // Liveness, not readiness: restarting a container does not help when its database is
+        // unavailable.
+        Command::Healthcheck => app::check::port::is_alive(config()?.ops.listen).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Serves. An error is a line of the log if that is JSON.
+async fn serve(config: anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
+    let is_json = match &config {
+        Ok(config) => matches!(config.log.format, LogFormat::Json),
+        Err(_) => Config::is_log_json(),
+    };
+    let served = async {
+        let config = config?;
+        config.check_endpoints()?;
+        telemetry::start(&config.log)?;
+        app::serve(config, stop_signal()?).await
+    };
+    match served.await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) if is_json => {
+            telemetry::print_error("service ended", &error);
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
@@ -149,27 +170,4 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
         };
         info!(signal = name, "stopping");
     })
-}
-
-/// Liveness, not readiness: restarting a container does not help when its database is unavailable.
-async fn healthcheck(config: &Config) -> anyhow::Result<()> {
-    let mut address = config.ops.listen;
-    if address.ip().is_unspecified() {
-        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-    }
-    let request = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream
-            .write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-            .await?;
-        let mut response = Vec::new();
-        stream.read_to_end(&mut response).await?;
-        std::io::Result::Ok(response)
-    };
-    let response = tokio::time::timeout(Duration::from_secs(3), request)
-        .await
-        .with_context(|| format!("{address}: no response within 3s"))?
-        .with_context(|| format!("{address}: request failed"))?;
-    ensure!(response.starts_with(b"HTTP/1.1 200"), "{address}: expected status 200");
-    Ok(())
 }

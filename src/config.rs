@@ -4,6 +4,7 @@
 //! overrides it, and the environment overrides both.
 
 mod bounds;
+mod contradiction;
 mod endpoint;
 mod key;
 mod qontak;
@@ -17,6 +18,7 @@ use anyhow::{bail, ensure};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
+pub use self::contradiction::SPOOL_TIMEOUT;
 pub use self::endpoint::{Endpoint, Endpoints};
 pub use self::key::{Key, Scope, unless_all};
 pub use self::qontak::{
@@ -47,6 +49,9 @@ pub struct Config {
     pub endpoint: Endpoints,
     pub key: BTreeMap<String, Key>,
     pub qontak: Qontaks,
+    /// What is allowed, but probably not meant; one line each.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 impl Config {
@@ -57,13 +62,23 @@ impl Config {
         Self::read(file, environment)
     }
 
+    /// Whether the environment asks for a log in JSON: for errors of settings that cannot be read.
+    pub fn is_log_json() -> bool {
+        #[expect(clippy::disallowed_methods, reason = "the only place that reads the environment")]
+        let format = std::env::var("RECEIVER__LOG__FORMAT");
+        format.is_ok_and(|format| format.eq_ignore_ascii_case("json"))
+    }
+
     /// Reads the settings with a given environment.
     pub fn read(
         file: Option<&Path>,
         environment: BTreeMap<String, String>,
     ) -> anyhow::Result<Self> {
-        let settings: Self = source::read(file, environment)?;
+        let unused = source::unused(&environment);
+        let mut settings: Self = source::read(file, environment)?;
         settings.check()?;
+        settings.warnings = contradiction::warnings(&settings);
+        settings.warnings.extend(unused);
         Ok(settings)
     }
 
@@ -89,13 +104,11 @@ impl Config {
         if let Some(problem) = problem {
             bail!(
                 "database.url: {problem}; set DATABASE_URL, for example to \
-                 postgres://user:password@host/database"
+                 postgres://user:password@host/database; percent-encode special characters of the \
+                 password, @ as %40"
             );
         }
-        ensure!(
-            self.http.max_reading_bytes >= self.http.max_body_bytes,
-            "http.max_reading_bytes: must be at least http.max_body_bytes"
-        );
+        contradiction::refuse(self)?;
         for (name, organization) in &self.qontak {
             organization.check(name, self.database.encryption_key.is_some())?;
         }
@@ -104,8 +117,9 @@ impl Config {
 }
 
 fn is_postgres_url(url: &str) -> bool {
-    // sqlx accepts any scheme.
-    (url.starts_with("postgres://") || url.starts_with("postgresql://"))
+    // sqlx accepts any scheme, and ignores what follows a `#`, which can only be part of a password.
+    !url.contains('#')
+        && (url.starts_with("postgres://") || url.starts_with("postgresql://"))
         && url.parse::<sqlx::postgres::PgConnectOptions>().is_ok()
 }
 
@@ -183,8 +197,8 @@ mod tests {
         let config = read(&[("RECEIVER__ENDPOINT__OTHER__TOKENS_FILE", path)]).unwrap();
         let token = config.endpoint["other"].tokens[0].expose_secret();
         assert_eq!(token, "a-token-in-a-file-of-lines");
-        let error = error(&[("DATABASE_URL_FILE", "/nowhere")]);
-        assert!(error.starts_with("DATABASE_URL_FILE: "), "{error}");
+        let error = error(&[("RECEIVER__API__HMAC_SECRET_FILE", "/nowhere")]);
+        assert!(error.starts_with("RECEIVER__API__HMAC_SECRET_FILE: "), "{error}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use self::spool::Spool;
 use self::spool::disk::Disk;
 use self::writer::{Receipt, WriteError, Writer};
-use crate::config::Config;
+use crate::config::{Config, SPOOL_TIMEOUT};
 use crate::event::Event;
 
 /// Commit timeout of events handed over from the spool. No sender waits for them.
@@ -60,7 +60,7 @@ impl Ingest {
         let hand_over = spool.clone().hand_over(writer.clone().with_timeout(HAND_OVER_TIMEOUT), db);
         let hand_over = tasks.spawn(hand_over);
         // Writer and spool together must reply within `answer_timeout`.
-        let writer = writer.with_timeout(timeout.saturating_sub(spool::SPOOL_TIMEOUT));
+        let writer = writer.with_timeout(timeout.saturating_sub(SPOOL_TIMEOUT));
         Ok(Self { writer, spool: Some(spool), hand_over: Some(hand_over), timeout })
     }
 
@@ -86,7 +86,7 @@ impl Ingest {
         } else if let Ok(receipt) = self.writer.write(event).await {
             Ok(receipt)
         } else {
-            spool.append(webhook, spool::SPOOL_TIMEOUT).await.map(|()| receipt)
+            spool.append(webhook, SPOOL_TIMEOUT).await.map(|()| receipt)
         }
     }
 

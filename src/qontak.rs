@@ -21,7 +21,7 @@ mod error;
 mod hmac;
 pub mod hook;
 mod limit;
-mod preflight;
+pub mod preflight;
 pub mod register;
 mod response;
 pub mod status_page;

@@ -19,6 +19,7 @@ use self::auth::Authentic;
 use self::state::ReceiveState;
 use crate::event::{Event, Outcome};
 use crate::http::error::{ErrorBody, ErrorResponse};
+use crate::http::metrics::WEBHOOK_ROUTE;
 use crate::http::{Error, trace};
 use crate::ingest::normalize::{Normalized, normalize};
 use crate::ingest::payload::Handshake;
@@ -66,7 +67,7 @@ where
     let respond = |request| async move {
         receive(request, state, store).await.unwrap_or_else(Error::into_response)
     };
-    let mut response = trace::trace(request, "/webhooks/qontak/{token}", respond).await;
+    let mut response = trace::trace(request, WEBHOOK_ROUTE, respond).await;
     // As a router does.
     if let Some(length) = response.body().size_hint().exact() {
         response.headers_mut().insert(CONTENT_LENGTH, length.into());
@@ -92,7 +93,7 @@ where
 
 /// Response to a handshake: echoes it.
 fn handshake_response(handshake: &Handshake) -> Response {
-    counter!("handshakes_total").increment(1);
+    counter!("qontak_receiver_handshakes_total").increment(1);
     Json(WebhookResponse::Handshake(handshake)).into_response()
 }
 

@@ -43,6 +43,7 @@
 //! | `failure` | Postgres errors, classified by what the caller should do |
 //! | `probe` | test of whether the journal can be written |
 //! | `rows` | columns of bulk queries |
+//! | `server` | what a server or its pooler can break, and missing rights |
 //! | `schema` | migrations, checks of server settings and clock |
 //! | `walk` | which rows of a list to fetch: start, direction, limit |
 
@@ -75,6 +76,7 @@ mod rows;
 mod schema;
 pub mod search;
 pub mod sender;
+pub mod server;
 pub mod trace;
 pub mod walk;
 mod writer_connection;
@@ -85,5 +87,5 @@ pub use self::connect::{
 pub use self::event::{PreviousOutcome, Stored, Written};
 pub use self::failure::{Failure, is_outage};
 pub use self::probe::test_write;
-pub use self::schema::{clock, durability, migrate, pending_migrations};
+pub use self::schema::{Schema, assess_schema, clock, durability, migrate, pending_migrations};
 pub use self::writer_connection::WriterConnection;

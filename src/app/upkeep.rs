@@ -1,20 +1,22 @@
-//! Recurring work: schema, partitions, retention, and aggregation of metrics.
+//! Recurring work: schema, partitions, retention.
 
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use chrono::{Days, NaiveTime};
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics::gauge;
 use sqlx::PgPool;
 use tracing::{error, info, warn};
 
+use super::check::{Check, State, database as check};
+use super::measure::succeeded;
 use crate::config::{Config, Retention};
-use crate::ingest::spool::Spool;
 use crate::model::Timestamp;
 use crate::store::event::alias;
 use crate::store::{self, Failure, batch, broadcast_log, ledger, message, partition, search};
-use crate::telemetry::fault::{Fault, end_quiet_faults};
+use crate::telemetry::fault::Fault;
 
+static NO_PARTITIONS: Fault = Fault::error("partitions not created");
 static NOT_PREPARED: Fault = Fault::error("database not prepared");
 
 /// Pause between two attempts to prepare a database that was unavailable at start.
@@ -30,28 +32,48 @@ const JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
 /// days ahead.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
-/// Interval of [`keep_metrics`].
-const METRICS_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Brings the schema up to date and warns if the server's settings weaken durability.
+/// Checks the server, brings the schema up to date, and warns of what will hurt later.
 pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
-    store::check_connection(&config.database).await.context(store::UNREACHABLE)?;
-    if config.database.migrate {
-        store::migrate(db).await.context("database: cannot migrate the schema")?;
+    report(&check::connection(&config.database).await.context(store::UNREACHABLE)?)?;
+    for found in check::server(config, db).await.context("database: cannot be read")? {
+        report(&found)?;
     }
     let pending = store::pending_migrations(db).await.context("database: cannot be read")?;
-    if pending > 0 {
-        bail!("database: {pending} pending migration(s); run `qontak-receiver migrate`");
+    // Without need it would fail for a role that may not create tables.
+    if config.database.migrate && pending > 0 {
+        store::migrate(db).await.context("database: cannot migrate the schema")?;
     }
-    make_partitions(db, &config.retention).await.context(NoPartitions)?;
+    report(&check::schema(db).await.context("database: cannot be read")?)?;
+    if let Err(error) = make_partitions(db, &config.retention).await {
+        // A role without the rights: those of the next days may exist.
+        if partition::days_ahead(db).await?.is_none() {
+            return Err(error).context(NoPartitions);
+        }
+        NO_PARTITIONS.occurred(Failure::from(error));
+    }
+    measure_partitions(db).await?;
     batch::delete_future(db).await.context("database: cannot be written")?;
-    for (setting, value) in store::durability(db).await? {
-        warn!(
-            setting,
-            value, "durability setting is weakened, acknowledged events can be lost in a crash"
-        );
+    let advice = check::advice(config, db).await?.into_iter();
+    for found in advice.chain([check::partitions(db).await?, check::durability(db).await?]) {
+        warn_of(&found);
     }
     Ok(())
+}
+
+/// Fails, or warns.
+pub fn report(found: &Check) -> anyhow::Result<()> {
+    if found.state == State::Fail {
+        bail!("{}: {}", found.name, found.text);
+    }
+    warn_of(found);
+    Ok(())
+}
+
+/// Logs a check that found something.
+pub fn warn_of(found: &Check) {
+    if found.state != State::Ok {
+        warn!(check = found.name, problem = found.text, "check found a problem");
+    }
 }
 
 /// The journal's partitions cannot be created.
@@ -87,8 +109,13 @@ pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) 
     let mut interval = tokio::time::interval(JOURNAL_INTERVAL);
     loop {
         interval.tick().await;
-        if let Err(cause) = store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await {
-            error!(error = %Failure::from(cause), "journal upkeep failed");
+        match store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await {
+            Ok(()) => succeeded("journal"),
+            Err(cause) => error!(error = %Failure::from(cause), "journal upkeep failed"),
+        }
+        // Measured at start too, by `prepare`.
+        if let Ok(found) = store::within(JOURNAL_TIMEOUT, check::clock(db)).await {
+            warn_of(&found);
         }
         if config.database.migrate {
             let sync = search::sync_indexes(db, config.search.enabled);
@@ -115,11 +142,19 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
     steps.into_iter().collect()
 }
 
+async fn measure_partitions(db: &PgPool) -> sqlx::Result<()> {
+    let ahead = partition::days_ahead(db).await?;
+    gauge!("qontak_receiver_partitions_ahead").set(ahead.map_or(-1.0, |days| days as f64));
+    Ok(())
+}
+
 async fn keep_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()> {
     for problem in partition::problems(db).await? {
         error!(problem, "journal partitions were changed by hand");
     }
-    make_partitions(db, retention).await?;
+    let made = make_partitions(db, retention).await;
+    measure_partitions(db).await?;
+    made?;
     // The earlier of two clocks: one that is ahead must not drop days too soon.
     let now = store::clock(db).await?.min(Timestamp::now());
     let oldest = now.day() - Days::new(retention.event_days);
@@ -129,19 +164,4 @@ async fn keep_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result<()>
         info!(days = dropped.len(), "dropped old journal partitions");
     }
     Ok(())
-}
-
-/// Aggregates metrics regularly, because the recorder keeps raw samples until a scrape, which may
-/// never come, and logs the end of faults.
-pub async fn keep_metrics(metrics: PrometheusHandle, spool: Option<Spool>) {
-    let mut interval = tokio::time::interval(METRICS_INTERVAL);
-    loop {
-        interval.tick().await;
-        metrics.run_upkeep();
-        end_quiet_faults();
-        if let Some(spool) = &spool {
-            spool.test_if_failed().await;
-            spool.measure();
-        }
-    }
 }

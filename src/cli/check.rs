@@ -1,24 +1,29 @@
 //! `qontak-receiver check`: tests the installation.
 //!
 //! Runs every check, so that one call shows all problems. Skips those that need the database if it is
-//! unreachable or its schema is old.
+//! unreachable, unsuitable, or its schema is old.
 
-use std::fmt::Display;
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use bytes::Bytes;
+use clap::Args;
+use secrecy::ExposeSecret;
+use serde_json::json;
 use sqlx::PgPool;
 
 use super::output::print_line;
-use crate::config::{self, Config};
+use crate::app::check::{Check, State, database, disk, port};
+use crate::app::open_files;
+use crate::config::{self, Config, WebhookUrl};
 use crate::event::{Event, Webhook};
 use crate::ingest::normalize::{Normalized, normalize};
-use crate::ingest::spool::segment;
 use crate::model::{EventId, Timestamp};
 use crate::qontak::hook::Hooks;
-use crate::qontak::{self, Client};
-use crate::store::{self, api_key, partition};
+use crate::qontak::{self, Client, Transport, preflight};
+use crate::store::{self, Failure, api_key};
 
 /// Timeout of storing the test event.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,94 +33,131 @@ const TEST_BODY: &str = r#"{"data_event":"receive_message_from_customer","id":"c
     "organization_id":"check","sender_id":"check","text":"check","status":"created",
     "created_at":"2025-01-01T00:00:00.000Z","room":{"unread_count":1}}"#;
 
+/// Arguments of `check`.
+#[derive(Args)]
+pub struct Arguments {
+    /// Also test this public URL of an endpoint: https://host/webhooks/qontak/TOKEN
+    #[arg(long)]
+    // Text, because clap would quote an invalid value with its token.
+    url: Option<String>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
 /// Prints one line per check.
-pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let mut ok = true;
-    let mut line = |name: &str, result: Result<String, String>| {
-        let (mark, text) = match result {
-            Ok(text) => ("ok  ", text),
-            Err(text) => {
-                ok = false;
-                ("FAIL", text)
-            }
-        };
-        print_line(format_args!("{mark}  {name:<11}{text}"));
+pub async fn run(config: anyhow::Result<Config>, arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let config = config.and_then(|config| config.check_endpoints().map(|()| config));
+    let checks = match config {
+        Ok(config) => check(&config, arguments.url.as_deref()).await,
+        Err(error) if arguments.json => vec![Check::fail("settings", format!("{error:#}"))],
+        Err(error) => return Err(error),
     };
+    let is_fine = checks.iter().all(|check| check.state != State::Fail);
+    if arguments.json {
+        print_line(format_args!("{}", json!({ "ok": is_fine, "checks": checks })));
+    } else {
+        for Check { name, state, text } in &checks {
+            let mark = match state {
+                State::Ok => "ok  ",
+                State::Warn => "warn",
+                State::Fail => "FAIL",
+            };
+            print_line(format_args!("{mark}  {name:<11}{text}"));
+        }
+    }
+    Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn check(config: &Config, url: Option<&str>) -> Vec<Check> {
     let tokens: usize = config.endpoint.values().map(|endpoint| endpoint.tokens.len()).sum();
     let settings = format!("{} endpoint(s), {tokens} token(s)", config.endpoint.len());
-    line("settings", Ok(settings));
+    let mut checks = vec![Check::ok("settings", settings)];
+    checks.extend(config.warnings.iter().map(|warning| Check::warn("settings", warning)));
+    checks.push(open_files::raise_limit(config));
+    checks.push(port::ports(config).await);
+    checks.push(disk::spool(&config.spool));
+    if let Some(url) = url {
+        checks.push(check_url(config, url).await);
+    }
+    if let Err(error) = check_database(config, &mut checks).await {
+        checks.push(Check::fail("database", describe(error)));
+    }
+    checks
+}
 
-    line("spool", check_spool(&config.spool));
-    if let Err(error) = store::check_connection(&config.database).await {
-        line("database", Err(format!("{}: {error}", store::UNREACHABLE)));
-        return Ok(ExitCode::FAILURE);
+fn describe(error: sqlx::Error) -> String {
+    let code = error.as_database_error().and_then(|error| error.code().map(Cow::into_owned));
+    let text = match error {
+        sqlx::Error::Database(_) => Failure::from(error).to_string(),
+        error => error.to_string(),
+    };
+    match code {
+        // Tables or rights are missing.
+        Some(code) if code.starts_with("42") => format!("cannot be read: {text}"),
+        _ => format!("{}: {text}", store::UNREACHABLE),
     }
-    line("database", Ok("reachable".into()));
+}
+
+/// Adds the checks of the database; stops where the next ones make no sense.
+async fn check_database(config: &Config, checks: &mut Vec<Check>) -> sqlx::Result<()> {
+    let connection = database::connection(&config.database).await?;
+    let is_usable = connection.state != State::Fail;
+    checks.push(connection);
+    if !is_usable {
+        return Ok(());
+    }
     let pool = store::connect(&config.database)?;
-    let clock = store::clock(&pool).await?;
-    let skew = (Timestamp::now().0 - clock.0).abs();
-    line(
-        "clock",
-        if skew.num_seconds() <= 5 {
-            Ok(format!("differs from the database by {} ms", skew.num_milliseconds()))
-        } else {
-            Err(format!("differs from the database by {} s; synchronise both", skew.num_seconds()))
-        },
-    );
-    let weak: Vec<String> = store::durability(&pool)
-        .await?
-        .into_iter()
-        .map(|(setting, value)| format!("{setting} is {value}"))
-        .collect();
-    let weak = weak.join(", ");
-    line(
-        "durability",
-        if weak.is_empty() {
-            Ok("commits are flushed to disk".into())
-        } else {
-            Err(format!("{weak}: acknowledged events can be lost in a crash; turn it on"))
-        },
-    );
-    let pending = store::pending_migrations(&pool).await?;
-    if pending > 0 {
-        line(
-            "schema",
-            Err(format!("{pending} pending migration(s); run `qontak-receiver migrate`")),
-        );
-        return Ok(ExitCode::FAILURE);
+    checks.extend(database::server(config, &pool).await?);
+    checks.extend(database::advice(config, &pool).await?);
+    checks.push(database::durability(&pool).await?);
+    let schema = database::schema(&pool).await?;
+    let is_usable = schema.state != State::Fail;
+    checks.push(schema);
+    if !is_usable {
+        return Ok(());
     }
-    line("schema", Ok("up to date".into()));
-    let stored = api_key::list_live(&pool).await?.len();
-    line(
-        "keys",
-        Ok(match (config.key.len(), stored) {
-            (0, 0) => "none, so the API cannot be read; run `qontak-receiver key create`".into(),
-            (in_settings, stored) => {
-                format!("{in_settings} in the settings, {stored} in the database")
-            }
-        }),
-    );
-    let problems = partition::problems(&pool).await?;
-    let missing = partition::missing(&pool).await?;
-    line(
-        "partitions",
-        match (problems.as_slice(), missing.first()) {
-            ([], None) => Ok("exist for today and tomorrow".into()),
-            ([], Some(day)) => Err(format!("none for {day}; run `qontak-receiver migrate`")),
-            (problems, _) => Err(problems.join("; ")),
-        },
-    );
-    line(
-        "write",
-        match store::dry_run::dry_run(&pool, WRITE_TIMEOUT, &[test_event()]).await {
-            Ok(_) => Ok("a test event can be stored (rolled back)".into()),
-            Err(failure) => Err(format!("a test event cannot be stored: {failure}")),
-        },
-    );
+    checks.push(check_keys(config, &pool).await?);
+    checks.push(database::partitions(&pool).await?);
+    checks.push(match store::dry_run::dry_run(&pool, WRITE_TIMEOUT, &[test_event()]).await {
+        Ok(_) => Check::ok("write", "a test event can be stored (rolled back)"),
+        Err(failure) => Check::fail("write", format!("a test event cannot be stored: {failure}")),
+    });
     for (name, settings) in &config.qontak {
-        line("qontak", check_qontak(name, settings, config, pool.clone()).await);
+        let checked = check_qontak(name, settings, config, pool.clone()).await;
+        checks.push(checked.unwrap_or_else(|problem| Check::fail("qontak", problem)));
     }
-    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(())
+}
+
+async fn check_keys(config: &Config, pool: &PgPool) -> sqlx::Result<Check> {
+    let stored = api_key::list_live(pool).await?.len();
+    Ok(match (config.key.len(), stored) {
+        (0, 0) => {
+            Check::warn("keys", "none, so the API cannot be read; run `qontak-receiver key create`")
+        }
+        (in_settings, stored) => {
+            Check::ok("keys", format!("{in_settings} in the settings, {stored} in the database"))
+        }
+    })
+}
+
+/// Sends Qontak's handshake to the public URL. Its token must be one of this installation.
+async fn check_url(config: &Config, url: &str) -> Check {
+    let parsed = url.parse::<WebhookUrl>().map_err(anyhow::Error::msg).context("--url");
+    let parsed = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return Check::fail("url", format!("{error:#}")),
+    };
+    let tokens = config.endpoint.values().flat_map(|endpoint| &endpoint.tokens);
+    let sent = url.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if !tokens.into_iter().any(|token| token.expose_secret() == sent) {
+        return Check::fail("url", "its token is not one of endpoint.*.tokens; correct the URL");
+    }
+    match preflight::check(&Transport::default(), &parsed).await {
+        Ok(()) => Check::ok("url", "answers as Qontak expects"),
+        Err(error) => Check::fail("url", error.to_string()),
+    }
 }
 
 /// An event that changes a room, a message and a sender.
@@ -143,12 +185,18 @@ async fn check_qontak(
     settings: &config::Qontak,
     config: &Config,
     pool: PgPool,
-) -> Result<String, String> {
+) -> Result<Check, String> {
     let client = Client::new(name, settings, config, pool);
     let fail = |error: qontak::Error| format!("{name}: {error}");
     client.check_organization().await.map_err(fail)?;
     let Some(url) = &settings.webhook_url else {
-        return Ok(format!("{name}: credentials are valid; webhook_url is not set"));
+        return Ok(Check::warn(
+            "qontak",
+            format!(
+                "{name}: credentials are valid, but not used; set qontak.{name}.webhook_url to have the \
+             webhook watched"
+            ),
+        ));
     };
     let hooks = Hooks::fetch(&client).await.map_err(fail)?;
     let problems: Vec<String> = hooks
@@ -157,31 +205,9 @@ async fn check_qontak(
         .filter_map(|it| Some(format!("{} is {}", it.event.as_str(), it.problem?.as_str())))
         .collect();
     if problems.is_empty() {
-        Ok(format!("{name}: credentials are valid, the webhook is registered"))
+        Ok(Check::ok("qontak", format!("{name}: credentials are valid, the webhook is registered")))
     } else {
         let problems = problems.join(", ");
         Err(format!("{name}: {problems}; run `qontak-receiver register`"))
-    }
-}
-
-/// Checks that the spool can be read. Changes nothing, and works beside a running service.
-fn check_spool(settings: &config::Spool) -> Result<String, String> {
-    let Some(folder) = settings.folder() else {
-        return Ok("none; webhooks get 503 while the database is unavailable".into());
-    };
-    let fail = |cause: &dyn Display| format!("{}: {cause}; check spool.folder", folder.display());
-    if !folder.exists() {
-        let parent = folder.parent().filter(|parent| parent.is_dir());
-        return match parent {
-            Some(_) => Ok(format!("{} is created at the first start", folder.display())),
-            None => Err(fail(&"its parent folder does not exist")),
-        };
-    }
-    match segment::count(folder) {
-        Ok((webhooks, 0)) => Ok(format!("{webhooks} webhook(s) in {}", folder.display())),
-        Ok((webhooks, bytes)) => {
-            Err(fail(&format!("{bytes} unreadable bytes beside {webhooks} webhook(s)")))
-        }
-        Err(cause) => Err(fail(&cause)),
     }
 }

@@ -32,7 +32,10 @@ impl<const MIN: u64, const MAX: u64> Milliseconds<MIN, MAX> {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let range = Duration::from_millis(MIN)..=Duration::from_millis(MAX);
         humantime_serde::deserialize(deserializer).ok().filter(|it| range.contains(it)).ok_or_else(
-            || D::Error::custom(format!("expected a duration from {} to {}", show(MIN), show(MAX))),
+            || {
+                let (min, max) = (show(MIN), show(MAX));
+                D::Error::custom(format!("expected a duration from {min} to {max}, such as 10s"))
+            },
         )
     }
 }

@@ -7,6 +7,9 @@ use utoipa::ToSchema;
 
 use super::source;
 
+/// SHA-256 of the empty text: what a script makes of a variable that is not set.
+const SHA256_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 /// A key of the read API.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,10 +18,10 @@ pub struct Key {
     #[serde(deserialize_with = "sha256")]
     pub sha256: String,
     /// Permissions.
-    #[serde(deserialize_with = "source::list")]
+    #[serde(deserialize_with = "scopes")]
     pub scopes: Vec<Scope>,
     /// Ids of the organisations that the key may read; `*` for all.
-    #[serde(deserialize_with = "source::list")]
+    #[serde(deserialize_with = "organizations")]
     pub organizations: Vec<String>,
 }
 
@@ -59,9 +62,30 @@ impl Scope {
 
 fn sha256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let digits = String::deserialize(deserializer)?;
-    if digits.len() == 64 && digits.chars().all(|c| c.is_ascii_hexdigit()) {
-        Ok(digits)
-    } else {
+    if digits.len() != 64 || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
         Err(D::Error::custom("expected 64 hex digits, as of `printf %s \"$key\" | sha256sum`"))
+    } else if digits.eq_ignore_ascii_case(SHA256_OF_NOTHING) {
+        Err(D::Error::custom("is that of an empty text; expected that of a key"))
+    } else {
+        Ok(digits)
     }
+}
+
+fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Scope>, D::Error> {
+    let scopes: Vec<Scope> = source::list(deserializer)?;
+    if scopes.is_empty() {
+        Err(D::Error::custom("expected one or more of read, export, replay"))
+    } else if scopes.contains(&Scope::Export) && !scopes.contains(&Scope::Read) {
+        Err(D::Error::custom("export requires read; expected read,export"))
+    } else {
+        Ok(scopes)
+    }
+}
+
+fn organizations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let organizations: Vec<String> = source::list(deserializer)?;
+    if organizations.is_empty() {
+        return Err(D::Error::custom("expected ids of organisations, or * for all"));
+    }
+    Ok(organizations)
 }

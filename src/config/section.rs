@@ -10,6 +10,7 @@ use axum::http::uri::Authority;
 use secrecy::SecretString;
 use serde::Deserialize;
 use strum::VariantNames;
+use tracing_subscriber::EnvFilter;
 
 use super::bounds::{Integer, Milliseconds};
 use super::source;
@@ -22,6 +23,7 @@ type Timeout = Milliseconds<1, 3_600_000>;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
+    #[serde(deserialize_with = "source::address")]
     pub listen: SocketAddr,
     #[serde(with = "Count")]
     pub max_connections: usize,
@@ -35,7 +37,10 @@ pub struct Http {
     pub body_timeout: Duration,
     #[serde(with = "Count")]
     pub max_reading_bytes: usize,
-    #[serde(with = "humantime_serde")]
+    // At most an hour.
+    #[serde(with = "Milliseconds::<0, 3_600_000>")]
+    pub drain_delay: Duration,
+    #[serde(with = "Timeout")]
     pub stop_timeout: Duration,
 }
 
@@ -88,6 +93,7 @@ impl TryFrom<String> for Origin {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ops {
+    #[serde(deserialize_with = "source::address")]
     pub listen: SocketAddr,
 }
 
@@ -97,9 +103,9 @@ pub struct Database {
     pub url: Option<SecretString>,
     #[serde(with = "Count")]
     pub read_connections: u32,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "Timeout")]
     pub acquire_timeout: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "Timeout")]
     pub statement_timeout: Duration,
     pub migrate: bool,
     #[serde(default)]
@@ -115,9 +121,9 @@ pub struct Writer {
     pub max_batch: usize,
     #[serde(with = "Count")]
     pub max_queue_bytes: usize,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "Timeout")]
     pub answer_timeout: Duration,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "Timeout")]
     pub commit_timeout: Duration,
 }
 
@@ -169,7 +175,30 @@ pub struct Retention {
 #[serde(deny_unknown_fields)]
 pub struct Log {
     pub format: LogFormat,
-    pub filter: String,
+    pub filter: LogFilter,
+}
+
+/// Level of log lines, or directives of tracing's `EnvFilter`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct LogFilter(pub String);
+
+impl TryFrom<String> for LogFilter {
+    type Error = &'static str;
+
+    /// Refuses what `EnvFilter` takes for the name of a module: it would silence all other modules.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+        let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
+        let directives = || text.split(',').map(str::trim);
+        let is_known = directives().all(|one| is_level(one) || one.contains('='));
+        if is_known && directives().any(is_level) && text.parse::<EnvFilter>().is_ok() {
+            Ok(Self(text))
+        } else {
+            Err("expected error, warn, info, debug or trace, or a level with directives such as \
+                 info,sqlx=debug")
+        }
+    }
 }
 
 /// Format of log lines.

@@ -1,10 +1,12 @@
 //! Sources of settings: the defaults, a file, the environment. Later ones take precedence.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use config::{ConfigError, Environment, File, FileFormat};
+use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StringDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
 
@@ -43,10 +45,11 @@ const ALIASES: [(&str, &str); 4] = [
 /// Selects the settings of the environment: variables with the prefix, [`ALIASES`], and the contents
 /// of the files named by `…_FILE`.
 fn settings_of(environment: BTreeMap<String, String>) -> anyhow::Result<BTreeMap<String, String>> {
+    refuse_mistakes(&environment)?;
     let mut settings = BTreeMap::new();
     for (name, value) in environment {
         let (name, value) = match name.strip_suffix("_FILE") {
-            Some(plain) if alias(plain).is_some() || plain.starts_with("RECEIVER__") => {
+            Some(plain) if is_setting(plain) => {
                 let value = std::fs::read_to_string(&value)
                     .with_context(|| format!("{name}: cannot read the file"))?;
                 (plain.to_owned(), value.trim().to_owned())
@@ -66,8 +69,78 @@ fn settings_of(environment: BTreeMap<String, String>) -> anyhow::Result<BTreeMap
     Ok(settings)
 }
 
+/// Fails on names that are nearly those of settings, and on settings that are given twice.
+fn refuse_mistakes(environment: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    for name in environment.keys() {
+        if let Some(meant) = with_two_underscores(name) {
+            bail!("{name}: no setting; write two underscores: {meant}");
+        }
+        if let Some(plain) = name.strip_suffix("_FILE")
+            && is_setting(plain)
+            && environment.get(plain).is_some_and(|value| !value.is_empty())
+        {
+            bail!("{plain}: is set, and {name} too; remove one of them");
+        }
+    }
+    Ok(())
+}
+
+fn is_setting(name: &str) -> bool {
+    alias(name).is_some() || name.starts_with("RECEIVER__")
+}
+
+/// What a variable such as `RECEIVER_HTTP_LISTEN` was meant to be. Other variables that begin with
+/// `RECEIVER_` are not ours: Kubernetes makes some for a service of this name.
+fn with_two_underscores(name: &str) -> Option<String> {
+    const SECTIONS: [&str; 15] = [
+        "HTTP",
+        "API",
+        "OPS",
+        "DATABASE",
+        "WRITER",
+        "SPOOL",
+        "STREAM",
+        "SEARCH",
+        "RETENTION",
+        "LOG",
+        "REGISTER",
+        "WATCH",
+        "ENDPOINT",
+        "KEY",
+        "QONTAK",
+    ];
+    let rest = name.strip_prefix("RECEIVER_").filter(|rest| !rest.starts_with('_'))?;
+    let (section, rest) = rest.split_once('_')?;
+    let rest = rest.trim_start_matches('_');
+    SECTIONS.contains(&section).then(|| format!("RECEIVER__{section}__{rest}"))
+}
+
+/// Variables of Mekari's clients that this service does not read.
+pub fn unused(environment: &BTreeMap<String, String>) -> Vec<String> {
+    let is_unused = |name: &&String| {
+        let plain = name.strip_suffix("_FILE").unwrap_or(name);
+        name.starts_with("MEKARI_") && alias(plain).is_none()
+    };
+    let names = environment.keys().filter(is_unused);
+    names
+        .map(|name| {
+            format!(
+                "{name}: not used; known are MEKARI_API_CLIENT_ID, MEKARI_API_CLIENT_SECRET and \
+                 MEKARI_API_BASE_URL"
+            )
+        })
+        .collect()
+}
+
 fn alias(name: &str) -> Option<&'static str> {
     ALIASES.iter().find(|(alias, _)| *alias == name).map(|(_, setting)| *setting)
+}
+
+/// Reads an address with its port.
+pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse()
+        .map_err(|_| D::Error::custom("expected an address with a port, such as 0.0.0.0:8080"))
 }
 
 /// Reads a list: an array in a file, comma-separated text in the environment.

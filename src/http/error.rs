@@ -11,6 +11,7 @@ use axum::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHEN
 use axum::response::{IntoResponse, Response};
 use metrics::counter;
 use serde::Serialize;
+use strum::{IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
 use super::trace;
@@ -25,7 +26,8 @@ static FAILED: Fault = Fault::error("database query failed");
 ///
 /// The status tells the sender what to do: 4xx means do not repeat it, 503 with `Retry-After` means
 /// retry.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, IntoStaticStr, VariantNames)]
+#[strum(serialize_all = "snake_case")]
 #[expect(missing_docs, reason = "the messages document them")]
 pub enum Error {
     #[error("not found")]
@@ -94,6 +96,16 @@ impl Error {
         }
     }
 
+    /// One of [`REFUSALS`](crate::telemetry::catalog::REFUSALS).
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::WriteError(WriteError::QueueFull { .. }) => "queue_full",
+            Self::WriteError(WriteError::TimedOut(_)) => "write_timed_out",
+            Self::WriteError(WriteError::StorageUnavailable) => "storage_unavailable",
+            other => other.into(),
+        }
+    }
+
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::MethodNotAllowed(allowed) => Some((ALLOW, HeaderValue::from_static(allowed))),
@@ -133,14 +145,20 @@ impl IntoResponse for Error {
             };
         }
         let status = self.status();
-        counter!("refused_total", "status" => status.as_u16().to_string()).increment(1);
+        let reason = Reason(self.reason());
+        counter!("qontak_receiver_refused_total", "reason" => reason.0).increment(1);
         let mut response = (status, Json(ErrorResponse::from(&self))).into_response();
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
         }
+        response.extensions_mut().insert(reason);
         response
     }
 }
+
+/// Why a request was refused, in one word for the log and the metrics: an extension of the response.
+#[derive(Clone, Copy, Debug)]
+pub struct Reason(pub &'static str);
 
 /// An error in Qontak's envelope.
 #[derive(Serialize, ToSchema)]
@@ -199,4 +217,26 @@ pub fn panicked(cause: Box<dyn Any + Send + 'static>) -> Response {
     // The text may quote data. The panic hook has logged the location.
     drop(cause);
     Error::Internal.into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::catalog::REFUSALS;
+
+    #[test]
+    fn metrics_have_every_reason() {
+        // These two have reasons of their own, or become another error.
+        let is_apart = |name: &&&str| ["write_error", "database"].contains(*name);
+        let missing = Error::VARIANTS.iter().filter(|name| !is_apart(name));
+        assert!(missing.into_iter().all(|name| REFUSALS.contains(name)), "{:?}", Error::VARIANTS);
+        for (error, reason) in [
+            (WriteError::QueueFull { max_bytes: 1 }, "queue_full"),
+            (WriteError::TimedOut(Duration::ZERO), "write_timed_out"),
+            (WriteError::StorageUnavailable, "storage_unavailable"),
+        ] {
+            assert_eq!(Error::from(error).reason(), reason);
+            assert!(REFUSALS.contains(&reason));
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 pub mod admission;
 mod flood;
+pub mod listener;
 mod rejection;
 mod stall;
 
@@ -23,7 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use metrics::counter;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -31,6 +32,7 @@ use tracing::warn;
 
 use self::admission::{Admitted, Connections};
 use self::flood::FloodGuard;
+use self::listener::Listener;
 use self::rejection::reject;
 use self::stall::{ResponseBody, StreamExecutor};
 use super::Error;
@@ -48,10 +50,10 @@ const MAX_REJECTIONS: usize = 256;
 
 static ACCEPT: Fault = Fault::error("accept failed");
 
-/// Serves until `stop` resolves. Requests in flight then have half of `http.stop_timeout` to end;
-/// the rest is aborted.
+/// Serves until `stop` resolves, and then for `http.drain_delay` while each response closes its
+/// connection. Requests in flight then have half of `http.stop_timeout` to end; the rest is aborted.
 pub async fn serve<S>(
-    listener: TcpListener,
+    listener: Listener,
     router: S,
     settings: &config::Http,
     stop: impl Future<Output = ()>,
@@ -67,11 +69,17 @@ pub async fn serve<S>(
     });
     let admission = Connections::new(settings.max_connections);
     let (mut connections, mut rejections) = (JoinSet::new(), JoinSet::new());
-    let mut stop = pin!(stop);
+    let ended = async {
+        stop.await;
+        admission.drain();
+        sleep(settings.drain_delay).await;
+        listener.end().await;
+    };
+    let mut ended = Box::pin(ended);
     loop {
         tokio::select! {
             biased;
-            () = &mut stop => break,
+            () = &mut ended => break,
             Some(_) = connections.join_next() => {}
             Some(_) = rejections.join_next() => {}
             (stream, peer) = accept(&listener) => {
@@ -79,7 +87,7 @@ pub async fn serve<S>(
                 if let Some(admitted) = admission.admit(peer.ip()) {
                     connections.spawn(server.clone().serve_connection(stream, admitted));
                 } else {
-                    counter!("connections_refused_total").increment(1);
+                    counter!("qontak_receiver_connections_refused_total").increment(1);
                     if rejections.len() < MAX_REJECTIONS {
                         rejections.spawn(reject(stream));
                     }
@@ -87,6 +95,7 @@ pub async fn serve<S>(
             }
         }
     }
+    drop(ended);
     drop(listener);
     admission.close();
     let ended = async { while connections.join_next().await.is_some() {} };
@@ -128,7 +137,7 @@ where
                     Some(response) => response.await?,
                     None => Error::InvalidHost.into_response(),
                 };
-                if !client.is_authenticated() {
+                if !client.is_kept() {
                     if is_http_2 {
                         client.close();
                     } else {
@@ -201,9 +210,9 @@ fn protocol(settings: &config::Http) -> Builder<StreamExecutor> {
 }
 
 /// Accepts the next connection.
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+async fn accept(listener: &Listener) -> (TcpStream, SocketAddr) {
     loop {
-        match listener.accept().await {
+        match listener.socket.accept().await {
             Ok(accepted) => return accepted,
             // The client has already disconnected.
             Err(cause) if cause.kind() == io::ErrorKind::ConnectionAborted => {}

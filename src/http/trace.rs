@@ -5,7 +5,7 @@
 //! a path, query or body: they hold tokens and personal data.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
@@ -13,10 +13,11 @@ use axum::http::{self, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
-use tracing::info;
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
-use super::error;
+use super::error::{self, Reason};
+use super::metrics;
 use crate::event::Kind;
 use crate::ingest::writer::Receipt;
 
@@ -57,14 +58,16 @@ where
     if response.status() == 404 && route.starts_with("/webhooks") {
         route = "unmatched";
     }
-    log(&method, route, text(&id), started, &response);
+    let took = started.elapsed();
+    metrics::record(route, response.status().as_u16(), took);
+    log(&method, route, text(&id), took, &response);
     response.headers_mut().insert(X_REQUEST_ID, id);
     response
 }
 
-fn log(method: &Method, route: &str, request_id: &str, started: Instant, response: &Response) {
+fn log(method: &Method, route: &str, request_id: &str, took: Duration, response: &Response) {
     let status = response.status().as_u16();
-    let duration_ms = (started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+    let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
     if let Some(receipt) = response.extensions().get::<Receipt>() {
         info!(
             http.method = method.as_str(), http.route = route, http.status = status, duration_ms,
@@ -76,15 +79,27 @@ fn log(method: &Method, route: &str, request_id: &str, started: Instant, respons
             batch.size = receipt.batch_size,
             "request",
         );
-    } else {
-        info!(
-            http.method = method.as_str(),
-            http.route = route,
-            http.status = status,
-            duration_ms,
-            request.id = request_id,
-            "request",
-        );
+        return;
+    }
+    let reason = response.extensions().get::<Reason>().map(|reason| reason.0);
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                http.method = method.as_str(),
+                http.route = route,
+                http.status = status,
+                duration_ms,
+                request.id = request_id,
+                reason,
+                "request",
+            )
+        };
+    }
+    match status {
+        // A bug, or one of ours that a retry may mend; the rest is the caller's.
+        500 => line!(error),
+        501.. => line!(warn),
+        _ => line!(info),
     }
 }
 

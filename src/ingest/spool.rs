@@ -6,12 +6,14 @@
 
 mod contents;
 pub mod disk;
+pub mod folder;
 mod record;
 pub mod segment;
 
 use std::future::ready;
 use std::io;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
@@ -31,9 +33,6 @@ use crate::store::event::alias;
 use crate::store::{self, Failure};
 use crate::telemetry::fault::Fault;
 
-/// Maximum wait of a caller for the disk after the database has failed to store its webhook.
-pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
-
 /// Maximum number of webhooks in a transaction of the disk.
 const MAX_BATCH: usize = 500;
 
@@ -47,6 +46,7 @@ const RETRY_INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::fr
 const ALIAS_TIMEOUT: Duration = Duration::from_secs(5);
 
 static ALIASES: Fault = Fault::error("ids of spooled duplicates not stored");
+static TAKE_OVER: Fault = Fault::error("spool folder not taken over");
 static FULL: Fault = Fault::error("spool full, rejecting webhooks");
 
 /// Accepts webhooks from any number of callers.
@@ -67,11 +67,17 @@ impl Spool {
         max_queue_bytes: usize,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let (queue, jobs) = queue::queue("spool_queue_bytes", max_queue_bytes);
+        let (queue, jobs) = queue::queue("qontak_receiver_spool_queue_bytes", max_queue_bytes);
         let depth = disk.watch();
         let spool = Self { queue, disk: Arc::new(disk), depth, max_bytes };
         spool.measure();
         tasks.spawn(spool.clone().run(jobs));
+        if spool.is_shared() {
+            let disk = spool.disk.clone();
+            // A thread, because it waits for the lock for as long as the other process lives, and the
+            // runtime would wait for a blocking task when it stops.
+            thread::spawn(move || take_over(&disk));
+        }
         spool
     }
 
@@ -101,18 +107,29 @@ impl Spool {
     pub fn measure(&self) {
         let depth = self.depth();
         let age = depth.oldest_at.map_or(0.0, Timestamp::age_seconds);
-        gauge!("spool_events").set(depth.events as f64);
-        gauge!("spool_bytes").set(depth.bytes as f64);
-        gauge!("spool_oldest_seconds").set(age);
-        gauge!("spool_failed").set(f64::from(u8::from(depth.has_failed)));
+        gauge!("qontak_receiver_spool_events").set(depth.events as f64);
+        gauge!("qontak_receiver_spool_bytes").set(depth.bytes as f64);
+        gauge!("qontak_receiver_spool_oldest_seconds").set(age);
+        gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(depth.has_failed)));
     }
 
-    /// Tests a disk that has failed. Without this it would count as failed until the next webhook is
-    /// spooled, perhaps for months.
-    pub async fn test_if_failed(&self) {
-        if self.depth().has_failed {
-            self.use_disk(Disk::test).await;
+    /// Updates the metric of the free space.
+    pub async fn measure_disk(&self) {
+        let disk = self.disk.clone();
+        if let Ok(Ok(free)) = spawn_blocking(move || disk.free_bytes()).await {
+            gauge!("qontak_receiver_spool_free_bytes").set(free as f64);
         }
+    }
+
+    /// Whether another process uses the folder too.
+    pub fn is_shared(&self) -> bool {
+        self.disk.is_shared()
+    }
+
+    /// Tests whether the disk can be written. Otherwise it would be known to have failed, or to work
+    /// again, only when the next webhook is spooled, perhaps in months.
+    pub async fn test(&self) {
+        self.use_disk(Disk::test).await;
     }
 
     /// Stops accepting webhooks and waits until every queued one is appended or has failed.
@@ -129,7 +146,7 @@ impl Spool {
             let max_bytes = self.max_bytes;
             let started_at = Instant::now();
             let appended = self.use_disk(move |disk| disk.append(&webhooks, max_bytes)).await;
-            histogram!("spool_commit_seconds").record(started_at.elapsed());
+            histogram!("qontak_receiver_spool_commit_seconds").record(started_at.elapsed());
             if let Some(rejected) = appended.map(|appended| replies.len() - appended)
                 && rejected > 0
             {
@@ -139,7 +156,7 @@ impl Spool {
                 ));
             }
             let appended = appended.unwrap_or(0);
-            counter!("spooled_total").increment(appended as u64);
+            counter!("qontak_receiver_spooled_total").increment(appended as u64);
             for (i, reply) in replies.into_iter().enumerate() {
                 reply.send(if i < appended { Ok(()) } else { Err(WriteError::StorageUnavailable) });
             }
@@ -199,6 +216,15 @@ impl Spool {
         }
         result.ok()
     }
+}
+
+/// Takes over the webhooks of the process that has used the folder before, when it ends.
+fn take_over(disk: &Disk) {
+    while let Err(error) = disk.take_over() {
+        TAKE_OVER.occurred(error);
+        thread::sleep(RETRY_INTERVALS[1]);
+    }
+    info!(spooled = disk.depth().events, "spool folder taken over");
 }
 
 /// Result of committing webhooks.

@@ -10,6 +10,7 @@
 mod availability;
 mod committer;
 mod drift;
+pub mod kinds;
 mod receipt;
 
 use std::sync::Arc;
@@ -53,7 +54,7 @@ impl Writer {
         settings: &config::Writer,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
-        let (queue, jobs) = queue::queue("queue_bytes", settings.max_queue_bytes);
+        let (queue, jobs) = queue::queue("qontak_receiver_queue_bytes", settings.max_queue_bytes);
         let availability = Availability::default();
         let commit_lock = Arc::new(Mutex::new(()));
         for _ in 0..settings.tasks {

@@ -133,7 +133,7 @@ impl Client {
             }
             let seconds = wait.as_secs_f64();
             warn!(organization = self.name, route = route.name, %error, seconds, "qontak call delayed");
-            histogram!("qontak_wait_seconds", "reason" => "retry").record(seconds);
+            histogram!("qontak_receiver_qontak_wait_seconds", "reason" => "retry").record(seconds);
             sleep(wait).await;
         }
     }
@@ -148,7 +148,8 @@ impl Client {
         let mut rejected = None;
         loop {
             let waited = self.limit.wait().await;
-            histogram!("qontak_wait_seconds", "reason" => "limit").record(waited.as_secs_f64());
+            histogram!("qontak_receiver_qontak_wait_seconds", "reason" => "limit")
+                .record(waited.as_secs_f64());
             let token = match &self.credentials {
                 Credentials::Bearer(tokens) => {
                     Some(tokens.get(&self.transport, rejected.as_ref()).await?)
@@ -158,7 +159,7 @@ impl Client {
             let answer = self.send(route, body, token.as_ref()).await;
             let status = answer.as_ref().map_or("none", |answer| class(answer.status));
             counter!(
-                "qontak_requests_total",
+                "qontak_receiver_qontak_requests_total",
                 "organization" => self.name.clone(), "route" => route.name, "status" => status
             )
             .increment(1);

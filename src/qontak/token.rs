@@ -147,7 +147,8 @@ impl Tokens {
         let pair = state.current.as_ref().expect("set above");
         if let Some(expires_at) = pair.expires_at() {
             let left = (expires_at.0 - Timestamp::now().0).num_seconds() as f64;
-            gauge!("qontak_token_seconds", "organization" => self.name.clone()).set(left);
+            gauge!("qontak_receiver_qontak_token_seconds", "organization" => self.name.clone())
+                .set(left);
         }
         Ok(pair.access_token.clone().into())
     }

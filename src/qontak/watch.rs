@@ -192,14 +192,14 @@ impl Watch {
         for row in qontak_hook::list(&self.db).await? {
             let enabled = f64::from(u8::from(row.is_enabled));
             let (organization, category) = (row.name, row.category);
-            gauge!("qontak_hook_urls", "organization" => organization.clone(), "category" => category)
+            gauge!("qontak_receiver_qontak_hook_urls", "organization" => organization.clone(), "category" => category)
                 .set(f64::from(row.own_urls));
-            gauge!("qontak_hook_enabled", "organization" => organization, "event" => row.event)
+            gauge!("qontak_receiver_qontak_hook_enabled", "organization" => organization, "event" => row.event)
                 .set(enabled);
         }
         for row in qontak_check::list(&self.db).await? {
             let failed = f64::from(u8::from(row.error.is_some()));
-            gauge!("qontak_check_failed", "organization" => row.name, "check" => row.kind)
+            gauge!("qontak_receiver_qontak_check_failed", "organization" => row.name, "check" => row.kind)
                 .set(failed);
         }
         Ok(())

@@ -55,12 +55,13 @@ pub fn router(ops: Ops) -> Router {
 }
 
 /// 200 if a webhook sent now would be stored, in Postgres or in the spool; otherwise 503. Lists
-/// problems, and with `?verbose` the state of the spool.
+/// problems, warnings about what is going to be a problem, and with `?verbose` the state of the spool.
 async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     let is_stopping = *ops.stopping.borrow();
-    let checked = tokio::time::timeout(READY_TIMEOUT, problems(&ops.db)).await;
-    let mut problems =
-        checked.unwrap_or_else(|_| vec![format!("database: no response within {READY_TIMEOUT:?}")]);
+    let checked = tokio::time::timeout(READY_TIMEOUT, check_database(&ops.db)).await;
+    let Report { mut problems, mut warnings } = checked.unwrap_or_else(|_| {
+        Report::problem(format!("database: no response within {READY_TIMEOUT:?}"))
+    });
     if problems.is_empty()
         && let Some(error) = ops.writer.recent_failure(FAILURE_AGE)
     {
@@ -77,7 +78,10 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     if is_stopping {
         problems.push("stopping".to_owned());
     }
-    let mut body = json!({ "ready": is_ready, "problems": problems });
+    if ops.spool.as_ref().is_some_and(Spool::is_shared) {
+        warnings.push("spool: its folder is used by another process too".to_owned());
+    }
+    let mut body = json!({ "ready": is_ready, "problems": problems, "warnings": warnings });
     if query.is_some_and(|query| query.starts_with("verbose")) {
         body["spool"] = json!(ops.spool.map(|spool| {
             let depth = spool.depth();
@@ -93,23 +97,40 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// Reasons why webhooks cannot be written to the database.
-async fn problems(db: &PgPool) -> Vec<String> {
+/// State of the database.
+#[derive(Default)]
+struct Report {
+    /// Reasons why webhooks cannot be written now.
+    problems: Vec<String>,
+    /// Reasons why webhooks soon cannot be written.
+    warnings: Vec<String>,
+}
+
+impl Report {
+    fn problem(problem: String) -> Self {
+        Self { problems: vec![problem], warnings: Vec::new() }
+    }
+}
+
+async fn check_database(db: &PgPool) -> Report {
     match store::pending_migrations(db).await {
         Ok(0) => {}
         Ok(pending) => {
-            return vec![format!(
+            return Report::problem(format!(
                 "schema: {pending} migration(s) pending; run `qontak-receiver migrate`"
-            )];
+            ));
         }
-        Err(cause) => return vec![format!("database: {}", describe(cause))],
+        Err(cause) => return Report::problem(format!("database: {}", describe(cause))),
     }
     if let Err(cause) = test_write(db).await {
-        return vec![format!("write: {}", describe(cause))];
+        return Report::problem(format!("write: {}", describe(cause)));
     }
-    match partition::missing(db).await {
-        Ok(days) => days.iter().map(|day| format!("partitions: no partition for {day}")).collect(),
-        Err(cause) => vec![format!("partitions: {}", Failure::from(cause))],
+    let no_partition = |day| format!("partitions: no partition for {day}");
+    match partition::days_ahead(db).await {
+        Ok(None) => Report::problem(no_partition("today")),
+        Ok(Some(0)) => Report { warnings: vec![no_partition("tomorrow")], ..Report::default() },
+        Ok(Some(_)) => Report::default(),
+        Err(cause) => Report::problem(format!("partitions: {}", Failure::from(cause))),
     }
 }
 

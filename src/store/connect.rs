@@ -85,8 +85,8 @@ pub async fn within<T>(
 pub const UNREACHABLE: &str =
     "database unreachable; check DATABASE_URL and that Postgres is running";
 
-/// Timeout of [`check_connection`].
-const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of connecting in [`check_connection`] and in [`connect_twice`](super::server::connect_twice).
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Connects once, without a pool: a pool would hide the cause behind its timeout error.
 pub async fn check_connection(settings: &config::Database) -> sqlx::Result<()> {
@@ -94,6 +94,9 @@ pub async fn check_connection(settings: &config::Database) -> sqlx::Result<()> {
     within(CHECK_TIMEOUT, PgConnection::connect_with(&options)).await?;
     Ok(())
 }
+
+/// `lock_timeout` of every session: a locked row must not delay the rest of a batch for long.
+pub const LOCK_TIMEOUT: &str = "300ms";
 
 /// Returns the options of every connection. Fails if `database.url` cannot be parsed.
 pub fn options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {
@@ -104,8 +107,7 @@ pub fn options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {
         .application_name("qontak-receiver")
         .options([
             ("statement_timeout", timeout.to_string().as_str()),
-            // A locked row must not delay the rest of a batch for long.
-            ("lock_timeout", "300ms"),
+            ("lock_timeout", LOCK_TIMEOUT),
             // Releases the locks of a replica whose connection died silently.
             ("idle_in_transaction_session_timeout", "10s"),
             ("timezone", "UTC"),

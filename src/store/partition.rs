@@ -77,6 +77,14 @@ pub async fn missing(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
     Ok(days)
 }
 
+/// Counts the days after today that have a partition, up to the first gap. `None` if today has none.
+pub async fn days_ahead(db: impl PgExecutor<'_>) -> sqlx::Result<Option<u64>> {
+    let existing = list(db).await?;
+    let today = Timestamp::now().day();
+    let days = (0..).take_while(|ahead| existing.contains(&(today + Days::new(*ahead))));
+    Ok((days.count() as u64).checked_sub(1))
+}
+
 /// Lists what somebody has changed by hand, each with the statement that changes it back: default and
 /// foreign partitions, and detached ones of days that webhooks may still need.
 pub async fn problems(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<String>> {

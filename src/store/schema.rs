@@ -1,5 +1,7 @@
 //! Migrations, and checks of the server: durability settings and clock.
 
+use std::collections::BTreeMap;
+
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, PgPool};
 
@@ -25,19 +27,49 @@ pub async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// Counts pending migrations.
-pub async fn pending_migrations(pool: &PgPool) -> sqlx::Result<usize> {
+/// The schema of a database, compared with the migrations of this program.
+#[derive(Debug, Default)]
+pub struct Schema {
+    /// Number of migrations that are not applied.
+    pub pending: usize,
+    /// Newest migration of a newer program.
+    pub newer: Option<i64>,
+    /// Oldest migration that was changed after it was applied.
+    pub changed: Option<i64>,
+}
+
+/// Compares the schema with the migrations of this program.
+pub async fn assess_schema(pool: &PgPool) -> sqlx::Result<Schema> {
     let table =
         sqlx::query_scalar!("select to_regclass('_sqlx_migrations')::text").fetch_one(pool).await?;
-    let applied = match table {
-        None => Vec::new(),
-        Some(_) => {
-            sqlx::query_scalar!("select version from _sqlx_migrations where success")
-                .fetch_all(pool)
-                .await?
-        }
+    let applied: BTreeMap<i64, Vec<u8>> = match table {
+        None => BTreeMap::new(),
+        Some(_) => sqlx::query!("select version, checksum from _sqlx_migrations where success")
+            .fetch_all(pool)
+            .await?
+            .into_iter()
+            .map(|row| (row.version, row.checksum))
+            .collect(),
     };
-    Ok(migrator().iter().filter(|migration| !applied.contains(&migration.version)).count())
+    let mut schema = Schema::default();
+    let mut newest = 0;
+    for migration in migrator().iter() {
+        newest = migration.version;
+        match applied.get(&migration.version) {
+            None => schema.pending += 1,
+            Some(checksum) if checksum[..] != migration.checksum[..] => {
+                schema.changed = schema.changed.or(Some(migration.version));
+            }
+            Some(_) => {}
+        }
+    }
+    schema.newer = applied.keys().copied().filter(|version| *version > newest).max();
+    Ok(schema)
+}
+
+/// Counts pending migrations.
+pub async fn pending_migrations(pool: &PgPool) -> sqlx::Result<usize> {
+    Ok(assess_schema(pool).await?.pending)
 }
 
 /// Lists server settings, with their values, that allow a crash to lose committed events.

@@ -98,9 +98,9 @@ async fn strangers_cannot_keep_webhooks_out(db: PgPool) {
     assert_eq!(post(&client, &service.url, body("01")).await.unwrap(), StatusCode::OK);
     assert_eq!(strangers[0].read_to_end().await.unwrap_or_default(), "");
     // 12 of 16 connections may be anonymous; the last one is no longer.
-    assert_eq!(metric(&service, "connections_anonymous").await, 11.0);
-    assert_eq!(metric(&service, "connections_evicted_total").await, 89.0);
-    assert_eq!(metric(&service, "connections_refused_total").await, 0.0);
+    assert_eq!(metric(&service, "qontak_receiver_connections_anonymous").await, 11.0);
+    assert_eq!(metric(&service, "qontak_receiver_connections_evicted_total").await, 89.0);
+    assert_eq!(metric(&service, "qontak_receiver_connections_refused_total").await, 0.0);
     service.signal("TERM");
     let (_, log) = service.wait_for_exit().await;
     let lines = log.iter().filter(|line| line.contains("connection limit reached")).count();
@@ -123,7 +123,10 @@ async fn floods_of_http_2_control_frames_are_cut_off(db: PgPool) {
         let reading = async { _ = tokio::io::copy(&mut reading, &mut tokio::io::sink()).await };
         let both = async { tokio::join!(flooding, reading) };
         timeout(DEADLINE, both).await.expect("the connection was never closed");
-        assert_eq!(metric(&service, "connections_flooded_total").await, (i + 1) as f64);
+        assert_eq!(
+            metric(&service, "qontak_receiver_connections_flooded_total").await,
+            (i + 1) as f64
+        );
     }
     let client = reqwest::Client::new();
     assert_eq!(post(&client, &service.url, body("01")).await.unwrap(), StatusCode::OK);

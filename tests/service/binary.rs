@@ -1,6 +1,7 @@
 //! Starts the real binary as a child process.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -37,6 +38,13 @@ pub async fn run(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Out
     tokio::time::timeout(DEADLINE, output).await.unwrap().unwrap()
 }
 
+/// Runs a script, which finds the program as `$BINARY`.
+pub async fn run_by_shell(settings: &BTreeMap<String, String>, script: &str) -> Output {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).env_clear().envs(settings).env("BINARY", BINARY);
+    tokio::time::timeout(DEADLINE, command.output()).await.unwrap().unwrap()
+}
+
 /// Starts a command.
 pub fn start(settings: &BTreeMap<String, String>, arguments: &[&str]) -> Child {
     command(settings, arguments).spawn().unwrap()
@@ -51,9 +59,22 @@ pub async fn run_unread(settings: &BTreeMap<String, String>, arguments: &[&str])
 
 impl Process {
     /// Starts the service and waits until it is ready.
-    pub async fn start(mut settings: BTreeMap<String, String>) -> Self {
-        settings.insert("RECEIVER__LOG__FORMAT".into(), "json".into());
-        let mut child = command(&settings, &[]).stderr(Stdio::inherit()).spawn().unwrap();
+    pub async fn start(settings: BTreeMap<String, String>) -> Self {
+        Self::wait_until_ready(command(&settings, &[])).await
+    }
+
+    /// Starts the service with a socket that systemd has opened, as a shell passes it on.
+    pub async fn start_with_socket(settings: BTreeMap<String, String>, socket: OwnedFd) -> Self {
+        let script = r#"exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$BINARY""#;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).env_clear().envs(settings).env("BINARY", BINARY);
+        command.kill_on_drop(true).stdin(socket).stdout(Stdio::piped());
+        Self::wait_until_ready(command).await
+    }
+
+    async fn wait_until_ready(mut command: Command) -> Self {
+        command.env("RECEIVER__LOG__FORMAT", "json").stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut log = Vec::new();
         let ready = async {

@@ -136,7 +136,7 @@ async fn new_event_names_are_logged_once_and_counted(db: PgPool) {
     }
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
-    assert!(metrics.contains("\nunknown_names_total 3\n"), "{metrics}");
+    assert!(metrics.contains("\nqontak_receiver_unknown_names_total 3\n"), "{metrics}");
     service.signal("TERM");
     let (_, log) = service.wait_for_exit().await;
     let log: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -178,12 +178,15 @@ async fn unusable_fields_are_counted_by_path(db: PgPool) {
     }
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
-    let mut ignored: Vec<_> =
-        metrics.lines().filter(|line| line.starts_with("fields_ignored_total")).collect();
+    let mut ignored: Vec<_> = metrics
+        .lines()
+        .filter(|line| line.starts_with("qontak_receiver_fields_ignored_total"))
+        .collect();
     ignored.sort_unstable();
     let expected = [
-        "fields_ignored_total{path=\"created_at\"} 1",
-        "fields_ignored_total{path=\"room.tags\"} 1",
+        "qontak_receiver_fields_ignored_total{path=\"created_at\"} 1",
+        "qontak_receiver_fields_ignored_total{path=\"other\"} 0",
+        "qontak_receiver_fields_ignored_total{path=\"room.tags\"} 1",
     ];
     assert_eq!(ignored, expected);
 }

@@ -133,7 +133,7 @@ async fn connections_above_the_limit_get_503_and_others_are_unaffected(db: PgPoo
     }
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
-    assert!(metrics.contains("connections_refused_total 2"), "{metrics}");
+    assert!(metrics.contains("qontak_receiver_connections_refused_total 2"), "{metrics}");
 
     drop(clients);
     wait_for_free_connection(&service).await;

@@ -42,6 +42,18 @@ async fn post_one(service: &Process, name: &str) -> Value {
     response.json::<Value>().await.unwrap()["data"]["outcome"].take()
 }
 
+/// Waits for the first upkeep of a service, which would create the partitions that a test drops.
+async fn wait_for_upkeep(service: &Process) {
+    let metric = "qontak_receiver_task_success_timestamp_seconds{task=\"journal\"} ";
+    wait_until(async || {
+        let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
+        let metrics = metrics.text().await.unwrap();
+        let value = metrics.lines().find_map(|line| line.strip_prefix(metric));
+        value.is_some_and(|value| value != "0")
+    })
+    .await;
+}
+
 async fn wait_for_events(db: &PgPool, events: i64) {
     wait_until(async || {
         let count = sqlx::query_scalar("select count(*) from event").fetch_one(db).await;
@@ -118,6 +130,7 @@ async fn changed_columns_of_the_journal_are_named(db: PgPool) {
 async fn default_and_foreign_partitions_are_named_with_the_way_back(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Process::start(settings.clone()).await;
+    wait_for_upkeep(&service).await;
     let (name, bounds) = today(&db).await;
     let detach = |name: &str| format!("alter table event detach partition {name}");
     for (table, bounds, problem) in [

@@ -149,7 +149,7 @@ async fn disabled_fsync_is_logged_as_a_warning_at_start(db: PgPool) {
     let (_, log) = service.wait_for_exit().await;
     let warned = log
         .iter()
-        .any(|line| line.contains("WARN") && line.contains(r#""setting":"fsync","value":"off""#));
+        .any(|line| line.contains("WARN") && line.contains(r#""problem":"fsync is off: "#));
     assert_eq!(warned, fsync == "off", "{log:?}");
 }
 
@@ -166,7 +166,7 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     assert_eq!(status, StatusCode::OK, "{body}");
     post(&reqwest::Client::new(), &service.url, ALL[0].body()).await.unwrap();
     let (_, metrics) = get("/metrics").await;
-    assert!(metrics.contains("events_total{outcome=\"applied\"} 1"), "{metrics}");
+    assert!(metrics.contains("qontak_receiver_events_total{outcome=\"applied\"} 1"), "{metrics}");
 
     let listen = service.ops.strip_prefix("http://").unwrap().to_owned();
     settings.insert("RECEIVER__OPS__LISTEN".into(), listen);
@@ -174,22 +174,28 @@ async fn livez_readyz_metrics_and_check_report_the_state(db: PgPool) {
     let checked = run(&settings, &["check"]).await;
     let checked = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.contains("ok    schema     up to date"), "{checked}");
-    assert!(checked.contains("ok    partitions exist for today and tomorrow"), "{checked}");
+    assert!(checked.contains("ok    partitions exist for today and 7 more day(s)"), "{checked}");
 
     let drop: Vec<String> = sqlx::query_scalar(
-        "select relname::text from pg_class where relname ~ '^event_[0-9]+$' order by 1",
+        "select relname::text from pg_class where relname ~ '^event_[0-9]{8}$' order by 1",
     )
     .fetch_all(&db)
     .await
     .unwrap();
-    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("drop table {}", drop[1])))
-        .execute(&db)
-        .await
-        .unwrap();
+    let drop_table = async |name: &str| {
+        let sql = sqlx::AssertSqlSafe(format!("drop table {name}"));
+        sqlx::raw_sql(sql).execute(&db).await.unwrap();
+    };
+    drop_table(&drop[1]).await;
+    let (status, body) = get("/readyz").await;
+    assert_eq!(status, StatusCode::OK, "{body}");
+    let warning = r#""warnings":["partitions: no partition for tomorrow"]"#;
+    assert!(body.contains(warning), "{body}");
+    assert!(!run(&settings, &["check"]).await.status.success());
+    drop_table(&drop[0]).await;
     let (status, body) = get("/readyz").await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(body.contains("partitions: no partition for "), "{body}");
-    assert!(!run(&settings, &["check"]).await.status.success());
+    assert!(body.contains(r#""problems":["partitions: no partition for today"]"#), "{body}");
 }
 
 #[sqlx::test(migrations = false)]
@@ -350,6 +356,44 @@ async fn invalid_settings_stop_the_start_with_a_one_line_error(db: PgPool) {
         assert_eq!(stderr.lines().count(), 1, "{stderr}");
         assert!(stderr.contains(named), "{stderr}");
         assert!(!stderr.contains(TOKEN), "{stderr}");
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn start_logs_version_and_settings_and_its_error_is_json_too(db: PgPool) {
+    let mut settings = settings(&db.connect_options());
+    let service = Process::start(settings.clone()).await;
+    let client = reqwest::Client::new();
+    client.get(format!("{}/v1/rooms", service.url)).send().await.unwrap();
+    post(&client, &service.url, vec![b' '; 2 << 20]).await.unwrap();
+    service.signal("TERM");
+    let (_, log) = service.wait_for_exit().await;
+    let starting: Value = serde_json::from_str(&log[0]).unwrap();
+    assert_eq!((&starting["message"], &starting["version"]), (&"starting".into(), &"0.1.0".into()));
+    assert_eq!(starting["settings.endpoint"], r#"["bound", "qontak"]"#);
+    for (name, shown) in [("http", "max_connections: 2048"), ("writer", "commit_timeout: 6s")] {
+        let section = starting[format!("settings.{name}")].as_str().unwrap();
+        assert!(section.contains(shown), "{section}");
+    }
+    assert!(!log[0].contains(TOKEN) && !log[0].contains("postgres:"), "{}", log[0]);
+    for reason in ["unauthorized", "body_too_large"] {
+        let line = format!("\"reason\":\"{reason}\"");
+        assert!(log.iter().any(|it| it.contains(&line) && it.contains("\"INFO\"")), "{log:?}");
+    }
+
+    settings.insert("RECEIVER__LOG__FORMAT".into(), "json".into());
+    for (name, value, expected) in [
+        ("RECEIVER__WRITER__TASKS", "many", "writer.tasks: expected an integer"),
+        ("RECEIVER__HTTP__LISTEN", "192.0.2.1:0", "http.listen: cannot listen on 192.0.2.1:0"),
+    ] {
+        let mut settings = settings.clone();
+        settings.insert(name.into(), value.into());
+        let output = run(&settings, &[]).await;
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(1), &b""[..]));
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+        assert_eq!((&last["level"], &last["message"]), (&"ERROR".into(), &"service ended".into()));
+        assert!(last["error"].as_str().unwrap().starts_with(expected), "{last}");
     }
 }
 

@@ -237,7 +237,10 @@ async fn check_reports_credentials_clock_and_toggles(db: PgPool) {
     let mut setup = Setup::start(&db).await;
     let url = setup.url();
     let (_, printed) = command(&setup.settings, &["check"]).await;
-    assert!(printed.contains("shop: credentials are valid; webhook_url is not set"), "{printed}");
+    assert!(
+        printed.contains("shop: credentials are valid, but not used; set qontak.shop.webhook_url"),
+        "{printed}"
+    );
     setup.settings.extend(environment(&[("WEBHOOK_URL", &url)]));
     let (code, printed) = command(&setup.settings, &["check"]).await;
     assert_eq!(code, 1, "{printed}");

@@ -100,7 +100,7 @@ async fn toggle_that_is_switched_off_is_reported_until_it_is_on_again(db: PgPool
     let metrics = wait_for_metric(&service, gauge).await;
     let urls = r#"qontak_hook_urls{organization="shop",category="message_interactions"} 1"#;
     assert!(metrics.contains(urls), "{metrics}");
-    let requests = r#"qontak_requests_total{organization="shop",route="message_interactions","#;
+    let requests = r#"qontak_receiver_qontak_requests_total{organization="shop",route="message_interactions","#;
     assert!(metrics.contains(requests), "{metrics}");
 
     setup.qontak.change(json!({ "on": ["status_message"] }));

@@ -96,6 +96,14 @@ async fn spool_whose_disk_failed_is_not_ready_until_it_works_again(db: PgPool) {
         (status, body["problems"].clone())
     };
     assert_eq!(readiness().await, (StatusCode::OK, json!([])));
+    // Found without a webhook to spool.
+    device.set_broken(true);
+    spool.test().await;
+    let problems = json!(["spool: its disk is full or has failed, see the log"]);
+    assert_eq!(readiness().await, (StatusCode::SERVICE_UNAVAILABLE, problems.clone()));
+    device.set_broken(false);
+    spool.test().await;
+    assert_eq!(readiness().await, (StatusCode::OK, json!([])));
     // Webhooks reach the spool, whose disk is full.
     service.execute("alter table event rename to event_renamed").await;
     assert_eq!(outcome(&service.post(body("01")).await), "spooled");
@@ -105,13 +113,12 @@ async fn spool_whose_disk_failed_is_not_ready_until_it_works_again(db: PgPool) {
     wait_for_events(&service, 1).await;
     wait_until(async || spool.depth().events == 0).await;
     // The database works, and the spool can be read.
-    let problems = json!(["spool: its disk is full or has failed, see the log"]);
     wait_until(async || readiness().await.1 == problems).await;
     assert_eq!(readiness().await.0, StatusCode::SERVICE_UNAVAILABLE);
-    spool.test_if_failed().await;
+    spool.test().await;
     assert_eq!(readiness().await.0, StatusCode::SERVICE_UNAVAILABLE);
     device.set_broken(false);
-    spool.test_if_failed().await;
+    spool.test().await;
     assert_eq!(readiness().await, (StatusCode::OK, json!([])));
     assert_eq!(service.post(body("02")).await.status, StatusCode::OK);
 }

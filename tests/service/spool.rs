@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use bytes::Bytes;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use qontak_receiver::config::SPOOL_TIMEOUT;
 use qontak_receiver::event::{Event, Webhook};
 use qontak_receiver::ingest::normalize::{Normalized, normalize};
-use qontak_receiver::ingest::spool::SPOOL_TIMEOUT;
 use qontak_receiver::ingest::spool::disk::Disk;
 use qontak_receiver::model::Timestamp;
 use qontak_receiver::store::{self, Written};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 
-use super::binary::{Process, post, run};
+use super::binary::{Process, post};
 use super::bodies::received;
 use super::fixtures::{ALL, body};
 use super::harness::{Response, Service, settings, writer_connection};
@@ -325,7 +325,7 @@ async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPoo
     assert!(response["spool"]["oldest_seconds"].as_f64().unwrap() > 0.0, "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
-    assert!(metrics.contains("\nspool_events 2\n"), "{metrics}");
+    assert!(metrics.contains("\nqontak_receiver_spool_events 2\n"), "{metrics}");
     service.signal("TERM");
     let (code, log) = service.wait_for_exit().await;
     assert_eq!(code, Some(0), "{log:?}");
@@ -347,18 +347,27 @@ async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPoo
 }
 
 #[sqlx::test(migrations = false)]
-async fn start_fails_when_another_process_uses_the_spool_folder(db: PgPool) {
+async fn second_process_on_a_spool_folder_takes_it_over_when_the_first_one_ends(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let settings = unreachable_database(&db, folder.path());
-    let service = Process::start(settings.clone()).await;
-    let output = run(&settings, &[]).await;
-    assert!(!output.status.success());
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.starts_with("qontak-receiver: spool.folder: "), "{stderr}");
-    assert!(stderr.contains("in use by another process"), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    service.signal("TERM");
-    assert_eq!(service.wait_for_exit().await.0, Some(0));
+    let client = reqwest::Client::new();
+    let state = async |service: &Process| {
+        let response = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
+        let state: Value = response.json().await.unwrap();
+        (state["spool"]["events"].as_u64().unwrap(), state["warnings"].clone())
+    };
+    let first = Process::start(settings.clone()).await;
+    assert_eq!(post(&client, &first.url, body("01")).await.unwrap(), StatusCode::OK);
+    let second = Process::start(settings).await;
+    assert_eq!(post(&client, &second.url, body("02")).await.unwrap(), StatusCode::OK);
+    assert_eq!(state(&first).await, (1, json!([])));
+    let warning = json!(["spool: its folder is used by another process too"]);
+    assert_eq!(state(&second).await, (1, warning));
+    first.signal("KILL");
+    first.wait_for_exit().await;
+    wait_until(async || state(&second).await == (2, json!([]))).await;
+    second.signal("TERM");
+    assert_eq!(second.wait_for_exit().await.0, Some(0));
 }
 
 #[sqlx::test]
@@ -389,12 +398,12 @@ async fn events_total_counts_what_the_ledger_counts(db: PgPool) {
     let hours = ledger.as_array().unwrap();
     for outcome in ["applied", "recorded", "quarantined", "malformed", "duplicate"] {
         let counted: i64 = hours.iter().map(|hour| hour[outcome].as_i64().unwrap()).sum();
-        let name = format!("events_total{{outcome=\"{outcome}\"}}");
+        let name = format!("qontak_receiver_events_total{{outcome=\"{outcome}\"}}");
         assert_eq!(metric(&name), counted, "{rendered}");
     }
-    let names = rendered.lines().filter(|line| line.starts_with("events_total{"));
+    let names = rendered.lines().filter(|line| line.starts_with("qontak_receiver_events_total{"));
     let total: i64 =
         names.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum();
     assert_eq!(total, 9, "{rendered}");
-    assert_eq!(metric("spooled_total"), 6, "{rendered}");
+    assert_eq!(metric("qontak_receiver_spooled_total"), 6, "{rendered}");
 }

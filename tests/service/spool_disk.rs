@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
+use chrono::Timelike;
 use qontak_receiver::event::Webhook;
-use qontak_receiver::ingest::spool::disk::{Depth, Disk, OpenError};
+use qontak_receiver::ingest::spool::disk::{Depth, Disk};
 use qontak_receiver::ingest::spool::segment;
 use serde_json::json;
 use sqlx::PgPool;
@@ -53,10 +54,31 @@ fn spool_returns_complete_webhooks_in_arrival_order_after_reopening() {
 }
 
 #[test]
-fn spool_folder_is_locked_by_one_process() {
+fn second_process_takes_over_the_webhooks_that_the_first_one_leaves_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let _disk = Disk::in_folder(folder.path()).unwrap();
-    assert!(matches!(Disk::in_folder(folder.path()).err(), Some(OpenError::InUse)));
+    let open = || Disk::in_folder(folder.path()).unwrap();
+    let at = |second| webhook_at(&format!("2025-06-12T02:15:0{second}Z"), &b"webhook"[..]);
+    let seconds = |disk: &Disk| -> Vec<u32> {
+        let found = disk.first(10, 1 << 20).unwrap();
+        found.iter().map(|(_, webhook)| webhook.received_at.0.second()).collect()
+    };
+    let first = open();
+    first.append(&[at(1)], 1 << 20).unwrap();
+    let second = open();
+    assert!(second.is_shared() && !first.is_shared());
+    second.append(&[at(3)], 1 << 20).unwrap();
+    first.append(&[at(2)], 1 << 20).unwrap();
+    assert_eq!((seconds(&first), seconds(&second)), (vec![1, 2], vec![3]));
+    // It may commit its own meanwhile.
+    second.append(&[at(4)], 1 << 20).unwrap();
+    let (key, _) = second.first(1, 1).unwrap().remove(0);
+    second.remove(&[key]).unwrap();
+    drop(first);
+    second.take_over().unwrap();
+    assert!(!second.is_shared());
+    assert_eq!(seconds(&second), [1, 2, 4]);
+    drop(second);
+    assert_eq!(seconds(&open()), [1, 2, 4]);
 }
 
 /// Disk on which a power cut discards everything written since the last sync, and on which syncs can
@@ -398,7 +420,7 @@ async fn service_starts_without_a_spool_if_its_disk_is_unusable(db: PgPool) {
     let response = response.text().await.unwrap();
     assert!(response.contains("spool: "), "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
-    assert!(metrics.text().await.unwrap().contains("\nspool_failed 1\n"));
+    assert!(metrics.text().await.unwrap().contains("\nqontak_receiver_spool_failed 1\n"));
     service.signal("TERM");
     let (code, log) = service.wait_for_exit().await;
     assert_eq!(code, Some(0));

@@ -23,6 +23,7 @@ static FULL: Fault = Fault::warn("connection limit reached");
 /// All open connections.
 pub struct Connections {
     max: usize,
+    is_draining: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -51,7 +52,7 @@ pub struct Admitted(pub Arc<Client>);
 impl Connections {
     /// Admits at most `max` connections.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, state: Mutex::default() })
+        Arc::new(Self { max, is_draining: AtomicBool::new(false), state: Mutex::default() })
     }
 
     /// Admits a connection, for which an anonymous one may be closed. `None` if the limit is reached
@@ -68,7 +69,7 @@ impl Connections {
             };
             oldest.is_evicted.store(true, Ordering::Relaxed);
             oldest.signal.notify_one();
-            counter!("connections_evicted_total").increment(1);
+            counter!("qontak_receiver_connections_evicted_total").increment(1);
             FULL.occurred("closing the oldest connections without a valid token or key");
         }
         state.next_id += 1;
@@ -83,6 +84,11 @@ impl Connections {
         state.anonymous.entry(peer).or_default().insert(client.id, client.clone());
         state.measure();
         Some(Admitted(client))
+    }
+
+    /// Closes each connection after its next response.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
     }
 
     /// Closes all connections once their requests have ended.
@@ -127,15 +133,17 @@ impl State {
 
     fn measure(&self) {
         let anonymous = self.count_anonymous();
-        gauge!("connections").set((self.authenticated.len() + anonymous) as f64);
-        gauge!("connections_anonymous").set(anonymous as f64);
+        gauge!("qontak_receiver_connections").set((self.authenticated.len() + anonymous) as f64);
+        gauge!("qontak_receiver_connections_anonymous").set(anonymous as f64);
     }
 }
 
 impl Client {
-    /// Whether a request of this connection carried a valid token or key.
-    pub fn is_authenticated(&self) -> bool {
+    /// Whether the connection stays open after a response: if one of its requests carried a valid token
+    /// or key, and the server is not about to stop.
+    pub fn is_kept(&self) -> bool {
         self.is_authenticated.load(Ordering::Relaxed)
+            && !self.connections.is_draining.load(Ordering::Relaxed)
     }
 
     /// Closes the connection once its requests have ended.

@@ -50,7 +50,7 @@ impl AsyncRead for FloodGuard {
         let start = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         if self.frames.is_flood(&buffer.filled()[start..]) {
-            counter!("connections_flooded_total").increment(1);
+            counter!("qontak_receiver_connections_flooded_total").increment(1);
             FLOOD.occurred(format_args!("more than {MAX_FRAMES} in {WINDOW:?}"));
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }

@@ -1,21 +1,25 @@
 //! The folder of the spool: append-only segments of [records](super::record), deleted when all their
 //! webhooks are committed.
 //!
+//! A second process may use the folder while the first one stops. It appends to segments of its own,
+//! and takes over what the first one leaves behind once that has ended.
+//!
 //! A file of records and no database: what is readable must be found in a damaged file too, and a
 //! damaged file must not stop the service. Webhooks that are committed are listed beside their
 //! segment, without an fsync: after a power cut they are committed again, which has no effect.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use metrics::counter;
 use tokio::sync::watch;
 use tracing::error;
 
 use super::contents::{Contents, Entry, Segment, number_of, size};
+use super::folder;
 use super::record::{self, Marker, Scan};
 use super::segment;
 use crate::event::Webhook;
@@ -24,8 +28,9 @@ use crate::model::Timestamp;
 /// Size from which a segment gets no more records.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
-/// Size of the file of [`Disk::test`]: some file systems keep smaller ones without a block.
-const TEST_BYTES: usize = 16 * 1024;
+/// Numbers left to the process that uses the folder already: its webhooks are older than those of this
+/// process.
+const NUMBERS_OF_PREDECESSOR: u64 = 10_000;
 
 /// Number and size of the spooled webhooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,17 +45,6 @@ pub struct Depth {
     pub has_failed: bool,
 }
 
-/// Why the folder cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Another process has locked it.
-    #[error("in use by another process; use a separate folder for each process")]
-    InUse,
-    /// The file system failed.
-    #[error("cannot be opened: {0}")]
-    Io(#[from] io::Error),
-}
-
 /// Makes a file durable. Tests replace it by a disk that fails or loses power.
 type Sync = dyn Fn(&File) -> io::Result<()> + Send + std::marker::Sync;
 
@@ -62,8 +56,8 @@ pub struct Disk {
     marker: Marker,
     contents: Mutex<Contents>,
     depth: watch::Sender<Depth>,
-    /// Locked until the disk is dropped.
-    _lock: File,
+    /// Locked until the disk is dropped; not set while another process uses the folder.
+    lock: OnceLock<File>,
 }
 
 /// What an operation does with the disk. A removal counts as a read: it needs no durable write.
@@ -82,7 +76,7 @@ struct Batch {
 
 impl Disk {
     /// Opens a folder, which is created if its parent exists.
-    pub fn in_folder(folder: &Path) -> Result<Self, OpenError> {
+    pub fn in_folder(folder: &Path) -> io::Result<Self> {
         Self::with_sync(folder, File::sync_data)
     }
 
@@ -90,8 +84,8 @@ impl Disk {
     pub fn with_sync(
         folder: &Path,
         sync: impl Fn(&File) -> io::Result<()> + Send + std::marker::Sync + 'static,
-    ) -> Result<Self, OpenError> {
-        create_folder(folder)?;
+    ) -> io::Result<Self> {
+        folder::create(folder)?;
         let mut marker = Marker::default();
         getrandom::fill(&mut marker).map_err(io::Error::other)?;
         let disk = Self {
@@ -100,10 +94,32 @@ impl Disk {
             marker,
             contents: Mutex::default(),
             depth: watch::Sender::default(),
-            _lock: lock(folder)?,
+            lock: OnceLock::new(),
         };
-        disk.change(Access::Read, |contents| disk.load(contents))?;
+        if let Some(lock) = folder::try_lock(folder)? {
+            disk.load_locked(lock)?;
+        } else {
+            let last = segment::list(folder)?.last().map_or(0, |(_, number, _)| *number);
+            let mut contents = disk.contents.lock().unwrap_or_else(PoisonError::into_inner);
+            contents.next = last + NUMBERS_OF_PREDECESSOR;
+        }
         Ok(disk)
+    }
+
+    /// Whether another process uses the folder too.
+    pub fn is_shared(&self) -> bool {
+        self.lock.get().is_none()
+    }
+
+    /// Loads the webhooks in the folder once no other process uses them.
+    pub fn take_over(&self) -> io::Result<()> {
+        self.load_locked(folder::wait_for_lock(&self.folder)?)
+    }
+
+    fn load_locked(&self, lock: File) -> io::Result<()> {
+        self.change(Access::Read, |contents| self.load(contents))?;
+        _ = self.lock.set(lock);
+        Ok(())
     }
 
     /// Number and size of the spooled webhooks.
@@ -178,15 +194,16 @@ impl Disk {
         self.change(Access::Read, |contents| contents.remove(keys))
     }
 
+    /// Free space on its file system.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        Ok(folder::file_system(&self.folder)?.free_bytes)
+    }
+
     /// Writes a small file and deletes it: shows whether a disk that failed works again.
     pub fn test(&self) -> io::Result<()> {
         self.change(Access::Write, |_| {
-            create_folder(&self.folder)?;
-            let path = self.folder.join("test");
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-            let written = file.write_all_at(&[0; TEST_BYTES], 0).and_then(|()| (self.sync)(&file));
-            written.and(fs::remove_file(&path))
+            folder::create(&self.folder)?;
+            folder::test_write(&self.folder, &self.sync)
         })
     }
 
@@ -243,7 +260,7 @@ impl Disk {
     /// Creates a segment with its first records. It gets its name when these are on the disk, so a
     /// segment is never empty.
     fn create_segment(&self, contents: &mut Contents, records: &[u8]) -> io::Result<u64> {
-        create_folder(&self.folder)?;
+        folder::create(&self.folder)?;
         let number = contents.next;
         contents.next += 1;
         let path = self.folder.join(segment::name(number, self.marker));
@@ -268,7 +285,7 @@ impl Disk {
         for number in contents.segments.iter().filter_map(missing).collect::<Vec<_>>() {
             let path = contents.segments[&number].path.clone();
             error!(file = %path.display(), "spool file deleted, replaced or cut off");
-            counter!("spool_damaged_total").increment(1);
+            counter!("qontak_receiver_spool_damaged_total").increment(1);
             self.rescue(contents, number)?;
             // What is left under its name would be read again at the next start.
             _ = fs::rename(&path, segment::path_of_damaged(&path));
@@ -304,6 +321,14 @@ impl Disk {
     fn load(&self, contents: &mut Contents) -> io::Result<()> {
         let mut damaged = Vec::new();
         for (path, number, marker) in segment::list(&self.folder)? {
+            // Of this process, or loaded by an attempt that failed.
+            if contents.segments.values().any(|segment| segment.path == path) {
+                continue;
+            }
+            let number = match contents.segments.contains_key(&number) {
+                true => contents.next,
+                false => number,
+            };
             let bytes = fs::read(&path)?;
             let Scan { records, unreadable } = record::scan(&bytes, marker);
             if unreadable > 0 || bytes.is_empty() {
@@ -312,7 +337,7 @@ impl Disk {
             let committed = segment::committed(&path);
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
             let length = bytes.len() as u64;
-            contents.next = number + 1;
+            contents.next = contents.next.max(number + 1);
             contents.segments.insert(number, Segment { path, marker, file, length });
             for record in records {
                 let entry = Entry::from(record);
@@ -328,7 +353,7 @@ impl Disk {
                 readable, unreadable_bytes, file = %aside.display(),
                 "spool file damaged; to read it, run: qontak-receiver spool export FILE"
             );
-            counter!("spool_damaged_total").increment(1);
+            counter!("qontak_receiver_spool_damaged_total").increment(1);
             // On a disk that is full or read-only the damaged file stays in use.
             if self.rescue(contents, number).is_ok() {
                 fs::rename(&path, &aside)?;
@@ -336,37 +361,14 @@ impl Disk {
                 segment::delete(&path)?;
             }
         }
-        let empty: Vec<u64> = contents.segments.keys().copied().collect();
-        empty.into_iter().try_for_each(|number| contents.delete_if_empty(number))
-    }
-}
-
-/// Creates the last part of the path only: a folder on a volume that is not mounted is a mistake.
-fn create_folder(folder: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Ok(()) => match folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) => File::open(parent)?.sync_all(),
-            None => File::open(".")?.sync_all(),
-        },
-        failed => failed,
-    }
-}
-
-fn lock(folder: &Path) -> Result<File, OpenError> {
-    let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = file.open(folder.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
-        Err(TryLockError::Error(error)) => Err(error.into()),
+        let loaded: Vec<u64> = contents.segments.keys().copied().collect();
+        loaded.into_iter().try_for_each(|number| contents.delete_if_empty(number))
     }
 }
 
 fn report_lost(webhooks: usize) {
     if webhooks > 0 {
         error!(webhooks, "spooled webhooks lost");
-        counter!("spool_lost_total").increment(webhooks as u64);
+        counter!("qontak_receiver_spool_lost_total").increment(webhooks as u64);
     }
 }

@@ -106,7 +106,7 @@ impl Committer {
                 }
                 Err(failure) if events > 1 && should_split(&failure, deadline) => {
                     SPLIT.occurred(&failure);
-                    counter!("batches_split_total").increment(1);
+                    counter!("qontak_receiver_batches_split_total").increment(1);
                     // Appended at the end, so that a good half is committed before the bad half is
                     // split further.
                     let second = part.split();
@@ -123,7 +123,7 @@ impl Committer {
                     if !matches!(failure, Failure::Unavailable(_)) {
                         NOT_STORED.occurred(&failure);
                     }
-                    counter!("events_unwritten_total").increment(events as u64);
+                    counter!("qontak_receiver_events_unwritten_total").increment(events as u64);
                     part.reply(repeat_n(Err(WriteError::StorageUnavailable), events));
                 }
             }
@@ -141,7 +141,7 @@ impl Committer {
                 Ok(stored) => break stored,
                 Err(Failure::Race(code)) if retries < MAX_RETRIES => {
                     retries += 1;
-                    counter!("batches_retried_total").increment(1);
+                    counter!("qontak_receiver_batches_retried_total").increment(1);
                     debug!(
                         events = events.len(),
                         db.code = code,
@@ -158,8 +158,8 @@ impl Committer {
             }
         };
         let took = began.elapsed();
-        histogram!("commit_seconds").record(took);
-        histogram!("batch_size").record(events.len() as f64);
+        histogram!("qontak_receiver_commit_seconds").record(took);
+        histogram!("qontak_receiver_batch_size").record(events.len() as f64);
         debug!(events = events.len(), duration_ms = took.as_secs_f64() * 1e3, "batch committed");
         let receipt = |(event, row)| Receipt::new(event, row, events.len());
         Ok(events.iter().zip(stored).map(receipt).collect())

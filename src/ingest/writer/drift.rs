@@ -39,12 +39,12 @@ pub fn observe(event: &Event) {
             .lock()
             .is_ok_and(|mut paths| paths.insert(path, MAX_PATHS) || paths.0.contains(path));
         let label = if is_label { path.as_str() } else { "other" };
-        counter!("fields_ignored_total", "path" => label.to_owned()).increment(1);
+        counter!("qontak_receiver_fields_ignored_total", "path" => label.to_owned()).increment(1);
     }
 }
 
 fn observe_name(name: &str, kind: Option<Kind>) {
-    counter!("unknown_names_total").increment(1);
+    counter!("qontak_receiver_unknown_names_total").increment(1);
     let name: String = name.trim().chars().take(MAX_NAME_CHARS).collect();
     let is_new = NAMES.lock().is_ok_and(|mut names| names.insert(&name, MAX_NAMES));
     if is_new {

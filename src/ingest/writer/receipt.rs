@@ -7,7 +7,7 @@ use metrics::counter;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::drift;
+use super::{drift, kinds};
 use crate::event::{Event, Kind, Outcome};
 use crate::model::EventId;
 use crate::store::{PreviousOutcome, Stored, Written};
@@ -56,6 +56,9 @@ impl Receipt {
         let duplicate = matches!(row.written, Written::Duplicate);
         if matches!(row.written, Written::First) {
             drift::observe(event);
+            if let Some(kind) = event.kind {
+                kinds::observe(kind, event.received_at());
+            }
         }
         let before = match row.written {
             Written::Replay(before) => Some(before),
@@ -100,11 +103,11 @@ fn count(row: &Stored) {
         Written::Duplicate => "duplicate",
         Written::AlreadyCommitted => return,
         Written::Replay(_) => {
-            counter!("replayed_total").increment(1);
+            counter!("qontak_receiver_replayed_total").increment(1);
             return;
         }
     };
-    counter!("events_total", "outcome" => outcome).increment(1);
+    counter!("qontak_receiver_events_total", "outcome" => outcome).increment(1);
 }
 
 fn outcome_or_spooled<S: Serializer>(

@@ -117,6 +117,11 @@ impl EventTail {
         End { position: tail.end, rewinds: tail.rewinds }
     }
 
+    /// Number of subscribers.
+    pub fn subscribers(&self) -> usize {
+        self.settings.max_listeners.saturating_sub(self.permits.available_permits())
+    }
+
     /// Whether everything after a position is still available.
     pub async fn reaches(&self, position: Position) -> Result<bool, Error> {
         Ok(batch::is_known(&self.db, position).await?)
@@ -203,7 +208,7 @@ impl EventTail {
             return;
         };
         let lag = blocker.as_ref().map_or(0.0, |blocker| blocker.lag_seconds);
-        gauge!("stream_lag_seconds").set(lag);
+        gauge!("qontak_receiver_stream_lag_seconds").set(lag);
         if let Some(blocker) = blocker
             && lag >= LAG_INTERVAL.as_secs_f64()
         {

@@ -1,0 +1,54 @@
+//! The ports: free, or used by this service.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Check;
+use crate::config::Config;
+
+/// Timeout of [`is_alive`].
+const ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Checks both ports.
+pub async fn ports(config: &Config) -> Check {
+    let is_running = is_alive(config.ops.listen).await.is_ok();
+    for (setting, address) in
+        [("http.listen", config.http.listen), ("ops.listen", config.ops.listen)]
+    {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && is_running => {}
+            Err(error) => {
+                let text = format!("{setting}: cannot listen on {address}: {error}; write another");
+                return Check::fail("ports", text);
+            }
+            Ok(_) => {}
+        }
+    }
+    Check::ok("ports", if is_running { "used by the running service" } else { "free" })
+}
+
+/// Asks `/livez` of the service on this machine.
+pub async fn is_alive(mut address: SocketAddr) -> anyhow::Result<()> {
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    let request = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream
+            .write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            .await?;
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await?;
+        std::io::Result::Ok(response)
+    };
+    let response = tokio::time::timeout(ALIVE_TIMEOUT, request)
+        .await
+        .with_context(|| format!("{address}: no response within {ALIVE_TIMEOUT:?}"))?
+        .with_context(|| format!("{address}: request failed"))?;
+    ensure!(response.starts_with(b"HTTP/1.1 200"), "{address}: expected status 200");
+    Ok(())
+}
