@@ -21,6 +21,7 @@ pub mod open;
 mod organization;
 pub mod page;
 pub mod reader;
+mod reconciliation;
 mod room;
 mod search;
 mod sender;
@@ -74,6 +75,7 @@ fn lists() -> OpenApiRouter<ReadState> {
         .routes(routes!(delivery::list))
         .routes(routes!(event::list))
         .routes(routes!(ledger::list))
+        .routes(routes!(reconciliation::list))
         .routes(routes!(organization::list))
 }
 

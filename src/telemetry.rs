@@ -120,6 +120,14 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
             Unit::Count,
             "Whether the last check of Qontak failed."
         );
+        describe_counter!(
+            "qontak_missing_total",
+            "Rows that Qontak had and this service lacked, by organisation and kind."
+        );
+        describe_counter!(
+            "qontak_changed_total",
+            "Rows of which this service lacked a value that Qontak had, by organisation and kind."
+        );
         describe_gauge!("connections", Unit::Count, "Open client connections.");
         describe_gauge!(
             "connections_anonymous",

@@ -53,6 +53,7 @@ mod plan;
 mod process;
 mod properties;
 mod qontak_api;
+mod qontak_backfill;
 mod qontak_client;
 mod qontak_hmac;
 mod qontak_lists;
