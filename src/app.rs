@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::config::{self, Config};
 use crate::ingest::Ingest;
 use crate::ingest::spool::disk::{Disk, OpenError};
+use crate::qontak::catalog::Catalog;
 use crate::qontak::recovery::Recovery;
 use crate::qontak::watch::Watch;
 use crate::read::state::ReadState;
@@ -93,6 +94,9 @@ pub async fn serve(
     let clients = qontak::clients(&config, &qontak_db);
     if let Some(watch) = Watch::new(&config, &clients, qontak_db.clone()) {
         watching.spawn(watch.run(is_stopping.clone()));
+    }
+    if let Some(catalog) = Catalog::new(&config, clients.clone(), qontak_db.clone()) {
+        watching.spawn(catalog.run(is_stopping.clone()));
     }
     if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db) {
         watching.spawn(recovery.run(is_stopping.clone()));

@@ -20,7 +20,8 @@ use serde::Deserialize;
 pub use self::endpoint::{Endpoint, Endpoints};
 pub use self::key::{Key, Scope, unless_all};
 pub use self::qontak::{
-    Auth, Backfill, HookEvent, Qontak, Qontaks, Register, ServerUrl, StatusPage, Watch, WebhookUrl,
+    Auth, Backfill, Catalog, HookEvent, Qontak, Qontaks, Register, ServerUrl, StatusPage, Watch,
+    WebhookUrl,
 };
 pub use self::section::{
     Api, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
@@ -45,6 +46,7 @@ pub struct Config {
     pub register: Register,
     pub watch: Watch,
     pub backfill: Backfill,
+    pub catalog: Catalog,
     pub endpoint: Endpoints,
     pub key: BTreeMap<String, Key>,
     pub qontak: Qontaks,

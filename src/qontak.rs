@@ -13,6 +13,7 @@
 //! watch.rs         compares the settings with what is expected; status_page.rs
 //! list.rs          walks a list page by page, from newest to oldest
 //! backfill.rs      compares rooms, messages and broadcasts with what is stored, and stores the rest
+//! catalog.rs       keeps the names of agents, templates, channels and divisions
 //! recovery.rs      backfills by itself after an outage
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! credential, a webhook token or a response body.
 
 pub mod backfill;
+pub mod catalog;
 mod cipher;
 mod client;
 mod error;

@@ -4,6 +4,7 @@
 //! lists. Envelope, field names and errors follow Qontak's API, so that its clients can be reused.
 
 mod broadcast;
+mod catalog;
 mod delivery;
 pub mod dialect;
 mod envelope;
@@ -17,6 +18,7 @@ mod keys;
 mod ledger;
 mod me;
 mod message;
+mod names;
 pub mod open;
 mod organization;
 pub mod page;
@@ -76,6 +78,10 @@ fn lists() -> OpenApiRouter<ReadState> {
         .routes(routes!(event::list))
         .routes(routes!(ledger::list))
         .routes(routes!(reconciliation::list))
+        .routes(routes!(catalog::agents))
+        .routes(routes!(catalog::templates))
+        .routes(routes!(catalog::channels))
+        .routes(routes!(catalog::divisions))
         .routes(routes!(organization::list))
 }
 

@@ -28,6 +28,7 @@
 //! | `qontak_hook` | webhook settings at Qontak |
 //! | `qontak_status` | incidents and maintenance of Qontak's status page |
 //! | `qontak_backfill` | where an interrupted backfill goes on, and since when webhooks are missing |
+//! | `catalog` | names of agents, templates, channel integrations and divisions |
 //! | `reconciliation` | what Qontak had and this service lacked |
 //!
 //! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
@@ -53,6 +54,7 @@ pub mod api_key;
 pub mod batch;
 pub mod broadcast;
 pub mod broadcast_log;
+pub mod catalog;
 mod connect;
 pub mod delivery;
 pub mod dry_run;

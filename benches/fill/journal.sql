@@ -139,4 +139,12 @@ cross join generate_series(since::date, now()::date, interval '1 day') as day
 cross join unnest(array['room', 'message', 'broadcast_log', 'broadcast']) as kind
 cross join (select distinct organization_id from fill.numbered_room) as organization;
 
+insert into catalog (organization_id, kind, id, name, data, synced_at)
+select
+    organization_id, kind, md5(kind || organization_id || number), kind || ' ' || number,
+    '{"role": "agent"}', now()
+from (select distinct organization_id from fill.numbered_room) as organization
+cross join unnest(array['agent', 'template', 'channel', 'division']) as kind
+cross join generate_series(1, 20) as number;
+
 commit;

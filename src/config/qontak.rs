@@ -242,6 +242,14 @@ pub struct Backfill {
     pub gap: Duration,
 }
 
+/// How often the service reads names from Qontak's API.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    #[serde(with = "Milliseconds::<1000, 86_400_000>")]
+    pub interval: Duration,
+}
+
 /// How often the service compares Qontak's settings with what it expects.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -26,6 +26,8 @@ pub enum Kind {
     Hooks,
     /// Qontak's status page.
     StatusPage,
+    /// Names of agents, templates, channel integrations and divisions.
+    Catalog,
     /// Whether events are missing, after a time without webhooks.
     Backfill,
 }
@@ -103,7 +105,7 @@ pub async fn retain(
                 delete from qontak_hook where name <> all ($1)
             )
             delete from qontak_check
-            where name <> all (case kind when 'backfill' then $2::text[] else $1 end)
+            where name <> all (case when kind in ('backfill', 'catalog') then $2::text[] else $1 end)
         "#,
         names as _,
         organizations as _,
@@ -119,7 +121,7 @@ pub async fn retain(
 pub struct CheckRow {
     /// Name of the organisation in the settings; empty for the status page.
     pub name: String,
-    /// What is checked: `hooks`, `status_page` or `backfill`.
+    /// What is checked: `hooks`, `status_page`, `backfill` or `catalog`.
     pub kind: String,
     /// Time of the last check.
     pub checked_at: Timestamp,
