@@ -20,12 +20,14 @@ use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
 use crate::ingest::spool::disk::Disk;
 use crate::ingest::writer::kinds;
+use crate::qontak::catalog::Catalog;
+use crate::qontak::recovery::Recovery;
 use crate::qontak::watch::Watch;
 use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
 use crate::router::PublicPort;
 use crate::router::ops::{self, Ops};
-use crate::{http, store, telemetry};
+use crate::{http, qontak, store, telemetry};
 
 /// The service without its ports: the router, and the parts that outlive requests.
 pub struct App {
@@ -109,10 +111,18 @@ pub async fn serve(
         read: read.clone(),
     };
     background.spawn(measured.run());
-    // Apart from `background`, because it is not aborted: it may hold tokens that are not stored yet.
+    // Apart from `background`, because they are not aborted: they may hold tokens that are not stored yet.
     let mut watching = JoinSet::new();
-    if let Some(watch) = Watch::new(&config, store::connect(&config.database)?) {
+    let qontak_db = store::connect_for_qontak(&config.database)?;
+    let clients = qontak::clients(&config, &qontak_db);
+    if let Some(watch) = Watch::new(&config, &clients, qontak_db.clone()) {
         watching.spawn(watch.run(is_stopping.clone()));
+    }
+    if let Some(catalog) = Catalog::new(&config, clients.clone(), qontak_db.clone()) {
+        watching.spawn(catalog.run(is_stopping.clone()));
+    }
+    if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db) {
+        watching.spawn(recovery.run(is_stopping.clone()));
     }
     gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
     let ops = Ops {
@@ -138,7 +148,7 @@ pub async fn serve(
         // Without the cause: a panic message may quote data. Its location is in the log.
         _ = ingesting.join_next() => bail!("an ingest task ended unexpectedly"),
         _ = background.join_next() => bail!("a background task ended unexpectedly"),
-        Some(_) = watching.join_next() => bail!("the watch of webhook settings ended unexpectedly"),
+        Some(_) = watching.join_next() => bail!("a task for Qontak's API ended unexpectedly"),
         never = upkeep::keep_database(&config, &db, is_prepared) => never
     }
 
@@ -152,7 +162,7 @@ pub async fn serve(
     }
     ingesting.shutdown().await;
     background.shutdown().await;
-    _ = tokio::time::timeout(limit, watching.join_next()).await;
+    _ = tokio::time::timeout(limit, async { while watching.join_next().await.is_some() {} }).await;
     // No `PgPool::close`: it would wait for the connections of aborted requests.
     let spooled = ingest.spool.map_or(0, |spool| spool.depth().events);
     info!(spooled, "stopped");

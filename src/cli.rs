@@ -1,5 +1,6 @@
 //! Command line: one file per command that needs more than a few lines.
 
+mod backfill;
 mod check;
 mod key;
 mod output;
@@ -60,6 +61,13 @@ enum Command {
     /// clock refused; 4 Qontak unavailable, try again; 5 changed, but the result is not as expected; 6
     /// with --dry-run: something would change.
     Register(register::Arguments),
+    /// Read from Qontak's API what webhooks did not bring, and store it
+    ///
+    /// Compares rooms, messages and broadcasts with what is stored. Rows that are equal change nothing.
+    /// Run again after an interruption, it goes on where it stopped. Exit codes: 0 complete; 1 settings
+    /// refused; 3 credentials or clock refused; 4 Qontak or the database unavailable, or another
+    /// backfill is running; try again.
+    Backfill(backfill::Arguments),
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
@@ -113,6 +121,9 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         }
         Command::Check(arguments) => return check::run(config(), arguments).await,
         Command::Register(arguments) => return register::run(&config()?, arguments).await,
+        Command::Backfill(arguments) => {
+            return backfill::run(config()?, arguments, stop_signal()?).await;
+        }
         Command::Key(command) => key::run(&config()?, command).await?,
         Command::Replay(arguments) => {
             let config = config()?;

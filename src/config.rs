@@ -22,7 +22,8 @@ pub use self::contradiction::SPOOL_TIMEOUT;
 pub use self::endpoint::{Endpoint, Endpoints};
 pub use self::key::{Key, Scope, unless_all};
 pub use self::qontak::{
-    Auth, HookEvent, Qontak, Qontaks, Register, ServerUrl, StatusPage, Watch, WebhookUrl,
+    Auth, Backfill, Catalog, HookEvent, Qontak, Qontaks, Register, ServerUrl, StatusPage, Watch,
+    WebhookUrl,
 };
 pub use self::section::{
     Api, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
@@ -46,6 +47,8 @@ pub struct Config {
     pub log: Log,
     pub register: Register,
     pub watch: Watch,
+    pub backfill: Backfill,
+    pub catalog: Catalog,
     pub endpoint: Endpoints,
     pub key: BTreeMap<String, Key>,
     pub qontak: Qontaks,
@@ -109,6 +112,10 @@ impl Config {
             );
         }
         contradiction::refuse(self)?;
+        ensure!(
+            !self.endpoint.contains_key("backfill"),
+            "endpoint.backfill: is the name of events that were read from Qontak's API; use another"
+        );
         for (name, organization) in &self.qontak {
             organization.check(name, self.database.encryption_key.is_some())?;
         }
@@ -294,6 +301,12 @@ mod tests {
             ("DATABASE__URL", "mysql://", "database.url: not a Postgres URL; set DATABASE_URL"),
             ("DATABASE__ENCRYPTION_KEY", "short", "database.encryption_key: expected at least 32"),
             ("WATCH__INTERVAL", "0s", "watch.interval: expected a duration from 1s to 1day"),
+            ("BACKFILL__GAP", "0s", "backfill.gap: expected a duration from 1s to 1day"),
+            (
+                "ENDPOINT__BACKFILL__TOKENS",
+                "a-token-of-length-25-here",
+                "endpoint.backfill: is the name of events that were read from Qontak's API",
+            ),
             ("WATCH__STATUS_PAGE", "http://a.example", "watch.status_page: expected https://host"),
             ("QONTAK__SHOP__AUTH", "basic", "qontak.shop.auth: expected hmac or bearer"),
             ("QONTAK__SHOP__AUTH", "bearer", "qontak.shop.refresh_token: not set"),

@@ -21,6 +21,10 @@ use crate::model::{Broadcast, BroadcastLog, EventId, Message, Room, RoomEvent, S
 /// event, so that `event.parser_version` shows which rows an older parser wrote.
 pub const PARSER_VERSION: i16 = 5;
 
+/// Endpoint of events that were not sent by Qontak but read from its API. No endpoint of the settings has
+/// this name.
+pub const BACKFILL: &str = "backfill";
+
 /// An authenticated request, before its body is parsed.
 #[derive(Clone, Debug)]
 pub struct Webhook {

@@ -1,4 +1,5 @@
-//! Qontak's own API, outbound: one client per organisation, registration of webhooks, drift watch.
+//! Qontak's own API, outbound: one client per organisation, registration of webhooks, drift watch,
+//! backfill of what webhooks did not bring.
 //!
 //! ```text
 //! client.rs        a call: authentication, limits, retries, metrics; response → JSON
@@ -10,18 +11,26 @@
 //! hook.rs          Qontak's webhook settings: which events are on, which URLs receive them
 //! register.rs      registers a URL (preflight.rs tests it first)
 //! watch.rs         compares the settings with what is expected; status_page.rs
+//! list.rs          walks a list page by page, from newest to oldest
+//! backfill.rs      compares rooms, messages and broadcasts with what is stored, and stores the rest
+//! catalog.rs       keeps the names of agents, templates, channels and divisions
+//! recovery.rs      backfills by itself after an outage
 //! ```
 //!
 //! Nothing here is called while a webhook is processed, and no error, log line or metric contains a
 //! credential, a webhook token or a response body.
 
+pub mod backfill;
+pub mod catalog;
 mod cipher;
 mod client;
 mod error;
 mod hmac;
 pub mod hook;
 mod limit;
+mod list;
 pub mod preflight;
+pub mod recovery;
 pub mod register;
 mod response;
 pub mod status_page;
@@ -29,6 +38,23 @@ mod token;
 mod transport;
 pub mod watch;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
 pub use self::client::Client;
 pub use self::error::Error;
 pub use self::transport::Transport;
+use crate::config::Config;
+
+/// Clients of all organisations of the settings, by name. `db` holds their tokens.
+pub type Clients = BTreeMap<String, Arc<Client>>;
+
+/// Makes the clients: one per organisation, since its limits of calls are kept there.
+pub fn clients(config: &Config, db: &PgPool) -> Clients {
+    let client = |(name, settings): (&String, &crate::config::Qontak)| {
+        (name.clone(), Arc::new(Client::new(name, settings, config, db.clone())))
+    };
+    config.qontak.iter().map(client).collect()
+}

@@ -4,6 +4,7 @@
 //! lists. Envelope, field names and errors follow Qontak's API, so that its clients can be reused.
 
 mod broadcast;
+mod catalog;
 mod delivery;
 pub mod dialect;
 mod envelope;
@@ -17,10 +18,12 @@ mod keys;
 mod ledger;
 mod me;
 mod message;
+mod names;
 pub mod open;
 mod organization;
 pub mod page;
 pub mod reader;
+mod reconciliation;
 mod room;
 mod search;
 mod sender;
@@ -74,6 +77,11 @@ fn lists() -> OpenApiRouter<ReadState> {
         .routes(routes!(delivery::list))
         .routes(routes!(event::list))
         .routes(routes!(ledger::list))
+        .routes(routes!(reconciliation::list))
+        .routes(routes!(catalog::agents))
+        .routes(routes!(catalog::templates))
+        .routes(routes!(catalog::channels))
+        .routes(routes!(catalog::divisions))
         .routes(routes!(organization::list))
 }
 

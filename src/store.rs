@@ -27,6 +27,9 @@
 //! | `qontak_check` | checks of Qontak by one of the replicas, and their results |
 //! | `qontak_hook` | webhook settings at Qontak |
 //! | `qontak_status` | incidents and maintenance of Qontak's status page |
+//! | `qontak_backfill` | where an interrupted backfill goes on, and since when webhooks are missing |
+//! | `catalog` | names of agents, templates, channel integrations and divisions |
+//! | `reconciliation` | what Qontak had and this service lacked |
 //!
 //! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
 //! broadcast logs),
@@ -52,6 +55,7 @@ pub mod api_key;
 pub mod batch;
 pub mod broadcast;
 pub mod broadcast_log;
+pub mod catalog;
 mod connect;
 pub mod delivery;
 pub mod dry_run;
@@ -64,10 +68,12 @@ pub mod message;
 pub mod organization;
 pub mod partition;
 mod probe;
+pub mod qontak_backfill;
 pub mod qontak_check;
 pub mod qontak_hook;
 pub mod qontak_status;
 pub mod qontak_token;
+pub mod reconciliation;
 pub mod resolution;
 pub mod response;
 pub mod room;
@@ -82,7 +88,7 @@ pub mod walk;
 mod writer_connection;
 
 pub use self::connect::{
-    UNREACHABLE, check_connection, connect, connect_to_read, snapshot, within,
+    UNREACHABLE, check_connection, connect, connect_for_qontak, connect_to_read, snapshot, within,
 };
 pub use self::event::{PreviousOutcome, Stored, Written};
 pub use self::failure::{Failure, is_outage};

@@ -130,4 +130,21 @@ from fill.span
 cross join generate_series(since, date_trunc('hour', now()), interval '1 hour') as hour
 cross join (select distinct organization_id from fill.numbered_room) as organization;
 
+insert into reconciliation (
+    day, kind, organization_id, fetched, missing, changed, checked_at
+)
+select day, kind, organization_id, 1000, 2, 3, now()
+from fill.span
+cross join generate_series(since::date, now()::date, interval '1 day') as day
+cross join unnest(array['room', 'message', 'broadcast_log', 'broadcast']) as kind
+cross join (select distinct organization_id from fill.numbered_room) as organization;
+
+insert into catalog (organization_id, kind, id, name, data, synced_at)
+select
+    organization_id, kind, md5(kind || organization_id || number), kind || ' ' || number,
+    '{"role": "agent"}', now()
+from (select distinct organization_id from fill.numbered_room) as organization
+cross join unnest(array['agent', 'template', 'channel', 'division']) as kind
+cross join generate_series(1, 20) as number;
+
 commit;

@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 187] = [
+pub const CASES: [Case; 192] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -250,6 +250,11 @@ pub const CASES: [Case; 187] = [
     sum(ALL, "/v1/stats"),
     sum(SMALL, "/v1/stats?interval=hour&time_zone=Asia/Jakarta"),
     long(ALL, "/v1/ledger"),
+    list(ALL, "/v1/agents"),
+    list(ALL, "/v1/templates"),
+    list(ALL, "/v1/channels"),
+    list(ALL, "/v1/divisions"),
+    list(ALL, "/v1/reconciliation?kind=message&start_date=2020-01-01"),
     list(LARGE, "/v1/ledger"),
     list(ALL, "/v1/ledger?outcome=quarantined&start_date=2020-01-01&end_date={received}"),
     list(ALL, "/v1/rooms?organization_id={small}"),

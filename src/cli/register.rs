@@ -80,7 +80,8 @@ fn parse(name: &str, url: Option<&str>) -> anyhow::Result<Option<WebhookUrl>> {
     url.map(parse).transpose()
 }
 
-fn organization<'a>(
+/// The organisation of this name in the settings; without a name, the only one.
+pub fn organization<'a>(
     config: &'a Config,
     name: Option<&str>,
 ) -> anyhow::Result<(&'a str, &'a Qontak)> {
@@ -172,11 +173,13 @@ const fn code(error: &RegisterError) -> u8 {
     match error {
         RegisterError::Preflight(_) => REFUSED,
         RegisterError::Verify(_) => NOT_AS_EXPECTED,
+        RegisterError::Write { changed, .. } if !changed.is_empty() => NOT_AS_EXPECTED,
         RegisterError::Read(error) | RegisterError::Write { error, .. } => code_of_call(error),
     }
 }
 
-const fn code_of_call(error: &Error) -> u8 {
+/// Exit code of a failed call.
+pub const fn code_of_call(error: &Error) -> u8 {
     if error.is_about_credentials() {
         CREDENTIALS
     } else if error.is_temporary() {

@@ -233,6 +233,23 @@ pub struct Register {
     pub repair: bool,
 }
 
+/// When the service reads from Qontak's API what webhooks did not bring.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Backfill {
+    pub auto: bool,
+    #[serde(with = "Milliseconds::<1000, 86_400_000>")]
+    pub gap: Duration,
+}
+
+/// How often the service reads names from Qontak's API.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalog {
+    #[serde(with = "Milliseconds::<1000, 86_400_000>")]
+    pub interval: Duration,
+}
+
 /// How often the service compares Qontak's settings with what it expects.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

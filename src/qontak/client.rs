@@ -1,5 +1,6 @@
 //! Client of Qontak's API for one organisation.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue};
@@ -8,6 +9,7 @@ use metrics::{counter, histogram};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sqlx::PgPool;
+use tokio::sync::OnceCell;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -41,6 +43,7 @@ pub struct Client {
     credentials: Credentials,
     limit: Limit,
     organization_id: Option<String>,
+    found_organization_id: OnceCell<Option<String>>,
 }
 
 enum Credentials {
@@ -49,22 +52,27 @@ enum Credentials {
 }
 
 /// A call: its name in metrics and errors, its path and query.
-#[derive(Clone, Copy)]
 pub struct Route {
     method: &'static str,
     name: &'static str,
-    query: &'static str,
+    path: Cow<'static, str>,
+    query: Cow<'static, str>,
 }
 
 impl Route {
     /// A call that reads. The query must need no percent-encoding: see [`hmac::authorization`].
     pub const fn get(name: &'static str, query: &'static str) -> Self {
-        Self { method: "GET", name, query }
+        Self { method: "GET", name, path: Cow::Borrowed(name), query: Cow::Borrowed(query) }
+    }
+
+    /// A call that reads a path with an id in it; neither must need percent-encoding.
+    pub const fn get_path(name: &'static str, path: String, query: String) -> Self {
+        Self { method: "GET", name, path: Cow::Owned(path), query: Cow::Owned(query) }
     }
 
     /// A call that sets.
     pub const fn put(name: &'static str) -> Self {
-        Self { method: "PUT", name, query: "" }
+        Self { method: "PUT", name, path: Cow::Borrowed(name), query: Cow::Borrowed("") }
     }
 }
 
@@ -88,6 +96,7 @@ impl Client {
             credentials,
             limit: Limit::default(),
             organization_id: settings.organization_id.clone(),
+            found_organization_id: OnceCell::new(),
         }
     }
 
@@ -110,12 +119,21 @@ impl Client {
         }
     }
 
+    /// Id of the organisation: that of the settings, or else of the credentials, asked for once.
+    pub async fn organization_id(&self) -> Result<Option<String>, Error> {
+        if self.organization_id.is_some() {
+            return Ok(self.organization_id.clone());
+        }
+        let found = self.found_organization_id.get_or_try_init(|| self.check_organization());
+        Ok(found.await?.clone())
+    }
+
     /// Makes a call, with retries if it only reads.
     pub async fn call(&self, route: Route, body: Option<&Value>) -> Result<Value, Error> {
         let is_read = route.method == "GET";
         let mut attempt = 0;
         loop {
-            let error = match self.attempt(route, body, attempt).await {
+            let error = match self.attempt(&route, body, attempt).await {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
@@ -141,7 +159,7 @@ impl Client {
     /// Makes a call once, or twice if its token has expired.
     async fn attempt(
         &self,
-        route: Route,
+        route: &Route,
         body: Option<&Value>,
         attempt: u32,
     ) -> Result<Value, Error> {
@@ -175,7 +193,7 @@ impl Client {
 
     async fn send(
         &self,
-        route: Route,
+        route: &Route,
         body: Option<&Value>,
         token: Option<&SecretString>,
     ) -> Result<Answer, Error> {
@@ -184,7 +202,7 @@ impl Client {
             Credentials::Hmac { .. } => "/qontak/chat/v1",
         };
         let separator = if route.query.is_empty() { "" } else { "?" };
-        let target = format!("{base}/{}{separator}{}", route.name, route.query);
+        let target = format!("{base}/{}{separator}{}", route.path, route.query);
         let method = Method::from_bytes(route.method.as_bytes()).expect("GET or PUT");
         let body = body.map(|body| body.to_string().into_bytes());
         let mut headers = HeaderMap::new();

@@ -31,7 +31,7 @@ pub enum RegisterError {
     #[error("{0}; nothing was changed")]
     Read(Error),
     /// A category could not be changed.
-    #[error("{category} not changed: {error}; {}", done(.changed))]
+    #[error("{}{category} not changed: {error}; {}", state(.changed), next(.changed))]
     Write {
         /// The category.
         category: &'static str,
@@ -55,10 +55,18 @@ impl RegisterError {
     }
 }
 
-fn done(changed: &[&str]) -> String {
+/// What a failed registration has done already.
+fn state(changed: &[&str]) -> String {
     match changed {
-        [] => "nothing was changed".to_owned(),
-        changed => format!("changed before: {}; run it again", changed.join(", ")),
+        [] => String::new(),
+        changed => format!("registration is incomplete: {} changed, but ", changed.join(", ")),
+    }
+}
+
+const fn next(changed: &[&str]) -> &'static str {
+    match changed {
+        [] => "nothing was changed",
+        _ => "run it again to complete it; until then only these events arrive",
     }
 }
 

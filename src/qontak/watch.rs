@@ -3,6 +3,7 @@
 //! One replica makes each check (`store/qontak_check.rs`); all of them export the stored result as
 //! metrics. A problem is logged when it begins and when it ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::gauge;
@@ -11,6 +12,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
+use super::Clients;
 use super::client::Client;
 use super::error::Error;
 use super::hook::{Assessment, Hooks};
@@ -31,6 +33,8 @@ const STATUS_PAGE: Check<'_> = Check { name: "", kind: Kind::StatusPage };
 /// Everything that is watched.
 pub struct Watch {
     organizations: Vec<Organization>,
+    /// Names of all organisations of the settings.
+    names: Vec<String>,
     status_page: Option<String>,
     interval: Duration,
     repair: bool,
@@ -39,7 +43,7 @@ pub struct Watch {
 }
 
 struct Organization {
-    client: Client,
+    client: Arc<Client>,
     url: WebhookUrl,
     events: Vec<HookEvent>,
 }
@@ -56,9 +60,9 @@ enum CheckError {
 
 impl Watch {
     /// What the settings ask to watch; `None` if nothing.
-    pub fn new(config: &Config, db: PgPool) -> Option<Self> {
+    pub fn new(config: &Config, clients: &Clients, db: PgPool) -> Option<Self> {
         let organization = |(name, settings): (&String, &crate::config::Qontak)| {
-            let client = Client::new(name, settings, config, db.clone());
+            let client = clients[name].clone();
             let url = settings.webhook_url.clone()?;
             Some(Organization { client, url, events: settings.events.clone() })
         };
@@ -66,6 +70,7 @@ impl Watch {
         let status_page = config.watch.status_page.0.clone();
         (!organizations.is_empty() || status_page.is_some()).then(|| Self {
             organizations,
+            names: clients.keys().cloned().collect(),
             status_page,
             interval: config.watch.interval,
             repair: config.register.repair,
@@ -118,7 +123,8 @@ impl Watch {
         let names = self.organizations.iter().map(|organization| organization.client.name());
         let page = self.status_page.as_ref().map(|_| STATUS_PAGE.name);
         let names: Vec<&str> = names.chain(page).collect();
-        qontak_check::retain(&self.db, &names).await?;
+        let all: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        qontak_check::retain(&self.db, &names, &all).await?;
         self.export().await
     }
 

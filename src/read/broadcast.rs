@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use self::funnel::{Counts, Funnel};
 use super::envelope::{One, one};
+use super::names::{Mention, Names};
 use super::page::{List, PageQuery};
 use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use super::status::{Explained, Progress, StatusTime};
@@ -22,6 +23,7 @@ use crate::store::broadcast::{self, BroadcastRow, Filter, Place};
 use crate::store::broadcast_log::{
     self, LogKey, LogRow, Place as LogPlace, count, funnel as recipients,
 };
+use crate::store::catalog::Kind;
 use crate::store::walk::Walk;
 use crate::{query, store};
 
@@ -32,7 +34,35 @@ struct Broadcast {
     #[serde(flatten)]
     row: BroadcastRow,
     #[serde(flatten)]
+    named: Named,
+    #[serde(flatten)]
     recipients: Funnel,
+}
+
+/// Names of what a broadcast mentions by id.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Broadcast_Names)]
+struct Named {
+    /// Name of the template; null until it was read from Qontak.
+    template_name: Option<String>,
+    /// Name of the channel integration; null until it was read from Qontak.
+    channel_name: Option<String>,
+}
+
+impl Named {
+    fn of(row: &BroadcastRow, names: &Names) -> Self {
+        let [template, channel] = mentions(row);
+        Self { template_name: names.get(template), channel_name: names.get(channel) }
+    }
+}
+
+/// What a broadcast mentions by id.
+fn mentions(row: &BroadcastRow) -> [Mention<'_>; 2] {
+    let organization = row.organization_id.as_deref();
+    [
+        (organization, Kind::Template, row.template_id.as_deref()),
+        (organization, Kind::Channel, row.channel_integration_id.as_deref()),
+    ]
 }
 
 /// A broadcast with its recipients by status. Not one generic type with [`Broadcast`], because
@@ -42,6 +72,8 @@ struct Broadcast {
 struct Listed {
     #[serde(flatten)]
     row: BroadcastRow,
+    #[serde(flatten)]
+    named: Named,
     #[serde(flatten)]
     recipients: Counts,
 }
@@ -62,6 +94,8 @@ pub struct Log {
     explained: Explained,
     #[serde(flatten)]
     pub progress: Progress,
+    /// Name of the template; null until it was read from Qontak.
+    template_name: Option<String>,
 }
 
 query! {
@@ -100,8 +134,12 @@ pub async fn list(
     let fetch = async move |walk: Walk<Place>| {
         let rows = broadcast::list(&db, reader.organizations(), &filter, &walk).await?;
         let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
-        let broadcasts = rows.into_iter().zip(counts);
-        Ok(broadcasts.map(|(row, recipients)| Listed { row, recipients }).collect())
+        let names = Names::find(&db, rows.iter().flat_map(mentions)).await?;
+        let broadcasts = rows.into_iter().zip(counts).map(|(row, recipients)| {
+            let named = Named::of(&row, &names);
+            Listed { row, named, recipients }
+        });
+        Ok(broadcasts.collect())
     };
     page.respond(fetch, Listed::place).await
 }
@@ -126,7 +164,9 @@ pub async fn show(
     let mut funnel = Funnel::of(&counted, groups);
     let codes = funnel.error_codes();
     funnel.set_examples(&recipients::examples(&mut *db, organization_id, &id, &codes).await?);
-    Ok(one(Broadcast { row, recipients: funnel }))
+    let names = Names::find(&mut *db, mentions(&row).into_iter()).await?;
+    let named = Named::of(&row, &names);
+    Ok(one(Broadcast { row, named, recipients: funnel }))
 }
 
 query! {
@@ -161,7 +201,14 @@ pub async fn logs(
 /// Recipients in the order of the keys.
 pub async fn find_logs(db: &PgPool, keys: &[LogKey]) -> sqlx::Result<Vec<Log>> {
     let rows = broadcast_log::show(db, keys).await?;
-    Ok(rows.into_iter().map(Log::new).collect())
+    let names = Names::find(db, rows.iter().map(template_of)).await?;
+    Ok(rows.into_iter().map(|row| Log::new(row, &names)).collect())
+}
+
+/// The template of a recipient's message.
+fn template_of(row: &LogRow) -> Mention<'_> {
+    let id = row.messages_broadcast_template_id.as_deref();
+    (row.organization_id.as_deref(), Kind::Template, id)
 }
 
 impl Log {
@@ -176,7 +223,7 @@ impl Log {
             && self.row.organization_id == broadcast.organization_id
     }
 
-    fn new(row: LogRow) -> Self {
+    fn new(row: LogRow, names: &Names) -> Self {
         let times = [
             ("created", StatusTime::best(None, row.created_at, row.created_seen_at)),
             ("pending", StatusTime::best(row.pending_at, None, row.pending_seen_at)),
@@ -186,6 +233,7 @@ impl Log {
             ("failed", StatusTime::best(row.failed_at, None, row.failed_seen_at)),
         ];
         let explained = Explained::of(row.error_code);
-        Self { row, explained, progress: Progress::outgoing(times) }
+        let template_name = names.get(template_of(&row));
+        Self { row, explained, progress: Progress::outgoing(times), template_name }
     }
 }

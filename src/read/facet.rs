@@ -66,6 +66,8 @@ struct ChannelIntegration {
     id: String,
     /// Its channel; null if no room or message named both.
     channel: Option<String>,
+    /// Its name; null until it was read from Qontak.
+    name: Option<String>,
 }
 
 #[derive(Default, Serialize, ToSchema)]
@@ -82,7 +84,7 @@ struct Agents {
 struct Agent {
     /// Qontak's id of the user.
     id: String,
-    /// Last known name; null if no message of the agent contained one.
+    /// Name, as read from Qontak or from the agent's messages; null if neither is known.
     name: Option<String>,
 }
 
@@ -90,17 +92,18 @@ impl Facets {
     /// Sorts rows, which are in order of name and value, into their lists.
     fn of(rows: Vec<FacetRow>) -> Self {
         let mut facets = Self::default();
-        for FacetRow { name, value, channel, agent } in rows {
+        for FacetRow { name, value, channel, label } in rows {
             let Some(facet) = Facet::from_name(&name) else { continue };
             let list = match facet {
                 Facet::Agent => {
                     let Agents { values, has_more } = &mut facets.agents;
-                    push(values, has_more, Agent { id: value, name: agent });
+                    push(values, has_more, Agent { id: value, name: label });
                     continue;
                 }
                 Facet::ChannelIntegration => {
                     let ChannelIntegrations { values, has_more } = &mut facets.channel_integrations;
-                    push(values, has_more, ChannelIntegration { id: value, channel });
+                    let integration = ChannelIntegration { id: value, channel, name: label };
+                    push(values, has_more, integration);
                     continue;
                 }
                 Facet::Channel => &mut facets.channels,

@@ -10,6 +10,7 @@ use strum::{EnumString, VariantNames};
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
+use super::names::{Mention, Names};
 use super::page::{List, PageQuery};
 use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use super::search;
@@ -21,6 +22,7 @@ use crate::http::query::value::{AnyOf, DayOrTime, Flag, Text, period};
 use crate::model::Status;
 use crate::model::qontak_object::Avatar;
 use crate::query;
+use crate::store::catalog::Kind;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
 use crate::store::search::Query;
@@ -36,6 +38,8 @@ pub struct Message {
     explained: Explained,
     #[serde(flatten)]
     pub progress: Progress,
+    /// Name of the channel integration; null until it was read from Qontak.
+    channel_name: Option<String>,
 }
 
 /// The sender, as last reported by an event.
@@ -73,7 +77,7 @@ impl Message {
             && self.row.organization_id.as_deref().unwrap_or_default() == room.organization_id
     }
 
-    fn new(mut row: MessageRow) -> Self {
+    fn new(mut row: MessageRow, names: &Names) -> Self {
         let sender = Sender {
             name: row.sender_name.take(),
             username: row.sender_username.take(),
@@ -92,7 +96,9 @@ impl Message {
             Some("in") => Progress::incoming(times),
             _ => Progress::outgoing(times),
         };
-        Self { explained: Explained::of(row.error_code), row, sender, progress }
+        let explained = Explained::of(row.error_code);
+        let channel_name = names.get(channel_of(&row));
+        Self { explained, row, sender, progress, channel_name }
     }
 }
 
@@ -214,5 +220,11 @@ pub async fn show(
 /// Messages in the order of the keys.
 pub async fn messages(db: &PgPool, keys: &[MessageKey]) -> sqlx::Result<Vec<Message>> {
     let rows = message::show(db, keys).await?;
-    Ok(rows.into_iter().map(Message::new).collect())
+    let names = Names::find(db, rows.iter().map(channel_of)).await?;
+    Ok(rows.into_iter().map(|row| Message::new(row, &names)).collect())
+}
+
+/// The channel integration of a message.
+fn channel_of(row: &MessageRow) -> Mention<'_> {
+    (row.organization_id.as_deref(), Kind::Channel, row.channel_integration_id.as_deref())
 }

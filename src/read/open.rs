@@ -361,7 +361,7 @@ async fn list_logs(
 }
 
 impl Room {
-    fn new(rooms::Room { mut room, last_message }: rooms::Room) -> Self {
+    fn new(rooms::Room { mut room, last_message, .. }: rooms::Room) -> Self {
         // Qontak's clients expect arrays.
         room.tags.get_or_insert_default();
         room.agent_ids.get_or_insert_default();

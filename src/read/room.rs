@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::envelope::{One, one};
 use super::message::Message;
+use super::names::{Mention, Names};
 use super::page::{List, PageQuery};
 use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use super::search;
@@ -18,6 +19,7 @@ use crate::http::Error;
 use crate::http::extract::Id;
 use crate::http::query::value::{AnyOf, DayOrTime, Flag, Labels, Text, Word, period};
 use crate::query;
+use crate::store::catalog::Kind;
 use crate::store::message::{self, MessageKey, RoomPlace};
 use crate::store::room::{self, Filter, Place, RoomKey, RoomRow, Session};
 use crate::store::room_event::{self, RoomEventRow};
@@ -31,6 +33,21 @@ pub struct Room {
     pub room: RoomRow,
     /// The newest message; null if none was received yet.
     pub last_message: Option<Message>,
+    /// The agents in `agent_ids` with their names; empty if none is known.
+    pub agents: Vec<RoomAgent>,
+    /// Name of the channel integration; null until it was read from Qontak.
+    pub channel_name: Option<String>,
+    /// Name of the division; null until it was read from Qontak.
+    pub division_name: Option<String>,
+}
+
+/// An agent of a room.
+#[derive(Serialize, ToSchema)]
+pub struct RoomAgent {
+    /// Qontak's id of the user.
+    id: String,
+    /// Name; null until it was read from Qontak.
+    name: Option<String>,
 }
 
 impl Room {
@@ -190,15 +207,36 @@ pub async fn events(
     page.respond(fetch, RoomEventRow::place).await
 }
 
+/// What a room mentions by id.
+fn mentions(room: &RoomRow) -> impl Iterator<Item = Mention<'_>> {
+    let organization = room.organization_id.as_deref();
+    let agents = room.agent_ids.iter().flatten();
+    let agents = agents.map(move |id| (organization, Kind::Agent, Some(id.as_str())));
+    agents.chain([
+        (organization, Kind::Channel, room.channel_integration_id.as_deref()),
+        (organization, Kind::Division, room.division_id.as_deref()),
+    ])
+}
+
 /// Rooms with their last messages, in the order of the keys.
 pub async fn rooms(db: &PgPool, keys: &[RoomKey]) -> sqlx::Result<Vec<Room>> {
     let rows = room::show(db, keys).await?;
     let last: Vec<MessageKey> = message::list_last(db, keys).await?;
     let mut last = super::message::messages(db, &last).await?;
+    let names = Names::find(db, rows.iter().flat_map(mentions)).await?;
     let rooms = rows.into_iter().map(|room| {
         let position = last.iter().position(|message| message.is_in(&room));
         let last_message = position.map(|position| last.swap_remove(position));
-        Room { room, last_message }
+        let organization = room.organization_id.as_deref();
+        let name = |kind, id: &Option<String>| names.get((organization, kind, id.as_deref()));
+        let agent = |id: &String| RoomAgent {
+            id: id.clone(),
+            name: names.get((organization, Kind::Agent, Some(id))),
+        };
+        let agents = room.agent_ids.iter().flatten().map(agent).collect();
+        let channel_name = name(Kind::Channel, &room.channel_integration_id);
+        let division_name = name(Kind::Division, &room.division_id);
+        Room { room, last_message, agents, channel_name, division_name }
     });
     Ok(rooms.collect())
 }

@@ -172,7 +172,7 @@ pub struct Log {
 }
 
 /// Expected state, by number.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Expected {
     pub ids: Ids,
     pub messages: Vec<Message>,

@@ -3,20 +3,32 @@
 //! ```text
 //! auth.rs          bearer tokens that rotate, and HMAC signatures
 //! interaction.rs   webhook settings; posts the handshake when a URL is saved
-//! catalog.rs       integrations, templates, agents, divisions, with the quirks of Qontak's pages
+//! sender.rs        sends webhooks, and loses, repeats and reorders some of them
+//! record.rs        what the organisation has, and what receivers were told of it
+//! conversation.rs  rooms and messages
+//! broadcast.rs     broadcasts and their recipients
+//! catalog.rs       integrations, templates, agents, divisions
+//! page.rs          pages with Qontak's quirks
 //! status_page.rs   a status page in the format of Statuspage
 //! fault.rs         429 in its forms, 500s, HTML, slow and broken responses
 //! state.rs         what all of them share, and how it is changed
 //! ```
 //!
-//! `GET /fake` shows the state, `PATCH /fake` changes it, for example `{"off": ["status_message"]}`. All
-//! ids and credentials are functions of the seed.
+//! `GET /fake` shows the state, `PATCH /fake` changes it, for example `{"off": ["status_message"]}`.
+//! `POST /fake/send` lets events happen and sends them, `GET /fake/truth` counts what was lost, and
+//! `POST /fake/verify` compares a receiver with the truth. All ids and credentials are functions of the
+//! seed.
 
 mod auth;
+mod broadcast;
 mod catalog;
+mod conversation;
 mod fault;
 mod interaction;
+mod page;
+mod record;
 mod response;
+mod sender;
 mod state;
 mod status_page;
 
@@ -43,6 +55,8 @@ impl Fake {
         let api = || {
             interaction::routes()
                 .merge(catalog::routes())
+                .merge(conversation::routes())
+                .merge(broadcast::routes())
                 .route("/health", get(async || Json(json!({ "status": "ok" }))))
                 .fallback(async || error(StatusCode::NOT_FOUND, &["Resource not found."]))
                 .layer(from_fn_with_state(self.clone(), auth::check))
@@ -54,6 +68,9 @@ impl Fake {
             .route("/oauth/token", post(auth::refresh))
             .route("/api/v2/summary.json", get(status_page::summary))
             .route("/fake", get(show).patch(change))
+            .route("/fake/send", post(sender::send))
+            .route("/fake/truth", get(sender::truth))
+            .route("/fake/verify", post(sender::compare))
             .with_state(self)
     }
 }

@@ -11,7 +11,8 @@ use super::world::{Ids, Subject, World, mix};
 use crate::model::Timestamp;
 
 /// Kind of traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scenario {
     /// Customers write, bots greet, agents reply and resolve
     Chat,
@@ -47,18 +48,28 @@ enum Source {
 impl Traffic {
     /// Traffic of a scenario; each of its broadcasts has this many recipients.
     pub fn new(scenario: Scenario, seed: u64, start: Timestamp, recipients: u32) -> Self {
+        let start = start.0.timestamp_millis();
+        // Runs that differ in any of these share no ids, so they can use the same installation.
+        let seed = [scenario as u64, start.unsigned_abs(), recipients.into()]
+            .into_iter()
+            .fold(mix(seed), |seed, part| mix(seed ^ part));
+        Self::in_world(World::new(seed, start), scenario, recipients)
+    }
+
+    /// Traffic that goes on in a world.
+    pub(super) fn in_world(world: World, scenario: Scenario, recipients: u32) -> Self {
         let source = match scenario {
             Scenario::Chat => Source::Chat(Chat::default()),
             Scenario::Message => Source::Messages(Chat::default()),
             Scenario::Broadcast => Source::Broadcasts(Broadcasts::new(recipients)),
             Scenario::Storm => Source::Storm(Storm::new(recipients)),
         };
-        let start = start.0.timestamp_millis();
-        // Runs that differ in any of these share no ids, so they can use the same installation.
-        let seed = [scenario as u64, start.unsigned_abs(), recipients.into()]
-            .into_iter()
-            .fold(mix(seed), |seed, part| mix(seed ^ part));
-        Self { world: World::new(seed, start), source, repeats: None }
+        Self { world, source, repeats: None }
+    }
+
+    /// The world after the traffic so far.
+    pub(super) fn into_world(self) -> World {
+        self.world
     }
 
     /// Sends everything twice.

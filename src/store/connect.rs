@@ -17,6 +17,12 @@ pub fn connect(settings: &config::Database) -> sqlx::Result<PgPool> {
     Ok(pool(settings, 1).connect_lazy_with(options(settings)?))
 }
 
+/// Creates the pool of everything that calls Qontak's API: the watch, tokens, and a backfill with its
+/// lock.
+pub fn connect_for_qontak(settings: &config::Database) -> sqlx::Result<PgPool> {
+    Ok(pool(settings, 3).connect_lazy_with(options(settings)?))
+}
+
 /// Creates the pool of the read API, with at most `connections` connections.
 ///
 /// Filters are optional (`$1 is null or …`). A generic plan, which Postgres may choose from the

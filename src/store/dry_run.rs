@@ -26,6 +26,23 @@ pub struct Difference {
     pub columns: Vec<String>,
 }
 
+impl Difference {
+    /// Whether the row is one that these changes change.
+    pub fn is_of(&self, changes: &Changes) -> bool {
+        let mut ids = ids(changes, self.table).into_iter();
+        ids.any(|id| {
+            self.key.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        })
+    }
+
+    /// Whether the row is new, or a column changes that is more than bookkeeping of merges.
+    pub fn is_visible(&self) -> bool {
+        const BOOKKEEPING: [&str; 5] = ["key", "keys", "fields", "text_rank", "last_error_key"];
+        let is_bookkeeping = |column: &String| BOOKKEEPING.contains(&column.as_str());
+        self.columns.is_empty() || !self.columns.iter().all(is_bookkeeping)
+    }
+}
+
 /// Column that every write sets.
 const INTERNAL: &str = "reached_before";
 

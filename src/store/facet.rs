@@ -191,8 +191,8 @@ pub struct FacetRow {
     pub value: String,
     /// Channel of a channel integration.
     pub channel: Option<String>,
-    /// Name of an agent.
-    pub agent: Option<String>,
+    /// Name of an agent or channel integration.
+    pub label: Option<String>,
 }
 
 /// Lists the values of each facet but [`Facet::Sender`], sorted, at most `limit` of each facet and organisation.
@@ -234,7 +234,7 @@ pub async fn list(
             )
             select
                 one.name as "name!", one.value as "value!", max(one.channel) as channel,
-                max(sender.name) as agent
+                coalesce(max(catalog.name), max(sender.name)) as label
             from own
             cross join unnest($2::text[]) as facet_name
             cross join lateral (
@@ -253,6 +253,13 @@ pub async fn list(
                 -- Otherwise the planner would join all senders.
                 limit 1
             ) as sender on true
+            left join catalog
+                on catalog.kind = case one.name
+                    when 'agent' then 'agent'
+                    when 'channel_integration' then 'channel'
+                end
+                and catalog.id = one.value
+                and catalog.organization_id = own.id
             group by one.name, one.value
             order by one.name, one.value
         "#,

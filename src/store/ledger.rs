@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::event::{Stored, Written};
 use super::walk::Walk;
-use crate::event::{Event, Outcome};
+use crate::event::{BACKFILL, Event, Outcome};
 use crate::model::Timestamp;
 
 /// Deliveries of a batch by outcome: negative where a replay moves an event away.
@@ -60,7 +60,8 @@ pub fn count(writer_id: Uuid, events: &[Event], stored: &[Stored]) -> Vec<Ledger
             let counts = hours.entry((hour, organization_id)).or_default();
             counts.received += by;
             *counts.of(outcome) += by;
-            if by > 0 {
+            // Silence of a webhook must be seen while its events are read from Qontak's API.
+            if by > 0 && *event.webhook.endpoint != *BACKFILL {
                 counts.last_event_at = counts.last_event_at.max(Some(event.received_at()));
             }
         };
@@ -118,6 +119,31 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Time this service received the last webhook of an organisation; `None` if it received none.
+pub async fn last_webhook_at(
+    db: impl PgExecutor<'_>,
+    organization_id: &str,
+) -> sqlx::Result<Option<Timestamp>> {
+    let at = sqlx::query_scalar!(
+        r#"
+            select max(last_event_at) as "at: Timestamp"
+            from ledger
+            where organization_id = $1
+                and hour = (
+                    select hour
+                    from ledger
+                    where organization_id = $1 and last_event_at is not null
+                    order by hour desc
+                    limit 1
+                )
+        "#,
+        organization_id,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(at)
 }
 
 /// Webhook deliveries of one hour by outcome.

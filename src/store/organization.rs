@@ -77,12 +77,23 @@ pub async fn list(
                         select max(coalesce(last_event_at, hour)) as at
                         from ledger
                         where organization_id = known.id
-                            and hour = (
-                                select newest.hour
-                                from ledger as newest
-                                where newest.organization_id = known.id and newest.received > 0
-                                order by newest.hour desc
-                                limit 1
+                            and hour = coalesce(
+                                (
+                                    select newest.hour
+                                    from ledger as newest
+                                    where newest.organization_id = known.id
+                                        and newest.last_event_at is not null
+                                    order by newest.hour desc
+                                    limit 1
+                                ),
+                                -- Only events that were read from Qontak's API.
+                                (
+                                    select newest.hour
+                                    from ledger as newest
+                                    where newest.organization_id = known.id and newest.received > 0
+                                    order by newest.hour desc
+                                    limit 1
+                                )
                             )
                     ) as last
                     where last.at is not null

@@ -26,6 +26,10 @@ pub enum Kind {
     Hooks,
     /// Qontak's status page.
     StatusPage,
+    /// Names of agents, templates, channel integrations and divisions.
+    Catalog,
+    /// Whether events are missing, after a time without webhooks.
+    Backfill,
 }
 
 impl Kind {
@@ -88,17 +92,23 @@ pub async fn finish(
     Ok(has_changed.unwrap_or(false))
 }
 
-/// Deletes what is known about organisations that are not among these names: they were removed from the
-/// settings.
-pub async fn retain(db: impl PgExecutor<'_>, names: &[&str]) -> sqlx::Result<()> {
+/// Deletes what is known about organisations that are not among these names, or, about their backfills,
+/// not among `organizations`: they were removed from the settings.
+pub async fn retain(
+    db: impl PgExecutor<'_>,
+    names: &[&str],
+    organizations: &[&str],
+) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
             with hook as (
                 delete from qontak_hook where name <> all ($1)
             )
-            delete from qontak_check where name <> all ($1)
+            delete from qontak_check
+            where name <> all (case when kind in ('backfill', 'catalog') then $2::text[] else $1 end)
         "#,
         names as _,
+        organizations as _,
     )
     .execute(db)
     .await?;
@@ -111,7 +121,7 @@ pub async fn retain(db: impl PgExecutor<'_>, names: &[&str]) -> sqlx::Result<()>
 pub struct CheckRow {
     /// Name of the organisation in the settings; empty for the status page.
     pub name: String,
-    /// What is checked: `hooks` or `status_page`.
+    /// What is checked: `hooks`, `status_page`, `backfill` or `catalog`.
     pub kind: String,
     /// Time of the last check.
     pub checked_at: Timestamp,

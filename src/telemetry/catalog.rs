@@ -121,6 +121,8 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, "qontak_receiver_qontak_hook_enabled", "Whether an event is switched on at Qontak, as of the last check."),
     metric(Gauge, "qontak_receiver_qontak_hook_urls", "How often the webhook URL is registered in a category; should be 1."),
     metric(Gauge, "qontak_receiver_qontak_check_failed", "Whether the last check of Qontak failed."),
+    metric(Counter, "qontak_receiver_qontak_missing_total", "Rows that Qontak had and this service lacked, by organisation and kind."),
+    metric(Counter, "qontak_receiver_qontak_changed_total", "Rows of which this service lacked a value that Qontak had, by organisation and kind."),
     metric(Gauge, "qontak_receiver_build_info", "1, with the version of this program."),
     // A gauge, because a counter of the recorder has no fractions.
     metric(Gauge, "process_cpu_seconds_total", "CPU time of this process."),
@@ -165,7 +167,7 @@ fn known_labels(
 
 /// Metrics whose labels are set elsewhere: kinds and routes at the start, organisations of the settings
 /// later.
-const LABELLED_LATER: [&str; 10] = [
+const LABELLED_LATER: [&str; 12] = [
     "qontak_receiver_requests_total",
     "qontak_receiver_events_by_kind_total",
     "qontak_receiver_last_event_timestamp_seconds",
@@ -175,5 +177,7 @@ const LABELLED_LATER: [&str; 10] = [
     "qontak_receiver_qontak_hook_enabled",
     "qontak_receiver_qontak_hook_urls",
     "qontak_receiver_qontak_check_failed",
+    "qontak_receiver_qontak_missing_total",
+    "qontak_receiver_qontak_changed_total",
     "qontak_receiver_build_info",
 ];

@@ -54,8 +54,11 @@ async fn facets_are_the_values_that_occur_sorted(db: PgPool) {
         "room_statuses": ["assigned", "resolved"],
         "tags": ["baru", "vip"],
         "channels": ["ig", "wa_cloud"],
-        "channel_integrations": [{"id": "i", "channel": "wa_cloud"}, {"id": "j", "channel": null},
-            {"id": "k", "channel": "ig"}],
+        "channel_integrations": [
+            {"id": "i", "channel": "wa_cloud", "name": null},
+            {"id": "j", "channel": null, "name": null},
+            {"id": "k", "channel": "ig", "name": null},
+        ],
         "agents": [{"id": "siti-o", "name": "Siti"}, {"id": "budi", "name": null}],
         "templates": ["t"],
         "message_types": ["image"],

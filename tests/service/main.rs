@@ -56,6 +56,8 @@ mod plan;
 mod process;
 mod properties;
 mod qontak_api;
+mod qontak_backfill;
+mod qontak_catalog;
 mod qontak_client;
 mod qontak_hmac;
 mod qontak_lists;

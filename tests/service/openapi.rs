@@ -20,7 +20,7 @@ use super::harness::{KEY_OF_ALL, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, Service, 
 
 /// Request of each route; the response is its example in the document. For a new route add a line
 /// here and run `make openapi`.
-const EXAMPLES: [(&str, &str); 35] = [
+const EXAMPLES: [(&str, &str); 40] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (
@@ -45,6 +45,11 @@ const EXAMPLES: [(&str, &str); 35] = [
     ("GET /v1/trace/{id}", "/v1/trace/fe115858-845d-4fd4-9e90-4129207696b4"),
     ("GET /v1/stats", "/v1/stats?start_date=2025-06-12&end_date=2025-06-12&time_zone=Asia/Jakarta"),
     ("GET /v1/ledger", "/v1/ledger?limit=1"),
+    ("GET /v1/agents", "/v1/agents?limit=1"),
+    ("GET /v1/templates", "/v1/templates?limit=1"),
+    ("GET /v1/channels", "/v1/channels?limit=1"),
+    ("GET /v1/divisions", "/v1/divisions?limit=1"),
+    ("GET /v1/reconciliation", "/v1/reconciliation?limit=1"),
     ("GET /v1/facets", "/v1/facets"),
     ("GET /v1/me", "/v1/me"),
     ("GET /v1/health", "/v1/health"),

@@ -233,6 +233,33 @@ async fn failed_registrations_change_nothing_and_say_why(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn registration_that_fails_halfway_says_what_is_registered_and_can_be_completed(db: PgPool) {
+    let setup = Setup::start(&db).await;
+    let url = setup.url();
+    setup.register(&["--url", &url, "--dry-run"]).await;
+    let reads: u64 = {
+        let state = setup.qontak.show();
+        let requests = state["requests"].as_object().unwrap().values();
+        requests.map(|count| count.as_u64().unwrap()).sum()
+    };
+    // The reads and the first PUT succeed.
+    setup.qontak.change(json!({ "fault": "pass", "times": reads + 1 }));
+    setup.qontak.change(json!({ "fault": "server_error" }));
+    let (code, printed) = setup.register(&["--url", &url]).await;
+    assert_eq!(code, 5, "{printed}");
+    let expected = "registration is incomplete: message_interactions changed, but \
+                    room_interactions not changed: ";
+    assert!(printed.contains(expected), "{printed}");
+    let state = setup.qontak.show();
+    assert_eq!(urls(&state, "message_interactions"), [url.as_str()]);
+    assert_eq!(urls(&state, "room_interactions"), [""; 0]);
+
+    let (code, printed) = setup.register(&["--url", &url]).await;
+    assert_eq!(code, 0, "{printed}");
+    assert_eq!(urls(&setup.qontak.show(), "room_interactions"), [url.as_str()]);
+}
+
+#[sqlx::test(migrations = false)]
 async fn check_reports_credentials_clock_and_toggles(db: PgPool) {
     let mut setup = Setup::start(&db).await;
     let url = setup.url();

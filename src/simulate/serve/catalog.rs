@@ -1,14 +1,11 @@
 //! Lists of the organisation: integrations, templates, agents, divisions.
-//!
-//! The pages have Qontak's quirks: `offset` starts at 1, `total` is the size of the page unless
-//! `is_counted=true`, and `cursor.next` is the oldest row in one list and the newest in the others.
 
+use axum::Router;
 use axum::extract::{Query, State as Extract};
 use axum::routing::get;
-use axum::{Json, Router};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::page::{Cursors, PageQuery};
 use super::state::{Fake, State};
 use crate::simulate::world::Subject;
 
@@ -21,45 +18,24 @@ const DIVISIONS: u32 = 4;
 /// Milliseconds since 1970 of the oldest row of each list.
 const START: i64 = 1_718_150_400_000;
 
-/// Parameters of a page.
-#[derive(Deserialize)]
-struct Page {
-    limit: Option<usize>,
-    offset: Option<usize>,
-    is_counted: Option<bool>,
-}
-
 /// Routes of the lists.
 pub fn routes() -> Router<Fake> {
     Router::new()
-        .route("/integrations", list(INTEGRATIONS, integration, false))
-        .route("/templates/whatsapp", list(TEMPLATES, template, true))
-        .route("/users", list(USERS, user, true))
-        .route("/divisions", list(DIVISIONS, division, true))
+        .route("/integrations", list(INTEGRATIONS, integration, Cursors::Millis))
+        .route("/templates/whatsapp", list(TEMPLATES, template, Cursors::MillisReversed))
+        .route("/users", list(USERS, user, Cursors::MillisReversed))
+        .route("/divisions", list(DIVISIONS, division, Cursors::Absent))
 }
 
 fn list(
     count: u32,
     row: fn(&State, u32) -> Value,
-    is_next_newest: bool,
+    cursors: Cursors,
 ) -> axum::routing::MethodRouter<Fake> {
-    get(async move |Extract(fake): Extract<Fake>, Query(page): Query<Page>| {
+    get(async move |Extract(fake): Extract<Fake>, Query(query): Query<PageQuery>| {
         let state = fake.state();
-        let limit = page.limit.unwrap_or(10).clamp(1, 100);
-        // 0 and 1 are both the first page.
-        let skipped = page.offset.unwrap_or(1).saturating_sub(1) * limit;
-        // Newest first.
-        let numbers: Vec<u32> = (0..count).rev().skip(skipped).take(limit).collect();
-        let rows: Vec<Value> = numbers.iter().map(|number| row(&state, *number)).collect();
-        let cursor = |number: Option<&u32>| number.map(|number| created_at(*number));
-        let (newest, oldest) = (cursor(numbers.first()), cursor(numbers.last()));
-        let (next, prev) = if is_next_newest { (newest, oldest) } else { (oldest, newest) };
-        let total = if page.is_counted == Some(true) { count as usize } else { rows.len() };
-        let pagination = json!({
-            "cursor": { "next": next, "prev": prev },
-            "offset": page.offset.unwrap_or(1), "limit": limit, "total": total,
-        });
-        Json(json!({ "status": "success", "data": rows, "meta": { "pagination": pagination } }))
+        let rows = (0..count).map(|number| (created_at(number), row(&state, number)));
+        state.page(rows.collect(), &query, cursors)
     })
 }
 

@@ -19,6 +19,8 @@ use super::state::Fake;
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
+    /// None: the request is answered, and the next one has the next fault.
+    Pass,
     /// 429 with `Retry-After`.
     RateLimit,
     /// 429 with `X-RateLimit-Reset`.
@@ -54,8 +56,8 @@ pub async fn inject(Extract(fake): Extract<Fake>, request: Request, next: Next) 
         state.faults.pop_front()
     };
     match fault {
+        None | Some(Fault::Pass) => next.run(request).await,
         Some(fault) => fault.respond(),
-        None => next.run(request).await,
     }
 }
 
@@ -81,6 +83,7 @@ impl Fault {
             Self::Redirect => {
                 (StatusCode::MOVED_PERMANENTLY, [(LOCATION, "/elsewhere")]).into_response()
             }
+            Self::Pass => StatusCode::NO_CONTENT.into_response(),
             Self::Reset => {
                 let parts = [Ok(Bytes::from("{")), Err(std::io::Error::other("reset"))];
                 Body::from_stream(stream::iter(parts)).into_response()

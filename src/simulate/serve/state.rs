@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::fault::Fault;
+use super::page::{Cursors, PageQuery, Row, page};
+use super::record::Records;
 use crate::model::Timestamp;
-use crate::simulate::world::{Ids, Subject};
+use crate::simulate::expected::Expected;
+use crate::simulate::world::{Ids, Subject, World};
 
 /// Events by category, as in Qontak's settings.
 pub const CATEGORIES: [(&str, &[&str]); 4] = [
@@ -34,6 +38,9 @@ pub const CATEGORIES: [(&str, &[&str]); 4] = [
         ],
     ),
 ];
+
+/// Time of the first event, in milliseconds since 1970.
+const START: i64 = 1_749_690_000_000;
 
 /// The fake; cheap to clone.
 #[derive(Clone)]
@@ -112,6 +119,12 @@ pub struct Change {
     pub is_split: Option<bool>,
     /// Whether removing a URL switches its events off.
     pub is_removal_off: Option<bool>,
+    /// Whether every page of a list is its first page.
+    pub is_page_stuck: Option<bool>,
+    /// Maximum rows of a page.
+    pub max_rows: Option<usize>,
+    /// Whether the messages of a room can be listed.
+    pub has_messages: Option<bool>,
     /// Titles of the incidents of the status page.
     pub incidents: Option<Vec<String>>,
 }
@@ -132,6 +145,14 @@ pub struct State {
     pub webhooks: BTreeMap<&'static str, Vec<Webhook>>,
     pub is_split: bool,
     pub is_removal_off: bool,
+    pub is_page_stuck: bool,
+    pub max_rows: usize,
+    pub has_messages: bool,
+    /// Clock and random numbers of what happens in the organisation.
+    pub world: World,
+    pub records: Records,
+    /// State that a receiver shows if it has every event.
+    pub expected: Expected,
     pub faults: VecDeque<Fault>,
     pub incidents: Vec<String>,
     /// Number of requests by method and path, faults included.
@@ -153,6 +174,12 @@ impl State {
             webhooks: BTreeMap::new(),
             is_split: false,
             is_removal_off: false,
+            is_page_stuck: false,
+            max_rows: 100,
+            has_messages: true,
+            world: World::new(seed, START),
+            records: Records::default(),
+            expected: Expected::new(Ids::new(seed)),
             faults: VecDeque::new(),
             incidents: Vec::new(),
             requests: BTreeMap::new(),
@@ -204,6 +231,9 @@ impl State {
         self.clock_offset = change.clock_offset.unwrap_or(self.clock_offset);
         self.is_split = change.is_split.unwrap_or(self.is_split);
         self.is_removal_off = change.is_removal_off.unwrap_or(self.is_removal_off);
+        self.is_page_stuck = change.is_page_stuck.unwrap_or(self.is_page_stuck);
+        self.max_rows = change.max_rows.unwrap_or(self.max_rows).max(1);
+        self.has_messages = change.has_messages.unwrap_or(self.has_messages);
         self.incidents = change.incidents.unwrap_or_else(|| self.incidents.clone());
     }
 
@@ -227,6 +257,11 @@ impl State {
         if let Some(rows) = self.webhooks.get_mut(category) {
             rows.retain(|row| row.url != url);
         }
+    }
+
+    /// The requested page of these rows.
+    pub fn page(&self, rows: Vec<Row>, query: &PageQuery, cursors: Cursors) -> Json<Value> {
+        page(rows, query, cursors, self.max_rows, self.is_page_stuck)
     }
 
     /// What a person or a test wants to see.

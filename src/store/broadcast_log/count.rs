@@ -50,6 +50,28 @@ pub async fn list(
     .await
 }
 
+/// Counts the recipients of one broadcast by set of statuses.
+pub async fn of_broadcast(
+    db: impl PgExecutor<'_>,
+    organization_id: &str,
+    broadcast_id: &str,
+) -> sqlx::Result<Vec<Counted>> {
+    sqlx::query_as!(
+        Counted,
+        r#"
+            select 1::bigint as "place!", statuses, sum(count)::bigint as "count!"
+            from broadcast_count
+            where organization_id = $1 and broadcast_id = $2
+            group by statuses
+            having sum(count) <> 0
+        "#,
+        organization_id,
+        broadcast_id,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Sums the rows of all sessions into one row per broadcast and set of statuses.
 pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query!(

@@ -1,0 +1,176 @@
+//! Keeps the names of agents, templates, channel integrations and divisions: once an interval, and within
+//! a minute when webhooks mention an id that is not known.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use sqlx::PgPool;
+use tokio::sync::watch::Receiver;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{info, warn};
+
+use super::Clients;
+use super::client::Client;
+use super::error::Error;
+use super::list::Walk;
+use crate::config::Config;
+use crate::store::Failure;
+use crate::store::catalog::{self, Entry, Kind};
+use crate::store::qontak_check::{self, Check, claim, finish};
+
+/// Longest time between two looks for unknown ids.
+const MAX_TICK: Duration = Duration::from_secs(60);
+
+/// Sync of all organisations.
+pub struct Catalog {
+    clients: Clients,
+    interval: Duration,
+    db: PgPool,
+}
+
+/// A list of Qontak.
+struct List {
+    kind: Kind,
+    path: &'static str,
+    /// Fields that may have the name, the first one first.
+    names: &'static [&'static str],
+    /// Fields that are stored; no field that can contain a secret.
+    fields: &'static [&'static str],
+}
+
+const LISTS: [List; 4] = [
+    List {
+        kind: Kind::Agent,
+        path: "users",
+        names: &["full_name", "name"],
+        fields: &["email", "role", "is_online"],
+    },
+    List {
+        kind: Kind::Template,
+        path: "templates/whatsapp",
+        names: &["name"],
+        fields: &[
+            "language",
+            "header",
+            "body",
+            "footer",
+            "buttons",
+            "status",
+            "category",
+            "quality_rating",
+            "quality_rating_text",
+        ],
+    },
+    List {
+        kind: Kind::Channel,
+        path: "integrations",
+        names: &["settings.account_name"],
+        fields: &["target_channel", "settings.phone_number", "is_active"],
+    },
+    List { kind: Kind::Division, path: "divisions", names: &["name"], fields: &["name"] },
+];
+
+#[derive(Debug, thiserror::Error)]
+enum SyncError {
+    #[error(transparent)]
+    Qontak(#[from] Error),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl Catalog {
+    /// The sync of all organisations of the settings; `None` without any.
+    pub fn new(config: &Config, clients: Clients, db: PgPool) -> Option<Self> {
+        let interval = config.catalog.interval;
+        (!clients.is_empty()).then_some(Self { clients, interval, db })
+    }
+
+    /// Syncs until `stopping`.
+    pub async fn run(self, mut stopping: Receiver<bool>) {
+        let mut tick = interval(self.interval.min(MAX_TICK));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_failing = false;
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            }
+            let synced = tokio::select! {
+                synced = self.sync_all() => synced,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            };
+            if let Err(cause) = &synced
+                && !is_failing
+            {
+                warn!(error = %cause, "sync of names interrupted");
+            }
+            is_failing = synced.is_err();
+        }
+    }
+
+    /// Syncs each organisation that is due. Fails only if the database does.
+    async fn sync_all(&self) -> Result<(), Failure> {
+        for client in self.clients.values() {
+            let check = Check { name: client.name(), kind: qontak_check::Kind::Catalog };
+            let result = match self.is_due(client, check).await {
+                Ok(false) => continue,
+                Ok(true) => self.sync(client).await,
+                Err(error) => Err(error),
+            };
+            let error = match result {
+                Ok(()) => None,
+                Err(SyncError::Database(cause)) => return Err(cause.into()),
+                Err(error) => Some(error.to_string()),
+            };
+            if finish(&self.db, check, error.as_deref()).await? {
+                match error {
+                    Some(error) => warn!(organization = check.name, error, "sync of names failed"),
+                    None => info!(organization = check.name, "sync of names succeeds again"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims the sync of an organisation for this replica, if an interval is over, or a minute and an id
+    /// is unknown.
+    async fn is_due(&self, client: &Client, check: Check<'_>) -> Result<bool, SyncError> {
+        if claim(&self.db, check, self.interval.mul_f64(0.9)).await? {
+            return Ok(true);
+        }
+        let Some(organization_id) = client.organization_id().await? else { return Ok(false) };
+        Ok(catalog::has_unknown(&self.db, &organization_id).await?
+            && claim(&self.db, check, self.interval.min(MAX_TICK).mul_f64(0.9)).await?)
+    }
+
+    async fn sync(&self, client: &Client) -> Result<(), SyncError> {
+        let Some(organization_id) = client.organization_id().await? else { return Ok(()) };
+        for list in &LISTS {
+            let mut walk = Walk::new(client, list.path, list.path.to_owned());
+            while let Some(rows) = walk.next().await? {
+                let entries: Vec<Entry> = rows.iter().filter_map(|row| list.entry(row)).collect();
+                catalog::store(&self.db, &organization_id, list.kind, &entries).await?;
+            }
+        }
+        Ok(catalog::note_unlisted(&self.db, &organization_id).await?)
+    }
+}
+
+impl List {
+    fn entry(&self, row: &Value) -> Option<Entry> {
+        let id = row["id"].as_str()?.to_owned();
+        let field = |path: &str| {
+            let value = path.split('.').fold(row, |value, name| &value[name]);
+            Some(value.clone()).filter(|value| !value.is_null())
+        };
+        let name =
+            self.names.iter().find_map(|path| Some(field(path)?.as_str()?.trim().to_owned()));
+        let fields = self.fields.iter().filter_map(|path| {
+            let name = path.rsplit('.').next().unwrap_or(path);
+            Some((name.to_owned(), field(path)?))
+        });
+        let data: Map<String, Value> = fields.collect();
+        let name = name.filter(|name| !name.is_empty());
+        Some(Entry { id, name, data: Value::Object(data) })
+    }
+}
