@@ -97,16 +97,22 @@ async fn restart_behind_a_socket_of_systemd_refuses_and_loses_nothing(db: PgPool
 #[sqlx::test(migrations = false)]
 async fn rolling_update_of_two_replicas_refuses_and_loses_nothing(db: PgPool) {
     let spools = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let settings = [replica(&db, &spools[0]), replica(&db, &spools[1])];
+    let mut settings = [replica(&db, &spools[0]), replica(&db, &spools[1])];
+    for settings in &mut settings {
+        // Above the interval of the balancer.
+        settings.insert("RECEIVER__HTTP__DRAIN_DELAY".into(), "2s".into());
+    }
     let mut replicas = Vec::new();
     for settings in &settings {
         replicas.push(Process::start(settings.clone()).await);
     }
     let balancer = Balancer::start(&replicas).await;
-    let simulation = send("2000", &balancer.url);
+    let simulation = send("2400", &balancer.url);
     for settings in settings {
         sleep(Duration::from_millis(500)).await;
         stop(replicas.remove(0)).await;
+        // Longer than the kernel of a client repeats its first packet.
+        sleep(Duration::from_secs(2)).await;
         replicas.push(Process::start(settings).await);
         // As a rollout does: the next one only when the balancer uses this one.
         timeout(DEADLINE, async {
@@ -172,7 +178,7 @@ async fn watch(replicas: Vec<(SocketAddr, String)>, ready: Arc<Mutex<Vec<SocketA
             }
         }
         *ready.lock().unwrap() = found;
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(500)).await;
     }
 }
 
