@@ -111,11 +111,11 @@ impl Config {
                  password, @ as %40"
             );
         }
-        contradiction::refuse(self)?;
         ensure!(
             !self.endpoint.contains_key("backfill"),
             "endpoint.backfill: is the name of events that were read from Qontak's API; use another"
         );
+        contradiction::refuse(self)?;
         for (name, organization) in &self.qontak {
             organization.check(name, self.database.encryption_key.is_some())?;
         }

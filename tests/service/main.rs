@@ -85,3 +85,4 @@ mod stream;
 mod times;
 mod trace;
 mod writer;
+mod writer_plan;
