@@ -96,8 +96,10 @@ impl Recovery {
         for total in reconciliation::totals(&self.db).await? {
             let count = |count: i64| count.unsigned_abs();
             let labels = [("organization_id", total.organization_id), ("kind", total.kind)];
-            counter!("qontak_receiver_qontak_missing_total", &labels).absolute(count(total.missing));
-            counter!("qontak_receiver_qontak_changed_total", &labels).absolute(count(total.changed));
+            counter!("qontak_receiver_qontak_missing_total", &labels)
+                .absolute(count(total.missing));
+            counter!("qontak_receiver_qontak_changed_total", &labels)
+                .absolute(count(total.changed));
         }
         Ok(())
     }

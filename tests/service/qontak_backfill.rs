@@ -249,7 +249,8 @@ async fn events_lost_in_an_outage_are_backfilled_without_a_command(db: PgPool) {
             let metrics = reqwest::get(format!("{}/metrics", setup.service.ops)).await.unwrap();
             let metrics = metrics.text().await.unwrap();
             let line = metrics.lines().find(|line| {
-                line.starts_with("qontak_receiver_qontak_missing_total") && line.contains("kind=\"message\"")
+                line.starts_with("qontak_receiver_qontak_missing_total")
+                    && line.contains("kind=\"message\"")
             });
             if line.is_some_and(|line| !line.ends_with(" 0")) {
                 break;

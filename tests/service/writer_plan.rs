@@ -17,7 +17,8 @@ fn message(room: &str, id: &str, author: &str, second: u32) -> Value {
 
 /// A question and its answer, and then an earlier question, which is late.
 async fn converse(service: &Service, room: &str) {
-    for (id, author, second) in [("q", "customer", 10), ("a", "agent", 20), ("late", "customer", 5)] {
+    for (id, author, second) in [("q", "customer", 10), ("a", "agent", 20), ("late", "customer", 5)]
+    {
         let body = message(room, id, author, second).to_string();
         assert_eq!(service.post(body).await.json()["data"]["outcome"], "applied");
     }

@@ -280,7 +280,8 @@ async fn wait_for_lag(service: &Process, is_reached: fn(f64) -> bool) {
             let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
             let metrics = metrics.text().await.unwrap();
             let mut lines = metrics.lines();
-            let lag = lines.find_map(|line| line.strip_prefix("qontak_receiver_stream_lag_seconds "));
+            let lag =
+                lines.find_map(|line| line.strip_prefix("qontak_receiver_stream_lag_seconds "));
             if lag.is_some_and(|lag| is_reached(lag.parse().unwrap())) {
                 break;
             }
