@@ -15,6 +15,7 @@
 //! backfill.rs      compares rooms, messages and broadcasts with what is stored, and stores the rest
 //! catalog.rs       keeps the names of agents, templates, channels and divisions
 //! recovery.rs      backfills by itself after an outage
+//! repeat.rs        runs catalog.rs and recovery.rs at intervals
 //! ```
 //!
 //! Nothing here is called while a webhook is processed, and no error, log line or metric contains a
@@ -32,6 +33,7 @@ mod list;
 pub mod preflight;
 pub mod recovery;
 pub mod register;
+mod repeat;
 mod response;
 pub mod status_page;
 mod token;

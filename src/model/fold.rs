@@ -5,7 +5,7 @@
 //! newest is decided by its [`FoldKey`]. A row stores the key of its newest event, and for each
 //! field that this event lacks the key of the event that the field is from.
 //!
-//! The rule stands twice: here, for the events of one batch, and in the SQL function `fold_set`,
+//! The rule stands twice: here, for the events of one batch, and in the SQL procedure `create_merge`,
 //! for a batch and the stored row.
 
 use serde::Serialize;
@@ -44,8 +44,8 @@ impl Attribute for OlderKeys {
 }
 
 /// Implements the fold for a type with the fields `key` and `older_keys`. The order of the fields is
-/// that of the bits of `fields` and of the array `keys` of the table, and of its SQL function
-/// `<table>_fields`.
+/// that of the bits of `fields` and of the array `keys` of the table, and of the SQL function
+/// `merged_columns`.
 macro_rules! folded {
     ($type:ident: $($field:ident)*) => {
         impl $type {

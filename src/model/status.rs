@@ -1,7 +1,7 @@
 //! Delivery statuses: a set that only grows.
 //!
-//! The status of a message follows from all statuses ever seen for it. It is the
-//! column `status` of the tables `message` and `broadcast_log`, so that all replicas agree.
+//! The status of a message follows from all statuses ever seen for it. Postgres computes it, in the column
+//! `status` of the tables `message` and `broadcast_log`, so that all replicas agree.
 
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantNames};

@@ -6,13 +6,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use sqlx::PgPool;
 use tokio::sync::watch::Receiver;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::Clients;
 use super::client::Client;
 use super::error::Error;
 use super::list::Walk;
+use super::repeat::repeat;
 use crate::config::Config;
 use crate::store::Failure;
 use crate::store::catalog::{self, Entry, Kind};
@@ -86,26 +86,9 @@ impl Catalog {
     }
 
     /// Syncs until `stopping`.
-    pub async fn run(self, mut stopping: Receiver<bool>) {
-        let mut tick = interval(self.interval.min(MAX_TICK));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_failing = false;
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                _ = stopping.wait_for(|stopping| *stopping) => return,
-            }
-            let synced = tokio::select! {
-                synced = self.sync_all() => synced,
-                _ = stopping.wait_for(|stopping| *stopping) => return,
-            };
-            if let Err(cause) = &synced
-                && !is_failing
-            {
-                warn!(error = %cause, "sync of names interrupted");
-            }
-            is_failing = synced.is_err();
-        }
+    pub async fn run(self, stopping: Receiver<bool>) {
+        let pause = self.interval.min(MAX_TICK);
+        repeat(pause, stopping, "sync of names interrupted", || self.sync_all()).await;
     }
 
     /// Syncs each organisation that is due. Fails only if the database does.

@@ -10,12 +10,12 @@ use std::time::Duration;
 use metrics::counter;
 use sqlx::PgPool;
 use tokio::sync::watch::Receiver;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::Clients;
 use super::backfill::{Backfill, BackfillError, Scope};
 use super::client::Client;
+use super::repeat::repeat;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::model::Timestamp;
@@ -49,26 +49,9 @@ impl Recovery {
     }
 
     /// Looks for gaps until `stopping`. An interrupted backfill goes on after the next start.
-    pub async fn run(self, mut stopping: Receiver<bool>) {
-        let mut tick = interval(self.gap.min(MAX_TICK));
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_failing = false;
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {}
-                _ = stopping.wait_for(|stopping| *stopping) => return,
-            }
-            let checked = tokio::select! {
-                checked = self.check_all() => checked,
-                _ = stopping.wait_for(|stopping| *stopping) => return,
-            };
-            if let Err(cause) = &checked
-                && !is_failing
-            {
-                warn!(error = %cause, "search for missing events interrupted");
-            }
-            is_failing = checked.is_err();
-        }
+    pub async fn run(self, stopping: Receiver<bool>) {
+        let pause = self.gap.min(MAX_TICK);
+        repeat(pause, stopping, "search for missing events interrupted", || self.check_all()).await;
     }
 
     /// Checks each organisation that no other replica checks, and exports the totals. Fails only if the

@@ -4,7 +4,7 @@
 //! auth.rs          bearer tokens that rotate, and HMAC signatures
 //! interaction.rs   webhook settings; posts the handshake when a URL is saved
 //! sender.rs        sends webhooks, and loses, repeats and reorders some of them
-//! record.rs        what the organisation has, and what receivers were told of it
+//! record.rs        data of the organisation, and which webhooks receivers got
 //! conversation.rs  rooms and messages
 //! broadcast.rs     broadcasts and their recipients
 //! catalog.rs       integrations, templates, agents, divisions

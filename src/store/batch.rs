@@ -42,14 +42,9 @@ impl Position {
     pub const PATTERN: &str =
         r"^(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,9})\.(0|[1-9][0-9]{0,17})\.(0|[1-9][0-9]{0,8})$";
 
-    /// What its transaction id belongs to.
-    pub const fn history(self) -> History {
-        self.history
-    }
-
     /// Whether the database, which is at `now`, has never had this position: it is another server, or
     /// lost its last transactions.
-    fn is_beyond(self, now: Self) -> bool {
+    pub fn is_beyond(self, now: Self) -> bool {
         self.history != now.history || self.xid > now.xid
     }
 }
@@ -77,8 +72,8 @@ impl FromStr for Position {
             index: index.parse().map_err(drop)?,
         };
         // Only the canonical form, so that a position has one text.
-        let is_canonical = !text.contains(".-") && !text.contains("--") && !text.starts_with('-');
-        (is_canonical && position.to_string() == text).then_some(position).ok_or(())
+        let is_canonical = !text.replacen('-', "", 1).contains('-') && position.to_string() == text;
+        is_canonical.then_some(position).ok_or(())
     }
 }
 

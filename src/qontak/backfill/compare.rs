@@ -69,18 +69,17 @@ pub async fn compare(
         if part.is_empty() {
             continue;
         }
-        let events = webhooks[part.clone()].iter().filter_map(|webhook| event(webhook.clone()));
+        let events = part.clone().filter_map(|i| Some((i, event(webhooks[i].clone())?)));
         // Not a duplicate of the event by which the same bytes were stored before.
         let own = |event: Event| Event { dedup_key: DedupKey(*event.id().0.as_bytes()), ..event };
-        let events: Vec<Event> = events.map(own).collect();
+        let (places, events): (Vec<usize>, Vec<Event>) =
+            events.map(|(i, event)| (i, own(event))).unzip();
         match dry_run(db, timeout, &events).await {
             Ok((_, differences)) => {
                 let visible: Vec<&Difference> =
                     differences.iter().filter(|it| it.is_visible()).collect();
-                for i in part {
-                    if let Some(event) = event(webhooks[i].clone()) {
-                        results[i] = compared(keys[i], &event, &visible);
-                    }
+                for (i, event) in places.into_iter().zip(&events) {
+                    results[i] = compared(keys[i], event, &visible);
                 }
             }
             Err(Failure::Data(_)) if events.len() > 1 => {

@@ -249,7 +249,7 @@ impl Tail {
 
     /// Begins anew after transaction ids went back, once for all who notice it.
     fn rewind(&mut self, end: Position) {
-        if self.end > end || self.end.history() != end.history() {
+        if self.end.is_beyond(end) {
             warn!("event stream reset: transaction ids of the database went back");
             *self = Self { rewinds: self.rewinds + 1, ..Self::at(end) };
         }

@@ -1,4 +1,4 @@
-//! What the organisation has, made from the bodies of its webhooks, and what receivers were told of it.
+//! The data of the organisation, computed from the bodies of its webhooks, and which of them receivers got.
 //!
 //! The state of a row is that of its newest body; what is known of it are the newest values of the bodies
 //! that were delivered. The difference is what a receiver has to ask for.
