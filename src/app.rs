@@ -3,11 +3,13 @@
 pub mod check;
 mod measure;
 pub mod open_files;
+mod trace_export;
 pub mod upkeep;
 
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use futures_util::future::join;
 use metrics::gauge;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -15,7 +17,9 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use self::measure::Measured;
+use self::trace_export::TraceExport;
 use crate::config::{self, Config};
+use crate::http::server::admission::Connections;
 use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
 use crate::ingest::spool::disk::Disk;
@@ -66,7 +70,9 @@ pub async fn serve(
     // First, because what follows sets metrics.
     let metrics = telemetry::metrics()?;
     http::metrics::register();
-    kinds::register();
+    http::trace::configure(&config.log);
+    let trace_export = TraceExport::start(&config.trace)?;
+    kinds::register(config.endpoint.keys());
     log_settings(&config);
     for warning in &config.warnings {
         warn!(warning, "setting is probably not meant");
@@ -91,12 +97,22 @@ pub async fn serve(
     let ops_listener = inherited
         .next_or_bind(config.ops.listen, is_handover)
         .with_context(|| format!("ops.listen: cannot listen on {}", config.ops.listen))?;
+    let api_listener = match config.api.listen {
+        Some(address) => Some(
+            inherited
+                .next_or_bind(address, is_handover)
+                .with_context(|| format!("api.listen: cannot listen on {address}"))?,
+        ),
+        None => None,
+    };
+    let api = api_listener.as_ref().unwrap_or(&listener).socket.local_addr()?;
     info!(
         http.listen = %listener.socket.local_addr()?,
+        api.listen = %api,
         ops.listen = %ops_listener.socket.local_addr()?,
         "ready for webhooks",
     );
-    let (stopping, mut is_stopping) = watch::channel(false);
+    let (stopping, is_stopping) = watch::channel(false);
 
     let mut ingesting = JoinSet::new();
     let App { router, ingest, read } = App::start(&config, db.clone(), disk, &mut ingesting)?;
@@ -138,9 +154,21 @@ pub async fn serve(
         error!(result = ?served, "ops port closed");
     });
 
-    let serving = http::server::serve(listener, router, &config.http, async move {
-        _ = is_stopping.wait_for(|stopping| *stopping).await
-    });
+    let connections = Connections::new(config.http.max_connections);
+    let serve_port = |listener, router| {
+        let mut is_stopping = is_stopping.clone();
+        let stop = async move { _ = is_stopping.wait_for(|stopping| *stopping).await };
+        http::server::serve(listener, router, &config.http, connections.clone(), stop)
+    };
+    let serving = async {
+        match api_listener {
+            None => serve_port(listener, router).await,
+            Some(api) => {
+                let webhooks = serve_port(listener, router.only_webhooks());
+                _ = join(webhooks, serve_port(api, router.without_webhooks())).await;
+            }
+        }
+    };
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         () = stop => {}
@@ -163,6 +191,9 @@ pub async fn serve(
     ingesting.shutdown().await;
     background.shutdown().await;
     _ = tokio::time::timeout(limit, async { while watching.join_next().await.is_some() {} }).await;
+    if let Some(trace_export) = trace_export {
+        trace_export.stop().await;
+    }
     // No `PgPool::close`: it would wait for the connections of aborted requests.
     let spooled = ingest.spool.map_or(0, |spool| spool.depth().events);
     info!(spooled, "stopped");
@@ -172,11 +203,24 @@ pub async fn serve(
 /// Logs the version and the settings in force. Secrets are redacted; endpoints and organisations are named
 /// only, keys counted.
 fn log_settings(config: &Config) {
-    let Config { http, api, ops, database, writer, spool, stream, search, retention, log, .. } =
-        config;
+    let Config {
+        http,
+        api,
+        ops,
+        database,
+        writer,
+        spool,
+        stream,
+        search,
+        retention,
+        log,
+        trace,
+        ..
+    } = config;
     let names = |names: Vec<&String>| format!("{names:?}");
     info!(
         version = env!("CARGO_PKG_VERSION"),
+        revision = telemetry::REVISION,
         settings.http = ?http,
         settings.api = ?api,
         settings.ops = ?ops,
@@ -187,6 +231,7 @@ fn log_settings(config: &Config) {
         settings.search = ?search,
         settings.retention = ?retention,
         settings.log = ?log,
+        settings.trace = ?trace,
         settings.endpoint = names(config.endpoint.keys().collect()),
         settings.keys = config.key.len(),
         settings.qontak = names(config.qontak.keys().collect()),

@@ -26,8 +26,8 @@ pub use self::qontak::{
     WebhookUrl,
 };
 pub use self::section::{
-    Api, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
-    StrongSecret, Writer,
+    Api, Database, Http, HttpUrl, Log, LogFormat, LogPeer, Ops, Origin, Retention, Search, Spool,
+    Stream, StrongSecret, Trace, Writer,
 };
 
 /// All settings.
@@ -45,6 +45,7 @@ pub struct Config {
     pub search: Search,
     pub retention: Retention,
     pub log: Log,
+    pub trace: Trace,
     pub register: Register,
     pub watch: Watch,
     pub backfill: Backfill,
@@ -261,6 +262,8 @@ mod tests {
                 "writer.max_batch: expected an integer from 1 to 1073741824",
             ),
             ("HTTP__LISTEN", "8080", "http.listen: "),
+            ("API__LISTEN", "8081", "api.listen: expected an address with a port"),
+            ("API__LISTEN", "0.0.0.0:8080", "api.listen: must differ from http.listen"),
             ("HTTP__BODY_TIMEOUT", "soon", "http.body_timeout: expected a duration from 1ms to 1h"),
             ("HTTP__IDLE_TIMEOUT", "0s", "http.idle_timeout: expected a duration from 1ms to 1h"),
             ("HTTP__STOP_TIMEOUT", "5", "http.stop_timeout: expected a duration"),

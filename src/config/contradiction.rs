@@ -14,7 +14,7 @@ pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// Fails on settings with which the service would work wrongly.
 pub fn refuse(settings: &Config) -> anyhow::Result<()> {
-    let Config { http, ops, writer, spool, .. } = settings;
+    let Config { http, api, ops, writer, spool, .. } = settings;
     ensure!(
         http.max_reading_bytes >= http.max_body_bytes,
         "http.max_reading_bytes: must be at least http.max_body_bytes"
@@ -22,6 +22,11 @@ pub fn refuse(settings: &Config) -> anyhow::Result<()> {
     ensure!(
         http.listen.port() == 0 || http.listen != ops.listen,
         "ops.listen: must differ from http.listen; write another port, such as 0.0.0.0:9090"
+    );
+    ensure!(
+        api.listen.is_none_or(|api| api.port() == 0 || (api != http.listen && api != ops.listen)),
+        "api.listen: must differ from http.listen and ops.listen; write another port, such as \
+         0.0.0.0:8081, or leave it empty"
     );
     ensure!(
         spool.folder().is_none() || writer.answer_timeout > SPOOL_TIMEOUT,

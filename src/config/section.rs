@@ -47,6 +47,8 @@ pub struct Http {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
+    #[serde(deserialize_with = "source::optional_address")]
+    pub listen: Option<SocketAddr>,
     #[serde(deserialize_with = "source::list")]
     pub cors_origins: Vec<Origin>,
     #[serde(with = "Integer::<0, { u32::MAX as u64 }>")]
@@ -176,6 +178,56 @@ pub struct Retention {
 pub struct Log {
     pub format: LogFormat,
     pub filter: LogFilter,
+    pub peer: LogPeer,
+    #[serde(with = "Integer::<1, 1_000_000>")]
+    pub sample: u32,
+}
+
+/// Whose address is logged with a request.
+#[derive(Clone, Copy, Debug, Deserialize, strum::EnumString, strum::VariantNames)]
+#[serde(try_from = "String")]
+#[strum(serialize_all = "kebab-case")]
+pub enum LogPeer {
+    /// None.
+    Off,
+    /// That of the connection.
+    Connection,
+    /// The last one in the header `x-forwarded-for`.
+    XForwardedFor,
+}
+
+impl TryFrom<String> for LogPeer {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        word.parse().map_err(|_| format!("expected {}", Self::VARIANTS.join(", ")))
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {
+    pub endpoint: HttpUrl,
+    #[serde(with = "Integer::<1, 1_000_000>")]
+    pub sample: u32,
+}
+
+/// An address, `http://` or `https://`; may be empty.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HttpUrl(pub String);
+
+impl TryFrom<String> for HttpUrl {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_http = text.starts_with("http://") || text.starts_with("https://");
+        let has_host = || text.parse::<axum::http::Uri>().is_ok_and(|uri| uri.host().is_some());
+        if text.is_empty() || (is_http && has_host()) {
+            return Ok(Self(text));
+        }
+        Err("expected an address such as http://collector:4318")
+    }
 }
 
 /// Level of log lines, or directives of tracing's `EnvFilter`.

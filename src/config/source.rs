@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use config::{ConfigError, Environment, File, FileFormat};
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StringDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, SeqAccess, Visitor};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -141,6 +141,18 @@ pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr,
     let text = String::deserialize(deserializer)?;
     text.parse()
         .map_err(|_| D::Error::custom("expected an address with a port, such as 0.0.0.0:8080"))
+}
+
+/// Reads an address with a port; `None` if empty.
+pub fn optional_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let text: StringDeserializer<D::Error> = text.into_deserializer();
+    address(text).map(Some)
 }
 
 /// Reads a list: an array in a file, comma-separated text in the environment.

@@ -19,10 +19,10 @@ use super::page::Page;
 use super::state::ReadState;
 use super::validity::Validity;
 use crate::config::Scope;
-use crate::http::Error;
 use crate::http::query::value::Text;
 use crate::http::query::{Parameters, Query};
 use crate::http::server::admission::authenticate;
+use crate::http::{Error, trace};
 use crate::query;
 
 /// The key of a caller, and the organisation that it asks for.
@@ -79,6 +79,7 @@ impl Reader {
         if !self.shows(Some(&id)) {
             return Err(Error::NotFound);
         }
+        trace::note(|facts| facts.organization_id = Some(id.clone()));
         Ok(Self { organization: Some([id]), ..self })
     }
 
@@ -113,7 +114,9 @@ impl Reader {
         if matches!(key, Ok(_) | Err(Error::TooManyRequests(_))) {
             authenticate(&parts.extensions);
         }
-        Ok(Self { key: key?, keys: state.keys.clone(), organization: None })
+        let key = key?;
+        trace::note(|facts| facts.key = Some(key.name.clone()));
+        Ok(Self { key, keys: state.keys.clone(), organization: None })
     }
 }
 

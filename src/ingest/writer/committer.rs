@@ -157,11 +157,12 @@ impl Committer {
                 Err(failure) => return Err(failure),
             }
         };
-        let took = began.elapsed();
+        let ended = Instant::now();
+        let took = ended.duration_since(began);
         histogram!("qontak_receiver_commit_seconds").record(took);
         histogram!("qontak_receiver_batch_size").record(events.len() as f64);
         debug!(events = events.len(), duration_ms = took.as_secs_f64() * 1e3, "batch committed");
-        let receipt = |(event, row)| Receipt::new(event, row, events.len());
+        let receipt = |(event, row)| Receipt::new(event, row, events.len(), (began, ended));
         Ok(events.iter().zip(stored).map(receipt).collect())
     }
 }

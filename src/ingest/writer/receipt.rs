@@ -1,7 +1,7 @@
 //! Results of a write.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::counter;
 use serde::{Serialize, Serializer};
@@ -33,6 +33,9 @@ pub struct Receipt {
     /// Number of events in the transaction. For the log.
     #[serde(skip)]
     pub batch_size: usize,
+    /// Begin and end of the transaction; `None` for a spooled event. For metrics and traces.
+    #[serde(skip)]
+    pub transaction: Option<(Instant, Instant)>,
     /// Outcome before a replay.
     #[serde(skip)]
     pub before: Option<PreviousOutcome>,
@@ -51,14 +54,17 @@ enum ReceiptOutcome {
 }
 
 impl Receipt {
-    pub(super) fn new(event: &Event, row: Stored, batch_size: usize) -> Self {
+    pub(super) fn new(
+        event: &Event,
+        row: Stored,
+        batch_size: usize,
+        transaction: (Instant, Instant),
+    ) -> Self {
         count(&row);
         let duplicate = matches!(row.written, Written::Duplicate);
         if matches!(row.written, Written::First) {
             drift::observe(event);
-            if let Some(kind) = event.kind {
-                kinds::observe(kind, event.received_at());
-            }
+            kinds::observe(event);
         }
         let before = match row.written {
             Written::Replay(before) => Some(before),
@@ -71,6 +77,7 @@ impl Receipt {
             reasons: event.reasons.clone(),
             kind: event.kind,
             batch_size,
+            transaction: Some(transaction),
             before,
         }
     }
@@ -86,6 +93,7 @@ impl Receipt {
             reasons: event.reasons.clone(),
             kind: event.kind,
             batch_size: 0,
+            transaction: None,
             before: None,
         }
     }
