@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use self::measure::Measured;
+use crate::alarm::Alarms;
 use crate::config::{self, Config};
 use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
@@ -111,7 +112,8 @@ pub async fn serve(
         read: read.clone(),
     };
     background.spawn(measured.run());
-    // Apart from `background`, because they are not aborted: they may hold tokens that are not stored yet.
+    // Apart from `background`, because they are not aborted: they may hold tokens or counts that are not
+    // stored yet.
     let mut watching = JoinSet::new();
     let qontak_db = store::connect_for_qontak(&config.database)?;
     let clients = qontak::clients(&config, &qontak_db);
@@ -121,9 +123,11 @@ pub async fn serve(
     if let Some(catalog) = Catalog::new(&config, clients.clone(), qontak_db.clone()) {
         watching.spawn(catalog.run(is_stopping.clone()));
     }
-    if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db) {
+    if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db.clone()) {
         watching.spawn(recovery.run(is_stopping.clone()));
     }
+    let alarms = Alarms::new(&config, ingest.clone(), qontak_db);
+    watching.spawn(alarms.run(is_stopping.clone()));
     gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
     let ops = Ops {
         db: db.clone(),
@@ -148,7 +152,7 @@ pub async fn serve(
         // Without the cause: a panic message may quote data. Its location is in the log.
         _ = ingesting.join_next() => bail!("an ingest task ended unexpectedly"),
         _ = background.join_next() => bail!("a background task ended unexpectedly"),
-        Some(_) = watching.join_next() => bail!("a task for Qontak's API ended unexpectedly"),
+        Some(_) = watching.join_next() => bail!("a watching task ended unexpectedly"),
         never = upkeep::keep_database(&config, &db, is_prepared) => never
     }
 
@@ -172,8 +176,8 @@ pub async fn serve(
 /// Logs the version and the settings in force. Secrets are redacted; endpoints and organisations are named
 /// only, keys counted.
 fn log_settings(config: &Config) {
-    let Config { http, api, ops, database, writer, spool, stream, search, retention, log, .. } =
-        config;
+    let Config { http, api, ops, database, writer, spool, stream, search, .. } = config;
+    let Config { retention, alarm, notify, log, .. } = config;
     let names = |names: Vec<&String>| format!("{names:?}");
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -186,6 +190,8 @@ fn log_settings(config: &Config) {
         settings.stream = ?stream,
         settings.search = ?search,
         settings.retention = ?retention,
+        settings.alarm = ?alarm,
+        settings.notify = ?notify,
         settings.log = ?log,
         settings.endpoint = names(config.endpoint.keys().collect()),
         settings.keys = config.key.len(),

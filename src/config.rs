@@ -3,6 +3,7 @@
 //! `config/default.toml` documents every setting and is compiled in. The file given by `--config`
 //! overrides it, and the environment overrides both.
 
+mod alarm;
 mod bounds;
 mod contradiction;
 mod endpoint;
@@ -18,6 +19,7 @@ use anyhow::{bail, ensure};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
+pub use self::alarm::{Alarm, Holiday, Notify, NotifyFormat, NotifyUrl, Zone};
 pub use self::contradiction::SPOOL_TIMEOUT;
 pub use self::endpoint::{Endpoint, Endpoints};
 pub use self::key::{Key, Scope, unless_all};
@@ -49,6 +51,8 @@ pub struct Config {
     pub watch: Watch,
     pub backfill: Backfill,
     pub catalog: Catalog,
+    pub alarm: Alarm,
+    pub notify: Notify,
     pub endpoint: Endpoints,
     pub key: BTreeMap<String, Key>,
     pub qontak: Qontaks,
@@ -307,6 +311,12 @@ mod tests {
                 "a-token-of-length-25-here",
                 "endpoint.backfill: is the name of events that were read from Qontak's API",
             ),
+            ("ALARM__TIME_ZONE", "Jakarta", "alarm.time_zone: expected an IANA time zone"),
+            ("ALARM__HOLIDAYS", "2027-02-30", "alarm.holidays: expected dates such as 2027-03-10"),
+            ("ALARM__WEEKS", "1", "alarm.weeks: expected an integer from 2 to 26"),
+            ("NOTIFY__URL", "http://a.example/in", "notify.url: expected https://host/path"),
+            ("NOTIFY__FORMAT", "mail", "notify.format: expected json or slack"),
+            ("NOTIFY__SECRET", "short", "notify.secret: expected at least 32 characters"),
             ("WATCH__STATUS_PAGE", "http://a.example", "watch.status_page: expected https://host"),
             ("QONTAK__SHOP__AUTH", "basic", "qontak.shop.auth: expected hmac or bearer"),
             ("QONTAK__SHOP__AUTH", "bearer", "qontak.shop.refresh_token: not set"),

@@ -11,6 +11,7 @@
 //! | `event` | the journal: all webhooks, duplicates, replays |
 //! | `partition` | daily partitions of the journal |
 //! | `ledger` | deliveries per hour and outcome |
+//! | `activity` | events per hour, channel and kind: what is usual |
 //! | `organization` | organisations that occur in the ledger |
 //! | `batch` | applied events in stream order, positions |
 //! | `room` | conversations: merge of snapshots, lists, statistics |
@@ -28,6 +29,8 @@
 //! | `qontak_hook` | webhook settings at Qontak |
 //! | `qontak_status` | incidents and maintenance of Qontak's status page |
 //! | `qontak_backfill` | where an interrupted backfill goes on, and since when webhooks are missing |
+//! | `problem` | what is wrong, and who was told |
+//! | `lease` | recurring work that one replica does |
 //! | `catalog` | names of agents, templates, channel integrations and divisions |
 //! | `reconciliation` | what Qontak had and this service lacked |
 //!
@@ -50,6 +53,7 @@
 //! | `schema` | migrations, checks of server settings and clock |
 //! | `walk` | which rows of a list to fetch: start, direction, limit |
 
+pub mod activity;
 pub mod agent;
 pub mod api_key;
 pub mod batch;
@@ -63,11 +67,13 @@ pub mod event;
 pub mod facet;
 mod failure;
 mod ingest;
+pub mod lease;
 pub mod ledger;
 pub mod message;
 pub mod organization;
 pub mod partition;
 mod probe;
+pub mod problem;
 pub mod qontak_backfill;
 pub mod qontak_check;
 pub mod qontak_hook;

@@ -5,6 +5,7 @@
 
 mod account;
 mod admission;
+mod alarm;
 mod alias;
 mod binary;
 #[path = "../fuzz/bodies.rs"]
@@ -77,6 +78,7 @@ mod room_snapshots;
 mod schema;
 mod search;
 mod search_text;
+mod silence;
 mod simulate;
 mod spool;
 mod spool_disk;

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::{drift, kinds};
 use crate::event::{Event, Kind, Outcome};
+use crate::ingest::activity::Activity;
 use crate::model::EventId;
 use crate::store::{PreviousOutcome, Stored, Written};
 
@@ -51,11 +52,12 @@ enum ReceiptOutcome {
 }
 
 impl Receipt {
-    pub(super) fn new(event: &Event, row: Stored, batch_size: usize) -> Self {
+    pub(super) fn new(event: &Event, row: Stored, batch_size: usize, activity: &Activity) -> Self {
         count(&row);
         let duplicate = matches!(row.written, Written::Duplicate);
         if matches!(row.written, Written::First) {
             drift::observe(event);
+            activity.observe(event);
             if let Some(kind) = event.kind {
                 kinds::observe(kind, event.received_at());
             }
