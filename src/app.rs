@@ -3,6 +3,7 @@
 pub mod check;
 mod measure;
 pub mod open_files;
+pub mod retention;
 pub mod upkeep;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ mod key;
 mod output;
 mod register;
 mod replay;
+mod retention;
 #[cfg(feature = "simulate")]
 mod simulate;
 mod spool;
@@ -75,6 +76,10 @@ enum Command {
     ///
     /// Can be repeated: replaying an event again has no further effect.
     Replay(replay::Arguments),
+    /// Drop journal partitions and delete rows that have reached their age, as the service does
+    ///
+    /// Works at once, whatever retention.from_hour and to_hour say. It can be stopped and repeated.
+    Retention(retention::Arguments),
     /// Read files of the spool
     #[command(subcommand)]
     Spool(spool::Command),
@@ -129,6 +134,11 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
             let config = config()?;
             telemetry::start(&config.log)?;
             replay::run(config, arguments, stop_signal()?).await?;
+        }
+        Command::Retention(arguments) => {
+            let config = config()?;
+            telemetry::start(&config.log)?;
+            retention::run(config, &arguments).await?;
         }
         // Without settings: a damaged file may be read on another machine.
         Command::Spool(command) => spool::run(command)?,

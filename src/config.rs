@@ -302,6 +302,8 @@ mod tests {
                 "0",
                 "retention.days_ahead: expected an integer from 1 to 3650",
             ),
+            ("RETENTION__MESSAGE_DAYS", "7", "retention.message_days: must be 0 or at least"),
+            ("RETENTION__FROM_HOUR", "25", "retention.from_hour: expected an integer from 0 to 24"),
             ("DATABASE__URL", "mysql://", "database.url: not a Postgres URL; set DATABASE_URL"),
             ("DATABASE__ENCRYPTION_KEY", "short", "database.encryption_key: expected at least 32"),
             ("WATCH__INTERVAL", "0s", "watch.interval: expected a duration from 1s to 1day"),

@@ -36,7 +36,7 @@
 //!
 //! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
 //! broadcast logs),
-//! `search` (search queries and their indexes), `trace` (everything about an id or phone number).
+//! `retention` (deletes rows by age), `search` (search queries and their indexes), `trace` (everything about an id or phone number).
 //!
 //! Infrastructure:
 //!
@@ -82,6 +82,7 @@ pub mod qontak_token;
 pub mod reconciliation;
 pub mod resolution;
 pub mod response;
+pub mod retention;
 pub mod room;
 pub mod room_event;
 mod rows;

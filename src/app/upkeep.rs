@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 
 use super::check::{Check, State, database as check};
 use super::measure::succeeded;
+use super::retention;
 use crate::config::{Config, Retention};
 use crate::model::Timestamp;
 use crate::store::event::alias;
@@ -27,6 +28,9 @@ const JOURNAL_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Timeout of [`keep_journal`]: a dead connection must not block the next run.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Timeout of deleting rows that reached their age; the next hour goes on.
+const RETENTION_TIMEOUT: Duration = Duration::from_secs(3000);
 
 /// Timeout of building search indexes. Journal upkeep waits meanwhile, but partitions exist for
 /// days ahead.
@@ -112,6 +116,11 @@ pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) 
         match store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await {
             Ok(()) => succeeded("journal"),
             Err(cause) => error!(error = %Failure::from(cause), "journal upkeep failed"),
+        }
+        let aged = retention::run_at_quiet_times(db, config);
+        match store::within(RETENTION_TIMEOUT, aged).await {
+            Ok(()) => succeeded("retention"),
+            Err(cause) => error!(error = %Failure::from(cause), "rows of their age not deleted"),
         }
         // Measured at start too, by `prepare`.
         if let Ok(found) = store::within(JOURNAL_TIMEOUT, check::clock(db)).await {

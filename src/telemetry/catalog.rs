@@ -70,7 +70,7 @@ pub const REFUSALS: &[&str] = &[
 const WEBHOOK: &[&str] = &["/webhooks/qontak/{token}"];
 const PATHS: &[&str] = &["other"];
 const POOL: &[&str] = &["idle", "used"];
-const TASKS: &[&str] = &["alarm", "journal", "metrics"];
+const TASKS: &[&str] = &["alarm", "journal", "metrics", "retention"];
 const PROBLEMS: &[&str] =
     &["silence", "hook", "check", "quarantine", "spool", "partitions", "unknown_event"];
 const NOTIFICATIONS: &[&str] = &["sent", "failed"];

@@ -73,6 +73,7 @@ mod receive;
 mod rejection;
 mod replay;
 mod response;
+mod retention;
 mod room;
 mod room_snapshots;
 mod schema;
