@@ -2,6 +2,7 @@
 
 mod backfill;
 mod check;
+mod erase;
 mod key;
 mod output;
 mod register;
@@ -69,6 +70,10 @@ enum Command {
     /// refused; 3 credentials or clock refused; 4 Qontak or the database unavailable, or another
     /// backfill is running; try again.
     Backfill(backfill::Arguments),
+    /// Erase a person or an organisation from all tables and from the bodies of the journal
+    ///
+    /// Cannot be undone. Erase at Qontak first: a backfill would fetch again what is still there.
+    Erase(erase::Arguments),
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
@@ -129,6 +134,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         Command::Backfill(arguments) => {
             return backfill::run(config()?, arguments, stop_signal()?).await;
         }
+        Command::Erase(arguments) => erase::run(config()?, arguments).await?,
         Command::Key(command) => key::run(&config()?, command).await?,
         Command::Replay(arguments) => {
             let config = config()?;

@@ -36,7 +36,7 @@
 //!
 //! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
 //! broadcast logs),
-//! `retention` (deletes rows by age), `search` (search queries and their indexes), `trace` (everything about an id or phone number).
+//! `erase` (a person or an organisation), `retention` (deletes rows by age), `search` (search queries and their indexes), `trace` (everything about an id or phone number).
 //!
 //! Infrastructure:
 //!
@@ -63,6 +63,7 @@ pub mod catalog;
 mod connect;
 pub mod delivery;
 pub mod dry_run;
+pub mod erase;
 pub mod event;
 pub mod facet;
 mod failure;

@@ -24,6 +24,7 @@ mod delivery_error;
 mod direction;
 mod drift;
 mod envelope;
+mod erase;
 mod excel;
 #[path = "../../benches/read/explain.rs"]
 mod explain;

@@ -62,6 +62,7 @@ pub async fn count_selected(
                 and ($7::timestamptz is null or received_at < $7)
                 and ($8::text is null or kind = $8)
                 and ($9::text is null or outcome = $9)
+                and erased_at is null
         "#,
         first,
         last,
@@ -103,6 +104,7 @@ pub async fn select(
                 and ($7::timestamptz is null or received_at < $7)
                 and ($8::text is null or kind = $8)
                 and ($9::text is null or outcome = $9)
+                and erased_at is null
             order by day, event_id
             limit $10
         "#,
@@ -336,6 +338,7 @@ pub async fn find_body_stored(
             where day = $1
                 and event_id = $2
                 and ($3::text[] is null or organization_id = any($3))
+                and erased_at is null
         "#,
         received_at.day(),
         id.0,
@@ -367,6 +370,7 @@ pub async fn find_webhook_stored(
             where day = $1
                 and event_id = $2
                 and ($3::text[] is null or organization_id = any($3))
+                and erased_at is null
         "#,
         received_at.day(),
         id.0,
