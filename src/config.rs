@@ -28,7 +28,7 @@ pub use self::qontak::{
     WebhookUrl,
 };
 pub use self::section::{
-    Api, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
+    Api, Audit, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
     StrongSecret, Writer,
 };
 
@@ -52,6 +52,7 @@ pub struct Config {
     pub backfill: Backfill,
     pub catalog: Catalog,
     pub alarm: Alarm,
+    pub audit: Audit,
     pub notify: Notify,
     pub endpoint: Endpoints,
     pub key: BTreeMap<String, Key>,

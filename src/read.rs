@@ -4,6 +4,7 @@
 //! lists. Envelope, field names and errors follow Qontak's API, so that its clients can be reused.
 
 mod broadcast;
+pub mod caller;
 mod catalog;
 mod delivery;
 pub mod dialect;
@@ -16,6 +17,7 @@ pub mod hmac;
 pub mod key;
 mod keys;
 mod ledger;
+mod mask;
 mod me;
 mod message;
 mod names;

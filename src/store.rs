@@ -29,6 +29,7 @@
 //! | `qontak_hook` | webhook settings at Qontak |
 //! | `qontak_status` | incidents and maintenance of Qontak's status page |
 //! | `qontak_backfill` | where an interrupted backfill goes on, and since when webhooks are missing |
+//! | `audit` | who exported, replayed, erased and read what |
 //! | `problem` | what is wrong, and who was told |
 //! | `lease` | recurring work that one replica does |
 //! | `catalog` | names of agents, templates, channel integrations and divisions |
@@ -56,6 +57,7 @@
 pub mod activity;
 pub mod agent;
 pub mod api_key;
+pub mod audit;
 pub mod batch;
 pub mod broadcast;
 pub mod broadcast_log;

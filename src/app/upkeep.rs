@@ -14,7 +14,9 @@ use super::retention;
 use crate::config::{Config, Retention};
 use crate::model::Timestamp;
 use crate::store::event::alias;
-use crate::store::{self, Failure, batch, broadcast_log, ledger, message, partition, search};
+use crate::store::{
+    self, Failure, audit, batch, broadcast_log, ledger, message, partition, search,
+};
 use crate::telemetry::fault::Fault;
 
 static NO_PARTITIONS: Fault = Fault::error("partitions not created");
@@ -143,6 +145,7 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
         keep_partitions(db, &config.retention).await,
         batch::delete_expired(db, config.stream.keep).await.map(drop),
         ledger::compact(db).await,
+        audit::delete_expired(db, config.audit.days).await,
         message::claim(db).await,
         message::count::compact(db).await,
         broadcast_log::count::compact(db).await,

@@ -9,6 +9,7 @@ use super::output::print_line;
 use crate::config::Config;
 use crate::model::phone;
 use crate::store;
+use crate::store::audit::{self, Action, Entry};
 use crate::store::erase::{self, Report, Subject};
 
 /// Statement timeout: some tables have no index by which a person is found.
@@ -62,6 +63,9 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
             Subject::Phone(text) | Subject::Contact(text) => phone::mask(text),
         };
         erase::record(&db, subject.kind(), &shown, &report).await?;
+        let target = format!("{} {shown}", subject.kind());
+        let (key_name, action) = (String::new(), Action::Erase);
+        audit::insert(&db, &Entry { key_name, action, target, status: 0 }).await?;
     }
     Ok(())
 }

@@ -190,6 +190,14 @@ pub struct Retention {
     pub batch_rows: i64,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    pub reads: bool,
+    #[serde(with = "Days")]
+    pub days: u64,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {

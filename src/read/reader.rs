@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::caller::Caller;
 use super::dialect::Dialect;
 use super::hmac::SignedRequest;
 use super::key::Key;
@@ -84,7 +85,10 @@ impl Reader {
 
     /// Fails with a 403 that names the scope if the key lacks it.
     pub fn require(&self, scope: Scope) -> Result<(), Error> {
-        let has_scope = self.key.scopes.contains(&scope);
+        let scopes = &self.key.scopes;
+        // The middleware of `caller` masks the response.
+        let is_masked = scope == Scope::Read && scopes.contains(&Scope::ReadMasked);
+        let has_scope = scopes.contains(&scope) || is_masked;
         has_scope.then_some(()).ok_or(Error::Forbidden(scope.as_str()))
     }
 
@@ -113,7 +117,9 @@ impl Reader {
         if matches!(key, Ok(_) | Err(Error::TooManyRequests(_))) {
             authenticate(&parts.extensions);
         }
-        Ok(Self { key: key?, keys: state.keys.clone(), organization: None })
+        let key = key?;
+        Caller::set(parts, &key)?;
+        Ok(Self { key, keys: state.keys.clone(), organization: None })
     }
 }
 

@@ -7,6 +7,7 @@ mod account;
 mod admission;
 mod alarm;
 mod alias;
+mod audit;
 mod binary;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;

@@ -20,7 +20,7 @@ use super::harness::{KEY_OF_ALL, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, Service, 
 
 /// Request of each route; the response is its example in the document. For a new route add a line
 /// here and run `make openapi`.
-const EXAMPLES: [(&str, &str); 40] = [
+pub const EXAMPLES: [(&str, &str); 40] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (
