@@ -20,6 +20,7 @@ use crate::alarm::Alarms;
 use crate::config::{self, Config};
 use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
+use crate::ingest::replay::job;
 use crate::ingest::spool::disk::Disk;
 use crate::ingest::writer::kinds;
 use crate::qontak::catalog::Catalog;
@@ -127,6 +128,7 @@ pub async fn serve(
     if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db.clone()) {
         watching.spawn(recovery.run(is_stopping.clone()));
     }
+    watching.spawn(job::run(db.clone(), ingest.writer.clone(), is_stopping.clone()));
     let alarms = Alarms::new(&config, ingest.clone(), qontak_db);
     watching.spawn(alarms.run(is_stopping.clone()));
     gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(spool_problem.is_some())));

@@ -26,6 +26,7 @@ mod organization;
 pub mod page;
 pub mod reader;
 mod reconciliation;
+mod replay;
 mod room;
 mod search;
 mod sender;
@@ -58,6 +59,8 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(event::show))
         .routes(routes!(event::body))
         .routes(routes!(event::replay).map(|route| route.fallback(only_post)))
+        .routes(routes!(replay::start).map(|route| route.fallback(only_post)))
+        .routes(routes!(replay::show, replay::cancel))
         .routes(routes!(trace::show))
         .routes(routes!(stats::show))
         .routes(routes!(stream::listen))

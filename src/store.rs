@@ -30,6 +30,7 @@
 //! | `qontak_status` | incidents and maintenance of Qontak's status page |
 //! | `qontak_backfill` | where an interrupted backfill goes on, and since when webhooks are missing |
 //! | `audit` | who exported, replayed, erased and read what |
+//! | `replay` | replays of many events, asked for over the API |
 //! | `problem` | what is wrong, and who was told |
 //! | `lease` | recurring work that one replica does |
 //! | `catalog` | names of agents, templates, channel integrations and divisions |
@@ -83,6 +84,7 @@ pub mod qontak_hook;
 pub mod qontak_status;
 pub mod qontak_token;
 pub mod reconciliation;
+pub mod replay;
 pub mod resolution;
 pub mod response;
 pub mod retention;

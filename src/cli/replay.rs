@@ -130,7 +130,7 @@ pub async fn run(
     let Events { ids, from, to, kind, outcome, all: _ } = arguments.events;
     // Events received from now on are parsed by this version anyway.
     let to = to.or_else(|| Some(Timestamp::now()));
-    let selection = Selection { ids, from, to, kind, outcome };
+    let selection = Selection { ids, organizations: None, from, to, kind, outcome };
     let after = arguments.after.map(EventId);
     store::check_connection(&config.database).await.context(store::UNREACHABLE)?;
     let database = config.database.clone();

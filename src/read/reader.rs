@@ -210,18 +210,22 @@ impl FromRequestParts<ReadState> for MaybeAuthorized {
     }
 }
 
-/// A request of a key with scope `replay`, without query parameters.
-pub struct AuthorizedReplay {
+/// A request of a key with scope `replay`, with query parameters `Q`.
+pub struct AuthorizedReplay<Q = ()> {
     /// The caller.
     pub reader: Reader,
+    /// Its parameters.
+    pub query: Q,
 }
 
-impl FromRequestParts<ReadState> for AuthorizedReplay {
+impl<Q: Query> FromRequestParts<ReadState> for AuthorizedReplay<Q> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
         let reader = Reader::authenticate(parts, state, Scope::Replay).await?;
-        Parameters::new(parts)?.finish()?;
-        Ok(Self { reader })
+        let mut parameters = Parameters::new(parts)?;
+        let query = Q::read(&mut parameters);
+        parameters.finish()?;
+        Ok(Self { reader, query })
     }
 }

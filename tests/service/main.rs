@@ -11,6 +11,7 @@ mod audit;
 mod binary;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+mod bulk_replay;
 #[path = "../../benches/read/cases.rs"]
 mod cases;
 mod check;

