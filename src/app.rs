@@ -3,6 +3,7 @@
 pub mod check;
 mod measure;
 pub mod open_files;
+pub mod retention;
 mod trace_export;
 pub mod upkeep;
 
@@ -18,10 +19,12 @@ use tracing::{error, info, warn};
 
 use self::measure::Measured;
 use self::trace_export::TraceExport;
+use crate::alarm::Alarms;
 use crate::config::{self, Config};
 use crate::http::server::admission::Connections;
 use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
+use crate::ingest::replay::job;
 use crate::ingest::spool::disk::Disk;
 use crate::ingest::writer::kinds;
 use crate::qontak::catalog::Catalog;
@@ -127,7 +130,8 @@ pub async fn serve(
         read: read.clone(),
     };
     background.spawn(measured.run());
-    // Apart from `background`, because they are not aborted: they may hold tokens that are not stored yet.
+    // Apart from `background`, because they are not aborted: they may hold tokens or counts that are not
+    // stored yet.
     let mut watching = JoinSet::new();
     let qontak_db = store::connect_for_qontak(&config.database)?;
     let clients = qontak::clients(&config, &qontak_db);
@@ -137,9 +141,12 @@ pub async fn serve(
     if let Some(catalog) = Catalog::new(&config, clients.clone(), qontak_db.clone()) {
         watching.spawn(catalog.run(is_stopping.clone()));
     }
-    if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db) {
+    if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db.clone()) {
         watching.spawn(recovery.run(is_stopping.clone()));
     }
+    watching.spawn(job::run(db.clone(), ingest.writer.clone(), is_stopping.clone()));
+    let alarms = Alarms::new(&config, ingest.clone(), qontak_db);
+    watching.spawn(alarms.run(is_stopping.clone()));
     gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
     let ops = Ops {
         db: db.clone(),
@@ -176,7 +183,7 @@ pub async fn serve(
         // Without the cause: a panic message may quote data. Its location is in the log.
         _ = ingesting.join_next() => bail!("an ingest task ended unexpectedly"),
         _ = background.join_next() => bail!("a background task ended unexpectedly"),
-        Some(_) = watching.join_next() => bail!("a task for Qontak's API ended unexpectedly"),
+        Some(_) = watching.join_next() => bail!("a watching task ended unexpectedly"),
         never = upkeep::keep_database(&config, &db, is_prepared) => never
     }
 
@@ -203,20 +210,8 @@ pub async fn serve(
 /// Logs the version and the settings in force. Secrets are redacted; endpoints and organisations are named
 /// only, keys counted.
 fn log_settings(config: &Config) {
-    let Config {
-        http,
-        api,
-        ops,
-        database,
-        writer,
-        spool,
-        stream,
-        search,
-        retention,
-        log,
-        trace,
-        ..
-    } = config;
+    let Config { http, api, ops, database, writer, spool, stream, search, .. } = config;
+    let Config { retention, alarm, notify, log, trace, .. } = config;
     let names = |names: Vec<&String>| format!("{names:?}");
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -230,6 +225,8 @@ fn log_settings(config: &Config) {
         settings.stream = ?stream,
         settings.search = ?search,
         settings.retention = ?retention,
+        settings.alarm = ?alarm,
+        settings.notify = ?notify,
         settings.log = ?log,
         settings.trace = ?trace,
         settings.endpoint = names(config.endpoint.keys().collect()),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
 use axum::http::Request;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::Router;
 use tower::Service;
@@ -46,6 +46,9 @@ impl PublicPort {
             .merge(read::open::routes_at_root(limit))
             // The same routes again, so they are documented once.
             .nest("/qontak/chat/v1", Router::from(read::open::routes(Dialect::Gateway, limit)));
+        // Inside the conditional requests, whose tags are those of the masked response.
+        let masked = from_fn_with_state(read.clone(), read::caller::middleware);
+        let routes = routes.layer(masked);
         let routes = conditional::with_read_middleware(routes, &read.cors_origins);
         Self { receive: Some(receive), routes: with_middleware(routes.with_state(read)) }
     }

@@ -32,8 +32,29 @@ pub fn refuse(settings: &Config) -> anyhow::Result<()> {
         spool.folder().is_none() || writer.answer_timeout > SPOOL_TIMEOUT,
         "writer.answer_timeout: must be above {SPOOL_TIMEOUT:?} if there is a spool, such as 1400ms"
     );
+    refuse_short_ages(settings)?;
     refuse_shared_tokens(settings)?;
     refuse_repeated_keys(settings)
+}
+
+/// A replay would bring rows back that were deleted for their age.
+fn refuse_short_ages(settings: &Config) -> anyhow::Result<()> {
+    let retention = &settings.retention;
+    let ages = [
+        ("message_days", retention.message_days),
+        ("broadcast_days", retention.broadcast_days),
+        ("room_days", retention.room_days),
+        ("room_event_days", retention.room_event_days),
+    ];
+    for (name, days) in ages {
+        ensure!(
+            days == 0 || days >= retention.event_days,
+            "retention.{name}: must be 0 or at least retention.event_days ({}); a replay would bring the \
+             rows back",
+            retention.event_days,
+        );
+    }
+    Ok(())
 }
 
 /// The endpoint of a webhook would be a matter of chance.

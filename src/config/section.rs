@@ -17,6 +17,9 @@ use super::source;
 
 type Count = Integer<1, { 1 << 30 }>;
 type Days = Integer<1, 3650>;
+/// Days; 0 for ever.
+type Age = Integer<0, 3650>;
+type Hour = Integer<0, 24>;
 /// 1 ms to 1 hour.
 type Timeout = Milliseconds<1, 3_600_000>;
 
@@ -171,6 +174,30 @@ pub struct Retention {
     // At least 1: partitions are created once an hour, so a day's must exist before the day begins.
     #[serde(with = "Days")]
     pub days_ahead: u64,
+    #[serde(with = "Age")]
+    pub message_days: u64,
+    #[serde(with = "Age")]
+    pub broadcast_days: u64,
+    #[serde(with = "Age")]
+    pub room_days: u64,
+    #[serde(with = "Age")]
+    pub room_event_days: u64,
+    #[serde(with = "Age")]
+    pub count_days: u64,
+    #[serde(with = "Hour")]
+    pub from_hour: u32,
+    #[serde(with = "Hour")]
+    pub to_hour: u32,
+    #[serde(with = "Integer::<1, 100_000>")]
+    pub batch_rows: i64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    pub reads: bool,
+    #[serde(with = "Days")]
+    pub days: u64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -92,7 +92,7 @@ fn is_setting(name: &str) -> bool {
 /// What a variable such as `RECEIVER_HTTP_LISTEN` was meant to be. Other variables that begin with
 /// `RECEIVER_` are not ours: Kubernetes makes some for a service of this name.
 fn with_two_underscores(name: &str) -> Option<String> {
-    const SECTIONS: [&str; 15] = [
+    const SECTIONS: [&str; 20] = [
         "HTTP",
         "API",
         "OPS",
@@ -105,6 +105,11 @@ fn with_two_underscores(name: &str) -> Option<String> {
         "LOG",
         "REGISTER",
         "WATCH",
+        "BACKFILL",
+        "CATALOG",
+        "ALARM",
+        "AUDIT",
+        "NOTIFY",
         "ENDPOINT",
         "KEY",
         "QONTAK",

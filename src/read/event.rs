@@ -142,7 +142,7 @@ struct Bytes(Vec<u8>);
     responses((status = OK, body = One<ReplayedRow>))
 )]
 pub async fn replay(
-    AuthorizedReplay { reader }: AuthorizedReplay,
+    AuthorizedReplay { reader, .. }: AuthorizedReplay,
     Id(id): Id,
     State(state): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {

@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::caller::Caller;
 use super::dialect::Dialect;
 use super::hmac::SignedRequest;
 use super::key::Key;
@@ -85,7 +86,10 @@ impl Reader {
 
     /// Fails with a 403 that names the scope if the key lacks it.
     pub fn require(&self, scope: Scope) -> Result<(), Error> {
-        let has_scope = self.key.scopes.contains(&scope);
+        let scopes = &self.key.scopes;
+        // The middleware of `caller` masks the response.
+        let is_masked = scope == Scope::Read && scopes.contains(&Scope::ReadMasked);
+        let has_scope = scopes.contains(&scope) || is_masked;
         has_scope.then_some(()).ok_or(Error::Forbidden(scope.as_str()))
     }
 
@@ -116,6 +120,7 @@ impl Reader {
         }
         let key = key?;
         trace::note(|facts| facts.key = Some(key.name.clone()));
+        Caller::set(parts, &key)?;
         Ok(Self { key, keys: state.keys.clone(), organization: None })
     }
 }
@@ -207,18 +212,22 @@ impl FromRequestParts<ReadState> for MaybeAuthorized {
     }
 }
 
-/// A request of a key with scope `replay`, without query parameters.
-pub struct AuthorizedReplay {
+/// A request of a key with scope `replay`, with query parameters `Q`.
+pub struct AuthorizedReplay<Q = ()> {
     /// The caller.
     pub reader: Reader,
+    /// Its parameters.
+    pub query: Q,
 }
 
-impl FromRequestParts<ReadState> for AuthorizedReplay {
+impl<Q: Query> FromRequestParts<ReadState> for AuthorizedReplay<Q> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
         let reader = Reader::authenticate(parts, state, Scope::Replay).await?;
-        Parameters::new(parts)?.finish()?;
-        Ok(Self { reader })
+        let mut parameters = Parameters::new(parts)?;
+        let query = Q::read(&mut parameters);
+        parameters.finish()?;
+        Ok(Self { reader, query })
     }
 }

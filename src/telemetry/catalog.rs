@@ -73,7 +73,10 @@ pub const PHASES: &[&str] = &["read", "parse", "queue", "commit", "reply", "spoo
 const WEBHOOK: &[&str] = &["/webhooks/qontak/{token}"];
 const PATHS: &[&str] = &["other"];
 const POOL: &[&str] = &["idle", "used"];
-const TASKS: &[&str] = &["journal", "metrics"];
+const TASKS: &[&str] = &["alarm", "journal", "metrics", "retention"];
+const PROBLEMS: &[&str] =
+    &["silence", "hook", "check", "quarantine", "spool", "partitions", "unknown_event"];
+const NOTIFICATIONS: &[&str] = &["sent", "failed"];
 
 /// The catalog. `docs/operate.md` has the same.
 #[rustfmt::skip]
@@ -129,6 +132,8 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, "qontak_receiver_qontak_check_failed", "Whether the last check of Qontak failed."),
     metric(Counter, "qontak_receiver_qontak_missing_total", "Rows that Qontak had and this service lacked, by organisation and kind."),
     metric(Counter, "qontak_receiver_qontak_changed_total", "Rows of which this service lacked a value that Qontak had, by organisation and kind."),
+    labelled(Gauge, "qontak_receiver_problems", "Open problems, as GET /v1/health lists them, by code.", "code", PROBLEMS),
+    labelled(Counter, "qontak_receiver_notifications_total", "Notifications about problems, by result.", "result", NOTIFICATIONS),
     metric(Gauge, "qontak_receiver_build_info", "1, with version and revision of this program."),
     // A gauge, because a counter of the recorder has no fractions.
     metric(Gauge, "process_cpu_seconds_total", "CPU time of this process."),

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::{drift, kinds};
 use crate::event::{Event, Kind, Outcome};
+use crate::ingest::activity::Activity;
 use crate::model::EventId;
 use crate::store::{PreviousOutcome, Stored, Written};
 
@@ -59,12 +60,14 @@ impl Receipt {
         row: Stored,
         batch_size: usize,
         transaction: (Instant, Instant),
+        activity: &Activity,
     ) -> Self {
         count(&row);
         let duplicate = matches!(row.written, Written::Duplicate);
         if matches!(row.written, Written::First) {
             drift::observe(event);
             kinds::observe(event);
+            activity.observe(event);
         }
         let before = match row.written {
             Written::Replay(before) => Some(before),
