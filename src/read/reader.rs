@@ -34,6 +34,11 @@ pub struct Reader {
     organization: Option<[String; 1]>,
 }
 
+/// Extension of a request that the console makes in process: the visitor's key, which was admitted
+/// already. No request from outside has it.
+#[derive(Clone)]
+pub struct Admitted(pub Arc<Key>);
+
 query! {
     /// Parameter of every route that returns data of organisations.
     pub struct OrganizationQuery {
@@ -98,6 +103,9 @@ impl Reader {
     /// Authenticates a request by its header `Authorization`: with a key, or on Qontak's own routes
     /// also with a signature.
     async fn identify(parts: &Parts, state: &ReadState) -> Result<Self, Error> {
+        if let Some(Admitted(key)) = parts.extensions.get() {
+            return Ok(Self { key: key.clone(), keys: state.keys.clone(), organization: None });
+        }
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, sent) =
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
@@ -194,7 +202,9 @@ impl FromRequestParts<ReadState> for MaybeAuthorized {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
-        let reader = if parts.headers.contains_key(AUTHORIZATION) {
+        let has_key = parts.headers.contains_key(AUTHORIZATION)
+            || parts.extensions.get::<Admitted>().is_some();
+        let reader = if has_key {
             Some(Reader::authenticate(parts, state, Scope::Read).await?)
         } else {
             None
@@ -204,18 +214,22 @@ impl FromRequestParts<ReadState> for MaybeAuthorized {
     }
 }
 
-/// A request of a key with scope `replay`, without query parameters.
-pub struct AuthorizedReplay {
+/// A request of a key with scope `replay`, with query parameters `Q`.
+pub struct AuthorizedReplay<Q> {
     /// The caller.
     pub reader: Reader,
+    /// Its parameters.
+    pub query: Q,
 }
 
-impl FromRequestParts<ReadState> for AuthorizedReplay {
+impl<Q: Query> FromRequestParts<ReadState> for AuthorizedReplay<Q> {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
         let reader = Reader::authenticate(parts, state, Scope::Replay).await?;
-        Parameters::new(parts)?.finish()?;
-        Ok(Self { reader })
+        let mut parameters = Parameters::new(parts)?;
+        let query = Q::read(&mut parameters);
+        parameters.finish()?;
+        Ok(Self { reader, query })
     }
 }
