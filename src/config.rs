@@ -26,7 +26,7 @@ pub use self::qontak::{
     WebhookUrl,
 };
 pub use self::section::{
-    Api, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
+    Api, Console, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
     StrongSecret, Writer,
 };
 
@@ -37,6 +37,7 @@ pub use self::section::{
 pub struct Config {
     pub http: Http,
     pub api: Api,
+    pub console: Console,
     pub ops: Ops,
     pub database: Database,
     pub writer: Writer,

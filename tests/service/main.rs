@@ -16,6 +16,7 @@ mod cli;
 mod clock;
 mod concurrency;
 mod connection_loss;
+mod console;
 mod crash;
 mod delivery;
 mod delivery_attempt;
