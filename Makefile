@@ -14,7 +14,7 @@ check: ## format, migrations, lints, .sqlx, dependencies, documentation, short f
 test-api: ## test a running service against its OpenAPI document (schemathesis)
 	@scripts/test-api.sh
 
-test-web: ## test examples/dashboard and /docs in a headless Chromium
+test-web: ## test the console and /docs in a headless Chromium
 	@scripts/test-web.sh
 
 test-clients: ## generate clients from the OpenAPI document, type-check and run them

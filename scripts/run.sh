@@ -137,9 +137,13 @@ export RECEIVER__HTTP__LISTEN=$http
 export RECEIVER__OPS__LISTEN=$ops
 export RECEIVER__ENDPOINT__QONTAK__TOKENS=$tokens
 export RECEIVER__KEY__LOCAL__SHA256
-export RECEIVER__KEY__LOCAL__SCOPES=${RECEIVER__KEY__LOCAL__SCOPES:-read,replay}
+export RECEIVER__KEY__LOCAL__SCOPES=${RECEIVER__KEY__LOCAL__SCOPES:-read,export,replay}
 export RECEIVER__KEY__LOCAL__ORGANIZATIONS=${RECEIVER__KEY__LOCAL__ORGANIZATIONS:-*}
 export RECEIVER__SPOOL__FOLDER=${RECEIVER__SPOOL__FOLDER-.data/spool}
+export RECEIVER__CONSOLE__ENABLED=${RECEIVER__CONSOLE__ENABLED:-true}
+export RECEIVER__CONSOLE__DEMO=${RECEIVER__CONSOLE__DEMO:-true}
+RECEIVER__CONSOLE__SESSION_KEY=${RECEIVER__CONSOLE__SESSION_KEY:-$(stored_secret .data/session-key)}
+export RECEIVER__CONSOLE__SESSION_KEY
 export RECEIVER__LOG__FORMAT=${RECEIVER__LOG__FORMAT:-text}
 
 start "${CARGO_TARGET_DIR:-target}/release/qontak-receiver" serve 9<&-
@@ -160,6 +164,7 @@ webhook=$api/webhooks/qontak/${tokens%%,*}
 printf '%-9s%s\n' \
     webhook "$webhook" \
     api "$api" \
+    console "$api/console" \
     key "$key" \
     ops "http://$(reachable "$ops")" \
     stop Ctrl-C

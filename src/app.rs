@@ -21,6 +21,7 @@ use self::measure::Measured;
 use self::trace_export::TraceExport;
 use crate::alarm::Alarms;
 use crate::config::{self, Config};
+use crate::console::state::{ConsoleState, DemoTraffic};
 use crate::http::server::admission::Connections;
 use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
@@ -47,18 +48,20 @@ pub struct App {
 }
 
 impl App {
-    /// Starts ingest and builds the router. `db` are connections for reading. Fails if
-    /// `database.url` cannot be parsed.
+    /// Starts ingest and builds the router. `db` are connections for reading, `demo` is the traffic that
+    /// the console can play. Fails if `database.url` cannot be parsed.
     pub fn start(
         config: &Config,
         db: PgPool,
         disk: Option<Disk>,
+        demo: Option<DemoTraffic>,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
         let ingest = Ingest::start(config, db.clone(), disk, tasks)?;
         let receive = Arc::new(ReceiveState::new(config, ingest.clone()));
         let read = ReadState::new(config, db, ingest.clone());
-        Ok(Self { router: PublicPort::new(receive, read.clone()), ingest, read })
+        let console = ConsoleState::new(config, &read, demo);
+        Ok(Self { router: PublicPort::new(receive, read.clone(), console), ingest, read })
     }
 }
 
@@ -68,6 +71,7 @@ impl App {
 /// `http.stop_timeout`.
 pub async fn serve(
     config: Config,
+    demo: Option<DemoTraffic>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> anyhow::Result<()> {
     // First, because what follows sets metrics.
@@ -118,7 +122,7 @@ pub async fn serve(
     let (stopping, is_stopping) = watch::channel(false);
 
     let mut ingesting = JoinSet::new();
-    let App { router, ingest, read } = App::start(&config, db.clone(), disk, &mut ingesting)?;
+    let App { router, ingest, read } = App::start(&config, db.clone(), disk, demo, &mut ingesting)?;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
     background.spawn(async move { keys.update_last_used().await });
@@ -210,7 +214,7 @@ pub async fn serve(
 /// Logs the version and the settings in force. Secrets are redacted; endpoints and organisations are named
 /// only, keys counted.
 fn log_settings(config: &Config) {
-    let Config { http, api, ops, database, writer, spool, stream, search, .. } = config;
+    let Config { http, api, console, ops, database, writer, spool, stream, search, .. } = config;
     let Config { retention, alarm, notify, log, trace, .. } = config;
     let names = |names: Vec<&String>| format!("{names:?}");
     info!(
@@ -218,6 +222,7 @@ fn log_settings(config: &Config) {
         revision = telemetry::REVISION,
         settings.http = ?http,
         settings.api = ?api,
+        settings.console = ?console,
         settings.ops = ?ops,
         settings.database = ?database,
         settings.writer = ?writer,

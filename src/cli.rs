@@ -25,6 +25,7 @@ use uuid::Uuid;
 use self::output::{print_bytes, print_line};
 use crate::app;
 use crate::config::{Config, LogFormat};
+use crate::console::state::DemoTraffic;
 use crate::model::EventId;
 use crate::router::openapi;
 use crate::store;
@@ -175,7 +176,7 @@ async fn serve(config: anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
         let config = config?;
         config.check_endpoints()?;
         telemetry::start(&config.log)?;
-        app::serve(config, stop_signal()?).await
+        app::serve(config, demo(), stop_signal()?).await
     };
     match served.await {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -185,6 +186,14 @@ async fn serve(config: anyhow::Result<Config>) -> anyhow::Result<ExitCode> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Traffic for `console.demo`, if this binary can make it.
+const fn demo() -> Option<DemoTraffic> {
+    #[cfg(feature = "simulate")]
+    return Some(crate::simulate::day);
+    #[cfg(not(feature = "simulate"))]
+    None
 }
 
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {

@@ -28,8 +28,8 @@ pub use self::qontak::{
     WebhookUrl,
 };
 pub use self::section::{
-    Api, Audit, Database, Http, HttpUrl, Log, LogFormat, LogPeer, Ops, Origin, Retention, Search,
-    Spool, Stream, StrongSecret, Trace, Writer,
+    Api, Audit, Console, Database, Http, HttpUrl, Log, LogFormat, LogPeer, Ops, Origin, Retention,
+    Search, Spool, Stream, StrongSecret, Trace, Writer,
 };
 
 /// All settings.
@@ -39,6 +39,7 @@ pub use self::section::{
 pub struct Config {
     pub http: Http,
     pub api: Api,
+    pub console: Console,
     pub ops: Ops,
     pub database: Database,
     pub writer: Writer,

@@ -29,6 +29,8 @@
 //!     store.rs                 the query
 //! ```
 //!
+//! [`console`] serves pages for people; it calls the routes of [`read`] in process.
+//!
 //! [`event`] and [`model`] define the types that all of these share. [`http`] has what every HTTP
 //! surface needs: errors, extractors, conditional requests. [`app`] starts the parts and stops them
 //! in order; [`cli`] has the other commands, [`config`] the settings. [`qontak`] calls Qontak's own
@@ -42,6 +44,7 @@ pub mod alarm;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod console;
 pub mod event;
 pub mod http;
 pub mod ingest;

@@ -19,11 +19,12 @@ use axum::routing::Router;
 use tower::Service;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::console::state::ConsoleState;
 use crate::http::{Error, conditional, trace};
 use crate::read::dialect::Dialect;
 use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
-use crate::{read, receive};
+use crate::{console, read, receive};
 
 /// The service of the public port: webhooks, the read API and its documentation; or, if the API has a
 /// port of its own, one of the two.
@@ -37,11 +38,12 @@ pub struct PublicPort {
 }
 
 impl PublicPort {
-    /// All routes.
-    pub fn new(receive: Arc<ReceiveState>, read: ReadState) -> Self {
+    /// All routes; those of the console if it is enabled.
+    pub fn new(receive: Arc<ReceiveState>, read: ReadState, console: Option<ConsoleState>) -> Self {
         let limit = read.read_timeout;
         let routes = openapi::routes()
             .merge(docs::routes())
+            .merge(console.map_or_else(Router::new, console::routes))
             .merge(read_api(limit))
             .merge(read::open::routes_at_root(limit))
             // The same routes again, so they are documented once.

@@ -59,7 +59,8 @@ impl Database {
         let mut settings = cases::settings(&explained(url));
         settings.extend(listen_settings(address)?);
         let config = Config::read(None, settings)?;
-        let thread = thread::spawn(move || Runtime::new()?.block_on(app::serve(config, pending())));
+        let thread =
+            thread::spawn(move || Runtime::new()?.block_on(app::serve(config, None, pending())));
         while TcpStream::connect(address).await.is_err() {
             ensure!(!thread.is_finished(), "service exited: {:?}", thread.join());
             sleep(Duration::from_millis(20)).await;

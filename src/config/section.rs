@@ -1,6 +1,7 @@
 //! Sections of the settings, with the range of each value. `config/default.toml` documents them.
 #![expect(missing_docs, reason = "config/default.toml documents each setting")]
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,6 +61,21 @@ pub struct Api {
     pub burst: u32,
     #[serde(default)]
     pub hmac_secret: Option<StrongSecret>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Console {
+    pub enabled: bool,
+    #[serde(default)]
+    pub session_key: Option<StrongSecret>,
+    // 1 minute to 90 days.
+    #[serde(with = "Milliseconds::<60_000, { 90 * 86_400_000 }>")]
+    pub session_lifetime: Duration,
+    pub demo: bool,
+    pub currency: String,
+    /// By category, in lower case.
+    pub price: BTreeMap<String, f64>,
 }
 
 /// Secret from which keys are derived.

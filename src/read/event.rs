@@ -134,20 +134,36 @@ pub async fn body(
 #[expect(dead_code, reason = "for the OpenAPI document")]
 struct Bytes(Vec<u8>);
 
+query! {
+    /// Parameters of a replay.
+    pub struct ReplayQuery {
+        /// Whether to parse the event only, and to store nothing. The outcome is the parser's: the
+        /// database could still reject the rows.
+        dry_run: Flag,
+    }
+}
+
 /// Replay an event with the current parser
 ///
 /// Requires a key with the scope `replay`. Idempotent: rows that are up to date do not change.
 #[utoipa::path(
-    post, path = "/events/{id}/replay", security(("key" = ["replay"])),
+    post, path = "/events/{id}/replay", params(ReplayQuery), security(("key" = ["replay"])),
     responses((status = OK, body = One<ReplayedRow>))
 )]
 pub async fn replay(
-    AuthorizedReplay { reader, .. }: AuthorizedReplay,
+    AuthorizedReplay { reader, query }: AuthorizedReplay<ReplayQuery>,
     Id(id): Id,
     State(state): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
-    let webhook = event::find_webhook(&state.db, reader.organizations(), parse(&id)?).await?;
+    let id = parse(&id)?;
+    let webhook = event::find_webhook(&state.db, reader.organizations(), id).await?;
     let event = webhook.and_then(normalize_again).ok_or(Error::NotFound)?;
+    if query.dry_run.is_some_and(|flag| flag.0) {
+        let row = event::find(&state.db, reader.organizations(), id).await?;
+        let before = row.and_then(|row| row.outcome.parse().ok()).ok_or(Error::NotFound)?;
+        let (event_id, outcome, reasons) = (event.id(), event.outcome, event.reasons);
+        return Ok(one(ReplayedRow { event_id, outcome_before: before, outcome, reasons }));
+    }
     let receipt = state.ingest.writer.write(event).await?;
     let Replayed { event_id, before, outcome } =
         Replayed::from_receipt(&receipt).ok_or(Error::NotFound)?;

@@ -80,6 +80,15 @@ impl Keys {
         self.count(key.ok_or(Error::UnknownKey)?)
     }
 
+    /// Returns the key with this hash. Fails if it is no longer valid or exceeds the rate limit.
+    pub async fn admit_hash(&self, hash: &Hash) -> Result<Arc<Key>, Error> {
+        let key = match self.0.settings.get(hash) {
+            Some(key) => Some(key.clone()),
+            None => self.0.stored.find(hash).await?,
+        };
+        self.count(key.ok_or(Error::UnknownKey)?)
+    }
+
     /// Returns the key that signed the request. Fails if the signature or the key is invalid, or if
     /// the key exceeds the rate limit.
     pub async fn admit_signed(&self, request: &SignedRequest) -> Result<Arc<Key>, Error> {

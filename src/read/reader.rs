@@ -35,6 +35,11 @@ pub struct Reader {
     organization: Option<[String; 1]>,
 }
 
+/// Extension of a request that the console makes in process: the visitor's key, which was admitted
+/// already. No request from outside has it.
+#[derive(Clone)]
+pub struct Admitted(pub Arc<Key>);
+
 query! {
     /// Parameter of every route that returns data of organisations.
     pub struct OrganizationQuery {
@@ -103,6 +108,17 @@ impl Reader {
     /// Authenticates a request by its header `Authorization`: with a key, or on Qontak's own routes
     /// also with a signature.
     async fn identify(parts: &Parts, state: &ReadState) -> Result<Self, Error> {
+        let key = match parts.extensions.get::<Admitted>() {
+            Some(Admitted(key)) => key.clone(),
+            None => Self::admit(parts, state).await?,
+        };
+        trace::note(|facts| facts.key = Some(key.name.clone()));
+        Caller::set(parts, &key)?;
+        Ok(Self { key, keys: state.keys.clone(), organization: None })
+    }
+
+    /// Returns the key of the header `Authorization`.
+    async fn admit(parts: &Parts, state: &ReadState) -> Result<Arc<Key>, Error> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, sent) =
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
@@ -118,10 +134,7 @@ impl Reader {
         if matches!(key, Ok(_) | Err(Error::TooManyRequests(_))) {
             authenticate(&parts.extensions);
         }
-        let key = key?;
-        trace::note(|facts| facts.key = Some(key.name.clone()));
-        Caller::set(parts, &key)?;
-        Ok(Self { key, keys: state.keys.clone(), organization: None })
+        key
     }
 }
 
@@ -202,7 +215,9 @@ impl FromRequestParts<ReadState> for MaybeAuthorized {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
-        let reader = if parts.headers.contains_key(AUTHORIZATION) {
+        let has_key = parts.headers.contains_key(AUTHORIZATION)
+            || parts.extensions.get::<Admitted>().is_some();
+        let reader = if has_key {
             Some(Reader::authenticate(parts, state, Scope::Read).await?)
         } else {
             None

@@ -72,6 +72,12 @@ impl Traffic {
         self.world
     }
 
+    /// Makes time pass faster by this factor: the same events, further apart.
+    pub const fn at_pace(mut self, pace: i64) -> Self {
+        self.world.pace = pace;
+        self
+    }
+
     /// Sends everything twice.
     pub fn twice(self) -> Self {
         Self { repeats: Some(VecDeque::new()), ..self }

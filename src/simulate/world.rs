@@ -59,6 +59,8 @@ pub struct World {
     pub ids: Ids,
     /// Qontak's clock, in milliseconds since 1970.
     pub now: i64,
+    /// Factor by which time passes faster than usual.
+    pub pace: i64,
     random: u64,
     rooms: u32,
     messages: u32,
@@ -73,6 +75,7 @@ impl World {
         Self {
             ids: Ids::new(seed),
             now: start,
+            pace: 1,
             random: mix(!seed),
             rooms: 0,
             messages: 0,
@@ -82,9 +85,9 @@ impl World {
         }
     }
 
-    /// Advances the clock by 1 to 8 ms, so that no two events have the same time.
+    /// Advances the clock by 1 to 8 ms, times the pace, so that no two events have the same time.
     pub fn tick(&mut self) {
-        self.now += 1 + i64::from(self.below(8));
+        self.now += (1 + i64::from(self.below(8))) * self.pace;
     }
 
     /// A random number below `n`.

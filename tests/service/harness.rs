@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use qontak_receiver::app::{App, upkeep};
 use qontak_receiver::config::Config;
 use qontak_receiver::ingest::spool::disk::Disk;
+use qontak_receiver::simulate;
 use qontak_receiver::store::{self, WriterConnection};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
@@ -94,6 +95,10 @@ pub struct Response {
 }
 
 impl Response {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.bytes.clone()).unwrap()
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.bytes)
             .unwrap_or_else(|_| panic!("not JSON: {}", String::from_utf8_lossy(&self.bytes)))
@@ -120,7 +125,7 @@ impl Service {
         upkeep::make_partitions(&db, &config.retention).await.unwrap();
         let read = store::connect_to_read(&config.database, 2).unwrap();
         let mut tasks = JoinSet::new();
-        let app = App::start(&config, read, disk, &mut tasks).unwrap();
+        let app = App::start(&config, read, disk, Some(simulate::day), &mut tasks).unwrap();
         Self { db, app, _tasks: tasks }
     }
 

@@ -19,6 +19,7 @@ mod cli;
 mod clock;
 mod concurrency;
 mod connection_loss;
+mod console;
 mod crash;
 mod delivery;
 mod delivery_attempt;

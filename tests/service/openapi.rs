@@ -425,7 +425,7 @@ async fn docs_page_loads_no_external_resources(db: PgPool) {
     let service = Service::start(db).await;
     for (path, media_type) in [
         ("/docs", "text/html; charset=utf-8"),
-        ("/docs/page.css", "text/css"),
+        ("/docs/rapidoc.js", "text/javascript"),
         ("/docs/page.js", "text/javascript"),
     ] {
         let response = service.send(Request::get(path).body(Body::empty()).unwrap()).await;
@@ -434,10 +434,10 @@ async fn docs_page_loads_no_external_resources(db: PgPool) {
         let policy = response.headers["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
         let text = String::from_utf8(response.bytes).unwrap();
-        assert!(
-            !text.contains("//cdn") && !text.contains("http"),
-            "{path} refers to an external resource"
-        );
+        assert!(policy.contains("connect-src 'self'") && !policy.contains("http"), "{policy}");
+        // RapiDoc can load fonts from elsewhere: the page tells it not to, and the policy forbids it.
+        let is_own = path != "/docs/rapidoc.js";
+        assert!(!is_own || !text.contains("http"), "{path} refers to an external resource");
     }
 }
 

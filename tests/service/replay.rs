@@ -63,6 +63,28 @@ async fn replay_one(service: &Service, key: &str, id: &str) -> Response {
     service.send(request.body(Body::empty()).unwrap()).await
 }
 
+#[sqlx::test]
+async fn dry_run_over_the_api_tells_the_outcome_and_stores_nothing(db: PgPool) {
+    let service = with_history(db).await;
+    let of = "where subject_id = '1b6321cd-5091-4cd9-bd8b-91220cd20198' and endpoint = 'qontak'";
+    service.execute(&format!("update event set outcome = 'recorded' {of}")).await;
+    let sql = format!("select event_id::text from event {of}");
+    let id: String = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&service.db).await.unwrap();
+    let before = rows(&service).await;
+    let dry = async |query: &str| {
+        let request = Request::post(format!("/v1/events/{id}/replay?{query}"))
+            .header(AUTHORIZATION, format!("Bearer {KEY_REPLAY_ONLY}"));
+        service.send(request.body(Body::empty()).unwrap()).await
+    };
+    let result = dry("dry_run=true").await.json()["data"].take();
+    assert_eq!(result["outcome_before"], "recorded");
+    assert_eq!(result["outcome"], "applied");
+    assert_eq!(rows(&service).await, before);
+    assert_eq!(dry("dryrun=true").await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(dry("dry_run=false").await.status, StatusCode::OK);
+    assert_ne!(rows(&service).await, before);
+}
+
 /// Turns the events of a kind into quarantined ones, as an older parser would have stored them.
 async fn quarantine_kind(service: &Service, kind: &str) -> i64 {
     let sql = format!(

@@ -12,7 +12,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-PAGES, ADDRESS, TOKEN, KEY = (os.environ[name] for name in ("PAGES", "ADDRESS", "TOKEN", "KEY"))
+ADDRESS, TOKEN, KEY = (os.environ[name] for name in ("ADDRESS", "TOKEN", "KEY"))
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 

@@ -1,0 +1,212 @@
+// Charts, the state of the connection, keyboard, and times that count down. Every page works without it.
+"use strict";
+
+document.documentElement.classList.add("js");
+
+// --- charts -------------------------------------------------------------------------------------
+
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const shade = (name) => color(`chart-${name}`);
+
+/** Sums of the first n series, drawn from the highest to the lowest, so that each shows its own part. */
+function stacked(series) {
+  const sums = [];
+  for (const one of series) {
+    const below = sums.at(-1);
+    sums.push(one.values.map((value, i) => (value ?? 0) + (below ? below[i] : 0)));
+  }
+  return sums;
+}
+
+function draw(element) {
+  const chart = JSON.parse(element.dataset.chart);
+  const style = getComputedStyle(document.body);
+  const font = `12px ${style.fontFamily}`;
+  const shown = chart.series.map((_, i) => i);
+  if (chart.is_stacked) shown.reverse();
+  const sums = chart.is_stacked ? stacked(chart.series) : chart.series.map((one) => one.values);
+  const language = document.documentElement.lang;
+  const number = (value) => (value == null ? "–" : value.toLocaleString(language) + chart.unit);
+  const dated = (options) => new Intl.DateTimeFormat(language, { timeZone: element.dataset.zone, ...options });
+  const isDaily = chart.x.length > 1 && chart.x[1] - chart.x[0] >= 86400;
+  const day = dated({ day: "numeric", month: "short" });
+  const hour = dated({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const axis = { stroke: color("muted"), font, grid: { stroke: color("line"), width: 1 }, ticks: { show: false } };
+  const options = {
+    width: Math.max(element.clientWidth, 200),
+    height: 190,
+    cursor: { points: { show: !chart.is_stacked }, drag: { x: false, y: false }, y: false },
+    tzDate: (time) => uPlot.tzDate(new Date(time * 1000), element.dataset.zone),
+    scales: { y: { range: (_, low, high) => [0, chart.unit === "%" ? 100 : Math.max(high * 1.05, 4)] }, x: { range: (_, low, high) => {
+      const half = chart.is_stacked && chart.x.length > 1 ? (chart.x[1] - chart.x[0]) * 0.6 : 0;
+      return [low - half, high + half];
+    } } },
+    axes: [
+      { ...axis, size: 30, grid: { show: false }, values: (_, times) => times.map((time) => (isDaily ? day : hour).format(time * 1000)), space: 62,
+        splits: isDaily ? () => chart.x : undefined },
+      { ...axis, size: 52, values: (_, values) => values.map((value) => (Number.isInteger(value) ? number(value) : "")) },
+    ],
+    series: [
+      { label: element.dataset.time ?? "", value: (_, time) => (time == null ? "" : `${day.format(time * 1000)} ${isDaily ? "" : hour.format(time * 1000)}`) },
+      ...shown.map((i) => ({
+        label: chart.series[i].label,
+        stroke: chart.is_stacked ? undefined : shade(chart.series[i].color),
+        fill: chart.is_stacked ? shade(chart.series[i].color) : undefined,
+        width: chart.is_stacked ? 0 : 2,
+        spanGaps: true,
+        points: { show: !chart.is_stacked, size: 5 },
+        paths: chart.is_stacked ? uPlot.paths.bars({ size: [0.72, 48], radius: 0 }) : undefined,
+        value: (_, __, ___, at) => (at == null ? "" : number(chart.series[i].values[at])),
+      })),
+    ],
+  };
+  element.replaceChildren();
+  element.plot = new uPlot(options, [chart.x, ...shown.map((i) => sums[i])], element);
+}
+
+function drawAll(root = document) {
+  if (!window.uPlot) return;
+  for (const element of root.querySelectorAll("[data-chart]")) {
+    element.plot?.destroy();
+    draw(element);
+  }
+}
+
+let width = innerWidth;
+addEventListener("resize", () => {
+  if (innerWidth !== width) drawAll();
+  width = innerWidth;
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll());
+
+// --- connection ---------------------------------------------------------------------------------
+
+const banner = () => document.getElementById("problem");
+let wasLost = false;
+
+function showProblem(text) {
+  const element = banner();
+  if (!element) return;
+  element.hidden = !text;
+  element.textContent = text ?? "";
+}
+
+function setLive(isOn) {
+  const element = document.getElementById("live");
+  if (!element) return;
+  element.classList.toggle("on", isOn);
+  element.textContent = isOn ? element.dataset.on : element.dataset.off;
+  if (isOn && wasLost) recover();
+  wasLost = !isOn;
+}
+
+/** Loads the parts of the page again: what happened meanwhile was missed. */
+function recover() {
+  showProblem(null);
+  htmx.trigger(document.body, "refresh");
+}
+
+document.addEventListener("htmx:sseOpen", () => setLive(true));
+document.addEventListener("htmx:sseError", () => setLive(false));
+addEventListener("offline", () => { setLive(false); showProblem(banner()?.dataset.offline); });
+addEventListener("online", () => recover());
+for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
+  document.addEventListener(name, () => showProblem(navigator.onLine ? banner()?.dataset.failed : banner()?.dataset.offline));
+}
+document.addEventListener("htmx:afterOnLoad", (event) => {
+  if (event.detail.xhr.status < 400 && navigator.onLine) showProblem(null);
+});
+document.addEventListener("htmx:afterSettle", (event) => {
+  drawAll(event.detail.elt.parentElement ?? document);
+  countDown();
+});
+
+// --- live ---------------------------------------------------------------------------------------
+
+/** Tells the page at most once a second what changed, however many events arrive. */
+const changedRooms = new Set();
+let flush = null;
+
+function changed(event) {
+  try { changedRooms.add(JSON.parse(event.data).room_id); } catch { /* no object: only the list changes */ }
+  flush ??= setTimeout(() => {
+    flush = null;
+    for (const element of document.querySelectorAll("[data-room]")) {
+      if (changedRooms.has(element.dataset.room)) htmx.trigger(element, "room-changed");
+    }
+    changedRooms.clear();
+    htmx.trigger(document.body, "changed");
+  }, 1000);
+}
+
+htmx.createEventSource = (url) => {
+  const source = new EventSource(url);
+  for (const kind of document.querySelector("[data-kinds]").dataset.kinds.split(" ")) source.addEventListener(kind, changed);
+  source.addEventListener("reset", recover);
+  return source;
+};
+
+/** Fields that are not filled in do not become parameters. */
+document.addEventListener("htmx:configRequest", (event) => {
+  for (const [name, value] of Object.entries(event.detail.parameters)) {
+    if (value === "") delete event.detail.parameters[name];
+  }
+});
+
+// --- times that count down ----------------------------------------------------------------------
+
+function countDown() {
+  for (const element of document.querySelectorAll("[data-until]")) {
+    const minutes = Math.floor((Date.parse(element.dataset.until) - Date.now()) / 60000);
+    if (minutes < 0) { element.textContent = element.dataset.over; continue; }
+    const text = minutes >= 60 ? `${Math.floor(minutes / 60)} ${element.dataset.hour} ${minutes % 60} ${element.dataset.minute}` : `${minutes} ${element.dataset.minute}`;
+    element.textContent = element.dataset.left.replace("{}", text);
+  }
+}
+setInterval(countDown, 30000);
+
+// --- keyboard -----------------------------------------------------------------------------------
+
+/** `/` searches, `j` and `k` go through the rows, Enter opens (it is a link), Escape leaves. */
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const isField = event.target.matches?.("input, select, textarea");
+  if (event.key === "Escape") {
+    const open = document.querySelector("details.menu[open], details.thread-facts[open]");
+    if (open) { open.open = false; open.querySelector("summary").focus(); }
+    else if (isField) event.target.blur();
+    else document.querySelector("[data-back]")?.click();
+    return;
+  }
+  if (isField) return;
+  if (event.key === "/") {
+    const field = document.querySelector("input[type=search]");
+    if (field) { event.preventDefault(); field.focus(); field.select(); }
+  } else if (event.key === "j" || event.key === "k") {
+    const rows = [...document.querySelectorAll("[data-row]")].filter((row) => row.getClientRects().length);
+    const at = rows.indexOf(document.activeElement);
+    const next = event.key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0);
+    rows[next]?.focus();
+  }
+});
+
+// --- small things -------------------------------------------------------------------------------
+
+document.addEventListener("click", (event) => {
+  const copy = event.target.closest?.("[data-copy]");
+  if (copy) {
+    navigator.clipboard?.writeText(copy.dataset.copy).then(() => { copy.textContent = copy.dataset.done; });
+  }
+  // A click beside an open menu closes it.
+  for (const menu of document.querySelectorAll("details.menu[open], details.thread-facts[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+document.addEventListener("change", (event) => {
+  const all = event.target.closest?.("[data-all]");
+  if (!all) return;
+  for (const box of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked;
+});
+
+drawAll();
+countDown();

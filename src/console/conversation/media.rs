@@ -1,0 +1,123 @@
+//! Files, places, contacts, buttons and choices of a message.
+//!
+//! Files are links: their host is Qontak's, and the content security policy allows no images of others.
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::message::Message;
+use crate::console::format;
+use crate::console::format::text::{cut, is_web, name, outside};
+use crate::console::icon::{Icon, icon};
+use crate::console::language::Words;
+use crate::console::session::Visitor;
+
+/// Icon of a type of message; `None` for texts.
+pub fn picture(kind: &str) -> Option<Icon> {
+    Some(match kind {
+        "image" | "sticker" => Icon::Image,
+        "video" => Icon::Video,
+        "audio" | "voice" => Icon::Voice,
+        "location" => Icon::Place,
+        "contacts" | "contact" => Icon::Contact,
+        "document" | "file" => Icon::Document,
+        _ => return None,
+    })
+}
+
+/// Name of a type of message.
+pub fn name_of<'a>(kind: &'a str, words: &'a Words) -> &'a str {
+    match kind {
+        "image" => words.image,
+        "sticker" => words.sticker,
+        "video" => words.video,
+        "audio" | "voice" => words.voice,
+        "location" => words.location,
+        "contacts" | "contact" => words.contact,
+        "document" | "file" => words.document,
+        "text" => words.empty_message,
+        other => other,
+    }
+}
+
+/// Everything but the text.
+pub fn draw(visitor: &Visitor, message: &Message) -> Markup {
+    let kind = message.r#type.as_deref().unwrap_or_default();
+    let part = |name: &str| message.raw_message.as_ref()?.pointer(&format!("/messages/0/{name}"));
+    html! {
+        @if let Some(file) = message.file.as_ref().filter(|file| file.is_object()) { (file_card(visitor, kind, file)) }
+        @if let Some(location) = part("location") { (place(visitor.words(), location)) }
+        @for contact in part("contacts").and_then(Value::as_array).into_iter().flatten().take(10) { (contact_card(visitor.words(), contact)) }
+        @if let Some(choice) = part("interactive/list_reply/description") { p.muted.small { (text(choice)) } }
+    }
+}
+
+/// Buttons of a template or list, under the text.
+pub fn buttons(message: &Message) -> Markup {
+    let buttons = message.buttons.as_ref().and_then(Value::as_array);
+    let texts = buttons.into_iter().flatten().filter_map(|button| match button {
+        Value::String(text) => Some(text.as_str()),
+        button => ["text", "title"].iter().find_map(|name| button[*name].as_str()),
+    });
+    let texts: Vec<&str> = texts.take(10).collect();
+    html! {
+        @if !texts.is_empty() {
+            div.option-list { @for text in texts { span { (name(text)) } } }
+        }
+    }
+}
+
+fn file_card(visitor: &Visitor, kind: &str, file: &Value) -> Markup {
+    let words = visitor.words();
+    let url = file["url"].as_str().unwrap_or_default();
+    let title = file["filename"].as_str().filter(|text| !text.trim().is_empty());
+    let title = title.unwrap_or_else(|| name_of(kind, words));
+    html! {
+        div.file {
+            (icon(picture(kind).unwrap_or(Icon::Document)))
+            span.about {
+                @if is_web(url) { (outside(url, &name(title))) } @else { (name(title)) }
+                span.muted.small {
+                    (name_of(kind, words))
+                    @if let Some(size) = file["size"].as_i64() { " · " (format::bytes(&visitor.preferences, size)) }
+                }
+            }
+        }
+    }
+}
+
+fn place(words: &Words, location: &Value) -> Markup {
+    let (latitude, longitude) = (location["latitude"].as_f64(), location["longitude"].as_f64());
+    let title = location["name"].as_str().unwrap_or(words.location);
+    let map = latitude.zip(longitude).map(|(latitude, longitude)| {
+        format!("https://www.openstreetmap.org/?mlat={latitude}&mlon={longitude}#map=17/{latitude}/{longitude}")
+    });
+    html! {
+        div.file {
+            (icon(Icon::Place))
+            span.about {
+                @match &map {
+                    Some(url) => (outside(url, &name(title))),
+                    None => (name(title)),
+                }
+                @if let Some(address) = location["address"].as_str() { span.muted.small { (name(address)) } }
+            }
+        }
+    }
+}
+
+fn contact_card(words: &Words, contact: &Value) -> Markup {
+    let title = contact["name"]["formatted_name"].as_str().unwrap_or(words.contact);
+    let phones = contact["phones"].as_array().into_iter().flatten();
+    let phones: Vec<&str> = phones.filter_map(|phone| phone["phone"].as_str()).take(5).collect();
+    html! {
+        div.file {
+            (icon(Icon::Contact))
+            span.about { (name(title)) span.muted.small { (name(&phones.join(", "))) } }
+        }
+    }
+}
+
+fn text(value: &Value) -> Markup {
+    name(&cut(value.as_str().unwrap_or_default(), 200))
+}

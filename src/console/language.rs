@@ -1,0 +1,308 @@
+//! Texts of the console in English and Indonesian.
+//!
+//! One line per text with both languages, so a text without a translation does not compile. `{}` is
+//! replaced by [`fill`].
+
+pub mod term;
+
+macro_rules! words {
+    ($($name:ident: $english:literal, $indonesian:literal;)*) => {
+        /// Texts in one language.
+        pub struct Words {
+            $(pub $name: &'static str,)*
+        }
+
+        /// English.
+        pub static ENGLISH: Words = Words { $($name: $english,)* };
+
+        /// Indonesian.
+        pub static INDONESIAN: Words = Words { $($name: $indonesian,)* };
+    };
+}
+
+words! {
+    // Frame.
+    overview: "Overview", "Ringkasan";
+    conversations: "Conversations", "Percakapan";
+    broadcasts: "Broadcasts", "Broadcast";
+    deliveries: "Deliveries", "Pengiriman";
+    events: "Events", "Peristiwa";
+    ledger: "Accounting", "Pembukuan";
+    agents: "Agents", "Agen";
+    templates: "Templates", "Template";
+    trace: "Trace", "Lacak";
+    navigation: "Main navigation", "Navigasi utama";
+    skip_to_content: "Skip to content", "Langsung ke isi";
+    live: "Live", "Langsung";
+    not_live: "Connecting…", "Menghubungkan…";
+    reconnecting: "Reconnecting…", "Menghubungkan lagi…";
+    offline: "You are offline. This page shows what was loaded last and updates when the connection is back.", "Anda sedang luring. Halaman ini menampilkan data terakhir dan diperbarui saat koneksi kembali.";
+    refresh_failed: "This page could not be updated. It shows what was loaded last.", "Halaman ini tidak dapat diperbarui. Yang tampil adalah data terakhir.";
+    organization: "Organisation", "Organisasi";
+    all: "All", "Semua";
+    choose: "Choose", "Pilih";
+    language: "Language", "Bahasa";
+    time_zone: "Time zone", "Zona waktu";
+    theme: "Theme", "Tema";
+    theme_auto: "As the system", "Ikuti sistem";
+    theme_light: "Light", "Terang";
+    theme_dark: "Dark", "Gelap";
+    save: "Save", "Simpan";
+    api_documentation: "API documentation", "Dokumentasi API";
+    sign_out: "Sign out", "Keluar";
+    as_table: "Show as table", "Tampilkan sebagai tabel";
+    time: "Time", "Waktu";
+    yes: "yes", "ya";
+    no: "no", "tidak";
+    unknown: "unknown", "tidak diketahui";
+    export_csv: "Export CSV", "Ekspor CSV";
+    apply: "Apply", "Terapkan";
+    reset: "Reset filters", "Hapus filter";
+    filters: "Filters", "Filter";
+    from: "From", "Dari";
+    until: "Until", "Sampai";
+    newer: "Newer", "Lebih baru";
+    older: "Older", "Lebih lama";
+    pages: "Pages", "Halaman";
+    any: "Any", "Apa saja";
+    none: "none", "tidak ada";
+    copy: "Copy", "Salin";
+    copied: "Copied", "Tersalin";
+    details: "Details", "Rincian";
+
+    // Errors.
+    nothing_found: "Not found", "Tidak ditemukan";
+    problem: "Something is wrong", "Ada masalah";
+    not_found: "Nothing has this id, or your key may not see it.", "Tidak ada yang memiliki ID ini, atau kunci Anda tidak boleh melihatnya.";
+    forbidden: "Your key does not allow this.", "Kunci Anda tidak mengizinkan ini.";
+    invalid_filter: "A filter is not valid.", "Ada filter yang tidak valid.";
+    too_many_requests: "Too many requests; try again in a moment.", "Terlalu banyak permintaan; coba lagi sebentar lagi.";
+    unavailable: "The data is not available now. The query may have been cut off because it took too long: try a shorter period.", "Data belum tersedia. Kueri mungkin dihentikan karena terlalu lama: coba periode yang lebih pendek.";
+    failed_to_load: "This could not be loaded.", "Ini tidak dapat dimuat.";
+    request_id: "Request", "Permintaan";
+
+    // Sign-in.
+    sign_in: "Sign in", "Masuk";
+    sign_in_hint: "Conversations, broadcasts and deliveries of your Qontak webhooks.", "Percakapan, broadcast, dan pengiriman dari webhook Qontak Anda.";
+    api_key: "API key", "Kunci API";
+    key_hint: "Keys are created with", "Kunci dibuat dengan";
+    unknown_key: "This key is unknown, expired or revoked.", "Kunci ini tidak dikenal, kedaluwarsa, atau dicabut.";
+    key_without_read: "This key lacks the scope `read`.", "Kunci ini tidak memiliki izin `read`.";
+    other_origin: "The form was sent from another site.", "Formulir dikirim dari situs lain.";
+
+    // Conversations.
+    choose_conversation: "Choose a conversation", "Pilih percakapan";
+    keyboard_hint: "Keys: / to search, j and k to go through the list, Enter to open, Esc to go back.", "Tombol: / untuk mencari, j dan k untuk berpindah, Enter untuk membuka, Esc untuk kembali.";
+    no_conversations: "No conversation matches.", "Tidak ada percakapan yang cocok.";
+    no_conversations_hint: "Change or reset the filters. Conversations appear with their first webhook.", "Ubah atau hapus filter. Percakapan muncul bersama webhook pertamanya.";
+    search_conversations: "Search names, numbers and messages", "Cari nama, nomor, dan pesan";
+    messages: "Messages", "Pesan";
+    status: "Status", "Status";
+    channel: "Channel", "Saluran";
+    agent: "Agent", "Agen";
+    without_agent: "without agent", "tanpa agen";
+    tag: "Tag", "Label";
+    session: "Session", "Sesi";
+    session_open: "session open", "sesi terbuka";
+    session_expiring: "expires soon", "segera berakhir";
+    session_over: "session over", "sesi berakhir";
+    session_left: "{} left", "sisa {}";
+    hour: "h", "jam";
+    minute: "min", "mnt";
+    answer: "Answer", "Jawaban";
+    unanswered: "unanswered", "belum dijawab";
+    answered: "answered", "sudah dijawab";
+    unread: "Unread", "Belum dibaca";
+    you: "You:", "Anda:";
+    blocked: "blocked", "diblokir";
+    no_messages: "No messages yet.", "Belum ada pesan.";
+    no_messages_hint: "They appear here as they arrive.", "Pesan muncul di sini saat masuk.";
+    older_messages: "Older messages", "Pesan lebih lama";
+    newest_messages: "Newest messages", "Pesan terbaru";
+    back: "Back to the list", "Kembali ke daftar";
+    account: "Account", "Akun";
+    division: "Division", "Divisi";
+    created: "Created", "Dibuat";
+    resolved: "Resolved", "Selesai";
+    trace_room: "Trace everything about it", "Lacak semua tentang ini";
+    show_events: "Events", "Peristiwa";
+    event: "event", "peristiwa";
+    broadcast: "Broadcast", "Broadcast";
+    show_broadcast: "broadcast", "broadcast";
+    bot: "Bot", "Bot";
+    customer: "Customer", "Pelanggan";
+    edited: "edited", "diedit";
+    deleted: "deleted", "dihapus";
+    long_text: "This is the beginning of a long text. The event has all of it.", "Ini awal dari teks panjang. Peristiwa memuat seluruhnya.";
+    upper_bound: "at this time or before: the time this service received it", "pada waktu ini atau sebelumnya: waktu layanan ini menerimanya";
+    no_report: "not reported, follows from a later status", "tidak dilaporkan, tersirat dari status berikutnya";
+    no_reason: "No reason was reported.", "Tidak ada alasan yang dilaporkan.";
+    reply: "reply to an earlier message", "balasan atas pesan sebelumnya";
+    image: "Image", "Gambar";
+    sticker: "Sticker", "Stiker";
+    video: "Video", "Video";
+    voice: "Voice message", "Pesan suara";
+    location: "Location", "Lokasi";
+    contact: "Contact", "Kontak";
+    document: "Document", "Dokumen";
+    empty_message: "no text", "tanpa teks";
+
+    conversation: "Conversation", "Percakapan";
+    message: "Message", "Pesan";
+
+    // Broadcasts and deliveries.
+    search_broadcasts: "Search by name", "Cari menurut nama";
+    recipients: "Recipients", "Penerima";
+    recipient: "Recipient", "Penerima";
+    failed: "Failed", "Gagal";
+    sent: "Sent", "Terkirim";
+    waiting_to_send: "Not sent yet", "Belum dikirim";
+    no_broadcasts: "No broadcast matches.", "Tidak ada broadcast yang cocok.";
+    no_broadcasts_hint: "A broadcast appears with the first webhook about one of its recipients.", "Broadcast muncul bersama webhook pertama tentang salah satu penerimanya.";
+    funnel: "Funnel", "Corong";
+    held_back: "{} held back by Meta's pacing", "{} ditahan oleh pengaturan laju Meta";
+    duration: "Time from sent", "Waktu sejak terkirim";
+    half_within: "50% within", "50% dalam";
+    most_within: "95% within", "95% dalam";
+    until_delivered: "until delivered", "sampai diterima";
+    until_read: "until read", "sampai dibaca";
+    cost: "Cost", "Biaya";
+    category: "Category", "Kategori";
+    billable: "Billable", "Ditagih";
+    nothing_billable: "Nothing billable was reported as delivered.", "Belum ada pesan berbayar yang dilaporkan sampai.";
+    no_prices: "Set the prices of your rate card in console.price to see the cost.", "Isi harga dari daftar tarif di console.price untuk melihat biayanya.";
+    no_recipients: "No recipient has this status.", "Tidak ada penerima dengan status ini.";
+    reason: "Reason", "Alasan";
+    source: "Source", "Asal";
+    search_phone: "Phone number", "Nomor telepon";
+    error_code: "Error code", "Kode galat";
+    broadcast_id: "Broadcast ID", "ID broadcast";
+    no_deliveries: "No delivery matches.", "Tidak ada pengiriman yang cocok.";
+    no_deliveries_hint: "At first this list shows what failed. Choose another status to see more.", "Awalnya daftar ini menampilkan yang gagal. Pilih status lain untuk melihat lebih banyak.";
+
+    // Events.
+    search_events: "ID of a message, room or recipient", "ID pesan, percakapan, atau penerima";
+    outcome: "Outcome", "Hasil";
+    kind: "Kind", "Jenis";
+    name: "Name", "Nama";
+    reasons: "Reasons", "Alasan";
+    endpoint: "Endpoint", "Endpoint";
+    deliveries_of_event: "Deliveries", "Pengiriman";
+    no_events: "No events.", "Tidak ada peristiwa.";
+    no_events_match: "Change or reset the filters.", "Ubah atau hapus filter.";
+    choose_all: "Choose all of this page", "Pilih semua di halaman ini";
+    dry_run: "Dry run", "Uji coba";
+    dry_run_selected: "Dry run of selection", "Uji coba pilihan";
+    replay: "Replay", "Putar ulang";
+    replay_selected: "Replay selection", "Putar ulang pilihan";
+    replay_now: "Replay now", "Putar ulang sekarang";
+    dry_run_hint: "Nothing was changed. With the current parser:", "Belum ada yang diubah. Dengan pengurai saat ini:";
+    outcomes_change: "outcomes change.", "hasil berubah.";
+    before: "Before", "Sebelum";
+    after: "After", "Sesudah";
+    would_be: "Would be", "Akan menjadi";
+    nothing_chosen: "No event is chosen.", "Tidak ada peristiwa yang dipilih.";
+    nothing_chosen_hint: "Choose events in the list first.", "Pilih peristiwa di daftar dahulu.";
+    raw_body: "Raw body", "Isi mentah";
+    body: "Body", "Isi";
+    body_is_cut: "Only the beginning is shown; the raw body has all of it.", "Hanya bagian awal yang ditampilkan; isi mentah memuat semuanya.";
+    subject: "About", "Tentang";
+    size: "Size", "Ukuran";
+    parser_version: "Parser version", "Versi pengurai";
+
+    // Accounting.
+    quarantine: "Quarantine", "Karantina";
+    nothing_quarantined: "Every webhook was understood.", "Semua webhook terbaca.";
+    newest: "Newest", "Terbaru";
+    show_event: "show event", "lihat peristiwa";
+    newest_only: "of the newest {} events", "dari {} peristiwa terbaru";
+    per_hour: "Webhooks per hour", "Webhook per jam";
+    adds_up: "Every webhook has one outcome: in each hour they add up to what was received.", "Setiap webhook memiliki satu hasil: di setiap jam jumlahnya sama dengan yang diterima.";
+    hour_of_day: "Hour", "Jam";
+    received: "Received", "Diterima";
+    reconciliation: "Compared with Qontak", "Dibandingkan dengan Qontak";
+    reconciliation_hint: "What Qontak's API had and webhooks did not bring. It was fetched since.", "Yang ada di API Qontak tetapi tidak dibawa webhook. Sejak itu sudah diambil.";
+    never_compared: "Nothing was compared yet; `backfill` does.", "Belum pernah dibandingkan; `backfill` melakukannya.";
+    day: "Day", "Hari";
+    fetched: "Fetched", "Diambil";
+    missing: "Missing", "Hilang";
+    changed: "Changed", "Berubah";
+    checked: "Checked", "Diperiksa";
+
+    // Agents, templates, trace.
+    open_now: "Open now", "Terbuka kini";
+    waiting_now: "Waiting now", "Menunggu kini";
+    handled: "Handled", "Ditangani";
+    next_response: "Next responses", "Respons berikutnya";
+    resolution_time: "Resolution time", "Waktu penyelesaian";
+    online: "online", "daring";
+    no_agents: "No agent answered in this period.", "Tidak ada agen yang menjawab dalam periode ini.";
+    no_agents_hint: "Agents appear with their first answer.", "Agen muncul bersama jawaban pertamanya.";
+    template: "Template", "Template";
+    quality: "Quality", "Kualitas";
+    synced: "Synced", "Diselaraskan";
+    no_templates: "No templates.", "Tidak ada template.";
+    no_templates_hint: "They are read from Qontak's API once its credentials are set.", "Template dibaca dari API Qontak setelah kredensialnya diisi.";
+    trace_what: "ID of anything, wamid or phone number", "ID apa pun, wamid, atau nomor telepon";
+    trace_hint: "Paste the ID of a message, conversation, broadcast, recipient or event, a wamid, or a phone number in any spelling.", "Tempel ID pesan, percakapan, broadcast, penerima, atau peristiwa, sebuah wamid, atau nomor telepon dalam penulisan apa pun.";
+    timeline: "Timeline", "Lini masa";
+    newest_rows: "Only the newest 50 of each kind are shown.", "Hanya 50 terbaru dari setiap jenis yang ditampilkan.";
+
+    // Overview.
+    last_24_hours: "24 hours", "24 jam";
+    last_7_days: "7 days", "7 hari";
+    period: "Period", "Periode";
+    open_conversations: "Open conversations", "Percakapan terbuka";
+    unanswered_now: "{} wait for an answer", "{} menunggu jawaban";
+    nobody_waits: "nobody waits", "tidak ada yang menunggu";
+    sessions_expiring: "Sessions that expire soon", "Sesi yang segera berakhir";
+    sessions_expiring_hint: "less than 2 hours left to reply", "sisa kurang dari 2 jam untuk membalas";
+    first_response: "First response", "Respons pertama";
+    first_response_hint: "median of agents; 95% within {}", "median agen; 95% dalam {}";
+    delivery_rate: "Delivered", "Terkirim sampai";
+    delivery_rate_hint: "{} of {} messages, {} failed", "{} dari {} pesan, {} gagal";
+    webhooks: "Webhooks received", "Webhook diterima";
+    webhooks_hint: "{} quarantined or malformed", "{} dikarantina atau rusak";
+    webhooks_fine: "all understood", "semua terbaca";
+    messages_over_time: "Messages", "Pesan";
+    from_customers: "Customers", "Pelanggan";
+    from_agents: "Agents", "Agen";
+    from_bots: "Bots", "Bot";
+    from_broadcasts: "Broadcasts", "Broadcast";
+    webhooks_over_time: "Webhooks by outcome", "Webhook menurut hasil";
+    applied: "Applied", "Diterapkan";
+    recorded: "Recorded", "Dicatat";
+    duplicates: "Duplicates", "Duplikat";
+    quarantined: "Quarantined", "Dikarantina";
+    malformed: "Malformed", "Rusak";
+    rate_over_time: "Delivery and read rate", "Tingkat sampai dan dibaca";
+    delivered_share: "Delivered", "Sampai";
+    read_share: "Read", "Dibaca";
+    failures_by_reason: "Why messages failed", "Mengapa pesan gagal";
+    failures_sample: "of the latest {} failures", "dari {} kegagalan terakhir";
+    no_failures: "Nothing failed in this period.", "Tidak ada kegagalan dalam periode ini.";
+    waiting: "Waiting for an answer", "Menunggu jawaban";
+    nobody_waits_long: "Every customer has an answer.", "Semua pelanggan sudah dijawab.";
+    show_all: "Show all", "Tampilkan semua";
+    channels: "Channels", "Saluran";
+    last_activity: "Last activity", "Aktivitas terakhir";
+    health: "Health", "Kesehatan";
+    all_well: "Nothing is wrong.", "Tidak ada masalah.";
+    since: "since", "sejak";
+    spool_waits: "{} webhooks wait in the spool for the database", "{} webhook menunggu basis data di spool";
+    play_demo: "Play a day of made-up traffic", "Putar lalu lintas rekaan selama sehari";
+    play_demo_hint: "It ends now and is stored like real webhooks. Only this local service offers it.", "Berakhir sekarang dan disimpan seperti webhook asli. Hanya layanan lokal ini yang menawarkannya.";
+    no_events_yet: "No webhook was received in this period.", "Belum ada webhook yang diterima dalam periode ini.";
+    no_events_hint: "Post one, for example a fixture of the repository, or register the URL at Qontak:", "Kirim satu, misalnya contoh dari repositori, atau daftarkan URL di Qontak:";
+}
+
+/// Replaces each `{}` by one of the values.
+pub fn fill(text: &str, values: &[&str]) -> String {
+    let mut parts = text.split("{}");
+    let mut filled = parts.next().unwrap_or_default().to_owned();
+    for (i, part) in parts.enumerate() {
+        filled.push_str(values.get(i).copied().unwrap_or_default());
+        filled.push_str(part);
+    }
+    filled
+}

@@ -1,0 +1,61 @@
+//! Words of the API in the language of the visitor. The lists are open: unknown words stay as they are.
+
+use std::borrow::Cow;
+
+use crate::console::preferences::Language;
+
+/// Word of the API, English, Indonesian.
+const TERMS: &[(&str, &str, &str)] = &[
+    // Statuses of messages.
+    ("created", "created", "dibuat"),
+    ("pending", "held back", "ditahan"),
+    ("sent", "sent", "terkirim"),
+    ("delivered", "delivered", "sampai"),
+    ("read", "read", "dibaca"),
+    ("failed", "failed", "gagal"),
+    // Statuses of rooms, and their life.
+    ("campaign", "campaign", "kampanye"),
+    ("unassigned", "unassigned", "belum ditugaskan"),
+    ("assigned", "assigned", "ditugaskan"),
+    ("handed_over", "handed over", "dialihkan"),
+    ("resolved", "resolved", "selesai"),
+    ("deleted", "deleted", "dihapus"),
+    // Outcomes of events.
+    ("applied", "applied", "diterapkan"),
+    ("recorded", "recorded", "dicatat"),
+    ("quarantined", "quarantined", "dikarantina"),
+    ("malformed", "malformed", "rusak"),
+    ("duplicate", "duplicate", "duplikat"),
+    // Sessions.
+    ("open", "open", "terbuka"),
+    ("expiring", "expires soon", "segera berakhir"),
+    ("expired", "expired", "berakhir"),
+    // Senders.
+    ("customer", "customer", "pelanggan"),
+    ("agent", "agent", "agen"),
+    ("bot", "bot", "bot"),
+    // Channels.
+    ("wa", "WhatsApp", "WhatsApp"),
+    ("wa_cloud", "WhatsApp", "WhatsApp"),
+    ("ig", "Instagram", "Instagram"),
+    ("ig_comment", "Instagram comment", "Komentar Instagram"),
+    ("fb", "Facebook", "Facebook"),
+    ("web_chat", "Web chat", "Web chat"),
+    ("app_chat", "App chat", "App chat"),
+    ("telegram", "Telegram", "Telegram"),
+    ("line", "LINE", "LINE"),
+    ("email", "E-mail", "Email"),
+    ("twitter", "Twitter", "Twitter"),
+    ("tokopedia_chat", "Tokopedia", "Tokopedia"),
+    ("shopee", "Shopee", "Shopee"),
+];
+
+/// The word in this language.
+pub fn term(language: Language, word: &str) -> Cow<'_, str> {
+    let found = TERMS.iter().find(|(one, _, _)| *one == word);
+    match (found, language) {
+        (Some((_, english, _)), Language::En) => Cow::Borrowed(*english),
+        (Some((_, _, indonesian)), Language::Id) => Cow::Borrowed(*indonesian),
+        (None, _) => Cow::Borrowed(word),
+    }
+}

@@ -1,0 +1,195 @@
+//! Agents with their load and times, and templates with their states.
+
+use std::collections::HashMap;
+
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::api::ApiError;
+use super::document::empty;
+use super::format;
+use super::format::text::{cut, name, name_or};
+use super::layout::{Content, Section, page};
+use super::session::Visitor;
+use super::table::{Column, list, table};
+
+#[derive(Deserialize)]
+struct Stats {
+    agents: Vec<Agent>,
+}
+
+/// An agent with its figures.
+#[derive(Deserialize)]
+struct Agent {
+    id: String,
+    name: Option<String>,
+    rooms: i64,
+    opening_response: Times,
+    next_response: Times,
+    resolution: Times,
+    open: i64,
+    unanswered: i64,
+}
+
+#[derive(Deserialize)]
+struct Times {
+    count: i64,
+    p50_seconds: Option<f64>,
+    p95_seconds: Option<f64>,
+}
+
+/// An agent as Qontak lists it.
+#[derive(Deserialize)]
+struct Listed {
+    id: String,
+    email: Option<String>,
+    role: Option<String>,
+    is_online: Option<bool>,
+}
+
+/// `GET /console/agents`.
+pub async fn agents(visitor: Visitor) -> Response {
+    let content = agents_content(&visitor).await;
+    page(&visitor, Section::Agents, content).await
+}
+
+async fn agents_content(visitor: &Visitor) -> Result<Content, ApiError> {
+    let (words, preferences) = (visitor.words(), &visitor.preferences);
+    let is_day = visitor.parameters.get("period") == "day";
+    let interval =
+        [("interval", if is_day { "hour" } else { "day" }), ("time_zone", preferences.zone.name())];
+    let (stats, listed) = tokio::join!(
+        visitor.api.one::<Stats>("/v1/stats", &interval),
+        visitor.api.list::<Listed>("/v1/agents", &[("limit", "500")]),
+    );
+    let agents = stats?.agents;
+    let listed = listed.map_or_else(|_| Vec::new(), |list| list.data);
+    let listed: HashMap<&str, &Listed> = listed.iter().map(|one| (one.id.as_str(), one)).collect();
+    let columns = [
+        Column(words.agent, false),
+        Column(words.open_now, true),
+        Column(words.waiting_now, true),
+        Column(words.handled, true),
+        Column(words.first_response, true),
+        Column(words.next_response, true),
+        Column(words.resolved, true),
+        Column(words.resolution_time, true),
+    ];
+    let times = |times: &Times| {
+        let (half, most) = (times.p50_seconds, times.p95_seconds);
+        let title = format!("95%: {}", format::duration_or_dash(preferences, most));
+        html! { span title=(title) { (format::duration_or_dash(preferences, half)) } }
+    };
+    let rows = agents.iter().map(|agent| {
+        let known = listed.get(agent.id.as_str());
+        let rooms = visitor.link("/console/conversations", &[("agent", &agent.id)]);
+        vec![
+            html! {
+                div {
+                    a data-row href=(rooms) { (name_or(agent.name.as_deref(), &cut(&agent.id, 40))) }
+                    @if known.is_some_and(|one| one.is_online == Some(true)) { " " span.chip.ok { (words.online) } }
+                    @if let Some(one) = known {
+                        div.muted.small { (name_or(one.role.as_deref(), "")) " " (name_or(one.email.as_deref(), "")) }
+                    }
+                }
+            },
+            html! { (format::number(preferences, agent.open)) },
+            html! { span.tone-warn[agent.unanswered > 0] { (format::number(preferences, agent.unanswered)) } },
+            html! { (format::number(preferences, agent.rooms)) },
+            times(&agent.opening_response),
+            times(&agent.next_response),
+            html! { (format::number(preferences, agent.resolution.count)) },
+            times(&agent.resolution),
+        ]
+    });
+    let period = |value: &str, label: &str, is_chosen: bool| {
+        let href = visitor.link("/console/agents", &[("period", value)]);
+        html! { a href=(href) aria-current=[is_chosen.then_some("true")] { (label) } }
+    };
+    Ok(Content {
+        title: words.agents.to_owned(),
+        heading: None,
+        actions: html! {
+            nav.switch aria-label=(words.period) {
+                (period("day", words.last_24_hours, is_day))
+                (period("", words.last_7_days, !is_day))
+            }
+        },
+        body: html! {
+            section.card #list hx-get="" hx-select="#list > *" hx-trigger="every 60s, refresh from:body" {
+                @if agents.is_empty() { (empty(words.no_agents, words.no_agents_hint)) }
+                @else { (table(&columns, rows)) }
+            }
+        },
+    })
+}
+
+/// A template.
+#[derive(Deserialize)]
+struct Template {
+    id: String,
+    name: Option<String>,
+    language: Option<String>,
+    status: Option<String>,
+    category: Option<String>,
+    quality_rating: Option<String>,
+    body: Option<String>,
+    synced_at: DateTime<Utc>,
+}
+
+/// `GET /console/templates`.
+pub async fn templates(visitor: Visitor) -> Response {
+    let words = visitor.words();
+    let cursor = [("cursor", visitor.parameters.get("cursor"))];
+    let rows = visitor.api.list::<Template>("/v1/templates", &cursor).await;
+    let columns = [
+        Column(words.template, false),
+        Column(words.language, false),
+        Column(words.category, false),
+        Column(words.status, false),
+        Column(words.quality, false),
+        Column(words.body, false),
+        Column(words.synced, false),
+    ];
+    let body = list(
+        &visitor,
+        &rows,
+        &columns,
+        (words.no_templates, words.no_templates_hint),
+        |row| {
+            vec![
+                html! { a data-row href=(visitor.link("/console/broadcasts", &[("template_id", &row.id)])) { (name_or(row.name.as_deref(), &row.id)) } },
+                name_or(row.language.as_deref(), "–"),
+                name_or(row.category.as_deref(), "–"),
+                chip(row.status.as_deref()),
+                chip(row.quality_rating.as_deref()),
+                html! { @if let Some(body) = &row.body { (name(&cut(body, 160))) } },
+                format::time(&visitor.preferences, row.synced_at),
+            ]
+        },
+    );
+    let content = Content {
+        title: words.templates.to_owned(),
+        heading: None,
+        actions: html! {
+            @if visitor.can_export {
+                a.button href=(visitor.link("/console/exports/templates", &[])) download { (words.export_csv) }
+            }
+        },
+        body: html! { section.card #list { (body) } },
+    };
+    page(&visitor, Section::Templates, Ok(content)).await
+}
+
+/// Meta's words for the state and quality of a template.
+fn chip(word: Option<&str>) -> Markup {
+    let tone = match word.unwrap_or_default().to_ascii_uppercase().as_str() {
+        "APPROVED" | "GREEN" | "HIGH" => "ok",
+        "PENDING" | "IN_APPEAL" | "YELLOW" | "MEDIUM" => "warn",
+        "REJECTED" | "DISABLED" | "PAUSED" | "DELETED" | "RED" | "LOW" => "bad",
+        _ => "",
+    };
+    html! { @match word { Some(word) => span.chip.{ (tone) } { (name(word)) }, None => { "–" } } }
+}

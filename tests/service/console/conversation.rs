@@ -1,0 +1,159 @@
+//! Conversations: list, filters, messages, pages, and refreshes.
+
+use axum::http::StatusCode;
+use qontak_receiver::store::search;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use super::browser::{Browser, start};
+use crate::fixtures::{ALL, SITI_ROOM, body};
+use crate::harness::{KEY_OF_ALL, Service};
+
+/// Posts the message of fixture 01 with some fields replaced.
+async fn post_message(service: &Service, changed: &[(&str, Value)]) {
+    let mut message: Value = serde_json::from_slice(&body("01-")).unwrap();
+    for (name, value) in changed {
+        message[*name] = value.clone();
+    }
+    assert_eq!(service.post(message.to_string()).await.status, StatusCode::OK);
+}
+
+/// Posts this many messages to the room of fixture 01, a minute apart.
+async fn post_messages(service: &Service, count: usize) {
+    for i in 0..count {
+        let at = format!("2025-06-12T{:02}:{:02}:00.000Z", 3 + i / 60, i % 60);
+        let changed = [
+            ("id", json!(format!("message-{i}"))),
+            ("text", json!(format!("Text {i}."))),
+            ("created_at", json!(at)),
+        ];
+        post_message(service, &changed).await;
+    }
+}
+
+#[sqlx::test]
+async fn conversation_shows_messages_media_statuses_and_the_life_of_the_room(db: PgPool) {
+    let service = start(db).await;
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let html =
+        browser.text(&format!("/console/conversations/{SITI_ROOM}?time_zone=Asia/Jakarta")).await;
+    for part in [
+        "Siti Rahmawati",
+        "Halo Kak, kemeja batik ukuran L masih ada?",
+        "12 Jun 2025",
+        // An answer of an agent that was read, with the time by WhatsApp's clock.
+        "class=\"ticks read\"",
+        // The reply quotes the message.
+        "href=\"#m-bbad9ab7-b270-4339-a60f-aba6c2fac7a7\"",
+        "https://cdn.example.com/uploads/message/file/4c021f14-62ec-4c49-a0e9-e80c31f743cc/bukti-transfer.pdf",
+        "84 KB",
+        "Rumah Siti",
+        "mlat=-7.797068",
+        "class=\"failure\"",
+        "class=\"life\"",
+    ] {
+        assert!(html.contains(part), "{part}\n{html}");
+    }
+    let at = |text: &str| html.find(text).unwrap();
+    assert!(at("Halo Kak, kemeja batik") < at("Rumah Siti"), "oldest first");
+}
+
+#[sqlx::test]
+async fn conversations_are_filtered_and_searched_with_their_messages(db: PgPool) {
+    let service = start(db).await;
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    search::sync_indexes(&service.db, true).await.unwrap();
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let rows = async |query: &str| {
+        let html = browser.text(&format!("/console/conversations?{query}")).await;
+        html.matches("id=\"room-").count()
+    };
+    let all = rows("").await;
+    assert!(all > 3);
+    assert_eq!(rows("status=&channel=&q=").await, all, "fields that are not filled in");
+    let on_web_chat = rows("channel=web_chat").await;
+    assert!(0 < on_web_chat && on_web_chat < all);
+    let html = browser.text("/console/conversations?q=kemeja").await;
+    assert!(html.contains("kemeja batik ukuran L"));
+    let wrong = browser.get("/console/conversations?session=never").await;
+    assert_eq!(wrong.status, StatusCode::OK);
+    assert!(wrong.text().contains("A filter is not valid."));
+}
+
+#[sqlx::test]
+async fn older_messages_are_on_further_pages_without_gaps_or_repeats(db: PgPool) {
+    let service = start(db).await;
+    post_messages(&service, 120).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let mut path = format!("/console/conversations/{SITI_ROOM}");
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let html = browser.text(&path).await;
+        let ids = html.split("id=\"m-message-").skip(1);
+        let mut ids: Vec<usize> =
+            ids.map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect();
+        assert!(ids.is_sorted(), "{ids:?}");
+        ids.extend(seen);
+        seen = ids;
+        let Some((_, link)) = html.split_once("id=\"older\"") else { break };
+        path = link.split('"').nth(3).unwrap().replace("&amp;", "&");
+    }
+    assert_eq!(seen, (0..120).collect::<Vec<_>>());
+}
+
+#[sqlx::test]
+async fn refresh_begins_with_the_oldest_message_shown(db: PgPool) {
+    let service = start(db).await;
+    post_messages(&service, 70).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let first = browser.text(&format!("/console/conversations/{SITI_ROOM}")).await;
+    let refresh = first.split_once("id=\"newest\"").unwrap().1;
+    let refresh = refresh.split("hx-get=\"").nth(1).unwrap().split('"').next().unwrap();
+    post_message(
+        &service,
+        &[
+            ("id", json!("another")),
+            ("text", json!("New.")),
+            ("created_at", json!("2025-06-12T08:00:00Z")),
+        ],
+    )
+    .await;
+    let html = browser.text(&refresh.replace("&amp;", "&")).await;
+    assert!(html.contains("New."));
+    assert_eq!(html.matches("id=\"m-").count(), first.matches("id=\"m-").count() + 1);
+    assert!(html.contains("Text 20.") && !html.contains("Text 19."));
+}
+
+#[sqlx::test]
+async fn texts_of_others_run_nothing_and_stay_in_their_place(db: PgPool) {
+    let service = start(db).await;
+    const HOSTILE: &str = "<img src=x onerror=alert(1)>\u{202e}\"'><script>alert(1)</script>";
+    let mut message: Value = serde_json::from_slice(&body("01-")).unwrap();
+    message["id"] = json!("hostile\"><script>");
+    message["text"] = json!(format!("{HOSTILE} javascript://x *<b>* {}", "x".repeat(100_000)));
+    message["sender"]["name"] = json!(HOSTILE);
+    message["reply"] = json!({ "text": HOSTILE });
+    message["buttons"] = json!([{ "text": HOSTILE }]);
+    message["file"] = json!({ "filename": HOSTILE, "url": "javascript:alert(1)", "size": "large" });
+    message["room"]["name"] = json!(HOSTILE);
+    message["room"]["tags"] = json!([HOSTILE]);
+    assert_eq!(service.post(message.to_string()).await.status, StatusCode::OK);
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    for path in [
+        "/console/conversations".to_owned(),
+        format!("/console/conversations/{SITI_ROOM}"),
+        "/console".to_owned(),
+    ] {
+        let html = browser.text(&path).await;
+        assert!(html.contains("&lt;img src=x"), "{path}");
+        for dangerous in ["<img src=x", "<script>alert", "\"javascript:", "<b>"] {
+            assert!(!html.contains(dangerous), "{path}: {dangerous}");
+        }
+        assert!(html.len() < 60_000, "{path}: {} bytes", html.len());
+    }
+}

@@ -1,0 +1,190 @@
+//! Broadcasts, deliveries, events with replay, accounting, agents, templates, trace, exports and the demo.
+
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use sqlx::PgPool;
+
+use super::browser::{Browser, ENABLED, start};
+use crate::fixtures::{ALL, BROADCAST, READ_MESSAGE, SITI_ROOM};
+use crate::harness::{KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, Service};
+
+const ALL_SCOPES: (&str, &str) = ("RECEIVER__KEY__ALL__SCOPES", "read,export,replay");
+
+async fn start_with_fixtures(db: PgPool, changed: &[(&str, &str)]) -> Service {
+    let service = Service::start_with(db, &[&[ENABLED], changed].concat()).await;
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    service
+}
+
+#[track_caller]
+fn assert_has(html: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(html.contains(part), "no {part:?} in {html}");
+    }
+}
+
+#[sqlx::test]
+async fn broadcast_shows_funnel_reasons_with_advice_cost_and_recipients(db: PgPool) {
+    let price = ("RECEIVER__CONSOLE__PRICE__MARKETING", "586.33");
+    let service = start_with_fixtures(db, &[price]).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    assert_has(&browser.text("/console/broadcasts").await, &["Promo Gajian Juni", BROADCAST]);
+    let html = browser.text(&format!("/console/broadcasts/{BROADCAST}")).await;
+    let steps = [("Recipients", 5), ("Sent", 3), ("Delivered", 2), ("Read", 1), ("Failed", 2)];
+    for (step, count) in steps {
+        let shown = html.split_once(&format!("data-step=\"{step}\"")).unwrap().1;
+        let shown = shown.split_once("<strong>").unwrap().1.split('<').next().unwrap();
+        assert_eq!(shown, count.to_string(), "{step}");
+    }
+    assert_has(&html, &["(131026)", "Check the number, use another channel.", "IDR "]);
+    let failed = browser.text(&format!("/console/broadcasts/{BROADCAST}?status=failed")).await;
+    let recipients =
+        |html: &str| html.split_once(">Recipients</h2>").unwrap().1.matches("data-row").count();
+    assert_eq!((recipients(&html), recipients(&failed)), (5, 2));
+
+    let indonesian = browser.text(&format!("/console/broadcasts/{BROADCAST}?language=id")).await;
+    assert_has(&indonesian, &["nomor tidak ber-WhatsApp"]);
+}
+
+#[sqlx::test]
+async fn deliveries_show_failures_first_and_any_status_on_request(db: PgPool) {
+    let service = start_with_fixtures(db, &[]).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let rows = async |query: &str| {
+        let html = browser.text(&format!("/console/deliveries{query}")).await;
+        html.matches("data-row").count()
+    };
+    let (failed, read, any) =
+        (rows("").await, rows("?status=read").await, rows("?status=any").await);
+    assert!(failed > 0 && read > 0 && any > failed + read, "{failed} {read} {any}");
+    assert_eq!(rows("?status=failed").await, failed);
+}
+
+#[sqlx::test]
+async fn event_shows_its_body_with_doubtful_fields_marked(db: PgPool) {
+    let service = start_with_fixtures(db, &[]).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let list = browser.text("/console/events?has_reasons=true&outcome=applied").await;
+    let link = list.split("href=\"").find(|part| part.starts_with("/console/events/0")).unwrap();
+    let path = link.split('"').next().unwrap();
+    let html = browser.text(path).await;
+    assert_has(&html, &["class=\"json\"", "<mark class=\"doubt\">", "class=\"reasons\""]);
+    let raw = browser.get(&format!("{path}/body")).await;
+    assert_eq!(raw.headers[CONTENT_TYPE], "application/json");
+
+    let malformed = browser.text("/console/events?outcome=malformed").await;
+    assert_eq!(malformed.matches("data-row").count(), 1);
+    assert_eq!(browser.get("/console/events/nothing").await.status, StatusCode::NOT_FOUND);
+}
+
+#[sqlx::test]
+async fn dry_run_shows_the_new_outcome_and_replay_applies_it(db: PgPool) {
+    let service = start_with_fixtures(db, &[ALL_SCOPES]).await;
+    service.execute("update event set outcome = 'recorded' where subject_id = '1b6321cd-5091-4cd9-bd8b-91220cd20198'").await;
+    let id = service.data("/v1/events?outcome=recorded&kind=receive_message_from_customer").await
+        [0]["event_id"]
+        .take();
+    let id = id.as_str().unwrap();
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let outcome = async || service.data(&format!("/v1/events/{id}")).await["outcome"].take();
+
+    let fields = [("id", id), ("dry_run", "true")];
+    let html = browser.post("/console/events/replay", &fields).await.text();
+    assert_has(&html, &[">recorded<", ">applied<", "Would be", "<strong>1/1</strong>"]);
+    assert_eq!(outcome().await, "recorded");
+
+    let fields = [("id", id), ("dry_run", "false")];
+    let html = browser.post("/console/events/replay", &fields).await.text();
+    assert_has(&html, &[">recorded<", ">applied<", "After"]);
+    assert_eq!(outcome().await, "applied");
+}
+
+#[sqlx::test]
+async fn replay_and_export_need_their_scopes(db: PgPool) {
+    let service = start_with_fixtures(db, &[]).await;
+    let reader = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let html = reader.text("/console/events").await;
+    assert!(!html.contains("/console/exports/") && !html.contains("dry_run"));
+    let id = service.data("/v1/events").await[0]["event_id"].as_str().unwrap().to_owned();
+    let response =
+        reader.post("/console/events/replay", &[("id", &id), ("dry_run", "false")]).await;
+    assert_has(&response.text(), &["lacks the scope `replay`"]);
+    let export = "/console/exports/rooms?status=assigned";
+    assert_eq!(reader.get(export).await.status, StatusCode::FORBIDDEN);
+
+    let exporter = Browser::sign_in(&service, KEY_OF_ORGANIZATION).await;
+    let response = exporter.get(export).await;
+    assert_eq!(response.status, StatusCode::OK);
+    let api = service.get_with(KEY_OF_ORGANIZATION, "/v1/exports/rooms?status=assigned").await;
+    assert_eq!(response.bytes, api.bytes);
+    let path = format!("/console/exports/rooms/{SITI_ROOM}/messages");
+    assert_eq!(exporter.get(&path).await.status, StatusCode::OK);
+}
+
+#[sqlx::test]
+async fn accounting_groups_quarantine_by_reason_and_adds_up(db: PgPool) {
+    let service = start_with_fixtures(db, &[]).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let html = browser.text("/console/ledger").await;
+    assert_has(
+        &html,
+        &["unclassifiable", "missing_subject_id", "class=\"bar\"", "Nothing was compared yet"],
+    );
+    let other = Browser::sign_in(&service, KEY_OF_ANOTHER).await;
+    assert_has(&other.text("/console/ledger").await, &["Every webhook was understood."]);
+}
+
+#[sqlx::test]
+async fn templates_show_their_state_and_quality(db: PgPool) {
+    let service = start(db).await;
+    service
+        .execute(
+            "insert into catalog (organization_id, kind, id, name, data, synced_at) values ('o', 'template', \
+             't', 'promo_gajian', '{\"status\": \"REJECTED\", \"quality_rating\": \"GREEN\"}', now())",
+        )
+        .await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let html = browser.text("/console/templates").await;
+    assert_has(&html, &["promo_gajian", "class=\"chip bad\"", "class=\"chip ok\""]);
+}
+
+#[sqlx::test]
+async fn trace_shows_one_timeline_for_ids_and_phone_numbers(db: PgPool) {
+    let service = start_with_fixtures(db, &[]).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    for id in [READ_MESSAGE, SITI_ROOM, "0812-0001-0001"] {
+        let html = browser.text(&format!("/console/trace?id={id}")).await;
+        assert_has(&html, &["class=\"timeline\"", "Siti Rahmawati", &format!("#m-{READ_MESSAGE}")]);
+    }
+    let html = browser.text("/console/trace?id=nothing").await;
+    assert_has(&html, &["Nothing has this id"]);
+    assert!(!html.contains("Siti Rahmawati"));
+}
+
+#[sqlx::test]
+async fn demo_fills_every_chart_and_exists_only_where_it_is_set(db: PgPool) {
+    let without = start(db.clone()).await;
+    let browser = Browser::sign_in(&without, KEY_OF_ALL).await;
+    assert!(!browser.text("/console").await.contains("/console/demo"));
+    assert_eq!(browser.post("/console/demo", &[]).await.status, StatusCode::NOT_FOUND);
+
+    let service = Service::start_with(db, &[ENABLED, ("RECEIVER__CONSOLE__DEMO", "true")]).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    assert_has(&browser.text("/console").await, &["/console/demo", "No webhook was received"]);
+    assert_eq!(browser.post("/console/demo", &[]).await.status, StatusCode::SEE_OTHER);
+    let html = browser.text("/console").await;
+    assert!(!html.contains("/console/demo"));
+    for chart in html.split("data-chart=\"").skip(1) {
+        let chart = chart.split('"').next().unwrap().replace("&quot;", "\"");
+        let chart: serde_json::Value = serde_json::from_str(&chart).unwrap();
+        let series = chart["series"].as_array().unwrap();
+        let has_values = series.iter().any(|one| {
+            one["values"].as_array().unwrap().iter().any(|value| value.as_i64() > Some(0))
+        });
+        assert!(has_values, "{chart}");
+    }
+    assert_has(&browser.text("/console/agents?period=day").await, &["data-row"]);
+    assert_has(&browser.text("/console/broadcasts").await, &["data-row"]);
+}

@@ -1,0 +1,243 @@
+"""Tests the console in Chromium: every page at two widths and in two themes, with axe-core; live updates,
+older messages, keyboard, an offline phase, and reading without JavaScript.
+
+With SCREENSHOTS set to a folder, it stores a picture of each page there."""
+
+import base64
+import json
+import os
+import re
+import urllib.parse
+import urllib.request
+import uuid
+from datetime import datetime, timezone
+from pathlib import Path
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.web.browser import ADDRESS, FIXTURES, KEY, Browser, post
+
+AXE = Path(os.environ["AXE"]).read_text()
+SCREENSHOTS = os.environ.get("SCREENSHOTS")
+ROOM = "24a60fba-3bc1-4694-9f51-66c4b74d1978"
+BROADCAST = "5ea8c3f9-65f3-494a-97f4-1ad64958d1dc"
+MESSAGE = "bbad9ab7-b270-4339-a60f-aba6c2fac7a7"
+HOSTILE = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>\u202e" + "W" * 3000
+PAGES = {
+    "overview": "",
+    "conversations": "/conversations",
+    "conversation": f"/conversations/{ROOM}",
+    "search": "/conversations?q=batik",
+    "broadcasts": "/broadcasts",
+    "broadcast": f"/broadcasts/{BROADCAST}",
+    "deliveries": "/deliveries",
+    "events": "/events?has_reasons=true",
+    "ledger": "/ledger",
+    "agents": "/agents?period=day",
+    "templates": "/templates",
+    "trace": f"/trace?id={MESSAGE}",
+    "not-found": "/conversations/unknown",
+}
+
+
+def now():
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def room_with(**fields):
+    """Posts a message in a room of its own, with these fields; returns the id of the room."""
+    room = json.loads(next(FIXTURES.glob("01-*")).read_text())["room"] | {"id": str(uuid.uuid4())} | fields.pop("room", {})
+    post("01", id=str(uuid.uuid4()), room_id=room["id"], room=room, created_at=now(), **fields)
+    return room["id"]
+
+
+class Console(Browser):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.browser.get(f"{ADDRESS}/console")
+        cls.browser.find_element(By.NAME, "key").send_keys(KEY + Keys.ENTER)
+        WebDriverWait(cls.browser, 20).until(lambda browser: browser.find_elements(By.CLASS_NAME, "tiles"))
+        # The button is there as long as nothing was received; the fixtures are. It is a form of its own.
+        cls.browser.execute_async_script(
+            "const done = arguments[0]; fetch('/console/demo', {method: 'POST'}).then((r) => done(r.status))")
+
+    def setUp(self):
+        self.resize(1440, 900)
+
+    def tearDown(self):
+        self.network(offline=False)
+        self.assert_no_errors(allowed=r" 404 |ERR_INTERNET_DISCONNECTED|/console/stream")
+
+    def network(self, offline):
+        self.browser.set_network_conditions(offline=offline, latency=0, throughput=-1)
+
+    def resize(self, width, height):
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def open(self, page, **parameters):
+        sign = "&" if "?" in page else "?"
+        query = sign + urllib.parse.urlencode(parameters) if parameters else ""
+        self.browser.get(f"{ADDRESS}/console{page}{query}")
+
+    def shoot(self, name):
+        if SCREENSHOTS:
+            Path(SCREENSHOTS).mkdir(parents=True, exist_ok=True)
+            height = self.browser.execute_script("return document.documentElement.scrollHeight")
+            width = self.browser.execute_script("return innerWidth")
+            clip = {"x": 0, "y": 0, "width": width, "height": min(height, 2400), "scale": 1}
+            picture = self.browser.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
+            (Path(SCREENSHOTS) / f"{name}.png").write_bytes(base64.b64decode(picture["data"]))
+
+    def serious(self):
+        """Findings of axe-core that are serious or critical."""
+        # Through the driver, because the page's policy forbids further scripts.
+        self.browser.execute_script(AXE)
+        script = "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then((r) => done(r.violations))"
+        found = self.browser.execute_async_script(script)
+        return [
+            f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+            for one in found if one["impact"] in ("serious", "critical") for node in one["nodes"][:3]
+        ]
+
+    def test_every_page_fits_two_widths_and_themes_and_axe_finds_nothing_serious(self):
+        for theme in ("light", "dark"):
+            for width, height in ((1440, 900), (390, 844)):
+                self.resize(width, height)
+                for name, page in PAGES.items():
+                    with self.subTest(name=name, width=width, theme=theme):
+                        self.open(page, theme=theme)
+                        self.wait("h1")
+                        self.shoot(f"{name}-{width}-{theme}")
+                        overflow = self.browser.execute_script("return document.documentElement.scrollWidth - innerWidth")
+                        self.assertLessEqual(overflow, 0)
+                        # Each page at each width and in each theme once: it takes seconds.
+                        if (width == 390) == (theme == "dark"):
+                            self.assertEqual([], self.serious())
+
+    def test_first_page_is_small(self):
+        self.open("")
+        self.wait(".chart canvas")
+        script = "return performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource')).filter((e) => !e.name.includes('/stream')).map((e) => [e.name, e.encodedBodySize])"
+        sizes = self.browser.execute_script(script)
+        self.assertLess(sum(size for _, size in sizes), 150_000, sizes)
+        self.assertTrue(all(name.startswith(ADDRESS) for name, _ in sizes), sizes)
+
+    def test_new_messages_and_statuses_appear_without_reload(self):
+        self.open(f"/conversations/{ROOM}")
+        self.wait("#live.on", "Live")
+        self.browser.execute_script("window.isTheSame = true")
+        message, text = str(uuid.uuid4()), f"Live {uuid.uuid4()}"
+        post("07", id=message, text=text, created_at=now())
+        self.wait(f"[id='m-{message}'] .text", text)
+        self.wait(".rooms .room:first-child", text[:20])
+        post("08", id=message, text=text, created_at=now())
+        self.wait(f"[id='m-{message}'] .ticks.read", "read")
+        self.assertTrue(self.browser.execute_script("return window.isTheSame"))
+
+    def test_conversation_opens_at_the_newest_message_and_loads_older_ones_above(self):
+        room = room_with(text="Message 0.")
+        room_fields = json.loads(next(FIXTURES.glob("01-*")).read_text())["room"] | {"id": room}
+        for i in range(1, 121):
+            at = f"2025-06-13T{i // 60:02}:{i % 60:02}:00.000Z"
+            post("01", id=f"{room}-{i}", room_id=room, room=room_fields, text=f"Message {i}.", created_at=at)
+        self.open(f"/conversations/{room}")
+        self.wait(".bubble", "Message 120.")
+        place = "const one = document.getElementById('messages'); return [one.scrollTop, one.scrollHeight - one.clientHeight]"
+        self.assertGreater(self.browser.execute_script("return document.getElementById('messages').scrollHeight"), 1500)
+        self.assertEqual(0, self.browser.execute_script(place)[0], "at the end")
+        self.assertEqual([], [one for one in self.texts(".bubble") if "Message 2." in one])
+        for _ in range(2):
+            self.browser.execute_script("const one = document.getElementById('messages'); one.scrollTop = -one.scrollHeight")
+            WebDriverWait(self.browser, 20).until(lambda _: len(self.texts(".bubble")) % 50 in (0, 21))
+        self.wait(".bubble", "Message 1.")
+        numbers = [int(re.search(r"Message (\d+)\.", one)[1]) for one in self.texts(".bubble")]
+        self.assertEqual(sorted(set(numbers) - {0}), [one for one in numbers if one])
+
+    def test_filters_change_list_and_url_and_are_shareable(self):
+        self.open("/conversations")
+        self.wait(".room", "Siti Rahmawati")
+        field = self.find("input[name=q]")
+        field.send_keys("rahmawti")
+        WebDriverWait(self.browser, 20).until(lambda _: self.browser.current_url.endswith("?q=rahmawti"))
+        self.wait(".room", "Siti Rahmawati")
+        url = self.browser.current_url
+        shown = self.texts("#rooms > a strong")
+        self.browser.get(url)
+        self.assertEqual(shown, self.texts("#rooms > a strong"))
+
+    def test_keyboard_is_enough(self):
+        self.open("/conversations")
+        self.wait(".room")
+        keys = lambda text: self.browser.switch_to.active_element.send_keys(text)
+        keys("/")
+        self.assertEqual("q", self.browser.switch_to.active_element.get_attribute("name"))
+        keys(Keys.ESCAPE)
+        keys("jj")
+        rooms = self.browser.find_elements(By.CSS_SELECTOR, "[data-row]")
+        self.assertEqual(rooms[1], self.browser.switch_to.active_element)
+        keys("k")
+        self.assertEqual(rooms[0], self.browser.switch_to.active_element)
+        keys(Keys.ENTER)
+        self.wait(".thread-head h2")
+        self.browser.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
+        WebDriverWait(self.browser, 20).until(lambda _: self.browser.current_url.split("?")[0].endswith("/console/conversations"))
+
+    def test_offline_is_said_and_what_was_missed_appears_when_back(self):
+        room = room_with(text="Before.")
+        self.open(f"/conversations/{room}")
+        self.wait("#live.on", "Live")
+        self.network(offline=True)
+        self.browser.execute_script("window.dispatchEvent(new Event('offline'))")
+        self.wait("#problem", "offline")
+        text = f"Missed {uuid.uuid4()}"
+        fields = json.loads(next(FIXTURES.glob("01-*")).read_text())["room"] | {"id": room}
+        post("01", id=str(uuid.uuid4()), room_id=room, room=fields, text=text, created_at=now())
+        self.network(offline=False)
+        self.browser.execute_script("window.dispatchEvent(new Event('online'))")
+        self.wait(".bubble", text)
+        self.assertFalse(self.find("#problem").is_displayed())
+
+    def test_hostile_texts_run_nothing_and_stay_in_the_layout(self):
+        room = room_with(text=HOSTILE, sender={"name": HOSTILE}, room={"name": HOSTILE, "tags": [HOSTILE]})
+        for width in (1440, 390):
+            self.resize(width, 900)
+            for page in ("/conversations", f"/conversations/{room}", f"/trace?id={room}", "/events", ""):
+                self.open(page)
+                self.wait("h1")
+                self.assertNotIn("broken", self.browser.title)
+                self.assertEqual(0, len(self.browser.find_elements(By.CSS_SELECTOR, "img[src=x], main script")))
+                self.assertLessEqual(self.browser.execute_script("return document.documentElement.scrollWidth - innerWidth"), 0, page)
+        self.shoot("hostile-390")
+
+    def test_indonesian_and_time_zone_are_kept(self):
+        self.open("/broadcasts")
+        self.find("details.menu summary").click()
+        self.find("select[name=language]").send_keys("Bahasa")
+        self.find("form[action='/console/preferences'] button").click()
+        self.wait("h1", "Broadcast")
+        self.assertEqual("id", self.find("html").get_attribute("lang"))
+        self.open("")
+        self.wait("h1", "Ringkasan")
+        self.shoot("overview-indonesian")
+        self.find("details.menu summary").click()
+        self.find("select[name=language]").send_keys("English")
+        self.find("form[action='/console/preferences'] button").click()
+        self.wait("h1", "Overview")
+
+    def test_pages_can_be_read_without_javascript(self):
+        self.browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+        try:
+            for name, page in PAGES.items():
+                self.open(page)
+                self.assertTrue(self.find("h1").text, name)
+            self.open(f"/conversations/{ROOM}")
+            self.assertIn("Halo Kak, kemeja batik", self.browser.page_source)
+            self.open("")
+            self.assertTrue(self.find(".as-table").is_displayed())
+            self.shoot("overview-no-script")
+        finally:
+            self.browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
