@@ -165,8 +165,7 @@ impl Committer {
         histogram!("qontak_receiver_batch_size").record(events.len() as f64);
         debug!(events = events.len(), duration_ms = took.as_secs_f64() * 1e3, "batch committed");
         let times = (began, ended);
-        let receipt =
-            |(event, row)| Receipt::new(event, row, events.len(), times, &self.activity);
+        let receipt = |(event, row)| Receipt::new(event, row, events.len(), times, &self.activity);
         Ok(events.iter().zip(stored).map(receipt).collect())
     }
 }
