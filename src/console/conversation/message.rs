@@ -107,7 +107,7 @@ impl Message {
     }
 
     /// Name of its sender.
-    pub fn sender<'a>(&'a self, words: &'a Words) -> Markup {
+    pub fn sender(&self, words: &Words) -> Markup {
         let other = match self.is_out() {
             _ if self.is_campaign() => words.broadcast,
             true if self.is_bot() => words.bot,
