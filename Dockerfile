@@ -1,29 +1,38 @@
+# Builds an image that contains one statically linked program. To build it from base images by digest:
+#   docker build --build-arg RUST_IMAGE=rust@sha256:… --build-arg REVISION=$(git rev-parse HEAD) .
 ARG RUST_IMAGE=rust:1.95-bookworm
-ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /build
-# Queries are checked against .sqlx/, so the build needs no database.
-ENV SQLX_OFFLINE=true
+# Queries are checked against .sqlx/, so the build needs no database. A target has to be named: without it,
+# the flags would apply to procedural macros too, which cannot be static.
+ENV SQLX_OFFLINE=true \
+    RUSTFLAGS="-C target-feature=+crt-static" \
+    CARGO_TARGET_DIR=/build/target
+RUN rustc -vV | sed -n 's/^host: //p' >/target
 
 # A layer with the dependencies only. It is cached until Cargo.toml or Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
-    && cargo build --release --locked
+    && cargo build --release --locked --target "$(cat /target)"
 
 COPY build.rs sqlx.toml ./
 COPY .sqlx .sqlx
 COPY config config
 COPY migrations migrations
 COPY src src
+ARG REVISION=unknown
 # Cargo compares modification times, and these files are older than the build of the placeholders.
-RUN touch src/lib.rs src/main.rs && cargo build --release --locked && mkdir /spool
+RUN touch src/lib.rs src/main.rs && REVISION=${REVISION} cargo build --release --locked --target "$(cat /target)" \
+    && mkdir -p /image/usr/local/bin /image/var/lib/qontak-receiver/spool \
+    && cp "target/$(cat /target)/release/qontak-receiver" /image/usr/local/bin/
 
-FROM ${RUNTIME_IMAGE}
-COPY --from=build /build/target/release/qontak-receiver /usr/local/bin/qontak-receiver
+# Nothing but the program: root certificates and time zones are compiled in.
+FROM scratch
+COPY --from=build /image/usr /usr
 # Webhooks are stored here while the database is unavailable. The service writes no other files, so
 # the root file system can be read-only.
-COPY --from=build --chown=65532:65532 /spool /var/lib/qontak-receiver/spool
+COPY --from=build --chown=65532:65532 /image/var /var
 VOLUME /var/lib/qontak-receiver/spool
 # A numeric id: runAsNonRoot of Kubernetes cannot verify a user name.
 USER 65532:65532
@@ -37,3 +46,9 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["/usr/local/bin/qontak-receiver", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/qontak-receiver"]
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="qontak-receiver" \
+      org.opencontainers.image.description="Stores Mekari Qontak webhooks in Postgres and serves them over a REST API." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"

@@ -1,6 +1,6 @@
 # Entry points for developers and CI. The work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: run test bench bench-read soak fuzz check prepare seal openapi test-api test-clients test-web test-monitoring help
+.PHONY: run test bench bench-read soak fuzz check prepare seal openapi test-api test-clients test-web test-monitoring test-deploy image sbom help
 
 run: ## start the service and a private PostgreSQL; Ctrl-C stops both
 	@scripts/run.sh
@@ -22,6 +22,15 @@ test-clients: ## generate clients from the OpenAPI document, type-check and run 
 
 test-monitoring: ## test alerts and dashboard against a live service (Prometheus)
 	@scripts/test-monitoring.sh
+
+test-deploy: ## test deploy/ and docker-compose.yml: manifests, units, Caddy before a live service
+	@scripts/test-deploy.sh
+
+image: ## build the container image and start it once, with Docker or buildah
+	@scripts/image.sh
+
+sbom: ## list the components of the program (CycloneDX)
+	@scripts/sbom.sh
 
 soak: ## kill, stop and freeze services and PostgreSQL, count lost events: make soak DURATION=600
 	@scripts/soak.sh

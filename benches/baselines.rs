@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use qontak_receiver::config::{self, Config};
 use qontak_receiver::event::Event;
 use qontak_receiver::ingest::Ingest;
+use qontak_receiver::ingest::activity::Activity;
 use qontak_receiver::ingest::writer::{Receipt, WriteError, Writer};
 use qontak_receiver::receive::state::ReceiveState;
 use qontak_receiver::{http, receive, store, telemetry};
@@ -41,7 +42,7 @@ pub async fn serve_one_each() -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     // A writer runs one transaction at a time, so concurrency needs several.
     let writers = (0..CONCURRENCY)
-        .map(|_| Writer::start(&config.database, &settings, &mut tasks))
+        .map(|_| Writer::start(&config.database, &settings, Activity::new(false), &mut tasks))
         .collect::<Result<Arc<[_]>, _>>()?;
     let next = Arc::new(AtomicUsize::new(0));
     serve(&config, move |event| {

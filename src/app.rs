@@ -3,11 +3,14 @@
 pub mod check;
 mod measure;
 pub mod open_files;
+pub mod retention;
+mod trace_export;
 pub mod upkeep;
 
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use futures_util::future::join;
 use metrics::gauge;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -15,10 +18,14 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use self::measure::Measured;
+use self::trace_export::TraceExport;
+use crate::alarm::Alarms;
 use crate::config::{self, Config};
 use crate::console::state::{ConsoleState, DemoTraffic};
+use crate::http::server::admission::Connections;
 use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
+use crate::ingest::replay::job;
 use crate::ingest::spool::disk::Disk;
 use crate::ingest::writer::kinds;
 use crate::qontak::catalog::Catalog;
@@ -70,7 +77,9 @@ pub async fn serve(
     // First, because what follows sets metrics.
     let metrics = telemetry::metrics()?;
     http::metrics::register();
-    kinds::register();
+    http::trace::configure(&config.log);
+    let trace_export = TraceExport::start(&config.trace)?;
+    kinds::register(config.endpoint.keys());
     log_settings(&config);
     for warning in &config.warnings {
         warn!(warning, "setting is probably not meant");
@@ -95,12 +104,22 @@ pub async fn serve(
     let ops_listener = inherited
         .next_or_bind(config.ops.listen, is_handover)
         .with_context(|| format!("ops.listen: cannot listen on {}", config.ops.listen))?;
+    let api_listener = match config.api.listen {
+        Some(address) => Some(
+            inherited
+                .next_or_bind(address, is_handover)
+                .with_context(|| format!("api.listen: cannot listen on {address}"))?,
+        ),
+        None => None,
+    };
+    let api = api_listener.as_ref().unwrap_or(&listener).socket.local_addr()?;
     info!(
         http.listen = %listener.socket.local_addr()?,
+        api.listen = %api,
         ops.listen = %ops_listener.socket.local_addr()?,
         "ready for webhooks",
     );
-    let (stopping, mut is_stopping) = watch::channel(false);
+    let (stopping, is_stopping) = watch::channel(false);
 
     let mut ingesting = JoinSet::new();
     let App { router, ingest, read } = App::start(&config, db.clone(), disk, demo, &mut ingesting)?;
@@ -115,7 +134,8 @@ pub async fn serve(
         read: read.clone(),
     };
     background.spawn(measured.run());
-    // Apart from `background`, because they are not aborted: they may hold tokens that are not stored yet.
+    // Apart from `background`, because they are not aborted: they may hold tokens or counts that are not
+    // stored yet.
     let mut watching = JoinSet::new();
     let qontak_db = store::connect_for_qontak(&config.database)?;
     let clients = qontak::clients(&config, &qontak_db);
@@ -125,9 +145,12 @@ pub async fn serve(
     if let Some(catalog) = Catalog::new(&config, clients.clone(), qontak_db.clone()) {
         watching.spawn(catalog.run(is_stopping.clone()));
     }
-    if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db) {
+    if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db.clone()) {
         watching.spawn(recovery.run(is_stopping.clone()));
     }
+    watching.spawn(job::run(db.clone(), ingest.writer.clone(), is_stopping.clone()));
+    let alarms = Alarms::new(&config, ingest.clone(), qontak_db);
+    watching.spawn(alarms.run(is_stopping.clone()));
     gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
     let ops = Ops {
         db: db.clone(),
@@ -142,9 +165,21 @@ pub async fn serve(
         error!(result = ?served, "ops port closed");
     });
 
-    let serving = http::server::serve(listener, router, &config.http, async move {
-        _ = is_stopping.wait_for(|stopping| *stopping).await
-    });
+    let connections = Connections::new(config.http.max_connections);
+    let serve_port = |listener, router| {
+        let mut is_stopping = is_stopping.clone();
+        let stop = async move { _ = is_stopping.wait_for(|stopping| *stopping).await };
+        http::server::serve(listener, router, &config.http, connections.clone(), stop)
+    };
+    let serving = async {
+        match api_listener {
+            None => serve_port(listener, router).await,
+            Some(api) => {
+                let webhooks = serve_port(listener, router.only_webhooks());
+                _ = join(webhooks, serve_port(api, router.without_webhooks())).await;
+            }
+        }
+    };
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
         () = stop => {}
@@ -152,7 +187,7 @@ pub async fn serve(
         // Without the cause: a panic message may quote data. Its location is in the log.
         _ = ingesting.join_next() => bail!("an ingest task ended unexpectedly"),
         _ = background.join_next() => bail!("a background task ended unexpectedly"),
-        Some(_) = watching.join_next() => bail!("a task for Qontak's API ended unexpectedly"),
+        Some(_) = watching.join_next() => bail!("a watching task ended unexpectedly"),
         never = upkeep::keep_database(&config, &db, is_prepared) => never
     }
 
@@ -167,6 +202,9 @@ pub async fn serve(
     ingesting.shutdown().await;
     background.shutdown().await;
     _ = tokio::time::timeout(limit, async { while watching.join_next().await.is_some() {} }).await;
+    if let Some(trace_export) = trace_export {
+        trace_export.stop().await;
+    }
     // No `PgPool::close`: it would wait for the connections of aborted requests.
     let spooled = ingest.spool.map_or(0, |spool| spool.depth().events);
     info!(spooled, "stopped");
@@ -176,23 +214,12 @@ pub async fn serve(
 /// Logs the version and the settings in force. Secrets are redacted; endpoints and organisations are named
 /// only, keys counted.
 fn log_settings(config: &Config) {
-    let Config {
-        http,
-        api,
-        console,
-        ops,
-        database,
-        writer,
-        spool,
-        stream,
-        search,
-        retention,
-        log,
-        ..
-    } = config;
+    let Config { http, api, console, ops, database, writer, spool, stream, search, .. } = config;
+    let Config { retention, alarm, notify, log, trace, .. } = config;
     let names = |names: Vec<&String>| format!("{names:?}");
     info!(
         version = env!("CARGO_PKG_VERSION"),
+        revision = telemetry::REVISION,
         settings.http = ?http,
         settings.api = ?api,
         settings.console = ?console,
@@ -203,7 +230,10 @@ fn log_settings(config: &Config) {
         settings.stream = ?stream,
         settings.search = ?search,
         settings.retention = ?retention,
+        settings.alarm = ?alarm,
+        settings.notify = ?notify,
         settings.log = ?log,
+        settings.trace = ?trace,
         settings.endpoint = names(config.endpoint.keys().collect()),
         settings.keys = config.key.len(),
         settings.qontak = names(config.qontak.keys().collect()),

@@ -2,10 +2,12 @@
 
 mod backfill;
 mod check;
+mod erase;
 mod key;
 mod output;
 mod register;
 mod replay;
+mod retention;
 #[cfg(feature = "simulate")]
 mod simulate;
 mod spool;
@@ -69,6 +71,10 @@ enum Command {
     /// refused; 3 credentials or clock refused; 4 Qontak or the database unavailable, or another
     /// backfill is running; try again.
     Backfill(backfill::Arguments),
+    /// Erase a person or an organisation from all tables and from the bodies of the journal
+    ///
+    /// Cannot be undone. Erase at Qontak first: a backfill would fetch again what is still there.
+    Erase(erase::Arguments),
     /// Create, list and revoke API keys
     #[command(subcommand)]
     Key(key::Command),
@@ -76,6 +82,10 @@ enum Command {
     ///
     /// Can be repeated: replaying an event again has no further effect.
     Replay(replay::Arguments),
+    /// Drop journal partitions and delete rows that have reached their age, as the service does
+    ///
+    /// Works at once, whatever retention.from_hour and to_hour say. It can be stopped and repeated.
+    Retention(retention::Arguments),
     /// Read files of the spool
     #[command(subcommand)]
     Spool(spool::Command),
@@ -125,11 +135,17 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         Command::Backfill(arguments) => {
             return backfill::run(config()?, arguments, stop_signal()?).await;
         }
+        Command::Erase(arguments) => erase::run(config()?, arguments).await?,
         Command::Key(command) => key::run(&config()?, command).await?,
         Command::Replay(arguments) => {
             let config = config()?;
             telemetry::start(&config.log)?;
             replay::run(config, arguments, stop_signal()?).await?;
+        }
+        Command::Retention(arguments) => {
+            let config = config()?;
+            telemetry::start(&config.log)?;
+            retention::run(config, &arguments).await?;
         }
         // Without settings: a damaged file may be read on another machine.
         Command::Spool(command) => spool::run(command)?,

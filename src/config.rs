@@ -3,6 +3,7 @@
 //! `config/default.toml` documents every setting and is compiled in. The file given by `--config`
 //! overrides it, and the environment overrides both.
 
+mod alarm;
 mod bounds;
 mod contradiction;
 mod endpoint;
@@ -18,6 +19,7 @@ use anyhow::{bail, ensure};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
+pub use self::alarm::{Alarm, Holiday, Notify, NotifyFormat, NotifyUrl, Zone};
 pub use self::contradiction::SPOOL_TIMEOUT;
 pub use self::endpoint::{Endpoint, Endpoints};
 pub use self::key::{Key, Scope, unless_all};
@@ -26,8 +28,8 @@ pub use self::qontak::{
     WebhookUrl,
 };
 pub use self::section::{
-    Api, Console, Database, Http, Log, LogFormat, Ops, Origin, Retention, Search, Spool, Stream,
-    StrongSecret, Writer,
+    Api, Audit, Console, Database, Http, HttpUrl, Log, LogFormat, LogPeer, Ops, Origin, Retention,
+    Search, Spool, Stream, StrongSecret, Trace, Writer,
 };
 
 /// All settings.
@@ -46,10 +48,14 @@ pub struct Config {
     pub search: Search,
     pub retention: Retention,
     pub log: Log,
+    pub trace: Trace,
     pub register: Register,
     pub watch: Watch,
     pub backfill: Backfill,
     pub catalog: Catalog,
+    pub alarm: Alarm,
+    pub audit: Audit,
+    pub notify: Notify,
     pub endpoint: Endpoints,
     pub key: BTreeMap<String, Key>,
     pub qontak: Qontaks,
@@ -262,6 +268,8 @@ mod tests {
                 "writer.max_batch: expected an integer from 1 to 1073741824",
             ),
             ("HTTP__LISTEN", "8080", "http.listen: "),
+            ("API__LISTEN", "8081", "api.listen: expected an address with a port"),
+            ("API__LISTEN", "0.0.0.0:8080", "api.listen: must differ from http.listen"),
             ("HTTP__BODY_TIMEOUT", "soon", "http.body_timeout: expected a duration from 1ms to 1h"),
             ("HTTP__IDLE_TIMEOUT", "0s", "http.idle_timeout: expected a duration from 1ms to 1h"),
             ("HTTP__STOP_TIMEOUT", "5", "http.stop_timeout: expected a duration"),
@@ -299,6 +307,8 @@ mod tests {
                 "0",
                 "retention.days_ahead: expected an integer from 1 to 3650",
             ),
+            ("RETENTION__MESSAGE_DAYS", "7", "retention.message_days: must be 0 or at least"),
+            ("RETENTION__FROM_HOUR", "25", "retention.from_hour: expected an integer from 0 to 24"),
             ("DATABASE__URL", "mysql://", "database.url: not a Postgres URL; set DATABASE_URL"),
             ("DATABASE__ENCRYPTION_KEY", "short", "database.encryption_key: expected at least 32"),
             ("WATCH__INTERVAL", "0s", "watch.interval: expected a duration from 1s to 1day"),
@@ -308,6 +318,12 @@ mod tests {
                 "a-token-of-length-25-here",
                 "endpoint.backfill: is the name of events that were read from Qontak's API",
             ),
+            ("ALARM__TIME_ZONE", "Jakarta", "alarm.time_zone: expected an IANA time zone"),
+            ("ALARM__HOLIDAYS", "2027-02-30", "alarm.holidays: expected dates such as 2027-03-10"),
+            ("ALARM__WEEKS", "1", "alarm.weeks: expected an integer from 2 to 26"),
+            ("NOTIFY__URL", "http://a.example/in", "notify.url: expected https://host/path"),
+            ("NOTIFY__FORMAT", "mail", "notify.format: expected json or slack"),
+            ("NOTIFY__SECRET", "short", "notify.secret: expected at least 32 characters"),
             ("WATCH__STATUS_PAGE", "http://a.example", "watch.status_page: expected https://host"),
             ("QONTAK__SHOP__AUTH", "basic", "qontak.shop.auth: expected hmac or bearer"),
             ("QONTAK__SHOP__AUTH", "bearer", "qontak.shop.refresh_token: not set"),

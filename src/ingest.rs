@@ -4,6 +4,7 @@
 //! commits it through the [`writer`], or appends it to the [`spool`] while the database is
 //! unavailable.
 
+pub mod activity;
 mod json;
 pub mod normalize;
 pub mod payload;
@@ -19,6 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use self::activity::Activity;
 use self::spool::Spool;
 use self::spool::disk::Disk;
 use self::writer::{Receipt, WriteError, Writer};
@@ -35,6 +37,8 @@ pub struct Ingest {
     pub writer: Writer,
     /// Holds webhooks while the database is unavailable; `None` if no spool is configured.
     pub spool: Option<Spool>,
+    /// Counts of events that the alarms take.
+    pub activity: Activity,
     hand_over: Option<AbortHandle>,
     /// Time in which every caller gets its receipt.
     timeout: Duration,
@@ -50,10 +54,11 @@ impl Ingest {
         disk: Option<Disk>,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
-        let writer = Writer::start(&config.database, &config.writer, tasks)?;
+        let activity = Activity::new(config.alarm.silence);
+        let writer = Writer::start(&config.database, &config.writer, activity.clone(), tasks)?;
         let timeout = config.writer.answer_timeout;
         let Some(disk) = disk else {
-            return Ok(Self { writer, spool: None, hand_over: None, timeout });
+            return Ok(Self { writer, spool: None, activity, hand_over: None, timeout });
         };
         let (max_bytes, max_queue_bytes) = (config.spool.max_bytes, config.writer.max_queue_bytes);
         let spool = Spool::start(disk, max_bytes, max_queue_bytes, tasks);
@@ -61,7 +66,7 @@ impl Ingest {
         let hand_over = tasks.spawn(hand_over);
         // Writer and spool together must reply within `answer_timeout`.
         let writer = writer.with_timeout(timeout.saturating_sub(SPOOL_TIMEOUT));
-        Ok(Self { writer, spool: Some(spool), hand_over: Some(hand_over), timeout })
+        Ok(Self { writer, spool: Some(spool), activity, hand_over: Some(hand_over), timeout })
     }
 
     /// Stores an event and returns its receipt once it is durable.

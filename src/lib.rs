@@ -36,8 +36,11 @@
 //! in order; [`cli`] has the other commands, [`config`] the settings. [`qontak`] calls Qontak's own
 //! API. [`simulate`] plays Qontak: it sends webhooks and verifies what the API shows.
 //!
+//! [`alarm`] finds problems, among them silence, and notifies of them.
+//!
 //! `docs/architecture.md` describes the layers and the rules of merging.
 
+pub mod alarm;
 pub mod app;
 pub mod cli;
 pub mod config;

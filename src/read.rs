@@ -4,6 +4,7 @@
 //! lists. Envelope, field names and errors follow Qontak's API, so that its clients can be reused.
 
 mod broadcast;
+pub mod caller;
 mod catalog;
 mod delivery;
 pub mod dialect;
@@ -16,6 +17,7 @@ pub mod hmac;
 pub mod key;
 mod keys;
 mod ledger;
+mod mask;
 mod me;
 mod message;
 mod names;
@@ -24,6 +26,7 @@ mod organization;
 pub mod page;
 pub mod reader;
 mod reconciliation;
+mod replay;
 mod room;
 mod search;
 mod sender;
@@ -56,6 +59,8 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(event::show))
         .routes(routes!(event::body))
         .routes(routes!(event::replay).map(|route| route.fallback(only_post)))
+        .routes(routes!(replay::start).map(|route| route.fallback(only_post)))
+        .routes(routes!(replay::show, replay::cancel))
         .routes(routes!(trace::show))
         .routes(routes!(stats::show))
         .routes(routes!(stream::listen))

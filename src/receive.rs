@@ -6,6 +6,8 @@ pub mod auth;
 pub mod endpoint;
 pub mod state;
 
+use std::time::Instant;
+
 use axum::body::{Bytes, HttpBody};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{Request, StatusCode};
@@ -18,9 +20,10 @@ use utoipa::{OpenApi, ToSchema};
 use self::auth::Authentic;
 use self::state::ReceiveState;
 use crate::event::{Event, Outcome};
+use crate::http::Error;
 use crate::http::error::{ErrorBody, ErrorResponse};
-use crate::http::metrics::WEBHOOK_ROUTE;
-use crate::http::{Error, trace};
+use crate::http::metrics::{WEBHOOK_ROUTE, record_phases};
+use crate::http::trace::{self, Phase};
 use crate::ingest::normalize::{Normalized, normalize};
 use crate::ingest::payload::Handshake;
 use crate::ingest::writer::{Receipt, WriteError};
@@ -84,11 +87,37 @@ where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     F: Future<Output = Result<Receipt, WriteError>>,
 {
+    let began = Instant::now();
     let Authentic(webhook) = Authentic::read(request, state).await?;
+    let read = Instant::now();
     match normalize(webhook) {
         Normalized::Handshake(handshake) => Ok(handshake_response(&handshake)),
-        Normalized::Event(event) => Ok(event_response(store(*event).await?)),
+        Normalized::Event(event) => {
+            let parsed = Instant::now();
+            let organization_id = Some(event.organization_id.clone()).filter(|id| !id.is_empty());
+            trace::note(|facts| facts.organization_id = organization_id);
+            let receipt = store(*event).await?;
+            note_phases([began, read, parsed], &receipt);
+            Ok(event_response(receipt))
+        }
     }
+}
+
+/// Measures the phases of a webhook: until its body was read, until it was parsed, and until now.
+fn note_phases([began, read, parsed]: [Instant; 3], receipt: &Receipt) {
+    let ended = Instant::now();
+    let phase = |name, began, ended| Phase { name, began, ended };
+    let mut phases = vec![phase("read", began, read), phase("parse", read, parsed)];
+    match receipt.transaction {
+        Some((start, end)) => phases.extend([
+            phase("queue", parsed, start),
+            phase("commit", start, end),
+            phase("reply", end, ended),
+        ]),
+        None => phases.push(phase("spool", parsed, ended)),
+    }
+    record_phases(&phases);
+    trace::note(|facts| facts.phases = phases);
 }
 
 /// Response to a handshake: echoes it.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::BoxError;
 use axum::body::{Bytes, HttpBody};
 use axum::http::Request;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::Router;
 use tower::Service;
@@ -26,13 +26,14 @@ use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
 use crate::{console, read, receive};
 
-/// The service of the public port: webhooks, the read API and its documentation.
+/// The service of the public port: webhooks, the read API and its documentation; or, if the API has a
+/// port of its own, one of the two.
 ///
 /// Webhooks pass neither the router nor its layers, which would cost a sixth of the service's CPU
 /// per event.
 #[derive(Clone)]
 pub struct PublicPort {
-    receive: Arc<ReceiveState>,
+    receive: Option<Arc<ReceiveState>>,
     routes: Router,
 }
 
@@ -47,8 +48,21 @@ impl PublicPort {
             .merge(read::open::routes_at_root(limit))
             // The same routes again, so they are documented once.
             .nest("/qontak/chat/v1", Router::from(read::open::routes(Dialect::Gateway, limit)));
+        // Inside the conditional requests, whose tags are those of the masked response.
+        let masked = from_fn_with_state(read.clone(), read::caller::middleware);
+        let routes = routes.layer(masked);
         let routes = conditional::with_read_middleware(routes, &read.cors_origins);
-        Self { receive, routes: with_middleware(routes.with_state(read)) }
+        Self { receive: Some(receive), routes: with_middleware(routes.with_state(read)) }
+    }
+
+    /// The part for a port that has webhooks only.
+    pub fn only_webhooks(&self) -> Self {
+        Self { receive: self.receive.clone(), routes: with_middleware(Router::new()) }
+    }
+
+    /// The part for a port without webhooks.
+    pub fn without_webhooks(self) -> Self {
+        Self { receive: None, ..self }
     }
 }
 
@@ -66,10 +80,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if !receive::is_webhook(request.uri().path()) {
+        let is_webhook = receive::is_webhook(request.uri().path());
+        let Some(state) = self.receive.as_ref().filter(|_| is_webhook) else {
             return Box::pin(self.routes.call(request));
-        }
-        let state = self.receive.clone();
+        };
+        let state = state.clone();
         Box::pin(async move {
             Ok(receive::respond(request, &state, |event| state.ingest.accept(event)).await)
         })

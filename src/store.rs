@@ -11,6 +11,7 @@
 //! | `event` | the journal: all webhooks, duplicates, replays |
 //! | `partition` | daily partitions of the journal |
 //! | `ledger` | deliveries per hour and outcome |
+//! | `activity` | events per hour, channel and kind: what is usual |
 //! | `organization` | organisations that occur in the ledger |
 //! | `batch` | applied events in stream order, positions |
 //! | `room` | conversations: merge of snapshots, lists, statistics |
@@ -28,12 +29,16 @@
 //! | `qontak_hook` | webhook settings at Qontak |
 //! | `qontak_status` | incidents and maintenance of Qontak's status page |
 //! | `qontak_backfill` | where an interrupted backfill goes on, and since when webhooks are missing |
+//! | `audit` | who exported, replayed, erased and read what |
+//! | `replay` | replays of many events, asked for over the API |
+//! | `problem` | what is wrong, and who was told |
+//! | `lease` | recurring work that one replica does |
 //! | `catalog` | names of agents, templates, channel integrations and divisions |
 //! | `reconciliation` | what Qontak had and this service lacked |
 //!
 //! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
 //! broadcast logs),
-//! `search` (search queries and their indexes), `trace` (everything about an id or phone number).
+//! `erase` (a person or an organisation), `retention` (deletes rows by age), `search` (search queries and their indexes), `trace` (everything about an id or phone number).
 //!
 //! Infrastructure:
 //!
@@ -50,8 +55,10 @@
 //! | `schema` | migrations, checks of server settings and clock |
 //! | `walk` | which rows of a list to fetch: start, direction, limit |
 
+pub mod activity;
 pub mod agent;
 pub mod api_key;
+pub mod audit;
 pub mod batch;
 pub mod broadcast;
 pub mod broadcast_log;
@@ -59,23 +66,28 @@ pub mod catalog;
 mod connect;
 pub mod delivery;
 pub mod dry_run;
+pub mod erase;
 pub mod event;
 pub mod facet;
 mod failure;
 mod ingest;
+pub mod lease;
 pub mod ledger;
 pub mod message;
 pub mod organization;
 pub mod partition;
 mod probe;
+pub mod problem;
 pub mod qontak_backfill;
 pub mod qontak_check;
 pub mod qontak_hook;
 pub mod qontak_status;
 pub mod qontak_token;
 pub mod reconciliation;
+pub mod replay;
 pub mod resolution;
 pub mod response;
+pub mod retention;
 pub mod room;
 pub mod room_event;
 mod rows;

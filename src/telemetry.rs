@@ -15,6 +15,12 @@ use tracing_subscriber::EnvFilter;
 use self::json::JsonLine;
 use crate::config::{Log, LogFormat};
 
+/// Git revision from which this program was built, if the build was told it (`REVISION`).
+pub const REVISION: &str = match option_env!("REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 /// Starts logging to standard output. A panic is logged by its location only, because its message
 /// may quote data.
 pub fn start(settings: &Log) -> anyhow::Result<()> {
@@ -51,9 +57,11 @@ pub fn print_error(message: &str, error: &anyhow::Error) {
 pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     const SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0];
     const EVENTS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+    const AGES: [f64; 10] = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Full("qontak_receiver_batch_size".into()), &EVENTS)?
+        .set_buckets_for_metric(Matcher::Full("qontak_receiver_event_age_seconds".into()), &AGES)?
         .build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_ok() {

@@ -12,7 +12,7 @@ use crate::model::Timestamp;
 use crate::read::state::ReadState;
 use crate::store;
 use crate::telemetry::fault::end_quiet_faults;
-use crate::telemetry::process;
+use crate::telemetry::{self, process};
 
 /// Interval of the measurements.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -78,7 +78,8 @@ pub fn limits(config: &Config, has_spool: bool) {
     let max_spool_bytes = if has_spool { config.spool.max_bytes } else { 0 };
     gauge!("qontak_receiver_spool_max_bytes").set(max_spool_bytes as f64);
     gauge!("qontak_receiver_queue_max_bytes").set(config.writer.max_queue_bytes as f64);
-    gauge!("qontak_receiver_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let (version, revision) = (env!("CARGO_PKG_VERSION"), telemetry::REVISION);
+    gauge!("qontak_receiver_build_info", "version" => version, "revision" => revision).set(1.0);
 }
 
 /// Records the success of a background task.

@@ -10,10 +10,13 @@ use tracing::{error, info, warn};
 
 use super::check::{Check, State, database as check};
 use super::measure::succeeded;
+use super::retention;
 use crate::config::{Config, Retention};
 use crate::model::Timestamp;
 use crate::store::event::alias;
-use crate::store::{self, Failure, batch, broadcast_log, ledger, message, partition, search};
+use crate::store::{
+    self, Failure, audit, batch, broadcast_log, ledger, message, partition, replay, search,
+};
 use crate::telemetry::fault::Fault;
 
 static NO_PARTITIONS: Fault = Fault::error("partitions not created");
@@ -27,6 +30,9 @@ const JOURNAL_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Timeout of [`keep_journal`]: a dead connection must not block the next run.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Timeout of deleting rows that reached their age; the next hour goes on.
+const RETENTION_TIMEOUT: Duration = Duration::from_secs(3000);
 
 /// Timeout of building search indexes. Journal upkeep waits meanwhile, but partitions exist for
 /// days ahead.
@@ -113,6 +119,11 @@ pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) 
             Ok(()) => succeeded("journal"),
             Err(cause) => error!(error = %Failure::from(cause), "journal upkeep failed"),
         }
+        let aged = retention::run_at_quiet_times(db, config);
+        match store::within(RETENTION_TIMEOUT, aged).await {
+            Ok(()) => succeeded("retention"),
+            Err(cause) => error!(error = %Failure::from(cause), "rows of their age not deleted"),
+        }
         // Measured at start too, by `prepare`.
         if let Ok(found) = store::within(JOURNAL_TIMEOUT, check::clock(db)).await {
             warn_of(&found);
@@ -134,6 +145,8 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
         keep_partitions(db, &config.retention).await,
         batch::delete_expired(db, config.stream.keep).await.map(drop),
         ledger::compact(db).await,
+        audit::delete_expired(db, config.audit.days).await,
+        replay::delete_expired(db).await,
         message::claim(db).await,
         message::count::compact(db).await,
         broadcast_log::count::compact(db).await,

@@ -79,6 +79,10 @@ async fn create(pool: &PgPool, config: &Config, arguments: Create) -> anyhow::Re
         !scopes.contains(&Scope::Export) || scopes.contains(&Scope::Read),
         "--scope export requires --scope read"
     );
+    ensure!(
+        !scopes.contains(&Scope::ReadMasked) || !scopes.contains(&Scope::Read),
+        "--scope read shows what --scope read_masked hides; use one of them"
+    );
     let api_key_id = Uuid::now_v7();
     let secret = if is_hmac {
         let hmac_secret = config.api.hmac_secret.as_ref().context(

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::output::print_line;
 use crate::config::Config;
 use crate::event::{Kind, Outcome};
+use crate::ingest::activity::Activity;
 use crate::ingest::replay::{self, Replayed, Report};
 use crate::ingest::writer::Writer;
 use crate::model::{EventId, Timestamp};
@@ -129,7 +130,7 @@ pub async fn run(
     let Events { ids, from, to, kind, outcome, all: _ } = arguments.events;
     // Events received from now on are parsed by this version anyway.
     let to = to.or_else(|| Some(Timestamp::now()));
-    let selection = Selection { ids, from, to, kind, outcome };
+    let selection = Selection { ids, organizations: None, from, to, kind, outcome };
     let after = arguments.after.map(EventId);
     store::check_connection(&config.database).await.context(store::UNREACHABLE)?;
     let database = config.database.clone();
@@ -163,7 +164,8 @@ pub async fn run(
             replay::dry_run(&read, &write, limit, &selection, after, report).await?;
         } else {
             let writer =
-                Writer::start(&database, &config.writer, &mut tasks)?.with_timeout(ANSWER_TIMEOUT);
+                Writer::start(&database, &config.writer, Activity::new(false), &mut tasks)?;
+            let writer = writer.with_timeout(ANSWER_TIMEOUT);
             replay::replay(&read, &writer, &selection, after, report).await?;
         }
         anyhow::Ok(())

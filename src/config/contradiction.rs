@@ -14,7 +14,7 @@ pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// Fails on settings with which the service would work wrongly.
 pub fn refuse(settings: &Config) -> anyhow::Result<()> {
-    let Config { http, ops, writer, spool, .. } = settings;
+    let Config { http, api, ops, writer, spool, .. } = settings;
     ensure!(
         http.max_reading_bytes >= http.max_body_bytes,
         "http.max_reading_bytes: must be at least http.max_body_bytes"
@@ -24,11 +24,37 @@ pub fn refuse(settings: &Config) -> anyhow::Result<()> {
         "ops.listen: must differ from http.listen; write another port, such as 0.0.0.0:9090"
     );
     ensure!(
+        api.listen.is_none_or(|api| api.port() == 0 || (api != http.listen && api != ops.listen)),
+        "api.listen: must differ from http.listen and ops.listen; write another port, such as \
+         0.0.0.0:8081, or leave it empty"
+    );
+    ensure!(
         spool.folder().is_none() || writer.answer_timeout > SPOOL_TIMEOUT,
         "writer.answer_timeout: must be above {SPOOL_TIMEOUT:?} if there is a spool, such as 1400ms"
     );
+    refuse_short_ages(settings)?;
     refuse_shared_tokens(settings)?;
     refuse_repeated_keys(settings)
+}
+
+/// A replay would bring rows back that were deleted for their age.
+fn refuse_short_ages(settings: &Config) -> anyhow::Result<()> {
+    let retention = &settings.retention;
+    let ages = [
+        ("message_days", retention.message_days),
+        ("broadcast_days", retention.broadcast_days),
+        ("room_days", retention.room_days),
+        ("room_event_days", retention.room_event_days),
+    ];
+    for (name, days) in ages {
+        ensure!(
+            days == 0 || days >= retention.event_days,
+            "retention.{name}: must be 0 or at least retention.event_days ({}); a replay would bring the \
+             rows back",
+            retention.event_days,
+        );
+    }
+    Ok(())
 }
 
 /// The endpoint of a webhook would be a matter of chance.

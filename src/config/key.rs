@@ -44,9 +44,12 @@ pub fn unless_all(organizations: &[String]) -> Option<Vec<String>> {
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[value(rename_all = "snake_case")]
 pub enum Scope {
     /// Read all data of the key's organisations.
     Read,
+    /// Read all data of the key's organisations, without texts and names, and with masked phone numbers.
+    ReadMasked,
     /// Export whole lists as CSV or NDJSON.
     Export,
     /// Replay events.
@@ -74,9 +77,11 @@ fn sha256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
 fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Scope>, D::Error> {
     let scopes: Vec<Scope> = source::list(deserializer)?;
     if scopes.is_empty() {
-        Err(D::Error::custom("expected one or more of read, export, replay"))
+        Err(D::Error::custom("expected one or more of read, read_masked, export, replay"))
     } else if scopes.contains(&Scope::Export) && !scopes.contains(&Scope::Read) {
         Err(D::Error::custom("export requires read; expected read,export"))
+    } else if scopes.contains(&Scope::ReadMasked) && scopes.contains(&Scope::Read) {
+        Err(D::Error::custom("read shows what read_masked hides; expected one of them"))
     } else {
         Ok(scopes)
     }

@@ -220,7 +220,7 @@ impl std::str::FromStr for WebhookUrl {
 }
 
 /// Whether nobody else on the network can read what is sent there.
-fn is_safe(uri: &Uri) -> bool {
+pub(super) fn is_safe(uri: &Uri) -> bool {
     let is_local = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let has_user = uri.authority().is_none_or(|authority| authority.as_str().contains('@'));
     !has_user && (uri.scheme_str() == Some("https") || uri.scheme_str() == Some("http") && is_local)

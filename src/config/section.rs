@@ -18,6 +18,9 @@ use super::source;
 
 type Count = Integer<1, { 1 << 30 }>;
 type Days = Integer<1, 3650>;
+/// Days; 0 for ever.
+type Age = Integer<0, 3650>;
+type Hour = Integer<0, 24>;
 /// 1 ms to 1 hour.
 type Timeout = Milliseconds<1, 3_600_000>;
 
@@ -48,6 +51,8 @@ pub struct Http {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
+    #[serde(deserialize_with = "source::optional_address")]
+    pub listen: Option<SocketAddr>,
     #[serde(deserialize_with = "source::list")]
     pub cors_origins: Vec<Origin>,
     #[serde(with = "Integer::<0, { u32::MAX as u64 }>")]
@@ -185,6 +190,30 @@ pub struct Retention {
     // At least 1: partitions are created once an hour, so a day's must exist before the day begins.
     #[serde(with = "Days")]
     pub days_ahead: u64,
+    #[serde(with = "Age")]
+    pub message_days: u64,
+    #[serde(with = "Age")]
+    pub broadcast_days: u64,
+    #[serde(with = "Age")]
+    pub room_days: u64,
+    #[serde(with = "Age")]
+    pub room_event_days: u64,
+    #[serde(with = "Age")]
+    pub count_days: u64,
+    #[serde(with = "Hour")]
+    pub from_hour: u32,
+    #[serde(with = "Hour")]
+    pub to_hour: u32,
+    #[serde(with = "Integer::<1, 100_000>")]
+    pub batch_rows: i64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    pub reads: bool,
+    #[serde(with = "Days")]
+    pub days: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -192,6 +221,56 @@ pub struct Retention {
 pub struct Log {
     pub format: LogFormat,
     pub filter: LogFilter,
+    pub peer: LogPeer,
+    #[serde(with = "Integer::<1, 1_000_000>")]
+    pub sample: u32,
+}
+
+/// Whose address is logged with a request.
+#[derive(Clone, Copy, Debug, Deserialize, strum::EnumString, strum::VariantNames)]
+#[serde(try_from = "String")]
+#[strum(serialize_all = "kebab-case")]
+pub enum LogPeer {
+    /// None.
+    Off,
+    /// That of the connection.
+    Connection,
+    /// The last one in the header `x-forwarded-for`.
+    XForwardedFor,
+}
+
+impl TryFrom<String> for LogPeer {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        word.parse().map_err(|_| format!("expected {}", Self::VARIANTS.join(", ")))
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trace {
+    pub endpoint: HttpUrl,
+    #[serde(with = "Integer::<1, 1_000_000>")]
+    pub sample: u32,
+}
+
+/// An address, `http://` or `https://`; may be empty.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HttpUrl(pub String);
+
+impl TryFrom<String> for HttpUrl {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_http = text.starts_with("http://") || text.starts_with("https://");
+        let has_host = || text.parse::<axum::http::Uri>().is_ok_and(|uri| uri.host().is_some());
+        if text.is_empty() || (is_http && has_host()) {
+            return Ok(Self(text));
+        }
+        Err("expected an address such as http://collector:4318")
+    }
 }
 
 /// Level of log lines, or directives of tracing's `EnvFilter`.

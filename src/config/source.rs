@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use config::{ConfigError, Environment, File, FileFormat};
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StringDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, SeqAccess, Visitor};
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -92,7 +92,7 @@ fn is_setting(name: &str) -> bool {
 /// What a variable such as `RECEIVER_HTTP_LISTEN` was meant to be. Other variables that begin with
 /// `RECEIVER_` are not ours: Kubernetes makes some for a service of this name.
 fn with_two_underscores(name: &str) -> Option<String> {
-    const SECTIONS: [&str; 15] = [
+    const SECTIONS: [&str; 20] = [
         "HTTP",
         "API",
         "OPS",
@@ -105,6 +105,11 @@ fn with_two_underscores(name: &str) -> Option<String> {
         "LOG",
         "REGISTER",
         "WATCH",
+        "BACKFILL",
+        "CATALOG",
+        "ALARM",
+        "AUDIT",
+        "NOTIFY",
         "ENDPOINT",
         "KEY",
         "QONTAK",
@@ -141,6 +146,18 @@ pub fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr,
     let text = String::deserialize(deserializer)?;
     text.parse()
         .map_err(|_| D::Error::custom("expected an address with a port, such as 0.0.0.0:8080"))
+}
+
+/// Reads an address with a port; `None` if empty.
+pub fn optional_address<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let text: StringDeserializer<D::Error> = text.into_deserializer();
+    address(text).map(Some)
 }
 
 /// Reads a list: an array in a file, comma-separated text in the environment.

@@ -146,7 +146,7 @@ pub async fn sign_in(State(state): State<ConsoleState>, parts: Parts, body: Byte
             return refuse(&messages, error.status());
         }
     };
-    if !key.scopes.contains(&Scope::Read) {
+    if !key.scopes.iter().any(|scope| matches!(scope, Scope::Read | Scope::ReadMasked)) {
         return refuse(words.key_without_read, StatusCode::FORBIDDEN);
     }
     authenticate(&parts.extensions);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use hmac::{Hmac, KeyInit};
 use secrecy::ExposeSecret;
 use sha2::Sha256;
@@ -69,14 +70,17 @@ impl ConsoleState {
         };
         let api = read::routes(read.read_timeout);
         Some(Self(Arc::new(Parts {
-            api: Router::new().nest("/v1", Router::from(api)).with_state(read.clone()),
+            api: Router::new()
+                .nest("/v1", Router::from(api))
+                .layer(from_fn_with_state(read.clone(), read::caller::middleware))
+                .with_state(read.clone()),
             read: read.clone(),
             signer: signer.expect("a key may have any length"),
             session_lifetime: settings.session_lifetime,
             demo: demo.filter(|_| settings.demo),
             currency: settings.currency.clone(),
             prices: settings.price.clone(),
-            is_loopback: config.http.listen.ip().is_loopback(),
+            is_loopback: config.api.listen.unwrap_or(config.http.listen).ip().is_loopback(),
         })))
     }
 }

@@ -53,7 +53,7 @@ pub fn with_read_middleware<S: Clone + Send + Sync + 'static>(
 fn cors(origins: &[HeaderValue]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origins.to_vec())
-        .allow_methods([Method::GET, Method::HEAD, Method::POST])
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
         .allow_headers([
             ACCEPT,
             AUTHORIZATION,

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use metrics::{Counter, Histogram, counter, histogram};
 
+use super::trace::Phase;
+use crate::telemetry::catalog::PHASES;
+
 /// Pattern of the webhook route.
 pub const WEBHOOK_ROUTE: &str = "/webhooks/qontak/{token}";
 
@@ -38,6 +41,22 @@ pub fn record(route: &str, status: u16, took: Duration) {
     } else {
         counter(route, status).increment(1);
         seconds(route).record(took);
+    }
+}
+
+/// Histograms of the phases of a webhook.
+static PHASE_SECONDS: LazyLock<Vec<Histogram>> = LazyLock::new(|| {
+    let seconds =
+        |phase: &&'static str| histogram!("qontak_receiver_phase_seconds", "phase" => *phase);
+    PHASES.iter().map(seconds).collect()
+});
+
+/// Records phases of a webhook that was stored.
+pub fn record_phases(phases: &[Phase]) {
+    for Phase { name, began, ended } in phases {
+        if let Some(at) = PHASES.iter().position(|known| known == name) {
+            PHASE_SECONDS[at].record(ended.duration_since(*began));
+        }
     }
 }
 

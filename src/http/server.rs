@@ -50,12 +50,14 @@ const MAX_REJECTIONS: usize = 256;
 
 static ACCEPT: Fault = Fault::error("accept failed");
 
-/// Serves until `stop` resolves, and then for `http.drain_delay` while each response closes its
+/// Serves a port until `stop` resolves, and then for `http.drain_delay` while each response closes its
 /// connection. Requests in flight then have half of `http.stop_timeout` to end; the rest is aborted.
+/// `admission` limits the connections of all ports together.
 pub async fn serve<S>(
     listener: Listener,
     router: S,
     settings: &config::Http,
+    admission: Arc<Connections>,
     stop: impl Future<Output = ()>,
 ) where
     S: tower::Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
@@ -67,7 +69,6 @@ pub async fn serve<S>(
         header_timeout: settings.header_timeout,
         idle_timeout: settings.idle_timeout,
     });
-    let admission = Connections::new(settings.max_connections);
     let (mut connections, mut rejections) = (JoinSet::new(), JoinSet::new());
     let ended = async {
         stop.await;

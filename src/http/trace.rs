@@ -4,7 +4,13 @@
 //! One function instead of a stack of layers, each of which would box the request. No line contains
 //! a path, query or body: they hold tokens and personal data.
 
+mod context;
+pub mod export;
+
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request};
@@ -14,14 +20,33 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
 use tracing::{error, info, warn};
-use uuid::Uuid;
 
+use self::context::{CURRENT, Context, X_REQUEST_ID, text};
+pub use self::context::{Facts, Phase, current_request_id, note};
 use super::error::{self, Reason};
 use super::metrics;
+use super::server::admission::Client;
+use crate::config::{self, LogPeer};
 use crate::event::Kind;
 use crate::ingest::writer::Receipt;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// Settings of the log line, which the subscriber has for the whole process too.
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
+
+struct Settings {
+    peer: LogPeer,
+    sample: u32,
+    successes: AtomicU32,
+}
+
+/// Sets what log lines contain, and how many there are. Without it every request has a line, without
+/// its peer.
+pub fn configure(log: &config::Log) {
+    let settings = Settings { peer: log.peer, sample: log.sample, successes: AtomicU32::new(0) };
+    _ = SETTINGS.set(settings);
+}
 
 /// Middleware of the routes of a router.
 pub async fn middleware(request: Request, next: Next) -> Response {
@@ -42,13 +67,15 @@ where
 {
     let started = Instant::now();
     let method = request.method().clone();
-    // An id sent by the caller is kept.
-    let id = request.headers().get(X_REQUEST_ID).cloned().unwrap_or_else(next_id);
+    let context = Context::read(request.headers());
+    context.facts.borrow_mut().peer = peer(&request);
     let handled = async move {
         let handled = AssertUnwindSafe(async move { handle(request).await }).catch_unwind();
-        handled.await.unwrap_or_else(error::panicked)
+        let response = handled.await.unwrap_or_else(error::panicked);
+        (response, note_all())
     };
-    let mut response = REQUEST_ID.scope(id.clone(), handled).await;
+    let (id, parent) = (context.id.clone(), context.parent);
+    let (mut response, facts) = CURRENT.scope(context, handled).await;
 
     let headers = response.headers_mut();
     let no_cache = HeaderValue::from_static("private, no-cache");
@@ -60,18 +87,60 @@ where
     }
     let took = started.elapsed();
     metrics::record(route, response.status().as_u16(), took);
-    log(&method, route, text(&id), took, &response);
+    export::export(started, &method, route, text(&id), parent, &facts, &response);
+    if is_logged(response.status().as_u16()) {
+        log(&method, route, text(&id), took, &facts, &response);
+    }
     response.headers_mut().insert(X_REQUEST_ID, id);
     response
 }
 
-fn log(method: &Method, route: &str, request_id: &str, took: Duration, response: &Response) {
+/// What the handler of the current request has noted.
+fn note_all() -> Facts {
+    CURRENT.try_with(|context| context.facts.take()).unwrap_or_default()
+}
+
+/// The address to log: that of the connection, or the one that the last proxy has appended to
+/// `x-forwarded-for`. `None` by default.
+fn peer<B>(request: &http::Request<B>) -> Option<IpAddr> {
+    match SETTINGS.get()?.peer {
+        LogPeer::Off => None,
+        LogPeer::Connection => {
+            request.extensions().get::<std::sync::Arc<Client>>().map(|it| it.peer())
+        }
+        LogPeer::XForwardedFor => {
+            let last = request.headers().get_all(X_FORWARDED_FOR).iter().next_back()?;
+            last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+        }
+    }
+}
+
+/// Whether a request gets a line: of successes only each `log.sample`th, so that the rest is never lost.
+fn is_logged(status: u16) -> bool {
+    let Some(Settings { sample, successes, .. }) = SETTINGS.get() else { return true };
+    *sample == 1
+        || status >= 400
+        || successes.fetch_add(1, Ordering::Relaxed).is_multiple_of(*sample)
+}
+
+fn log(
+    method: &Method,
+    route: &str,
+    request_id: &str,
+    took: Duration,
+    facts: &Facts,
+    response: &Response,
+) {
     let status = response.status().as_u16();
     let duration_ms = (took.as_secs_f64() * 1e6).round() / 1e3;
+    let Facts { peer, endpoint, organization_id, key, .. } = facts;
+    let peer = peer.map(tracing::field::display);
+    let (endpoint, organization, key) =
+        (endpoint.as_deref(), organization_id.as_deref(), key.as_deref());
     if let Some(receipt) = response.extensions().get::<Receipt>() {
         info!(
             http.method = method.as_str(), http.route = route, http.status = status, duration_ms,
-            request.id = request_id,
+            request.id = request_id, peer, endpoint, organization,
             event.id = %receipt.event_id.0,
             event.kind = receipt.kind.map(Kind::as_str),
             event.outcome = receipt.outcome(),
@@ -90,6 +159,10 @@ fn log(method: &Method, route: &str, request_id: &str, took: Duration, response:
                 http.status = status,
                 duration_ms,
                 request.id = request_id,
+                peer,
+                endpoint,
+                organization,
+                key,
                 reason,
                 "request",
             )
@@ -101,26 +174,4 @@ fn log(method: &Method, route: &str, request_id: &str, took: Duration, response:
         501.. => line!(warn),
         _ => line!(info),
     }
-}
-
-/// Id of the current request; `None` outside of [`trace`], e.g. for a connection above the limit.
-pub fn current_request_id() -> Option<String> {
-    REQUEST_ID.try_with(|id| text(id).to_owned()).ok()
-}
-
-/// A new id of 62 random bits: half the size of a UUID, in every log line and journal row.
-fn next_id() -> HeaderValue {
-    let (_, random) = Uuid::new_v4().as_u64_pair();
-    HeaderValue::try_from(format!("{random:016x}")).expect("hexadecimal digits are valid")
-}
-
-/// The beginning of an id; nothing of one that is no visible ASCII.
-fn text(id: &HeaderValue) -> &str {
-    const MAX_BYTES: usize = 128;
-    let id = id.to_str().unwrap_or_default();
-    &id[..id.len().min(MAX_BYTES)]
-}
-
-tokio::task_local! {
-    static REQUEST_ID: HeaderValue;
 }

@@ -4,6 +4,8 @@
 //! Merging is idempotent: with an unchanged parser nothing changes, and emptied tables are filled
 //! again.
 
+pub mod job;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -116,21 +118,45 @@ pub async fn replay(
     after: Option<EventId>,
     mut report: impl FnMut(Report),
 ) -> Result<(), ReplayError> {
-    let mut pages = Pages::new(db, selection, after);
-    while let Some(webhooks) = pages.next().await? {
-        let events = webhooks.len();
-        let mut writes = JoinSet::new();
-        for webhook in webhooks {
-            writes.spawn(write(writer.clone(), webhook));
-        }
-        while let Some(written) = writes.join_next().await {
-            if let Some(replayed) = written?? {
-                report(Report::Event(replayed));
-            }
-        }
-        report_page(&pages, events, &mut report);
+    let mut after = after;
+    while let Some(page) = replay_page(db, writer, selection, after).await? {
+        page.replayed.into_iter().map(Report::Event).for_each(&mut report);
+        report(Report::Page { last: page.last, events: page.events });
+        after = Some(page.last);
     }
     Ok(())
+}
+
+/// A page that was replayed.
+#[derive(Debug)]
+pub struct ReplayedPage {
+    /// Last event of the page.
+    pub last: EventId,
+    /// Number of events, with those that turned out to be no events.
+    pub events: usize,
+    /// The events.
+    pub replayed: Vec<Replayed>,
+}
+
+/// Writes the next page of the selected events again; `None` after the last page.
+pub async fn replay_page(
+    db: &PgPool,
+    writer: &Writer,
+    selection: &Selection,
+    after: Option<EventId>,
+) -> Result<Option<ReplayedPage>, ReplayError> {
+    let mut pages = Pages::new(db, selection, after);
+    let Some(webhooks) = pages.next().await? else { return Ok(None) };
+    let events = webhooks.len();
+    let mut writes = JoinSet::new();
+    for webhook in webhooks {
+        writes.spawn(write(writer.clone(), webhook));
+    }
+    let mut replayed = Vec::new();
+    while let Some(written) = writes.join_next().await {
+        replayed.extend(written??);
+    }
+    Ok(pages.after.map(|last| ReplayedPage { last, events, replayed }))
 }
 
 fn report_page(pages: &Pages<'_>, events: usize, report: &mut impl FnMut(Report)) {

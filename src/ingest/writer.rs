@@ -23,6 +23,7 @@ use uuid::Uuid;
 use self::availability::Availability;
 use self::committer::Committer;
 pub use self::receipt::{Receipt, WriteError};
+use super::activity::Activity;
 use super::queue::{self, QueueError, Sender};
 use crate::config;
 use crate::event::Event;
@@ -52,6 +53,7 @@ impl Writer {
     pub fn start(
         database: &config::Database,
         settings: &config::Writer,
+        activity: Activity,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
         let (queue, jobs) = queue::queue("qontak_receiver_queue_bytes", settings.max_queue_bytes);
@@ -64,6 +66,7 @@ impl Writer {
                 settings: settings.clone(),
                 availability: availability.clone(),
                 commit_lock: commit_lock.clone(),
+                activity: activity.clone(),
             };
             tasks.spawn(committer.run(jobs.clone()));
         }

@@ -57,6 +57,15 @@ pub fn account_readings(text: &str) -> Vec<String> {
     if readings.is_empty() { vec![visible(text)] } else { readings }
 }
 
+/// Hides the middle of a phone number or another identifier: `6281••••••001`. Of less than ten characters
+/// nothing is shown.
+pub fn mask(text: &str) -> String {
+    let length = text.chars().count();
+    let is_shown = |place: usize| length >= 10 && (place < 4 || place + 3 >= length);
+    let masked = text.chars().enumerate();
+    masked.map(|(place, c)| if is_shown(place) { c } else { '•' }).collect()
+}
+
 /// Returns the text without characters that nobody sees and everybody pastes, and without surrounding
 /// white space.
 pub fn visible(text: &str) -> String {

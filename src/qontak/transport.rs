@@ -82,7 +82,7 @@ impl Transport {
             let agent = concat!("qontak-receiver/", env!("CARGO_PKG_VERSION"));
             all.insert(USER_AGENT, HeaderValue::from_static(agent));
             if body.is_some() {
-                all.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                all.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
             }
         }
         let Ok(request) = request.body(Full::from(body.unwrap_or_default())) else {

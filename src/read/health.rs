@@ -1,4 +1,5 @@
-//! What is wrong at Qontak: webhook settings, failed checks, and its status page.
+//! What is wrong and since when: open problems, webhook settings at Qontak, failed checks, and Qontak's
+//! status page.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::reader::MaybeAuthorized;
 use crate::http::Error;
+use crate::store::problem::{self, ProblemRow};
 use crate::store::qontak_check::{self, CheckRow};
 use crate::store::qontak_hook::{self, HookRow};
 use crate::store::qontak_status::{self, StatusRow};
@@ -30,9 +32,12 @@ enum Alive {
     Ok,
 }
 
-/// What the watch of Qontak found.
+/// What is wrong.
 #[derive(Default, Serialize, ToSchema)]
 pub struct HealthData {
+    /// Open problems, the latest first; none if nothing is wrong. A key that may not see all organisations
+    /// sees those of its organisations.
+    problems: Vec<ProblemRow>,
     /// Webhook settings at Qontak. Empty if nothing is watched, or if the key may not see all
     /// organisations.
     hooks: Vec<HookRow>,
@@ -42,7 +47,7 @@ pub struct HealthData {
     incidents: Vec<StatusRow>,
 }
 
-/// Get the state of the webhook settings at Qontak, and what its status page reports
+/// Get what is wrong and since when: open problems, webhook settings at Qontak, its status page
 ///
 /// Without a key it only says that the service responds.
 #[utoipa::path(
@@ -61,6 +66,7 @@ pub async fn show(
                 data.hooks = qontak_hook::list(&db).await?;
                 data.checks = qontak_check::list(&db).await?;
             }
+            data.problems = problem::list(&db, reader.organizations()).await?;
             data.incidents = qontak_status::list(&db).await?;
             Some(data)
         }

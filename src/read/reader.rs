@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::caller::Caller;
 use super::dialect::Dialect;
 use super::hmac::SignedRequest;
 use super::key::Key;
@@ -19,10 +20,10 @@ use super::page::Page;
 use super::state::ReadState;
 use super::validity::Validity;
 use crate::config::Scope;
-use crate::http::Error;
 use crate::http::query::value::Text;
 use crate::http::query::{Parameters, Query};
 use crate::http::server::admission::authenticate;
+use crate::http::{Error, trace};
 use crate::query;
 
 /// The key of a caller, and the organisation that it asks for.
@@ -84,12 +85,16 @@ impl Reader {
         if !self.shows(Some(&id)) {
             return Err(Error::NotFound);
         }
+        trace::note(|facts| facts.organization_id = Some(id.clone()));
         Ok(Self { organization: Some([id]), ..self })
     }
 
     /// Fails with a 403 that names the scope if the key lacks it.
     pub fn require(&self, scope: Scope) -> Result<(), Error> {
-        let has_scope = self.key.scopes.contains(&scope);
+        let scopes = &self.key.scopes;
+        // The middleware of `caller` masks the response.
+        let is_masked = scope == Scope::Read && scopes.contains(&Scope::ReadMasked);
+        let has_scope = scopes.contains(&scope) || is_masked;
         has_scope.then_some(()).ok_or(Error::Forbidden(scope.as_str()))
     }
 
@@ -103,9 +108,17 @@ impl Reader {
     /// Authenticates a request by its header `Authorization`: with a key, or on Qontak's own routes
     /// also with a signature.
     async fn identify(parts: &Parts, state: &ReadState) -> Result<Self, Error> {
-        if let Some(Admitted(key)) = parts.extensions.get() {
-            return Ok(Self { key: key.clone(), keys: state.keys.clone(), organization: None });
-        }
+        let key = match parts.extensions.get::<Admitted>() {
+            Some(Admitted(key)) => key.clone(),
+            None => Self::admit(parts, state).await?,
+        };
+        trace::note(|facts| facts.key = Some(key.name.clone()));
+        Caller::set(parts, &key)?;
+        Ok(Self { key, keys: state.keys.clone(), organization: None })
+    }
+
+    /// Returns the key of the header `Authorization`.
+    async fn admit(parts: &Parts, state: &ReadState) -> Result<Arc<Key>, Error> {
         let header = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let (scheme, sent) =
             header.and_then(|text| text.split_once(' ')).ok_or(Error::Unauthorized)?;
@@ -121,7 +134,7 @@ impl Reader {
         if matches!(key, Ok(_) | Err(Error::TooManyRequests(_))) {
             authenticate(&parts.extensions);
         }
-        Ok(Self { key: key?, keys: state.keys.clone(), organization: None })
+        key
     }
 }
 
@@ -215,7 +228,7 @@ impl FromRequestParts<ReadState> for MaybeAuthorized {
 }
 
 /// A request of a key with scope `replay`, with query parameters `Q`.
-pub struct AuthorizedReplay<Q> {
+pub struct AuthorizedReplay<Q = ()> {
     /// The caller.
     pub reader: Reader,
     /// Its parameters.

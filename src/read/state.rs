@@ -33,6 +33,8 @@ pub struct Parts {
     pub read_timeout: Duration,
     /// Origins whose pages may read the API.
     pub cors_origins: Vec<HeaderValue>,
+    /// `audit.reads`.
+    pub audit_reads: bool,
 }
 
 impl Deref for ReadState {
@@ -63,6 +65,7 @@ impl ReadState {
             search_enabled: config.search.enabled,
             read_timeout,
             cors_origins: cors_origins.collect(),
+            audit_reads: config.audit.reads,
         }))
     }
 }

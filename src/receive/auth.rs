@@ -41,6 +41,7 @@ impl Authentic {
         // The token first: without a valid one no body is read and every response is the same 404.
         let token = token(request.uri().path()).ok_or(Error::NotFound)?;
         let endpoint = state.endpoints.find(&token).ok_or(Error::NotFound)?;
+        trace::note(|facts| facts.endpoint = Some(endpoint.name.clone()));
         authenticate(request.extensions());
         let received_at = Timestamp::now();
         if request.method() != Method::POST {

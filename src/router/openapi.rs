@@ -56,7 +56,9 @@ fn document(examples: &BTreeMap<String, Value>) -> OpenApi {
     document.servers = Some(vec![server.build()]);
 
     for (path, item) in &mut document.paths.paths {
-        for (method, operation) in [("GET", &mut item.get), ("POST", &mut item.post)] {
+        let operations =
+            [("GET", &mut item.get), ("POST", &mut item.post), ("DELETE", &mut item.delete)];
+        for (method, operation) in operations {
             let Some(operation) = operation else { continue };
             let example = examples.get(&format!("{method} {path}"));
             operation::complete(method, path, operation, example);

@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+pub(super) use self::body::decompress;
 pub use self::delivery::{Deliveries, JournalRow, Known, Repeat};
 pub use self::find::{find, find_body, find_webhook};
 pub use self::read::{EventRow, Filter, Place, Selection, count_selected, list, select};

@@ -1,9 +1,22 @@
 //! Daily partitions of the journal (table `event`): created ahead, dropped by age.
 
+use std::time::Duration;
+
 use chrono::{Days, NaiveDate};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 
+use super::lease;
 use crate::model::Timestamp;
+
+/// Timeout of detaching a partition: it waits for all transactions that use the journal. The next run goes
+/// on where this one was stopped.
+const DETACH_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How long a replica that dies while it drops partitions holds the others up.
+const DROP_LEASE_TIME: Duration = Duration::from_secs(900);
+
+/// Comment of a partition that is detached to be dropped.
+const TO_DROP: &str = "Detached by retention, to be dropped.";
 
 /// Creates the missing partitions of these days. If that fails because somebody has changed the
 /// partitions by hand, the error says how.
@@ -53,19 +66,84 @@ async fn create_missing(
     transaction.commit().await
 }
 
-/// Drops the partitions of days before `oldest` and returns these days.
+/// Drops the partitions of days before `oldest` and returns these days. Writers never wait: a partition is
+/// detached concurrently, which waits for running transactions without a lock on the journal that they
+/// need, and dropped when it is a table of its own. One replica does it at a time.
 pub async fn drop_before(pool: &PgPool, oldest: NaiveDate) -> sqlx::Result<Vec<NaiveDate>> {
-    let mut days = list(pool).await?;
-    days.retain(|day| *day < oldest);
-    for day in &days {
+    if !lease::take(pool, "drop_partitions", DROP_LEASE_TIME).await? {
+        return Ok(Vec::new());
+    }
+    let dropped = drop_all(pool, oldest).await;
+    lease::shorten(pool, "drop_partitions", Duration::ZERO).await?;
+    dropped
+}
+
+async fn drop_all(pool: &PgPool, oldest: NaiveDate) -> sqlx::Result<Vec<NaiveDate>> {
+    let mut attached = attached(pool).await?;
+    attached.retain(|(day, _)| *day < oldest);
+    if !attached.is_empty() {
+        // A connection of its own, because its timeout is changed, and not within a transaction, which the
+        // statement refuses.
+        let mut connection = pool.acquire().await?.detach();
+        let timeout = format!("set statement_timeout = '{}s'", DETACH_TIMEOUT.as_secs());
+        sqlx::raw_sql(AssertSqlSafe(timeout)).execute(&mut connection).await?;
+        for (day, is_pending) in attached {
+            let name = name(day);
+            // If it was interrupted, it is finished.
+            let how = if is_pending { "finalize" } else { "concurrently" };
+            let mark = format!("comment on table {name} is '{TO_DROP}'");
+            sqlx::raw_sql(AssertSqlSafe(mark)).execute(&mut connection).await?;
+            let detach = format!("alter table event detach partition {name} {how}");
+            sqlx::raw_sql(AssertSqlSafe(detach)).execute(&mut connection).await?;
+        }
+        connection.close().await?;
+    }
+    let mut dropped = Vec::new();
+    for day in detached(pool).await?.into_iter().filter(|day| *day < oldest) {
         let mut transaction = pool.begin().await?;
-        // Needs an exclusive lock on the journal. Writers queue behind it and give up after 300 ms,
-        // so this gives up first if a long read holds the journal; the next run tries again.
-        let sql = format!("set local lock_timeout = '100ms'; drop table if exists {};", name(*day));
+        let sql = format!("set local lock_timeout = '1s'; drop table if exists {};", name(day));
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
         transaction.commit().await?;
+        dropped.push(day);
     }
-    Ok(days)
+    Ok(dropped)
+}
+
+/// Lists the days of tables that [`drop_before`] has detached and not dropped yet. Those that somebody
+/// detached by hand have no such comment.
+async fn detached(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
+    let names = sqlx::query_scalar!(
+        r#"
+            select relname as "relname!"
+            from pg_class
+            where relnamespace = (select relnamespace from pg_class where oid = 'event'::regclass)
+                and relkind = 'r'
+                and relname ~ '^event_[0-9]{8}$'
+                and obj_description(oid, 'pg_class') = $1
+                and not exists (select from pg_inherits where inhrelid = pg_class.oid)
+            order by relname
+        "#,
+        TO_DROP,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(names.iter().filter_map(|name| day(name)).collect())
+}
+
+/// Lists the days that have a partition, and whether it is being detached.
+async fn attached(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(NaiveDate, bool)>> {
+    let rows = sqlx::query!(
+        r#"
+            select relname as "name!", inhdetachpending as "is_pending!"
+            from pg_inherits
+            join pg_class on pg_class.oid = inhrelid
+            where inhparent = 'event'::regclass
+            order by inhdetachpending desc, relname
+        "#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.iter().filter_map(|row| Some((day(&row.name)?, row.is_pending))).collect())
 }
 
 /// Lists today and tomorrow if they have no partition.

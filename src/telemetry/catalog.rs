@@ -67,16 +67,24 @@ pub const REFUSALS: &[&str] = &[
     "unprocessable",
     "internal",
 ];
+/// Phases of a webhook: reading its body, parsing it, waiting for a transaction, the transaction, waking up
+/// the request; or instead of the last three, the spool.
+pub const PHASES: &[&str] = &["read", "parse", "queue", "commit", "reply", "spool"];
 const WEBHOOK: &[&str] = &["/webhooks/qontak/{token}"];
 const PATHS: &[&str] = &["other"];
 const POOL: &[&str] = &["idle", "used"];
-const TASKS: &[&str] = &["journal", "metrics"];
+const TASKS: &[&str] = &["alarm", "journal", "metrics", "retention"];
+const PROBLEMS: &[&str] =
+    &["silence", "hook", "check", "quarantine", "spool", "partitions", "unknown_event"];
+const NOTIFICATIONS: &[&str] = &["sent", "failed"];
 
 /// The catalog. `docs/operate.md` has the same.
 #[rustfmt::skip]
 pub const METRICS: &[Metric] = &[
     labelled(Counter, "qontak_receiver_events_total", "Committed deliveries by outcome, as in the ledger.", "outcome", OUTCOMES),
     metric(Counter, "qontak_receiver_events_by_kind_total", "Events, without duplicates, by kind."),
+    metric(Counter, "qontak_receiver_events_by_endpoint_total", "Events, without duplicates, by endpoint; backfill: read from Qontak's API."),
+    metric(Histogram, "qontak_receiver_event_age_seconds", "Age of new messages when they arrive: receipt minus creation by Qontak's clock."),
     metric(Gauge, "qontak_receiver_last_event_timestamp_seconds", "When an event of a kind was last committed, as Unix time; 0 if not since the start."),
     metric(Counter, "qontak_receiver_spooled_total", "Deliveries appended to the spool."),
     metric(Counter, "qontak_receiver_replayed_total", "Events replayed."),
@@ -85,6 +93,7 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, "qontak_receiver_handshakes_total", "Handshake requests (verify_info) answered."),
     metric(Counter, "qontak_receiver_requests_total", "Requests by route and status."),
     labelled(Histogram, "qontak_receiver_request_seconds", "Time from the head of a request to the head of its response, by route.", "route", WEBHOOK),
+    labelled(Histogram, "qontak_receiver_phase_seconds", "Parts of the time that a webhook takes, by phase.", "phase", PHASES),
     labelled(Counter, "qontak_receiver_refused_total", "Requests refused, by reason.", "reason", REFUSALS),
     metric(Counter, "qontak_receiver_events_unwritten_total", "Events the writer could not store."),
     metric(Counter, "qontak_receiver_batches_split_total", "Batches split after rejected data or a lock timeout."),
@@ -123,7 +132,9 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, "qontak_receiver_qontak_check_failed", "Whether the last check of Qontak failed."),
     metric(Counter, "qontak_receiver_qontak_missing_total", "Rows that Qontak had and this service lacked, by organisation and kind."),
     metric(Counter, "qontak_receiver_qontak_changed_total", "Rows of which this service lacked a value that Qontak had, by organisation and kind."),
-    metric(Gauge, "qontak_receiver_build_info", "1, with the version of this program."),
+    labelled(Gauge, "qontak_receiver_problems", "Open problems, as GET /v1/health lists them, by code.", "code", PROBLEMS),
+    labelled(Counter, "qontak_receiver_notifications_total", "Notifications about problems, by result.", "result", NOTIFICATIONS),
+    metric(Gauge, "qontak_receiver_build_info", "1, with version and revision of this program."),
     // A gauge, because a counter of the recorder has no fractions.
     metric(Gauge, "process_cpu_seconds_total", "CPU time of this process."),
     metric(Gauge, "process_resident_memory_bytes", "Resident memory of this process."),
@@ -167,9 +178,10 @@ fn known_labels(
 
 /// Metrics whose labels are set elsewhere: kinds and routes at the start, organisations of the settings
 /// later.
-const LABELLED_LATER: [&str; 12] = [
+const LABELLED_LATER: [&str; 13] = [
     "qontak_receiver_requests_total",
     "qontak_receiver_events_by_kind_total",
+    "qontak_receiver_events_by_endpoint_total",
     "qontak_receiver_last_event_timestamp_seconds",
     "qontak_receiver_qontak_requests_total",
     "qontak_receiver_qontak_wait_seconds",

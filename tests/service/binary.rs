@@ -21,6 +21,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 pub struct Process {
     child: Child,
     pub url: String,
+    pub api: String,
     pub ops: String,
     log: tokio::task::JoinHandle<Vec<String>>,
 }
@@ -87,21 +88,20 @@ impl Process {
                 log.push(line.clone());
                 let line: Value = serde_json::from_str(&line).unwrap();
                 if let Some(listen) = line["http.listen"].as_str() {
-                    break (
-                        format!("http://{listen}"),
-                        format!("http://{}", line["ops.listen"].as_str().unwrap()),
-                    );
+                    let [api, ops] =
+                        ["api", "ops"].map(|port| line[format!("{port}.listen")].as_str().unwrap());
+                    break [listen, api, ops].map(|address| format!("http://{address}"));
                 }
             }
         };
-        let (url, ops) = tokio::time::timeout(DEADLINE, ready).await.unwrap();
+        let [url, api, ops] = tokio::time::timeout(DEADLINE, ready).await.unwrap();
         let log = tokio::task::spawn(async move {
             while let Some(line) = lines.next_line().await.unwrap() {
                 log.push(line);
             }
             log
         });
-        Self { child, url, ops, log }
+        Self { child, url, api, ops, log }
     }
 
     pub fn signal(&self, name: &str) {

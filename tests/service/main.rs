@@ -5,10 +5,13 @@
 
 mod account;
 mod admission;
+mod alarm;
 mod alias;
+mod audit;
 mod binary;
 #[path = "../fuzz/bodies.rs"]
 mod bodies;
+mod bulk_replay;
 #[path = "../../benches/read/cases.rs"]
 mod cases;
 mod check;
@@ -24,6 +27,7 @@ mod delivery_error;
 mod direction;
 mod drift;
 mod envelope;
+mod erase;
 mod excel;
 #[path = "../../benches/read/explain.rs"]
 mod explain;
@@ -54,6 +58,7 @@ mod oversize;
 mod partition;
 mod phone;
 mod plan;
+mod port;
 mod process;
 mod properties;
 mod qontak_api;
@@ -72,12 +77,15 @@ mod readme;
 mod receive;
 mod rejection;
 mod replay;
+mod request_log;
 mod response;
+mod retention;
 mod room;
 mod room_snapshots;
 mod schema;
 mod search;
 mod search_text;
+mod silence;
 mod simulate;
 mod spool;
 mod spool_disk;

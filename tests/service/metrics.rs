@@ -57,7 +57,7 @@ async fn metrics_are_those_of_the_catalog_and_present_before_the_first_webhook(d
         ("qontak_receiver_database_up", 1.0),
         ("qontak_receiver_partitions_ahead", 7.0),
         ("qontak_receiver_spool_max_bytes", f64::from(1 << 30)),
-        ("qontak_receiver_build_info{version=\"0.1.0\"}", 1.0),
+        ("qontak_receiver_build_info{version=\"0.1.0\",revision=\"unknown\"}", 1.0),
     ] {
         assert_eq!(value(&metrics, series), Some(expected), "{series} in {metrics}");
     }

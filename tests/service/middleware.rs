@@ -132,7 +132,7 @@ async fn configured_origins_get_cors_headers_on_every_response(db: PgPool) {
     assert_eq!(values(&allowed, "access-control-allow-origin"), [ORIGIN]);
     let headers = values(&allowed, "access-control-allow-headers").join(",");
     assert!(headers.contains("authorization") && headers.contains("if-none-match"), "{headers}");
-    assert_eq!(values(&allowed, "access-control-allow-methods"), ["GET,HEAD,POST"]);
+    assert_eq!(values(&allowed, "access-control-allow-methods"), ["GET,HEAD,POST,DELETE"]);
 
     // Error responses have the CORS headers too.
     for (path, status) in [("/v1/rooms", 200), ("/v1/rooms?limit=0", 422), ("/v1/rooms/x", 404)] {

@@ -20,7 +20,7 @@ use super::harness::{KEY_OF_ALL, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, Service, 
 
 /// Request of each route; the response is its example in the document. For a new route add a line
 /// here and run `make openapi`.
-const EXAMPLES: [(&str, &str); 40] = [
+pub const EXAMPLES: [(&str, &str); 43] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (
@@ -41,6 +41,9 @@ const EXAMPLES: [(&str, &str); 40] = [
     ("GET /v1/events/{id}", "/v1/events/{event}"),
     ("GET /v1/events/{id}/body", "/v1/events/{event}/body"),
     ("POST /v1/events/{id}/replay", "/v1/events/{event}/replay"),
+    ("POST /v1/replays", "/v1/replays?outcome=quarantined"),
+    ("GET /v1/replays/{id}", "/v1/replays/{replay}"),
+    ("DELETE /v1/replays/{id}", "/v1/replays/{replay}"),
     ("GET /v1/delivery-statuses", "/v1/delivery-statuses?phone=081200020001"),
     ("GET /v1/trace/{id}", "/v1/trace/fe115858-845d-4fd4-9e90-4129207696b4"),
     ("GET /v1/stats", "/v1/stats?start_date=2025-06-12&end_date=2025-06-12&time_zone=Asia/Jakarta"),
@@ -127,7 +130,8 @@ async fn send_example(service: &Service, route: &str, uri: &str) -> Value {
     let request = if path.starts_with("/webhooks") {
         webhook(TOKEN, [fixtures::body("12"), b"\n".to_vec()].concat())
     } else {
-        let key = if method == "GET" { KEY_OF_ALL } else { KEY_REPLAY_ONLY };
+        let is_replay = method != "GET" || path.starts_with("/v1/replays");
+        let key = if is_replay { KEY_REPLAY_ONLY } else { KEY_OF_ALL };
         let request = Request::builder().method(method).uri(uri);
         request.header(AUTHORIZATION, format!("Bearer {key}")).body(Body::empty()).unwrap()
     };
@@ -202,8 +206,13 @@ async fn committed_openapi_document_is_current_with_an_example_per_route(db: PgP
     let service = service(db).await;
     let event = service.data(EVENT).await[0]["event_id"].as_str().unwrap().to_owned();
     let mut examples = BTreeMap::new();
+    let mut replay = String::new();
     for (route, uri) in EXAMPLES {
-        let mut response = send_example(&service, route, &uri.replace("{event}", &event)).await;
+        let uri = uri.replace("{event}", &event).replace("{replay}", &replay);
+        let mut response = send_example(&service, route, &uri).await;
+        if route == "POST /v1/replays" {
+            replay = response["data"]["replay_id"].as_str().unwrap().to_owned();
+        }
         stabilize("", &mut response);
         examples.insert(route, response);
     }
@@ -213,7 +222,7 @@ async fn committed_openapi_document_is_current_with_an_example_per_route(db: PgP
     compare("openapi.json", &text);
 
     let document: Value = serde_json::from_str(&text).unwrap();
-    for method in ["get", "post"] {
+    for method in ["get", "post", "delete"] {
         // The stream has no end and is no JSON, like exports: see `stream.rs` and `export.rs`.
         let is_json = |path: &String| path != "/v1/stream" && !path.starts_with(EXPORTS);
         for path in routes(method).into_keys().filter(is_json) {
@@ -262,7 +271,11 @@ async fn error_responses_match_the_openapi_schemas(db: PgPool) {
 /// First error message of a query that must return 422.
 async fn rejected_message(service: &Service, path: &str, query: &str) -> String {
     let path = path.replace(['{', '}'], "");
-    let key = if path.starts_with(EXPORTS) { KEY_OF_ORGANIZATION } else { KEY_OF_ALL };
+    let key = match &*path {
+        path if path.starts_with(EXPORTS) => KEY_OF_ORGANIZATION,
+        path if path.starts_with("/v1/replays") => KEY_REPLAY_ONLY,
+        _ => KEY_OF_ALL,
+    };
     let response = service.get_with(key, &format!("{path}?{query}")).await;
     assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}?{query}");
     response.json()["error"]["messages"][0].as_str().unwrap().to_owned()

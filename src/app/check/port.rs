@@ -13,12 +13,15 @@ use crate::config::Config;
 /// Timeout of [`is_alive`].
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Checks both ports.
+/// Checks all ports.
 pub async fn ports(config: &Config) -> Check {
     let is_running = is_alive(config.ops.listen).await.is_ok();
-    for (setting, address) in
-        [("http.listen", config.http.listen), ("ops.listen", config.ops.listen)]
-    {
+    let listen = [
+        ("http.listen", Some(config.http.listen)),
+        ("api.listen", config.api.listen),
+        ("ops.listen", Some(config.ops.listen)),
+    ];
+    for (setting, address) in listen.into_iter().filter_map(|(name, at)| Some((name, at?))) {
         match TcpListener::bind(address) {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && is_running => {}
             Err(error) => {

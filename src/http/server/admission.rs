@@ -146,6 +146,11 @@ impl Client {
             && !self.connections.is_draining.load(Ordering::Relaxed)
     }
 
+    /// Address of the peer; of IPv6 the network.
+    pub const fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Closes the connection once its requests have ended.
     pub fn close(&self) {
         self.signal.notify_one();

@@ -15,6 +15,7 @@ use super::availability::Availability;
 use super::receipt::{Receipt, WriteError};
 use crate::config;
 use crate::event::Event;
+use crate::ingest::activity::Activity;
 use crate::ingest::queue::{Receiver, Reply};
 use crate::store::{Failure, WriterConnection};
 use crate::telemetry::fault::Fault;
@@ -65,6 +66,7 @@ pub struct Committer {
     pub settings: config::Writer,
     pub availability: Availability,
     pub commit_lock: Arc<Mutex<()>>,
+    pub activity: Activity,
 }
 
 impl Committer {
@@ -157,11 +159,14 @@ impl Committer {
                 Err(failure) => return Err(failure),
             }
         };
-        let took = began.elapsed();
+        let ended = Instant::now();
+        let took = ended.duration_since(began);
         histogram!("qontak_receiver_commit_seconds").record(took);
         histogram!("qontak_receiver_batch_size").record(events.len() as f64);
         debug!(events = events.len(), duration_ms = took.as_secs_f64() * 1e3, "batch committed");
-        let receipt = |(event, row)| Receipt::new(event, row, events.len());
+        let times = (began, ended);
+        let receipt =
+            |(event, row)| Receipt::new(event, row, events.len(), times, &self.activity);
         Ok(events.iter().zip(stored).map(receipt).collect())
     }
 }

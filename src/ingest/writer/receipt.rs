@@ -1,7 +1,7 @@
 //! Results of a write.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::counter;
 use serde::{Serialize, Serializer};
@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::{drift, kinds};
 use crate::event::{Event, Kind, Outcome};
+use crate::ingest::activity::Activity;
 use crate::model::EventId;
 use crate::store::{PreviousOutcome, Stored, Written};
 
@@ -33,6 +34,9 @@ pub struct Receipt {
     /// Number of events in the transaction. For the log.
     #[serde(skip)]
     pub batch_size: usize,
+    /// Begin and end of the transaction; `None` for a spooled event. For metrics and traces.
+    #[serde(skip)]
+    pub transaction: Option<(Instant, Instant)>,
     /// Outcome before a replay.
     #[serde(skip)]
     pub before: Option<PreviousOutcome>,
@@ -51,14 +55,19 @@ enum ReceiptOutcome {
 }
 
 impl Receipt {
-    pub(super) fn new(event: &Event, row: Stored, batch_size: usize) -> Self {
+    pub(super) fn new(
+        event: &Event,
+        row: Stored,
+        batch_size: usize,
+        transaction: (Instant, Instant),
+        activity: &Activity,
+    ) -> Self {
         count(&row);
         let duplicate = matches!(row.written, Written::Duplicate);
         if matches!(row.written, Written::First) {
             drift::observe(event);
-            if let Some(kind) = event.kind {
-                kinds::observe(kind, event.received_at());
-            }
+            kinds::observe(event);
+            activity.observe(event);
         }
         let before = match row.written {
             Written::Replay(before) => Some(before),
@@ -71,6 +80,7 @@ impl Receipt {
             reasons: event.reasons.clone(),
             kind: event.kind,
             batch_size,
+            transaction: Some(transaction),
             before,
         }
     }
@@ -86,6 +96,7 @@ impl Receipt {
             reasons: event.reasons.clone(),
             kind: event.kind,
             batch_size: 0,
+            transaction: None,
             before: None,
         }
     }

@@ -73,7 +73,12 @@ fn name(method: &str, path: &str, is_list: bool) -> Option<String> {
         nouns.push(noun.replace('-', "_"));
     }
     let verb = match method {
+        "POST" if nouns == ["replays"] => {
+            nouns = vec!["replay".to_owned()];
+            "start".to_owned()
+        }
         "POST" => nouns.pop()?,
+        "DELETE" => "cancel".to_owned(),
         _ if first == "export" => String::new(),
         _ if is_list => "list".to_owned(),
         _ => "get".to_owned(),

@@ -21,6 +21,8 @@ use crate::store::walk::Walk;
 pub struct Selection {
     /// Any of these.
     pub ids: Vec<Uuid>,
+    /// Any of these; `None` means any.
+    pub organizations: Option<Vec<String>>,
     /// Received at this time or later.
     pub from: Option<Timestamp>,
     /// Received before this time.
@@ -62,6 +64,8 @@ pub async fn count_selected(
                 and ($7::timestamptz is null or received_at < $7)
                 and ($8::text is null or kind = $8)
                 and ($9::text is null or outcome = $9)
+                and erased_at is null
+                and ($10::text[] is null or organization_id = any($10))
         "#,
         first,
         last,
@@ -72,6 +76,7 @@ pub async fn count_selected(
         selection.to as _,
         selection.kind,
         selection.outcome,
+        selection.organizations.as_deref(),
     )
     .fetch_one(&mut *db)
     .await
@@ -103,6 +108,8 @@ pub async fn select(
                 and ($7::timestamptz is null or received_at < $7)
                 and ($8::text is null or kind = $8)
                 and ($9::text is null or outcome = $9)
+                and erased_at is null
+                and ($11::text[] is null or organization_id = any($11))
             order by day, event_id
             limit $10
         "#,
@@ -116,6 +123,7 @@ pub async fn select(
         selection.kind,
         selection.outcome,
         limit,
+        selection.organizations.as_deref(),
     )
     .fetch_all(db)
     .await?;
@@ -336,6 +344,7 @@ pub async fn find_body_stored(
             where day = $1
                 and event_id = $2
                 and ($3::text[] is null or organization_id = any($3))
+                and erased_at is null
         "#,
         received_at.day(),
         id.0,
@@ -367,6 +376,7 @@ pub async fn find_webhook_stored(
             where day = $1
                 and event_id = $2
                 and ($3::text[] is null or organization_id = any($3))
+                and erased_at is null
         "#,
         received_at.day(),
         id.0,

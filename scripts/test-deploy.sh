@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Tests the files in deploy/ and docker-compose.yml: Kubernetes manifests against their schemas, systemd units, the
+# files that deploy/init.sh writes, and Caddy in front of a live service: what it passes on, and that no log line
+# contains a token.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/live.sh
+
+# Debian's package is unpacked, not installed: its service would start.
+export PATH=$PWD/target/caddy/usr/bin:$PATH
+find_caddy() {
+    ! command -v caddy >/dev/null || return 0
+    command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
+    say 'unpacking the package caddy in target/caddy'
+    mkdir -p target/caddy
+    (cd target/caddy && apt-get -q download caddy && dpkg -x caddy_*.deb . && rm ./*.deb) >/dev/null 2>&1
+    command -v caddy >/dev/null
+}
+
+if [[ ${1:-} != --with-postgres ]]; then
+    install_python_package kubernetes-validate 1.37.0
+    target/kubernetes-validate/bin/kubernetes-validate --strict --quiet deploy/kubernetes/[!k]*.yaml
+    say 'manifests are valid'
+
+    if command -v systemd-analyze >/dev/null; then
+        # The program is not installed on this machine.
+        for unit in deploy/systemd/*; do
+            sed 's|/usr/local/bin/qontak-receiver|/bin/true|' "$unit" >"$folder/${unit##*/}"
+        done
+        systemd-analyze verify --man=no "$folder"/qontak-receiver.*
+        say 'units are valid'
+    else
+        say 'NOT CHECKED: systemd-analyze not found; install systemd to check deploy/systemd'
+    fi
+
+    mkdir "$folder/copy"
+    cp -r deploy "$folder/copy/"
+    "$folder/copy/deploy/init.sh" localhost >"$folder/init"
+    key=$(sed -n 's/^key  *//p' "$folder/init")
+    grep -qx "API_KEY_SHA256=$(printf %s "$key" | sha256sum | cut -c 1-64)" "$folder/copy/.env"
+    grep -qF "/webhooks/qontak/$(cat "$folder/copy/secrets/webhook-token")" "$folder/init"
+    ! "$folder/copy/deploy/init.sh" localhost 2>/dev/null || die 'init.sh overwrote .env'
+    if docker compose version >/dev/null 2>&1; then
+        docker compose --env-file "$folder/copy/.env" config --quiet
+        say 'docker-compose.yml is valid'
+    else
+        say 'NOT CHECKED: docker compose not found; install it to check docker-compose.yml'
+    fi
+
+    find_caddy || die 'caddy not found; install it'
+    SQLX_OFFLINE=true cargo build --locked
+    exec scripts/postgres.sh with "$0" --with-postgres
+fi
+
+export RECEIVER__API__LISTEN=127.0.0.1:0
+start_service
+api=http://$(wait_for 's/.*"api.listen":"\([^"]*\)".*/\1/p' "$folder/service")
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+port=$(free_port)
+PUBLIC_HOST=http://localhost:$port RECEIVER=${ADDRESS#http://} XDG_DATA_HOME=$folder XDG_CONFIG_HOME=$folder \
+    caddy run --adapter caddyfile --config deploy/caddy/Caddyfile 2>"$folder/caddy" &
+proxy=$!
+wait_for '/serving initial configuration/p' "$folder/caddy" >/dev/null
+
+expect() {
+    local status
+    status=$(curl -s -o /dev/null -w '%{http_code}' --max-time 30 "${@:2}")
+    [[ $status == "$1" ]] || die "expected $1, found $status: ${*: -1}"
+}
+body=(-H 'content-type: application/json' --data-binary @tests/fixtures/01-message-customer-text.json)
+public=http://localhost:$port
+expect 200 "${body[@]}" "$public/webhooks/qontak/$TOKEN"
+expect 404 "${body[@]}" "$public/webhooks/qontak/another-token-than-that-one"
+expect 404 -H "authorization: Bearer $KEY" "$public/v1/rooms"
+expect 404 -H "authorization: Bearer $KEY" "$ADDRESS/v1/rooms"
+expect 200 -H "authorization: Bearer $KEY" "$api/v1/rooms"
+expect 404 "${body[@]}" "$api/webhooks/qontak/$TOKEN"
+
+# A webhook while the service is stopped gets an error after 10 s, with a log line of its own.
+kill "$(jobs -p | head -n 1)"
+expect 502 "${body[@]}" "$public/webhooks/qontak/$TOKEN?a=b"
+kill "$proxy"
+wait "$proxy" || true
+grep -q REDACTED "$folder/caddy" || die 'Caddy logged no request'
+! grep -qF "$TOKEN" "$folder/caddy" || die "Caddy logged the token: $(grep -F "$TOKEN" "$folder/caddy")"
+say 'Caddy passes on webhooks only, and logs no token'
