@@ -109,7 +109,7 @@ pub fn form(visitor: &Visitor, target: &str, first: &[Field], more: &[Field]) ->
     let set = more.iter().filter(|field| !visitor.parameters.get(field.name).is_empty()).count();
     html! {
         form.filters method="get" action=(path) role="search" hx-get=(path) hx-target=(target)
-            hx-select={ (target) " > *" } hx-push-url="true"
+            hx-select={ (target) " > *" } hx-select-oob="#actions" hx-push-url="true"
             hx-trigger="submit, change, input changed delay:350ms from:find input[type=search]" {
             @if !visitor.organization.is_empty() {
                 input type="hidden" name="organization_id" value=(visitor.organization);

@@ -155,7 +155,7 @@ fn respond(
             main #main tabindex="-1" {
                 header.heading {
                     h1 { bdi { (content.heading.map_or_else(|| cut(&content.title, 200), str::to_owned)) } }
-                    div.actions { (content.actions) }
+                    div.actions #actions { (content.actions) }
                 }
                 div #problem .banner.bad role="alert" hidden data-failed=(words.refresh_failed)
                     data-offline=(words.offline) {}

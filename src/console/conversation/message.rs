@@ -29,6 +29,7 @@ pub struct Message {
     pub error_advice: Option<Translated>,
     direction: Option<String>,
     participant_type: Option<String>,
+    sender_id: Option<String>,
     pub external_id: Option<String>,
     pub broadcast_id: Option<String>,
     is_campaign: Option<bool>,
@@ -99,6 +100,12 @@ impl Message {
     /// Whether it was deleted after it was sent.
     pub fn is_deleted(&self) -> bool {
         self.other_statuses.iter().flatten().any(|status| status == "deleted")
+    }
+
+    /// The name of this sender, if it sent the message.
+    pub fn name_of(&self, sender_id: &str) -> Option<&str> {
+        let is_sender = self.sender_id.as_deref() == Some(sender_id);
+        self.sender.name.as_deref().filter(|name| is_sender && !name.trim().is_empty())
     }
 
     /// Whether the name of its sender is known.
