@@ -5,6 +5,9 @@ use maud::{Markup, html};
 use super::language::term::term;
 use super::session::Visitor;
 
+/// What the API shows to a masked key in place of a text.
+const HIDDEN: &str = "•••";
+
 /// A field of the form.
 pub struct Field {
     name: &'static str,
@@ -89,7 +92,7 @@ impl Field {
         chosen: &str,
         values: impl Iterator<Item = (&'a String, String)>,
     ) -> Markup {
-        let values: Vec<_> = values.collect();
+        let values: Vec<_> = values.filter(|(value, _)| *value != HIDDEN).collect();
         let is_listed = values.iter().any(|(value, _)| *value == chosen);
         html! {
             select name=(self.name) {

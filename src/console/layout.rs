@@ -130,10 +130,10 @@ fn respond(
     } else {
         format!("{} · {name}", cut(&content.title, 80))
     };
-    let stream = visitor.link("/console/stream", &[]);
+    let stream = (!visitor.is_masked).then(|| visitor.link("/console/stream", &[]));
     let body = html! {
         a.skip href="#main" { (words.skip_to_content) }
-        div.frame hx-ext="sse" sse-connect=(stream) data-kinds=(Kind::VARIANTS.join(" ")) {
+        div.frame hx-ext="sse" sse-connect=[stream] data-kinds=(Kind::VARIANTS.join(" ")) {
             aside.side {
                 a.brand href=(visitor.link("/console", &[])) {
                     img src=(assets::url("icon.svg")) alt="" width="28" height="28";
@@ -148,7 +148,9 @@ fn respond(
                     }
                 }
                 div.side-end {
-                    p.live #live role="status" data-on=(words.live) data-off=(words.reconnecting) { (words.not_live) }
+                    @if !visitor.is_masked {
+                        p.live #live role="status" data-on=(words.live) data-off=(words.reconnecting) { (words.not_live) }
+                    }
                     (settings(visitor, organizations))
                 }
             }
