@@ -159,6 +159,12 @@ impl Api {
         decode::<One<T>>(&body(response).await?).map(|one| one.data)
     }
 
+    /// Sends a request that ends something.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        let response = self.send(Method::DELETE, path, "", &HeaderMap::new()).await;
+        decode::<One<T>>(&body(response).await?).map(|one| one.data)
+    }
+
     fn encode(&self, query: Query<'_>) -> String {
         let mut pairs = Serializer::new(String::new());
         pairs.extend_pairs(query.iter().filter(|(_, value)| !value.is_empty()));

@@ -1,5 +1,6 @@
 //! The journal: events with body, reasons and replay.
 
+pub mod bulk;
 mod json;
 mod replay;
 
@@ -121,7 +122,10 @@ pub async fn list(visitor: Visitor) -> Response {
     let content = Content {
         title: words.events.to_owned(),
         heading: None,
-        actions: html! { @if visitor.can_export { a.button href=(export) download { (words.export_csv) } } },
+        actions: html! {
+            (bulk::button(&visitor))
+            @if visitor.can_export { a.button href=(export) download { (words.export_csv) } }
+        },
         body: html! {
             (form(&visitor, "#list", &fields, &[]))
             form method="post" action=(visitor.link("/console/events/replay", &[])) {

@@ -5,6 +5,9 @@ use maud::{Markup, html};
 use super::language::term::term;
 use super::session::Visitor;
 
+/// What the API shows to a masked key in place of a text.
+const HIDDEN: &str = "•••";
+
 /// A field of the form.
 pub struct Field {
     name: &'static str,
@@ -89,7 +92,7 @@ impl Field {
         chosen: &str,
         values: impl Iterator<Item = (&'a String, String)>,
     ) -> Markup {
-        let values: Vec<_> = values.collect();
+        let values: Vec<_> = values.filter(|(value, _)| *value != HIDDEN).collect();
         let is_listed = values.iter().any(|(value, _)| *value == chosen);
         html! {
             select name=(self.name) {
@@ -109,7 +112,7 @@ pub fn form(visitor: &Visitor, target: &str, first: &[Field], more: &[Field]) ->
     let set = more.iter().filter(|field| !visitor.parameters.get(field.name).is_empty()).count();
     html! {
         form.filters method="get" action=(path) role="search" hx-get=(path) hx-target=(target)
-            hx-select={ (target) " > *" } hx-push-url="true"
+            hx-select={ (target) " > *" } hx-select-oob="#actions" hx-push-url="true"
             hx-trigger="submit, change, input changed delay:350ms from:find input[type=search]" {
             @if !visitor.organization.is_empty() {
                 input type="hidden" name="organization_id" value=(visitor.organization);

@@ -198,6 +198,10 @@ words! {
     replay_now: "Replay now", "Putar ulang sekarang";
     dry_run_hint: "Nothing was changed. With the current parser:", "Belum ada yang diubah. Dengan pengurai saat ini:";
     outcomes_change: "outcomes change.", "hasil berubah.";
+    replay_matching: "Replay all that match", "Putar ulang semua yang cocok";
+    replay_of_many: "Replay of many events", "Putar ulang banyak peristiwa";
+    replay_progress: "{} events replayed, {} with another outcome", "{} peristiwa diputar ulang, {} dengan hasil lain";
+    cancel: "Cancel", "Batalkan";
     before: "Before", "Sebelum";
     after: "After", "Sesudah";
     would_be: "Would be", "Akan menjadi";
@@ -289,6 +293,13 @@ words! {
     health: "Health", "Kesehatan";
     all_well: "Nothing is wrong.", "Tidak ada masalah.";
     since: "since", "sejak";
+    problem_silence: "Far fewer events than usual", "Peristiwa jauh lebih sedikit dari biasanya";
+    problem_hook: "Webhook setting at Qontak", "Pengaturan webhook di Qontak";
+    problem_check: "Qontak cannot be checked", "Qontak tidak dapat diperiksa";
+    problem_quarantine: "Events that cannot be understood", "Peristiwa yang tidak terbaca";
+    problem_spool: "Spool", "Spool";
+    problem_partitions: "Partitions of the journal are missing", "Partisi jurnal tidak ada";
+    problem_unknown_event: "New name of an event", "Nama peristiwa baru";
     spool_waits: "{} webhooks wait in the spool for the database", "{} webhook menunggu basis data di spool";
     play_demo: "Play a day of made-up traffic", "Putar lalu lintas rekaan selama sehari";
     play_demo_hint: "It ends now and is stored like real webhooks. Only this local service offers it.", "Berakhir sekarang dan disimpan seperti webhook asli. Hanya layanan lokal ini yang menawarkannya.";

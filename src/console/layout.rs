@@ -130,10 +130,10 @@ fn respond(
     } else {
         format!("{} · {name}", cut(&content.title, 80))
     };
-    let stream = visitor.link("/console/stream", &[]);
+    let stream = (!visitor.is_masked).then(|| visitor.link("/console/stream", &[]));
     let body = html! {
         a.skip href="#main" { (words.skip_to_content) }
-        div.frame hx-ext="sse" sse-connect=(stream) data-kinds=(Kind::VARIANTS.join(" ")) {
+        div.frame hx-ext="sse" sse-connect=[stream] data-kinds=(Kind::VARIANTS.join(" ")) {
             aside.side {
                 a.brand href=(visitor.link("/console", &[])) {
                     img src=(assets::url("icon.svg")) alt="" width="28" height="28";
@@ -148,14 +148,16 @@ fn respond(
                     }
                 }
                 div.side-end {
-                    p.live #live role="status" data-on=(words.live) data-off=(words.reconnecting) { (words.not_live) }
+                    @if !visitor.is_masked {
+                        p.live #live role="status" data-on=(words.live) data-off=(words.reconnecting) { (words.not_live) }
+                    }
                     (settings(visitor, organizations))
                 }
             }
             main #main tabindex="-1" {
                 header.heading {
                     h1 { bdi { (content.heading.map_or_else(|| cut(&content.title, 200), str::to_owned)) } }
-                    div.actions { (content.actions) }
+                    div.actions #actions { (content.actions) }
                 }
                 div #problem .banner.bad role="alert" hidden data-failed=(words.refresh_failed)
                     data-offline=(words.offline) {}

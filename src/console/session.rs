@@ -43,6 +43,8 @@ pub struct Visitor {
     pub organization: String,
     /// Whether the key may see several organisations.
     pub sees_several: bool,
+    /// Whether the key sees masked data only; it may not search, nor listen to the stream.
+    pub is_masked: bool,
     /// Whether the key may export.
     pub can_export: bool,
     /// Whether the key may replay events.
@@ -93,6 +95,7 @@ impl FromRequestParts<ConsoleState> for Visitor {
         Ok(Self {
             key_name: key.name.clone(),
             sees_several: key.organizations.as_ref().is_none_or(|own| own.len() > 1),
+            is_masked: key.scopes.contains(&Scope::ReadMasked),
             can_export: key.scopes.contains(&Scope::Export),
             can_replay: key.scopes.contains(&Scope::Replay),
             api: Api::new(state, key, organization.clone()),

@@ -196,6 +196,27 @@ async fn visitors_see_only_organisations_of_their_key(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn masked_visitors_see_pages_without_texts_names_and_numbers(db: PgPool) {
+    let masked = ("RECEIVER__KEY__ALL__SCOPES", "read_masked");
+    let service = Service::start_with(db, &[ENABLED, masked]).await;
+    for fixture in &ALL {
+        service.post(fixture.body()).await;
+    }
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let room = format!("/console/conversations/{SITI_ROOM}");
+    for path in PAGES.into_iter().chain([room.as_str()]) {
+        let response = browser.get(path).await;
+        assert_eq!(response.status, StatusCode::OK, "{path}: {}", response.text());
+        let html = response.text();
+        for secret in ["Siti", "Halo Kak", "6281200010001", "Promo Gajian", "/console/stream"] {
+            assert!(!html.contains(secret), "{path}: {secret}");
+        }
+    }
+    assert!(browser.text(&room).await.contains("class=\"ticks read\""));
+    assert_eq!(browser.get("/console/stream").await.status, StatusCode::FORBIDDEN);
+}
+
+#[sqlx::test]
 async fn pages_have_no_inline_code_and_a_policy_that_forbids_it(db: PgPool) {
     let service = start(db).await;
     for fixture in &ALL {

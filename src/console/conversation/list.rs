@@ -147,14 +147,14 @@ impl List {
             Field::date("start_date", words.from),
             Field::date("end_date", words.until),
         ];
-        let first = [
-            Field::search("q", words.search_conversations),
-            Field::choice(
-                "response_state",
-                words.answer,
-                [("unanswered", words.unanswered), ("answered", words.answered)].into_iter(),
-            ),
-        ];
+        let mut first = vec![Field::choice(
+            "response_state",
+            words.answer,
+            [("unanswered", words.unanswered), ("answered", words.answered)].into_iter(),
+        )];
+        if !visitor.is_masked {
+            first.insert(0, Field::search("q", words.search_conversations));
+        }
         form(visitor, "#rooms", &first, &more)
     }
 

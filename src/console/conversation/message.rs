@@ -29,6 +29,7 @@ pub struct Message {
     pub error_advice: Option<Translated>,
     direction: Option<String>,
     participant_type: Option<String>,
+    sender_id: Option<String>,
     pub external_id: Option<String>,
     pub broadcast_id: Option<String>,
     is_campaign: Option<bool>,
@@ -101,13 +102,19 @@ impl Message {
         self.other_statuses.iter().flatten().any(|status| status == "deleted")
     }
 
+    /// The name of this sender, if it sent the message.
+    pub fn name_of(&self, sender_id: &str) -> Option<&str> {
+        let is_sender = self.sender_id.as_deref() == Some(sender_id);
+        self.sender.name.as_deref().filter(|name| is_sender && !name.trim().is_empty())
+    }
+
     /// Whether the name of its sender is known.
     pub fn has_sender(&self) -> bool {
         self.sender.name.as_deref().is_some_and(|name| !name.trim().is_empty())
     }
 
     /// Name of its sender.
-    pub fn sender<'a>(&'a self, words: &'a Words) -> Markup {
+    pub fn sender(&self, words: &Words) -> Markup {
         let other = match self.is_out() {
             _ if self.is_campaign() => words.broadcast,
             true if self.is_bot() => words.bot,

@@ -109,8 +109,8 @@ impl Room {
 pub fn tone(status: &str) -> &'static str {
     match status {
         "unassigned" | "pending" | "quarantined" => "warn",
-        "assigned" | "sent" | "recorded" => "info",
-        "resolved" | "delivered" | "read" | "applied" => "ok",
+        "assigned" | "sent" | "recorded" | "running" => "info",
+        "resolved" | "delivered" | "read" | "applied" | "done" => "ok",
         "campaign" => "accent",
         "failed" | "malformed" | "deleted" => "bad",
         _ => "",

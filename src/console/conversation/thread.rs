@@ -207,7 +207,7 @@ impl Thread {
             items.push((message.at(), bubble::draw(visitor, message, quoted, reactions)));
         }
         for event in self.life_of_page(visitor) {
-            items.push((event.time(), life(visitor, event)));
+            items.push((event.time(), life(visitor, event, self.actor(event))));
         }
         items.sort_by_key(|(at, _)| *at);
         let mut last = None;
@@ -220,6 +220,14 @@ impl Thread {
                 (item)
             }
         }
+    }
+
+    /// The name of who caused an event: from the event, the agents of the room, or their messages.
+    fn actor<'a>(&'a self, event: &'a RoomEvent) -> Option<&'a str> {
+        let id = event.actor_id.as_deref().unwrap_or_default();
+        let of_agent = || self.room.agents.iter().find(|agent| agent.id == id)?.name.as_deref();
+        let of_message = || self.messages.iter().find_map(|message| message.name_of(id));
+        event.actor_name.as_deref().or_else(of_agent).or_else(of_message)
     }
 
     /// Events of the room in the time of this page: up to the page after it, and from the first message
@@ -235,10 +243,10 @@ impl Thread {
     }
 }
 
-fn life(visitor: &Visitor, event: &RoomEvent) -> Markup {
+fn life(visitor: &Visitor, event: &RoomEvent, actor: Option<&str>) -> Markup {
     let (words, preferences) = (visitor.words(), &visitor.preferences);
     let id = event.actor_id.as_deref().map(|id| cut(id, 8));
-    let actor = event.actor_name.as_deref().or(id.as_deref());
+    let actor = actor.or(id.as_deref());
     html! {
         li.life {
             (term(preferences.language, &event.r#type))

@@ -26,6 +26,10 @@ const TERMS: &[(&str, &str, &str)] = &[
     ("quarantined", "quarantined", "dikarantina"),
     ("malformed", "malformed", "rusak"),
     ("duplicate", "duplicate", "duplikat"),
+    // States of replays.
+    ("running", "running", "berjalan"),
+    ("done", "done", "selesai"),
+    ("canceled", "canceled", "dibatalkan"),
     // Sessions.
     ("open", "open", "terbuka"),
     ("expiring", "expires soon", "segera berakhir"),

@@ -9,8 +9,8 @@ use crate::console::api::{ApiError, List, encode};
 use crate::console::document::problem;
 use crate::console::format;
 use crate::console::format::text::{cut, name_or};
-use crate::console::language::fill;
 use crate::console::language::term::term;
+use crate::console::language::{Words, fill};
 use crate::console::session::Visitor;
 
 /// Number of failed deliveries that reasons are counted of.
@@ -31,9 +31,43 @@ pub struct Failure {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct Health {
+    problems: Vec<Problem>,
     hooks: Vec<Hook>,
     checks: Vec<Check>,
     incidents: Vec<Incident>,
+}
+
+/// A problem that is open.
+#[derive(Deserialize)]
+struct Problem {
+    code: String,
+    organization_id: String,
+    subject: String,
+    detail: String,
+    since: DateTime<Utc>,
+}
+
+impl Problem {
+    /// What is wrong, about what, and the figures.
+    fn text(&self, words: &Words) -> String {
+        let name = match self.code.as_str() {
+            "silence" => words.problem_silence,
+            "hook" => words.problem_hook,
+            "check" => words.problem_check,
+            "quarantine" => words.problem_quarantine,
+            "spool" => words.problem_spool,
+            "partitions" => words.problem_partitions,
+            "unknown_event" => words.problem_unknown_event,
+            other => other,
+        };
+        let about = [&self.subject, &self.organization_id];
+        let about: Vec<&str> =
+            about.into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        match about.as_slice() {
+            [] => format!("{name}: {}", self.detail),
+            about => format!("{name} ({}): {}", about.join(", "), self.detail),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -145,12 +179,17 @@ pub fn health_list(visitor: &Visitor, health: &Result<Health, ApiError>, spooled
     if spooled > 0 {
         wrong.push((fill(words.spool_waits, &[&format::number(preferences, spooled)]), None));
     }
-    for hook in &health.hooks {
+    for problem in &health.problems {
+        wrong.push((problem.text(words), Some(problem.since)));
+    }
+    // The same faults are problems once an alarm has found them.
+    let is_told = |code: &str| health.problems.iter().any(|problem| problem.code == code);
+    for hook in health.hooks.iter().filter(|_| !is_told("hook")) {
         if let Some(problem) = &hook.problem {
             wrong.push((format!("{} · {}: {problem}", hook.name, hook.event), Some(hook.since)));
         }
     }
-    for check in &health.checks {
+    for check in health.checks.iter().filter(|_| !is_told("check")) {
         if let Some(error) = &check.error {
             wrong.push((format!("{} · {}: {error}", check.name, check.kind), check.failing_since));
         }

@@ -1,7 +1,7 @@
 //! Broadcasts, deliveries, events with replay, accounting, agents, templates, trace, exports and the demo.
 
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use sqlx::PgPool;
 
 use super::browser::{Browser, ENABLED, start};
@@ -99,6 +99,51 @@ async fn dry_run_shows_the_new_outcome_and_replay_applies_it(db: PgPool) {
     let html = browser.post("/console/events/replay", &fields).await.text();
     assert_has(&html, &[">recorded<", ">applied<", "After"]);
     assert_eq!(outcome().await, "applied");
+}
+
+#[sqlx::test]
+async fn replay_of_all_that_match_is_started_shown_and_canceled(db: PgPool) {
+    let service = start_with_fixtures(db, &[ALL_SCOPES]).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let html = browser.text("/console/events?outcome=quarantined").await;
+    assert_has(&html, &["action=\"/console/replays\"", "name=\"outcome\" value=\"quarantined\""]);
+    // It would take more than the list shows, or everything.
+    for query in ["?outcome=quarantined&has_reasons=true", "?subject_id=a", ""] {
+        let html = browser.text(&format!("/console/events{query}")).await;
+        assert!(!html.contains("/console/replays"), "{query}");
+    }
+    let started = browser.post("/console/replays", &[("outcome", "quarantined")]).await;
+    assert_eq!(started.status, StatusCode::SEE_OTHER);
+    let page = started.headers[LOCATION].to_str().unwrap().to_owned();
+    assert_has(
+        &browser.text(&page).await,
+        &[">running<", "quarantined", "0 events replayed", &format!("action=\"{page}/cancel\"")],
+    );
+    let canceled = browser.post(&format!("{page}/cancel"), &[]).await;
+    assert_eq!(canceled.headers[LOCATION], page);
+    let html = browser.text(&page).await;
+    assert_has(&html, &[">canceled<"]);
+    assert!(!html.contains("/cancel"));
+    let response = browser.post("/console/replays", &[("outcome", "never")]).await;
+    assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[sqlx::test]
+async fn overview_shows_open_problems_in_both_languages(db: PgPool) {
+    let service = start(db).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    assert_has(&browser.text("/console").await, &["Nothing is wrong."]);
+    service
+        .execute(
+            "insert into problem (code, organization_id, subject, detail, since, seen_at) values \
+             ('silence', '', 'wa_cloud status_message', '0 of 120 events', now(), now())",
+        )
+        .await;
+    let html = browser.text("/console").await;
+    assert_has(&html, &["Far fewer events than usual (wa_cloud status_message): 0 of 120 events"]);
+    assert!(!html.contains("Nothing is wrong."));
+    let html = browser.text("/console?language=id").await;
+    assert_has(&html, &["Peristiwa jauh lebih sedikit dari biasanya"]);
 }
 
 #[sqlx::test]
