@@ -19,6 +19,7 @@ use crate::config::{self, Config};
 use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
 use crate::ingest::spool::disk::Disk;
+use crate::ingest::spool::medium::Medium;
 use crate::ingest::writer::kinds;
 use crate::qontak::catalog::Catalog;
 use crate::qontak::recovery::Recovery;
@@ -45,10 +46,10 @@ impl App {
     pub fn start(
         config: &Config,
         db: PgPool,
-        disk: Option<Disk>,
+        media: Vec<Medium>,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
-        let ingest = Ingest::start(config, db.clone(), disk, tasks)?;
+        let ingest = Ingest::start(config, &db, media, tasks)?;
         let receive = Arc::new(ReceiveState::new(config, ingest.clone()));
         let read = ReadState::new(config, db, ingest.clone());
         Ok(Self { router: PublicPort::new(receive, read.clone()), ingest, read })
@@ -99,15 +100,16 @@ pub async fn serve(
     let (stopping, mut is_stopping) = watch::channel(false);
 
     let mut ingesting = JoinSet::new();
-    let App { router, ingest, read } = App::start(&config, db.clone(), disk, &mut ingesting)?;
+    let media = disk.map(Medium::from).into_iter().collect();
+    let App { router, ingest, read } = App::start(&config, db.clone(), media, &mut ingesting)?;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
     background.spawn(async move { keys.update_last_used().await });
-    measure::limits(&config, ingest.spool.is_some());
+    measure::limits(&config, &ingest.spools);
     let measured = Measured {
         metrics: metrics.clone(),
         db: db.clone(),
-        spool: ingest.spool.clone(),
+        spools: ingest.spools.clone(),
         read: read.clone(),
     };
     background.spawn(measured.run());
@@ -128,7 +130,7 @@ pub async fn serve(
     let ops = Ops {
         db: db.clone(),
         writer: ingest.writer.clone(),
-        spool: ingest.spool.clone(),
+        spools: ingest.spools.clone(),
         spool_problem,
         metrics,
         stopping: is_stopping.clone(),
@@ -164,8 +166,7 @@ pub async fn serve(
     background.shutdown().await;
     _ = tokio::time::timeout(limit, async { while watching.join_next().await.is_some() {} }).await;
     // No `PgPool::close`: it would wait for the connections of aborted requests.
-    let spooled = ingest.spool.map_or(0, |spool| spool.depth().events);
-    info!(spooled, "stopped");
+    info!(spooled = ingest.spooled(), "stopped");
     Ok(())
 }
 

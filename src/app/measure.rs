@@ -29,8 +29,8 @@ pub struct Measured {
     pub metrics: PrometheusHandle,
     /// Connections of the read API.
     pub db: PgPool,
-    /// The spool.
-    pub spool: Option<Spool>,
+    /// The spools.
+    pub spools: Vec<Spool>,
     /// Has the subscribers of the stream.
     pub read: ReadState,
 }
@@ -45,7 +45,7 @@ impl Measured {
             self.metrics.run_upkeep();
             end_quiet_faults();
             process::measure();
-            if let Some(spool) = &self.spool {
+            for spool in &self.spools {
                 if tick.is_multiple_of(SPOOL_TEST_TICKS) || spool.depth().has_failed {
                     spool.test().await;
                 }
@@ -74,8 +74,8 @@ impl Measured {
 }
 
 /// Sets what the settings say, for metrics that are compared with it.
-pub fn limits(config: &Config, has_spool: bool) {
-    let max_spool_bytes = if has_spool { config.spool.max_bytes } else { 0 };
+pub fn limits(config: &Config, spools: &[Spool]) {
+    let max_spool_bytes = spools.first().map_or(0, Spool::max_bytes);
     gauge!("qontak_receiver_spool_max_bytes").set(max_spool_bytes as f64);
     gauge!("qontak_receiver_queue_max_bytes").set(config.writer.max_queue_bytes as f64);
     gauge!("qontak_receiver_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

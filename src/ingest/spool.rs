@@ -5,14 +5,15 @@
 //! with the same id, by which the journal recognises it.
 
 mod contents;
+pub mod depth;
 pub mod disk;
 pub mod folder;
+pub mod medium;
 mod record;
 pub mod segment;
 
 use std::future::ready;
 use std::io;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,9 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use tracing::{error, info};
 
-use self::disk::{Depth, Disk};
+use self::depth::Depth;
+use self::disk::Disk;
+use self::medium::Medium;
 use super::normalize::{Normalized, normalize};
 use super::queue::{self, Receiver, Reply, Sender};
 use super::writer::{WriteError, Writer};
@@ -33,7 +36,7 @@ use crate::store::event::alias;
 use crate::store::{self, Failure};
 use crate::telemetry::fault::Fault;
 
-/// Maximum number of webhooks in a transaction of the disk.
+/// Maximum number of webhooks in a transaction of the medium.
 const MAX_BATCH: usize = 500;
 
 /// Maximum size of the webhooks handed to the writer at once.
@@ -53,27 +56,28 @@ static FULL: Fault = Fault::error("spool full, rejecting webhooks");
 #[derive(Clone)]
 pub struct Spool {
     queue: Sender<Webhook, Result<(), WriteError>>,
-    disk: Arc<Disk>,
+    medium: Medium,
     depth: watch::Receiver<Depth>,
     max_bytes: u64,
 }
 
 impl Spool {
-    /// Starts the task that appends to the disk, with at most `max_queue_bytes` in its queue and
-    /// `max_bytes` on the disk. The task owns a clone of the spool, so it ends with its `JoinSet`.
+    /// Starts the task that appends to the medium, with at most `max_queue_bytes` in its queue and
+    /// `max_bytes` in the medium. The task owns a clone of the spool, so it ends with its `JoinSet`.
     pub fn start(
-        disk: Disk,
+        medium: Medium,
         max_bytes: u64,
         max_queue_bytes: usize,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let (queue, jobs) = queue::queue("qontak_receiver_spool_queue_bytes", max_queue_bytes);
-        let depth = disk.watch();
-        let spool = Self { queue, disk: Arc::new(disk), depth, max_bytes };
+        let depth = medium.watch();
+        let spool = Self { queue, medium, depth, max_bytes };
         spool.measure();
         tasks.spawn(spool.clone().run(jobs));
-        if spool.is_shared() {
-            let disk = spool.disk.clone();
+        let Medium::Disk(disk) = &spool.medium;
+        if disk.is_shared() {
+            let disk = disk.clone();
             // A thread, because it waits for the lock for as long as the other process lives, and the
             // runtime would wait for a blocking task when it stops.
             thread::spawn(move || take_over(&disk));
@@ -81,7 +85,7 @@ impl Spool {
         spool
     }
 
-    /// Appends a webhook and returns once it is on the disk, or after `limit`.
+    /// Appends a webhook and returns once it is durable, or after `limit`.
     pub async fn append(&self, webhook: Webhook, limit: Duration) -> Result<(), WriteError> {
         let bytes = webhook.body.len();
         self.queue.submit(webhook, bytes, limit).await?
@@ -92,7 +96,7 @@ impl Spool {
         *self.depth.borrow()
     }
 
-    /// Whether the disk works and has room for another webhook of usual size (16 KiB).
+    /// Whether the medium works and has room for another webhook of usual size (16 KiB).
     pub fn has_room(&self) -> bool {
         let depth = self.depth();
         !depth.has_failed && depth.bytes + (16 << 10) <= self.max_bytes
@@ -115,7 +119,8 @@ impl Spool {
 
     /// Updates the metric of the free space.
     pub async fn measure_disk(&self) {
-        let disk = self.disk.clone();
+        let Medium::Disk(disk) = &self.medium;
+        let disk = disk.clone();
         if let Ok(Ok(free)) = spawn_blocking(move || disk.free_bytes()).await {
             gauge!("qontak_receiver_spool_free_bytes").set(free as f64);
         }
@@ -123,13 +128,14 @@ impl Spool {
 
     /// Whether another process uses the folder too.
     pub fn is_shared(&self) -> bool {
-        self.disk.is_shared()
+        let Medium::Disk(disk) = &self.medium;
+        disk.is_shared()
     }
 
-    /// Tests whether the disk can be written. Otherwise it would be known to have failed, or to work
+    /// Tests whether the medium can be written. Otherwise it would be known to have failed, or to work
     /// again, only when the next webhook is spooled, perhaps in months.
     pub async fn test(&self) {
-        self.use_disk(Disk::test).await;
+        self.observe(self.medium.test()).await;
     }
 
     /// Stops accepting webhooks and waits until every queued one is appended or has failed.
@@ -137,7 +143,7 @@ impl Spool {
         self.queue.drain().await;
     }
 
-    /// Appends queued webhooks to the disk, all of them in one transaction.
+    /// Appends queued webhooks to the medium, all of them in one transaction.
     async fn run(self, queue: Receiver<Webhook, Result<(), WriteError>>) {
         let mut jobs = Vec::with_capacity(MAX_BATCH);
         while queue.take(&mut jobs, MAX_BATCH, ready(())).await.is_some() {
@@ -145,7 +151,7 @@ impl Spool {
                 jobs.drain(..).map(|job| (job.task, job.reply)).unzip();
             let max_bytes = self.max_bytes;
             let started_at = Instant::now();
-            let appended = self.use_disk(move |disk| disk.append(&webhooks, max_bytes)).await;
+            let appended = self.observe(self.medium.append(webhooks, max_bytes)).await;
             histogram!("qontak_receiver_spool_commit_seconds").record(started_at.elapsed());
             if let Some(rejected) = appended.map(|appended| replies.len() - appended)
                 && rejected > 0
@@ -163,23 +169,19 @@ impl Spool {
         }
     }
 
-    /// Hands spooled webhooks to the writer and removes those that are committed. Never returns
-    /// while the spool is in use.
+    /// Hands spooled webhooks to the writer and removes those that are committed. Never returns.
     pub async fn hand_over(self, writer: Writer, db: PgPool) {
-        let mut depth = self.depth.clone();
         let (mut limit, mut interval) = (MAX_BATCH, RETRY_INTERVALS[0]);
         loop {
-            if depth.wait_for(|depth| depth.events > 0).await.is_err() {
-                return;
-            }
-            let batch = self.use_disk(move |disk| disk.first(limit, MAX_BATCH_BYTES)).await;
+            self.medium.wait().await;
+            let batch = self.observe(self.medium.first(limit, MAX_BATCH_BYTES)).await;
             let batch = batch.unwrap_or_default();
             let size = batch.len();
             let Committed { keys, aliases } = commit(&writer, batch).await;
             let moved = keys.len();
             // Before the removal: the ids were answered, and nothing else knows them.
             insert_aliases(&db, &aliases).await;
-            if moved > 0 && self.use_disk(move |disk| disk.remove(&keys)).await.is_some() {
+            if moved > 0 && self.observe(self.medium.remove(keys)).await.is_some() {
                 let left = self.depth().events;
                 info!(events = moved, spool.events = left, "spooled events committed");
                 interval = RETRY_INTERVALS[0];
@@ -198,16 +200,11 @@ impl Spool {
         }
     }
 
-    /// Runs an operation of the disk on a blocking thread. Returns `None` if it fails; logs the first
-    /// failure and the first success after it.
-    async fn use_disk<T: Send + 'static>(
-        &self,
-        operation: impl FnOnce(&Disk) -> io::Result<T> + Send + 'static,
-    ) -> Option<T> {
+    /// Runs an operation of the medium. Returns `None` if it fails; logs the first failure and the first
+    /// success after it.
+    async fn observe<T>(&self, operation: impl Future<Output = io::Result<T>>) -> Option<T> {
         let had_failed = self.depth().has_failed;
-        let disk = self.disk.clone();
-        let result = spawn_blocking(move || operation(&disk)).await;
-        let result = result.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+        let result = operation.await;
         self.measure();
         match &result {
             Err(error) if !had_failed => error!(%error, "spool disk failed"),

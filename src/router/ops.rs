@@ -34,8 +34,8 @@ pub struct Ops {
     pub db: PgPool,
     /// Writes webhooks to the database.
     pub writer: Writer,
-    /// Stores webhooks while the database is unavailable.
-    pub spool: Option<Spool>,
+    /// Store webhooks while the database is unavailable.
+    pub spools: Vec<Spool>,
     /// Why there is no spool although one is configured.
     pub spool_problem: Option<String>,
     /// Renders the metrics.
@@ -67,9 +67,9 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     {
         problems.push(format!("write: {error}"));
     }
-    let has_room = ops.spool.as_ref().is_some_and(Spool::has_room);
+    let has_room = ops.spools.iter().any(Spool::has_room);
     let mut spool_problem = ops.spool_problem;
-    if ops.spool.as_ref().is_some_and(|spool| spool.depth().has_failed) {
+    if ops.spools.iter().any(|spool| spool.depth().has_failed) {
         spool_problem = Some("spool: its disk is full or has failed, see the log".to_owned());
     }
     // Also while the database works: its next outage would lose webhooks.
@@ -78,12 +78,12 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     if is_stopping {
         problems.push("stopping".to_owned());
     }
-    if ops.spool.as_ref().is_some_and(Spool::is_shared) {
+    if ops.spools.iter().any(Spool::is_shared) {
         warnings.push("spool: its folder is used by another process too".to_owned());
     }
     let mut body = json!({ "ready": is_ready, "problems": problems, "warnings": warnings });
     if query.is_some_and(|query| query.starts_with("verbose")) {
-        body["spool"] = json!(ops.spool.map(|spool| {
+        body["spool"] = json!(ops.spools.first().map(|spool| {
             let depth = spool.depth();
             json!({
                 "events": depth.events,

@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use qontak_receiver::app::{App, upkeep};
 use qontak_receiver::config::Config;
 use qontak_receiver::ingest::spool::disk::Disk;
+use qontak_receiver::ingest::spool::medium::Medium;
 use qontak_receiver::store::{self, WriterConnection};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
@@ -120,7 +121,8 @@ impl Service {
         upkeep::make_partitions(&db, &config.retention).await.unwrap();
         let read = store::connect_to_read(&config.database, 2).unwrap();
         let mut tasks = JoinSet::new();
-        let app = App::start(&config, read, disk, &mut tasks).unwrap();
+        let media = disk.map(Medium::from).into_iter().collect();
+        let app = App::start(&config, read, media, &mut tasks).unwrap();
         Self { db, app, _tasks: tasks }
     }
 

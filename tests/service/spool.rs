@@ -167,7 +167,7 @@ async fn spooled_webhooks_committed_before_a_crash_have_no_second_effect(db: PgP
         let disk = Disk::in_folder(folder.path()).unwrap();
         assert_eq!(disk.append(&webhooks, 1 << 20).unwrap(), webhooks.len());
         let service = Service::start_on(db.clone(), Some(disk), &[]).await;
-        let spool = service.app.ingest.spool.as_ref().unwrap();
+        let spool = &service.app.ingest.spools[0];
         wait_until(async || spool.depth().events == 0).await;
         assert_eq!(service.count("event").await, 4, "crash {crash}");
         assert_eq!(ledger_received(&service).await, 4, "crash {crash}");
@@ -246,7 +246,7 @@ async fn event_that_cannot_be_written_does_not_block_the_spool(db: PgPool) {
     let quarantined = service.data("/v1/events?outcome=quarantined").await;
     assert_eq!(quarantined[0]["reasons"][0], "refused: rejected by the database (SQLSTATE P0001)");
     // One event stays in the spool and does not block the others.
-    assert_eq!(service.app.ingest.spool.as_ref().unwrap().depth().events, 1);
+    assert_eq!(service.app.ingest.spools[0].depth().events, 1);
     assert_eq!(outcome(&post("d").await), "applied");
 }
 
@@ -261,7 +261,7 @@ async fn event_left_in_the_spool_never_blocks_later_events(db: PgPool) {
     };
     // This version cannot decode the row, so its next delivery cannot be written.
     service.execute("alter table event drop constraint event_outcome_known").await;
-    let spool = service.app.ingest.spool.as_ref().unwrap();
+    let spool = &service.app.ingest.spools[0];
     spool.append(message("unreadable"), SPOOL_TIMEOUT).await.unwrap();
     wait_for_events(&service, 1).await;
     wait_until(async || spool.depth().events == 0).await;
@@ -388,7 +388,7 @@ async fn events_total_counts_what_the_ledger_counts(db: PgPool) {
     service.post("not JSON").await;
     outage.end().await;
     wait_until(async || ledger_received(&service).await == 9).await;
-    wait_until(async || service.app.ingest.spool.as_ref().unwrap().depth().events == 0).await;
+    wait_until(async || service.app.ingest.spools[0].depth().events == 0).await;
     let ledger = service.data("/v1/ledger").await;
     let rendered = metrics.render();
     let metric = |name: &str| {

@@ -14,7 +14,8 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use chrono::Timelike;
 use qontak_receiver::event::Webhook;
-use qontak_receiver::ingest::spool::disk::{Depth, Disk};
+use qontak_receiver::ingest::spool::depth::Depth;
+use qontak_receiver::ingest::spool::disk::Disk;
 use qontak_receiver::ingest::spool::segment;
 use serde_json::json;
 use sqlx::PgPool;
@@ -196,7 +197,7 @@ async fn database_recovery_is_detected_while_the_spool_is_unusable(db: PgPool) {
         assert_eq!(post().await, StatusCode::SERVICE_UNAVAILABLE);
     }
     assert!(
-        !service.app.ingest.spool.as_ref().unwrap().has_room(),
+        !service.app.ingest.spools[0].has_room(),
         "the spool should report that it accepts nothing"
     );
     outage.end().await;
