@@ -20,6 +20,7 @@ use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
 use crate::ingest::spool::disk::Disk;
 use crate::ingest::spool::medium::Medium;
+use crate::ingest::spool::nats::{Nats, PrepareError};
 use crate::ingest::writer::kinds;
 use crate::qontak::catalog::Catalog;
 use crate::qontak::recovery::Recovery;
@@ -75,9 +76,10 @@ pub async fn serve(
     upkeep::report(&open_files::raise_limit(&config))?;
     let db = store::connect_to_read(&config.database, config.database.read_connections)?;
     let (disk, spool_problem) = open_disk(&config.spool);
+    let nats = connect_nats(&config).await?;
     let is_prepared = match upkeep::prepare(&config, &db).await {
         Ok(()) => true,
-        Err(cause) if disk.is_some() && upkeep::is_outage(&cause) => {
+        Err(cause) if (disk.is_some() || nats.is_some()) && upkeep::is_outage(&cause) => {
             error!(error = format!("{cause:#}"), "database unavailable, spooling");
             false
         }
@@ -100,7 +102,8 @@ pub async fn serve(
     let (stopping, mut is_stopping) = watch::channel(false);
 
     let mut ingesting = JoinSet::new();
-    let media = disk.map(Medium::from).into_iter().collect();
+    // NATS first: any replica can take over what waits there.
+    let media = nats.map(Medium::from).into_iter().chain(disk.map(Medium::from)).collect();
     let App { router, ingest, read } = App::start(&config, db.clone(), media, &mut ingesting)?;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
@@ -126,7 +129,9 @@ pub async fn serve(
     if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db) {
         watching.spawn(recovery.run(is_stopping.clone()));
     }
-    gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
+    if spool_problem.is_some() {
+        gauge!("qontak_receiver_spool_failed", "medium" => "disk").set(1.0);
+    }
     let ops = Ops {
         db: db.clone(),
         writer: ingest.writer.clone(),
@@ -195,11 +200,34 @@ fn log_settings(config: &Config) {
     );
 }
 
+/// Connects to NATS, if it is configured. While it is unavailable the service starts without it, and uses
+/// it later. Streams with other limits are refused.
+async fn connect_nats(config: &Config) -> anyhow::Result<Option<Nats>> {
+    if config.spool.servers.is_empty() {
+        return Ok(None);
+    }
+    let nats = Nats::connect(&config.spool, config.http.max_body_bytes).await;
+    let nats = nats.context("spool.servers: cannot be used")?;
+    for found in check::nats::monitors(&config.spool).await {
+        upkeep::warn_of(&found);
+    }
+    match nats.prepare().await {
+        Ok(()) => {}
+        Err(error @ PrepareError::Unavailable(_)) => {
+            error!(%error, "nats unavailable, starting without it");
+        }
+        Err(error) => return Err(error).context("spool.servers: cannot be used"),
+    }
+    Ok(Some(nats))
+}
+
 /// Opens the spool's folder, or says why its disk cannot be used: with a healthy database webhooks are
 /// accepted without it.
 fn open_disk(settings: &config::Spool) -> (Option<Disk>, Option<String>) {
     let Some(folder) = settings.folder() else {
-        warn!("spool.folder is not set, webhooks get 503 while the database is unavailable");
+        if settings.servers.is_empty() {
+            warn!("spool.folder is not set, webhooks get 503 while the database is unavailable");
+        }
         return (None, None);
     };
     upkeep::warn_of(&check::disk::file_system(settings, folder));

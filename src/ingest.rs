@@ -1,8 +1,7 @@
 //! Ingest: makes webhooks durable. Knows no HTTP: requests, the spool and replays share it.
 //!
 //! [`normalize`] turns a [`Webhook`](crate::event::Webhook) into an [`Event`]. [`Ingest::accept`]
-//! commits it through the [`writer`], or appends it to the [`spool`] while the database is
-//! unavailable.
+//! commits it through the [`writer`], or appends it to a [`spool`] while the database is unavailable.
 
 mod json;
 pub mod normalize;
@@ -25,9 +24,6 @@ use self::writer::{Receipt, WriteError, Writer};
 use crate::config::{Config, SPOOL_TIMEOUT};
 use crate::event::{Event, Webhook};
 
-/// Commit timeout of events handed over from the spool. No sender waits for them.
-const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Stores events: in the database, or in the spool while the database is unavailable.
 #[derive(Clone)]
 pub struct Ingest {
@@ -37,6 +33,8 @@ pub struct Ingest {
     /// no spool is configured.
     pub spools: Vec<Spool>,
     hand_overs: Vec<AbortHandle>,
+    /// Whether events go to the spools before the writer.
+    spools_first: bool,
     /// Time in which every caller gets its receipt.
     timeout: Duration,
 }
@@ -57,19 +55,21 @@ impl Ingest {
         let (mut spools, mut hand_overs) = (Vec::new(), Vec::new());
         for medium in media {
             let spool = Spool::start(medium, max_bytes, max_queue_bytes, tasks);
-            let patient = writer.clone().with_timeout(HAND_OVER_TIMEOUT);
-            hand_overs.push(tasks.spawn(spool.clone().hand_over(patient, db.clone())));
+            let hand_over = spool.clone().hand_over(writer.clone(), db.clone());
+            hand_overs.push(tasks.spawn(hand_over));
             spools.push(spool);
         }
         // Writer and spools together must reply within `answer_timeout`.
         let writer = writer.with_timeout(timeout.saturating_sub(share(spools.len())));
-        Ok(Self { writer, spools, hand_overs, timeout })
+        let spools_first = config.spool.first && !spools.is_empty();
+        Ok(Self { writer, spools, hand_overs, spools_first, timeout })
     }
 
     /// Stores an event and returns its receipt once it is durable.
     ///
     /// Events go to the writer. If the write fails, or the database is known to be down, the
-    /// webhook is appended to the first spool that takes it.
+    /// webhook is appended to the first spool that takes it. With `spool.first` the spools are tried
+    /// before the writer.
     pub async fn accept(&self, event: Event) -> Result<Receipt, WriteError> {
         if self.spools.is_empty() {
             return self.writer.write(event).await;
@@ -77,7 +77,12 @@ impl Ingest {
         let began = Instant::now();
         let webhook = event.webhook.clone();
         let receipt = Receipt::spooled(&event);
-        if self.writer.is_unavailable() {
+        if self.spools_first {
+            match self.append(webhook, began).await {
+                Ok(()) => Ok(receipt),
+                Err(_) => self.writer.write(event).await,
+            }
+        } else if self.writer.is_unavailable() {
             // Nobody waits for the database, so the spools have all the time that the caller has.
             match self.append(webhook, began).await {
                 Ok(()) => Ok(receipt),
@@ -126,6 +131,9 @@ impl Ingest {
             }
         })
         .await;
+        for spool in &self.spools {
+            spool.release().await;
+        }
         Ok(())
     }
 

@@ -50,7 +50,7 @@ impl Measured {
                     spool.test().await;
                 }
                 spool.measure();
-                spool.measure_disk().await;
+                spool.measure_medium().await;
             }
             self.measure_database().await;
             let subscribers = self.read.event_tail.subscribers();
@@ -75,8 +75,10 @@ impl Measured {
 
 /// Sets what the settings say, for metrics that are compared with it.
 pub fn limits(config: &Config, spools: &[Spool]) {
-    let max_spool_bytes = spools.first().map_or(0, Spool::max_bytes);
-    gauge!("qontak_receiver_spool_max_bytes").set(max_spool_bytes as f64);
+    for spool in spools {
+        let max_bytes = spool.max_bytes() as f64;
+        gauge!("qontak_receiver_spool_max_bytes", "medium" => spool.medium()).set(max_bytes);
+    }
     gauge!("qontak_receiver_queue_max_bytes").set(config.writer.max_queue_bytes as f64);
     gauge!("qontak_receiver_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::Config;
 
-/// Maximum wait of a caller for the spool after the database has failed to store its webhook: a part of
+/// Time reserved for each spool after the database has failed to store a webhook: a part of
 /// `writer.answer_timeout`.
 pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
 
@@ -24,9 +24,11 @@ pub fn refuse(settings: &Config) -> anyhow::Result<()> {
         "ops.listen: must differ from http.listen; write another port, such as 0.0.0.0:9090"
     );
     ensure!(
-        spool.folder().is_none() || writer.answer_timeout > SPOOL_TIMEOUT,
-        "writer.answer_timeout: must be above {SPOOL_TIMEOUT:?} if there is a spool, such as 1400ms"
+        spool.places() == 0 || writer.answer_timeout > SPOOL_TIMEOUT * spool.places(),
+        "writer.answer_timeout: must be above {:?} if there is a spool, such as 1400ms",
+        SPOOL_TIMEOUT * spool.places().max(1)
     );
+    spool.check()?;
     refuse_shared_tokens(settings)?;
     refuse_repeated_keys(settings)
 }

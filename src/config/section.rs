@@ -2,7 +2,6 @@
 #![expect(missing_docs, reason = "config/default.toml documents each setting")]
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -125,21 +124,6 @@ pub struct Writer {
     pub answer_timeout: Duration,
     #[serde(with = "Timeout")]
     pub commit_timeout: Duration,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Spool {
-    pub folder: PathBuf,
-    #[serde(with = "Integer::<65536, { 1 << 40 }>")]
-    pub max_bytes: u64,
-}
-
-impl Spool {
-    /// The folder; `None` if no spool is configured.
-    pub fn folder(&self) -> Option<&Path> {
-        (!self.folder.as_os_str().is_empty()).then_some(self.folder.as_path())
-    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -1,5 +1,5 @@
-//! Spool: stores webhooks on the local disk while the database is unavailable, and hands them to
-//! the writer, in order of arrival, when it is available again.
+//! Spool: stores webhooks on the local disk or on a NATS cluster while the database is unavailable, and
+//! hands them to the writer when it is available again; from the disk in order of arrival.
 //!
 //! A webhook is removed after its commit. If the process is killed in between, it is written again
 //! with the same id, by which the journal recognises it.
@@ -9,6 +9,7 @@ pub mod depth;
 pub mod disk;
 pub mod folder;
 pub mod medium;
+pub mod nats;
 mod record;
 pub mod segment;
 
@@ -70,19 +71,29 @@ impl Spool {
         max_queue_bytes: usize,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let (queue, jobs) = queue::queue("qontak_receiver_spool_queue_bytes", max_queue_bytes);
+        let name = medium.name();
+        let gauge = gauge!("qontak_receiver_spool_queue_bytes", "medium" => name);
+        let (queue, jobs) = queue::queue(gauge, max_queue_bytes);
         let depth = medium.watch();
         let spool = Self { queue, medium, depth, max_bytes };
         spool.measure();
         tasks.spawn(spool.clone().run(jobs));
-        let Medium::Disk(disk) = &spool.medium;
-        if disk.is_shared() {
-            let disk = disk.clone();
-            // A thread, because it waits for the lock for as long as the other process lives, and the
-            // runtime would wait for a blocking task when it stops.
-            thread::spawn(move || take_over(&disk));
+        match &spool.medium {
+            Medium::Disk(disk) if disk.is_shared() => {
+                let disk = disk.clone();
+                // A thread, because it waits for the lock for as long as the other process lives, and
+                // the runtime would wait for a blocking task when it stops.
+                thread::spawn(move || take_over(&disk));
+            }
+            Medium::Disk(_) => {}
+            Medium::Nats(nats) => nats.start(tasks),
         }
         spool
+    }
+
+    /// Name of its medium: `disk` or `nats`.
+    pub const fn medium(&self) -> &'static str {
+        self.medium.name()
     }
 
     /// Appends a webhook and returns once it is durable, or after `limit`.
@@ -109,27 +120,39 @@ impl Spool {
 
     /// Updates the metrics of the spool.
     pub fn measure(&self) {
-        let depth = self.depth();
+        let (depth, name) = (self.depth(), self.medium());
         let age = depth.oldest_at.map_or(0.0, Timestamp::age_seconds);
-        gauge!("qontak_receiver_spool_events").set(depth.events as f64);
-        gauge!("qontak_receiver_spool_bytes").set(depth.bytes as f64);
-        gauge!("qontak_receiver_spool_oldest_seconds").set(age);
-        gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(depth.has_failed)));
+        let has_failed = f64::from(u8::from(depth.has_failed));
+        gauge!("qontak_receiver_spool_events", "medium" => name).set(depth.events as f64);
+        gauge!("qontak_receiver_spool_bytes", "medium" => name).set(depth.bytes as f64);
+        gauge!("qontak_receiver_spool_oldest_seconds", "medium" => name).set(age);
+        gauge!("qontak_receiver_spool_failed", "medium" => name).set(has_failed);
     }
 
-    /// Updates the metric of the free space.
-    pub async fn measure_disk(&self) {
-        let Medium::Disk(disk) = &self.medium;
-        let disk = disk.clone();
-        if let Ok(Ok(free)) = spawn_blocking(move || disk.free_bytes()).await {
-            gauge!("qontak_receiver_spool_free_bytes").set(free as f64);
+    /// Measures what no webhook changes: free space of the disk, or what all replicas have in NATS.
+    pub async fn measure_medium(&self) {
+        match &self.medium {
+            Medium::Disk(disk) => {
+                let disk = disk.clone();
+                if let Ok(Ok(free)) = spawn_blocking(move || disk.free_bytes()).await {
+                    gauge!("qontak_receiver_spool_free_bytes", "medium" => "disk").set(free as f64);
+                }
+            }
+            Medium::Nats(_) => self.test().await,
         }
     }
 
     /// Whether another process uses the folder too.
     pub fn is_shared(&self) -> bool {
-        let Medium::Disk(disk) = &self.medium;
-        disk.is_shared()
+        matches!(&self.medium, Medium::Disk(disk) if disk.is_shared())
+    }
+
+    /// Gives webhooks back that were taken from a medium that other replicas use too. The hand-over has
+    /// ended.
+    pub async fn release(&self) {
+        if let Medium::Nats(nats) = &self.medium {
+            nats.release().await;
+        }
     }
 
     /// Tests whether the medium can be written. Otherwise it would be known to have failed, or to work
@@ -152,17 +175,19 @@ impl Spool {
             let max_bytes = self.max_bytes;
             let started_at = Instant::now();
             let appended = self.observe(self.medium.append(webhooks, max_bytes)).await;
-            histogram!("qontak_receiver_spool_commit_seconds").record(started_at.elapsed());
+            let name = self.medium();
+            histogram!("qontak_receiver_spool_commit_seconds", "medium" => name)
+                .record(started_at.elapsed());
             if let Some(rejected) = appended.map(|appended| replies.len() - appended)
                 && rejected > 0
             {
                 let bytes = self.depth().bytes;
                 FULL.occurred(format_args!(
-                    "{rejected} rejected, {bytes} of {max_bytes} bytes used"
+                    "{name}: {rejected} rejected, {bytes} of {max_bytes} bytes used"
                 ));
             }
             let appended = appended.unwrap_or(0);
-            counter!("qontak_receiver_spooled_total").increment(appended as u64);
+            counter!("qontak_receiver_spooled_total", "medium" => name).increment(appended as u64);
             for (i, reply) in replies.into_iter().enumerate() {
                 reply.send(if i < appended { Ok(()) } else { Err(WriteError::StorageUnavailable) });
             }
@@ -171,6 +196,7 @@ impl Spool {
 
     /// Hands spooled webhooks to the writer and removes those that are committed. Never returns.
     pub async fn hand_over(self, writer: Writer, db: PgPool) {
+        let writer = writer.with_timeout(self.medium.hand_over_timeout());
         let (mut limit, mut interval) = (MAX_BATCH, RETRY_INTERVALS[0]);
         loop {
             self.medium.wait().await;
@@ -183,7 +209,13 @@ impl Spool {
             insert_aliases(&db, &aliases).await;
             if moved > 0 && self.observe(self.medium.remove(keys)).await.is_some() {
                 let left = self.depth().events;
-                info!(events = moved, spool.events = left, "spooled events committed");
+                let name = self.medium();
+                info!(
+                    events = moved,
+                    spool.events = left,
+                    medium = name,
+                    "spooled events committed"
+                );
                 interval = RETRY_INTERVALS[0];
             } else {
                 sleep(interval).await;
@@ -203,12 +235,12 @@ impl Spool {
     /// Runs an operation of the medium. Returns `None` if it fails; logs the first failure and the first
     /// success after it.
     async fn observe<T>(&self, operation: impl Future<Output = io::Result<T>>) -> Option<T> {
-        let had_failed = self.depth().has_failed;
+        let (had_failed, medium) = (self.depth().has_failed, self.medium());
         let result = operation.await;
         self.measure();
         match &result {
-            Err(error) if !had_failed => error!(%error, "spool disk failed"),
-            Ok(_) if had_failed => info!("spool disk works again"),
+            Err(error) if !had_failed => error!(%error, medium, "spool failed"),
+            Ok(_) if had_failed && !self.depth().has_failed => info!(medium, "spool works again"),
             _ => {}
         }
         result.ok()

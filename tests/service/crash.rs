@@ -1,8 +1,8 @@
 //! Crash test: every acknowledged event is stored exactly once, whatever process is killed.
 //!
-//! Two replicas of the real binary, each with a spool, share a PostgreSQL server of this test.
-//! Clients post and record each 2xx while replicas and the server are killed, stopped and frozen in
-//! random order. After recovery the acknowledged events are compared with the database.
+//! Two replicas of the real binary, each with a spool, share a PostgreSQL server of this test. One of them
+//! also has three NATS nodes. Clients post and record each 2xx while replicas, the server and the nodes are
+//! killed, stopped and frozen in random order. After recovery the acknowledged events are compared with the database.
 //!
 //! It runs for `DURATION` seconds, by default 10: `make soak DURATION=600`.
 
@@ -16,11 +16,13 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use sqlx::{Connection, PgConnection};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::clients::{Clients, Report};
-use self::cluster::Cluster;
+pub use self::cluster::{Cluster, signal};
 use self::replica::Replica;
+use crate::nats::messages_in;
+use crate::nats::nodes::Nodes;
 
 /// Limit of a replica's peak resident memory, in MiB.
 const MAX_RESIDENT_MIB: u64 = 128;
@@ -36,10 +38,13 @@ enum Fault {
     KillServer,
     StopServer,
     FreezeServer,
+    KillNode(usize),
+    FreezeNode(usize),
+    KillNodes,
     KillEverything,
 }
 
-const FAULTS: [Fault; 8] = [
+const FAULTS: [Fault; 11] = [
     Fault::KillReplica(0),
     Fault::KillReplica(1),
     Fault::RestartReplica(0),
@@ -47,12 +52,16 @@ const FAULTS: [Fault; 8] = [
     Fault::KillServer,
     Fault::StopServer,
     Fault::FreezeServer,
+    Fault::KillNode(1),
+    Fault::FreezeNode(2),
+    Fault::KillNodes,
     Fault::KillEverything,
 ];
 
-/// Two replicas and their PostgreSQL server.
+/// Two replicas, their PostgreSQL server and their NATS nodes.
 struct Deployment {
     cluster: Cluster,
+    nodes: Nodes,
     replicas: [Replica; 2],
     kills: u32,
 }
@@ -87,8 +96,26 @@ impl Deployment {
                 sleep(pause * 2).await;
                 self.cluster.thaw();
             }
+            Fault::KillNode(i) => {
+                self.nodes.signal(i, "KILL");
+                sleep(pause).await;
+                self.nodes.restart().await;
+                self.kills += 1;
+            }
+            Fault::FreezeNode(i) => {
+                self.nodes.signal(i, "STOP");
+                sleep(pause * 2).await;
+                self.nodes.signal(i, "CONT");
+            }
+            Fault::KillNodes => {
+                self.nodes.kill_all();
+                sleep(pause).await;
+                self.nodes.restart().await;
+                self.kills += 3;
+            }
             Fault::KillEverything => {
                 self.cluster.kill();
+                self.nodes.kill_all();
                 for replica in &mut self.replicas {
                     replica.kill().await;
                     // The replica must start although the server is down.
@@ -96,7 +123,8 @@ impl Deployment {
                 }
                 sleep(pause).await;
                 self.cluster.start().await;
-                self.kills += 3;
+                self.nodes.restart().await;
+                self.kills += 6;
             }
         }
     }
@@ -122,8 +150,11 @@ async fn acknowledged_events_survive_kills_exactly_once() {
     let mut rng = rand::rng();
     let cluster = Cluster::make().await;
     // The spool of the second replica is small and fills up soon.
-    let replicas = [1 << 30, 1 << 18].map(|max_bytes| Replica::new(&cluster.url, max_bytes));
-    let mut deployment = Deployment { cluster, replicas, kills: 0 };
+    let nodes = Nodes::start().await;
+    let nats = nodes.settings();
+    let replicas =
+        [Replica::new(&cluster.url, 1 << 30, &nats), Replica::new(&cluster.url, 1 << 18, &[])];
+    let mut deployment = Deployment { cluster, nodes, replicas, kills: 0 };
     for replica in &mut deployment.replicas {
         replica.start();
         replica.wait_until_ready().await;
@@ -145,6 +176,7 @@ async fn acknowledged_events_survive_kills_exactly_once() {
     }
     let report = clients.stop().await;
     deployment.wait_for_empty_spools().await;
+    timeout(DEADLINE, async { while messages_in(&nats).await > 0 {} }).await.unwrap();
 
     let Comparison { lost, duplicated, problems } = compare(&deployment.cluster.url, &report).await;
     let resident = deployment.replicas.iter_mut().map(|replica| replica.peak_resident_mib()).max();

@@ -46,6 +46,7 @@ mod limits;
 mod messages;
 mod metrics;
 mod middleware;
+mod nats;
 mod normalize;
 mod openapi;
 mod order;

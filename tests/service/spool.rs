@@ -325,7 +325,7 @@ async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPoo
     assert!(response["spool"]["oldest_seconds"].as_f64().unwrap() > 0.0, "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
-    assert!(metrics.contains("\nqontak_receiver_spool_events 2\n"), "{metrics}");
+    assert!(metrics.contains("\nqontak_receiver_spool_events{medium=\"disk\"} 2\n"), "{metrics}");
     service.signal("TERM");
     let (code, log) = service.wait_for_exit().await;
     assert_eq!(code, Some(0), "{log:?}");
@@ -405,5 +405,5 @@ async fn events_total_counts_what_the_ledger_counts(db: PgPool) {
     let total: i64 =
         names.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum();
     assert_eq!(total, 9, "{rendered}");
-    assert_eq!(metric("qontak_receiver_spooled_total"), 6, "{rendered}");
+    assert_eq!(metric("qontak_receiver_spooled_total{medium=\"disk\"}"), 6, "{rendered}");
 }

@@ -421,7 +421,13 @@ async fn service_starts_without_a_spool_if_its_disk_is_unusable(db: PgPool) {
     let response = response.text().await.unwrap();
     assert!(response.contains("spool: "), "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
-    assert!(metrics.text().await.unwrap().contains("\nqontak_receiver_spool_failed 1\n"));
+    assert!(
+        metrics
+            .text()
+            .await
+            .unwrap()
+            .contains("\nqontak_receiver_spool_failed{medium=\"disk\"} 1\n")
+    );
     service.signal("TERM");
     let (code, log) = service.wait_for_exit().await;
     assert_eq!(code, Some(0));
