@@ -20,7 +20,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use super::binary::{Process, post};
 use super::bodies::received;
 use super::fixtures::{ALL, body};
-use super::harness::{Response, Service, settings, writer_connection};
+use super::harness::{KEY_OF_ORGANIZATION, Response, Service, settings, writer_connection};
 
 /// Short timeouts, so that a service notices an outage quickly.
 pub const SHORT_TIMEOUTS: [(&str, &str); 2] =
@@ -406,4 +406,23 @@ async fn events_total_counts_what_the_ledger_counts(db: PgPool) {
         names.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum();
     assert_eq!(total, 9, "{rendered}");
     assert_eq!(metric("qontak_receiver_spooled_total{medium=\"disk\"}"), 6, "{rendered}");
+}
+
+#[sqlx::test]
+async fn ledger_says_how_many_webhooks_wait(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let service = Service::start_on(db.clone(), Some(disk), &SHORT_TIMEOUTS).await;
+    let waiting = async || service.get("/v1/ledger").await.json()["meta"]["waiting"].take();
+    assert_eq!(waiting().await, json!({"events": 0, "oldest_at": null}));
+    service.execute("alter table event rename to event_renamed").await;
+    assert_eq!(outcome(&service.post(body("01")).await), "spooled");
+    let found = waiting().await;
+    assert!(found["events"] == 1 && found["oldest_at"].is_string(), "{found}");
+    // It is a number of all organisations.
+    let response = service.get_with(KEY_OF_ORGANIZATION, "/v1/ledger").await;
+    assert_eq!(response.json()["meta"].get("waiting"), None);
+    service.execute("alter table event_renamed rename to event").await;
+    wait_until(async || waiting().await["events"] == 0).await;
+    assert_eq!(ledger_received(&service).await, 1);
 }
