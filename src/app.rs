@@ -43,7 +43,7 @@ pub struct App {
 
 impl App {
     /// Starts ingest and builds the router. `db` are connections for reading. Fails if
-    /// `database.url` cannot be parsed.
+    /// a URL of the database cannot be parsed.
     pub fn start(
         config: &Config,
         db: PgPool,
@@ -52,7 +52,7 @@ impl App {
     ) -> sqlx::Result<Self> {
         let ingest = Ingest::start(config, &db, media, tasks)?;
         let receive = Arc::new(ReceiveState::new(config, ingest.clone()));
-        let read = ReadState::new(config, db, ingest.clone());
+        let read = ReadState::new(config, db, ingest.clone())?;
         Ok(Self { router: PublicPort::new(receive, read.clone()), ingest, read })
     }
 }
@@ -108,6 +108,10 @@ pub async fn serve(
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
     background.spawn(async move { keys.update_last_used().await });
+    if let Some(replica) = read.replica.clone() {
+        let primary = db.clone();
+        background.spawn(async move { replica.watch(&primary).await });
+    }
     measure::limits(&config, &ingest.spools);
     let measured = Measured {
         metrics: metrics.clone(),

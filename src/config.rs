@@ -113,6 +113,12 @@ impl Config {
                  password, @ as %40"
             );
         }
+        let read_url = self.database.read_url.as_ref().map(ExposeSecret::expose_secret);
+        ensure!(
+            read_url.is_none_or(is_postgres_url),
+            "database.read_url: not a Postgres URL; write postgres://user:password@host/database, or \
+             leave it out"
+        );
         ensure!(
             !self.endpoint.contains_key("backfill"),
             "endpoint.backfill: is the name of events that were read from Qontak's API; use another"
@@ -298,6 +304,7 @@ mod tests {
             ("SPOOL__STREAM_NAME", "a.b", "spool.stream_name: expected 1 to 200 characters"),
             ("SPOOL__MONITORS", "http://a", "spool.monitors: expected URLs such as"),
             ("SPOOL__USER", "receiver", "spool.user: needs spool.password"),
+            ("DATABASE__READ_URL", "mysql://a", "database.read_url: not a Postgres URL; write"),
             ("STREAM__HEARTBEAT", "0s", "stream.heartbeat: expected a duration from 1ms to 1h"),
             ("STREAM__KEEP", "1s", "stream.keep: expected a duration from 1min to 3650days"),
             ("STREAM__MAX_BEHIND", "0", "stream.max_behind: expected an integer from 1 to"),

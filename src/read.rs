@@ -24,6 +24,7 @@ mod organization;
 pub mod page;
 pub mod reader;
 mod reconciliation;
+pub mod replica;
 mod room;
 mod search;
 mod sender;

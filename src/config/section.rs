@@ -108,7 +108,18 @@ pub struct Database {
     pub statement_timeout: Duration,
     pub migrate: bool,
     #[serde(default)]
+    pub read_url: Option<SecretString>,
+    #[serde(with = "Timeout")]
+    pub max_read_lag: Duration,
+    #[serde(default)]
     pub encryption_key: Option<StrongSecret>,
+}
+
+impl Database {
+    /// The settings of the hot standby to read from; `None` if none is configured.
+    pub fn of_replica(&self) -> Option<Self> {
+        self.read_url.clone().map(|url| Self { url: Some(url), ..self.clone() })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -146,7 +146,7 @@ pub async fn replay(
     Id(id): Id,
     State(state): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
-    let webhook = event::find_webhook(&state.db, reader.organizations(), parse(&id)?).await?;
+    let webhook = event::find_webhook(&state.primary, reader.organizations(), parse(&id)?).await?;
     let event = webhook.and_then(normalize_again).ok_or(Error::NotFound)?;
     let receipt = state.ingest.writer.write(event).await?;
     let Replayed { event_id, before, outcome } =

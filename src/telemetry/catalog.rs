@@ -106,6 +106,8 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, "qontak_receiver_spool_damaged_total", "Damaged or missing files of the spool, and messages of other programs in NATS."),
     metric(Counter, "qontak_receiver_spool_lost_total", "Spooled webhooks that could not be read again."),
     metric(Gauge, "qontak_receiver_database_up", "Whether the database answered within a second, measured every 5 seconds."),
+    metric(Gauge, "qontak_receiver_read_replica_lag_seconds", "How far the standby of database.read_url is behind the primary, measured every second; 0 without one."),
+    metric(Gauge, "qontak_receiver_read_replica_used", "Whether the read API reads from the standby."),
     labelled(Gauge, "qontak_receiver_pool_connections", "Database connections of the read API, by state.", "state", POOL),
     metric(Gauge, "qontak_receiver_partitions_ahead", "Days after today that have a journal partition; -1 if today has none."),
     metric(Gauge, "qontak_receiver_clock_skew_seconds", "Clock of this machine minus that of the database, measured once an hour."),

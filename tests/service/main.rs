@@ -67,6 +67,7 @@ mod qontak_register;
 mod qontak_response;
 mod qontak_watch;
 mod read;
+mod read_url;
 mod readiness;
 mod readme;
 mod receive;
