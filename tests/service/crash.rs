@@ -1,8 +1,9 @@
 //! Crash test: every acknowledged event is stored exactly once, whatever process is killed.
 //!
-//! Two replicas of the real binary, each with a spool, share a PostgreSQL server of this test. One of them
-//! also has three NATS nodes. Clients post and record each 2xx while replicas, the server and the nodes are
-//! killed, stopped and frozen in random order. After recovery the acknowledged events are compared with the database.
+//! Two replicas of the real binary, each with a spool, share a PostgreSQL server of this test.
+//! Clients post and record each 2xx while replicas and the server are killed, stopped and frozen in
+//! random order. In a run of a minute or more, one replica also has three NATS nodes, which are among the
+//! victims. After recovery the acknowledged events are compared with the database.
 //!
 //! It runs for `DURATION` seconds, by default 10: `make soak DURATION=600`.
 
