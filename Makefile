@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: run test bench bench-read soak fuzz check prepare seal openapi test-api test-clients test-web test-monitoring test-deploy image sbom help
 
-run: ## start the service and a private PostgreSQL; Ctrl-C stops both
+run: ## start the service and a private PostgreSQL; Ctrl-C stops both. NATS=1: three NATS nodes too
 	@scripts/run.sh
 
 test: ## run all tests against a temporary PostgreSQL

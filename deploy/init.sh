@@ -26,6 +26,7 @@ secret webhook-token "$(random)"
 key=$(random)
 
 (umask 077 && cat >.env <<ENV
+COMPOSE_PROFILES=single
 PUBLIC_HOST=$host
 API_KEY_SHA256=$(printf %s "$key" | sha256)
 ENV

@@ -9,7 +9,8 @@
 #   scripts/postgres.sh with   COMMAND…       run COMMAND with the DATABASE_URL of a
 #                                             temporary cluster
 #
-# POSTGRES_OPTIONS contains additional server options, such as `-c fsync=off`.
+# POSTGRES_OPTIONS contains additional server options, such as `-c fsync=off`. POSTGRES_PRIMARY is the URL of
+# a server of which a new cluster becomes a hot standby.
 set -euo pipefail
 
 # PGOPTIONS, PGPORT and the like are meant for another server.
@@ -214,10 +215,18 @@ remove_socket() {
 }
 
 create_cluster() {
-    local output options=(--username=postgres --auth=trust --encoding=UTF8 --no-locale)
+    local basebackup output options=(--username=postgres --auth=trust --encoding=UTF8 --no-locale)
     [[ " ${POSTGRES_OPTIONS:-} " != *" fsync=off "* ]] || options+=(--no-sync)
     # Renamed when complete, so an interrupted initdb is repeated.
     rm -rf "$data.new"
+    if [[ -n ${POSTGRES_PRIMARY:-} ]]; then
+        # Links to the programs of the server may leave out this one.
+        basebackup=$(dirname "$(readlink -f "$bin/postgres")")/pg_basebackup
+        output=$(as_server "$basebackup" --dbname="$POSTGRES_PRIMARY" --pgdata="$data.new" \
+            --write-recovery-conf --checkpoint=fast --no-sync 2>&1) || die "pg_basebackup failed:"$'\n'"$output"
+        mv "$data.new" "$data"
+        return
+    fi
     output=$(as_server "$bin/initdb" --pgdata="$data.new" "${options[@]}" 2>&1) || die "initdb failed:"$'\n'"$output"
     mv "$data.new" "$data"
 }

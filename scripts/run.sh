@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds and runs the service with a private PostgreSQL in .data/, until Ctrl-C. Settings are taken
 # from the environment (RECEIVER__…, API_KEY). A webhook token and an API key that are not set are
-# generated once and stored in .data/.
+# generated once and stored in .data/. NATS=1 also starts three NATS nodes, as the first medium of the spool.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 postgres=.data/postgres
+nats=.data/nats
 child=
 stopping=
 
@@ -39,6 +40,7 @@ finish() {
     fi
     # After the service, which commits its queue when it stops.
     scripts/postgres.sh stop "$postgres" || code=1
+    [[ -z ${NATS:-} ]] || scripts/nats.sh stop "$nats" || code=1
     exit "$code"
 }
 
@@ -109,6 +111,15 @@ trap finish EXIT
 trap 'stopping=yes; exit 0' INT TERM HUP
 
 scripts/postgres.sh start "$postgres" receiver 8>&-
+if [[ -n ${NATS:-} ]]; then
+    # In a process group of its own, so that Ctrl-C reaches the nodes after the service has stopped.
+    start scripts/nats.sh start "$nats" 8>&-
+    wait "$child"
+    child=
+    RECEIVER__SPOOL__SERVERS=$(scripts/nats.sh urls "$nats")
+    RECEIVER__SPOOL__MONITORS=$(scripts/nats.sh monitors "$nats")
+    export RECEIVER__SPOOL__SERVERS RECEIVER__SPOOL__MONITORS
+fi
 start env SQLX_OFFLINE=true cargo build --release --locked
 wait "$child"
 child=

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kills, stops and freezes services and their PostgreSQL at random for DURATION seconds, then checks
+# Kills, stops and freezes services, their PostgreSQL and NATS nodes at random for DURATION seconds, then checks
 # that every acknowledged event is stored exactly once. The last line of output is the result.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -122,7 +122,7 @@ impl Alarms {
         let now = Timestamp::now();
         store::within(TIMEOUT, self.record(now)).await?;
         let own = Scope { codes: &[Code::Spool], subject: Some(&self.host) };
-        let spool = source::spool(self.ingest.spool.as_ref(), &self.host);
+        let spool = source::spool(&self.ingest.spools, &self.host);
         report(store::within(TIMEOUT, problem::sync(&db, own, &spool)).await?);
         if store::within(TIMEOUT, lease::take(&db, "alarm", LEASE_TIME)).await? {
             let done = self.lead(now).await;
@@ -154,7 +154,7 @@ impl Alarms {
         let observed = observed(self.observed_until, now);
         if let Err(cause) = activity::add(&self.db, &counts, &observed).await {
             self.ingest.activity.put_back(counts);
-            if self.ingest.spool.is_none() {
+            if self.ingest.spools.is_empty() {
                 self.observed_until = now;
             }
             return Err(cause);
@@ -188,7 +188,7 @@ impl Alarms {
             return Ok(());
         }
         // What waits in the spool is not counted yet.
-        if self.ingest.spool.as_ref().is_some_and(|spool| spool.depth().events > 0) {
+        if self.ingest.spooled() > 0 {
             return Ok(());
         }
         let hours = silence::hours(now, &self.calendar);

@@ -27,6 +27,8 @@ use crate::http::server::listener::Inherited;
 use crate::ingest::Ingest;
 use crate::ingest::replay::job;
 use crate::ingest::spool::disk::Disk;
+use crate::ingest::spool::medium::Medium;
+use crate::ingest::spool::nats::{Nats, PrepareError};
 use crate::ingest::writer::kinds;
 use crate::qontak::catalog::Catalog;
 use crate::qontak::recovery::Recovery;
@@ -49,17 +51,17 @@ pub struct App {
 
 impl App {
     /// Starts ingest and builds the router. `db` are connections for reading, `demo` is the traffic that
-    /// the console can play. Fails if `database.url` cannot be parsed.
+    /// the console can play. Fails if a URL of the database cannot be parsed.
     pub fn start(
         config: &Config,
         db: PgPool,
-        disk: Option<Disk>,
+        media: Vec<Medium>,
         demo: Option<DemoTraffic>,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
-        let ingest = Ingest::start(config, db.clone(), disk, tasks)?;
+        let ingest = Ingest::start(config, &db, media, tasks)?;
         let receive = Arc::new(ReceiveState::new(config, ingest.clone()));
-        let read = ReadState::new(config, db, ingest.clone());
+        let read = ReadState::new(config, db, ingest.clone())?;
         let console = ConsoleState::new(config, &read, demo);
         Ok(Self { router: PublicPort::new(receive, read.clone(), console), ingest, read })
     }
@@ -87,9 +89,10 @@ pub async fn serve(
     upkeep::report(&open_files::raise_limit(&config))?;
     let db = store::connect_to_read(&config.database, config.database.read_connections)?;
     let (disk, spool_problem) = open_disk(&config.spool);
+    let nats = connect_nats(&config).await?;
     let is_prepared = match upkeep::prepare(&config, &db).await {
         Ok(()) => true,
-        Err(cause) if disk.is_some() && upkeep::is_outage(&cause) => {
+        Err(cause) if (disk.is_some() || nats.is_some()) && upkeep::is_outage(&cause) => {
             error!(error = format!("{cause:#}"), "database unavailable, spooling");
             false
         }
@@ -122,15 +125,22 @@ pub async fn serve(
     let (stopping, is_stopping) = watch::channel(false);
 
     let mut ingesting = JoinSet::new();
-    let App { router, ingest, read } = App::start(&config, db.clone(), disk, demo, &mut ingesting)?;
+    // NATS first: any replica can take over what waits there.
+    let media = nats.map(Medium::from).into_iter().chain(disk.map(Medium::from)).collect();
+    let started = App::start(&config, db.clone(), media, demo, &mut ingesting)?;
+    let App { router, ingest, read } = started;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
     background.spawn(async move { keys.update_last_used().await });
-    measure::limits(&config, ingest.spool.is_some());
+    if let Some(replica) = read.replica.clone() {
+        let primary = db.clone();
+        background.spawn(async move { replica.watch(&primary).await });
+    }
+    measure::limits(&config, &ingest.spools);
     let measured = Measured {
         metrics: metrics.clone(),
         db: db.clone(),
-        spool: ingest.spool.clone(),
+        spools: ingest.spools.clone(),
         read: read.clone(),
     };
     background.spawn(measured.run());
@@ -151,11 +161,13 @@ pub async fn serve(
     watching.spawn(job::run(db.clone(), ingest.writer.clone(), is_stopping.clone()));
     let alarms = Alarms::new(&config, ingest.clone(), qontak_db);
     watching.spawn(alarms.run(is_stopping.clone()));
-    gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(spool_problem.is_some())));
+    if spool_problem.is_some() {
+        gauge!("qontak_receiver_spool_failed", "medium" => "disk").set(1.0);
+    }
     let ops = Ops {
         db: db.clone(),
         writer: ingest.writer.clone(),
-        spool: ingest.spool.clone(),
+        spools: ingest.spools.clone(),
         spool_problem,
         metrics,
         stopping: is_stopping.clone(),
@@ -206,8 +218,7 @@ pub async fn serve(
         trace_export.stop().await;
     }
     // No `PgPool::close`: it would wait for the connections of aborted requests.
-    let spooled = ingest.spool.map_or(0, |spool| spool.depth().events);
-    info!(spooled, "stopped");
+    info!(spooled = ingest.spooled(), "stopped");
     Ok(())
 }
 
@@ -241,11 +252,34 @@ fn log_settings(config: &Config) {
     );
 }
 
+/// Connects to NATS, if it is configured. While it is unavailable the service starts without it, and uses
+/// it later. Streams with other limits are refused.
+async fn connect_nats(config: &Config) -> anyhow::Result<Option<Nats>> {
+    if config.spool.servers.is_empty() {
+        return Ok(None);
+    }
+    let nats = Nats::connect(&config.spool, config.http.max_body_bytes).await;
+    let nats = nats.context("spool.servers: cannot be used")?;
+    for found in check::nats::monitors(&config.spool).await {
+        upkeep::warn_of(&found);
+    }
+    match nats.prepare().await {
+        Ok(()) => {}
+        Err(error @ PrepareError::Unavailable(_)) => {
+            error!(%error, "nats unavailable, starting without it");
+        }
+        Err(error) => return Err(error).context("spool.servers: cannot be used"),
+    }
+    Ok(Some(nats))
+}
+
 /// Opens the spool's folder, or says why its disk cannot be used: with a healthy database webhooks are
 /// accepted without it.
 fn open_disk(settings: &config::Spool) -> (Option<Disk>, Option<String>) {
     let Some(folder) = settings.folder() else {
-        warn!("spool.folder is not set, webhooks get 503 while the database is unavailable");
+        if settings.servers.is_empty() {
+            warn!("spool.folder is not set, webhooks get 503 while the database is unavailable");
+        }
         return (None, None);
     };
     upkeep::warn_of(&check::disk::file_system(settings, folder));

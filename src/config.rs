@@ -11,6 +11,7 @@ mod key;
 mod qontak;
 mod section;
 mod source;
+mod spool;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,8 +30,9 @@ pub use self::qontak::{
 };
 pub use self::section::{
     Api, Audit, Console, Database, Http, HttpUrl, Log, LogFormat, LogPeer, Ops, Origin, Retention,
-    Search, Spool, Stream, StrongSecret, Trace, Writer,
+    Search, Stream, StrongSecret, Trace, Writer,
 };
+pub use self::spool::{Monitor, NatsServer, Spool};
 
 /// All settings.
 #[derive(Debug, Deserialize)]
@@ -118,6 +120,12 @@ impl Config {
                  password, @ as %40"
             );
         }
+        let read_url = self.database.read_url.as_ref().map(ExposeSecret::expose_secret);
+        ensure!(
+            read_url.is_none_or(is_postgres_url),
+            "database.read_url: not a Postgres URL; write postgres://user:password@host/database, or \
+             leave it out"
+        );
         ensure!(
             !self.endpoint.contains_key("backfill"),
             "endpoint.backfill: is the name of events that were read from Qontak's API; use another"
@@ -294,6 +302,18 @@ mod tests {
             ),
             ("KEY__LOCAL__SHA256", "0", "key.local.sha256: expected 64 hex digits"),
             ("SPOOL__MAX_BYTES", "1", "spool.max_bytes: expected an integer from 65536 to"),
+            (
+                "SPOOL__SERVERS",
+                "a.example:4222",
+                "spool.servers: expected addresses such as nats://",
+            ),
+            ("SPOOL__SERVERS", "nats://user:secret@a:4222", "spool.servers: expected addresses"),
+            ("SPOOL__FIRST", "true", "spool.first: is set, but there is no NATS cluster"),
+            ("SPOOL__STREAMS", "0", "spool.streams: expected an integer from 1 to 16"),
+            ("SPOOL__STREAM_NAME", "a.b", "spool.stream_name: expected 1 to 200 characters"),
+            ("SPOOL__MONITORS", "http://a", "spool.monitors: expected URLs such as"),
+            ("SPOOL__USER", "receiver", "spool.user: needs spool.password"),
+            ("DATABASE__READ_URL", "mysql://a", "database.read_url: not a Postgres URL; write"),
             ("STREAM__HEARTBEAT", "0s", "stream.heartbeat: expected a duration from 1ms to 1h"),
             ("STREAM__KEEP", "1s", "stream.keep: expected a duration from 1min to 3650days"),
             ("STREAM__MAX_BEHIND", "0", "stream.max_behind: expected an integer from 1 to"),

@@ -27,6 +27,7 @@ pub mod page;
 pub mod reader;
 mod reconciliation;
 mod replay;
+pub mod replica;
 mod room;
 mod search;
 mod sender;

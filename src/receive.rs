@@ -41,7 +41,8 @@ pub fn is_webhook(path: &str) -> bool {
 /// Receive a Qontak webhook
 ///
 /// A 2xx response means that the event is stored durably: committed to Postgres, or fsynced to the
-/// local spool while Postgres is unavailable. A duplicate delivery is a 2xx too.
+/// spool (the local disk, or a majority of NATS nodes) while Postgres is unavailable. A duplicate delivery is
+/// a 2xx too.
 #[utoipa::path(
     post, path = "/webhooks/qontak/{token}", operation_id = "receive_webhook",
     params(("token" = String, Path, description = "Token of an endpoint.")),

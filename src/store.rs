@@ -51,6 +51,7 @@
 //! | `failure` | Postgres errors, classified by what the caller should do |
 //! | `probe` | test of whether the journal can be written |
 //! | `rows` | columns of bulk queries |
+//! | `replica` | positions of the write-ahead log, on the primary and on a standby |
 //! | `server` | what a server or its pooler can break, and missing rights |
 //! | `schema` | migrations, checks of server settings and clock |
 //! | `walk` | which rows of a list to fetch: start, direction, limit |
@@ -85,6 +86,7 @@ pub mod qontak_status;
 pub mod qontak_token;
 pub mod reconciliation;
 pub mod replay;
+pub mod replica;
 pub mod resolution;
 pub mod response;
 pub mod retention;

@@ -103,20 +103,23 @@ fn global(code: Code, subject: String, detail: String, since: Timestamp) -> Foun
 }
 
 /// Problem of a replica's spool.
-pub fn spool(spool: Option<&Spool>, host: &str) -> Vec<Found> {
-    let Some(spool) = spool else { return Vec::new() };
-    let depth = spool.depth();
-    let share = depth.bytes as f64 / spool.max_bytes() as f64;
-    let detail = if depth.has_failed {
-        "the disk of the spool cannot be written or read".to_owned()
-    } else if share >= SPOOL_SHARE {
-        let events = depth.events;
-        format!("the spool is {:.0}% full, {events} webhooks wait for the database", share * 100.0)
-    } else {
-        return Vec::new();
-    };
-    let since = depth.oldest_at.unwrap_or_else(Timestamp::now);
-    vec![global(Code::Spool, host.to_owned(), detail, since)]
+pub fn spool(spools: &[Spool], host: &str) -> Vec<Found> {
+    let found = spools.iter().find_map(|spool| {
+        let depth = spool.depth();
+        let share = depth.bytes as f64 / spool.max_bytes() as f64;
+        let medium = spool.medium();
+        let detail = if depth.has_failed {
+            format!("the spool on {medium} cannot be written or read")
+        } else if share >= SPOOL_SHARE {
+            let (events, percent) = (depth.events, share * 100.0);
+            format!("the spool on {medium} is {percent:.0}% full, {events} webhooks wait")
+        } else {
+            return None;
+        };
+        let since = depth.oldest_at.unwrap_or_else(Timestamp::now);
+        Some(global(Code::Spool, host.to_owned(), detail, since))
+    });
+    found.into_iter().collect()
 }
 
 /// Problem of a series that is quiet.

@@ -5,6 +5,7 @@
 
 pub mod database;
 pub mod disk;
+pub mod nats;
 pub mod port;
 
 use serde::Serialize;

@@ -29,8 +29,8 @@ pub struct Measured {
     pub metrics: PrometheusHandle,
     /// Connections of the read API.
     pub db: PgPool,
-    /// The spool.
-    pub spool: Option<Spool>,
+    /// The spools.
+    pub spools: Vec<Spool>,
     /// Has the subscribers of the stream.
     pub read: ReadState,
 }
@@ -45,12 +45,12 @@ impl Measured {
             self.metrics.run_upkeep();
             end_quiet_faults();
             process::measure();
-            if let Some(spool) = &self.spool {
+            for spool in &self.spools {
                 if tick.is_multiple_of(SPOOL_TEST_TICKS) || spool.depth().has_failed {
                     spool.test().await;
                 }
                 spool.measure();
-                spool.measure_disk().await;
+                spool.measure_medium().await;
             }
             self.measure_database().await;
             let subscribers = self.read.event_tail.subscribers();
@@ -74,9 +74,11 @@ impl Measured {
 }
 
 /// Sets what the settings say, for metrics that are compared with it.
-pub fn limits(config: &Config, has_spool: bool) {
-    let max_spool_bytes = if has_spool { config.spool.max_bytes } else { 0 };
-    gauge!("qontak_receiver_spool_max_bytes").set(max_spool_bytes as f64);
+pub fn limits(config: &Config, spools: &[Spool]) {
+    for spool in spools {
+        let max_bytes = spool.max_bytes() as f64;
+        gauge!("qontak_receiver_spool_max_bytes", "medium" => spool.medium()).set(max_bytes);
+    }
     gauge!("qontak_receiver_queue_max_bytes").set(config.writer.max_queue_bytes as f64);
     let (version, revision) = (env!("CARGO_PKG_VERSION"), telemetry::REVISION);
     gauge!("qontak_receiver_build_info", "version" => version, "revision" => revision).set(1.0);

@@ -15,7 +15,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use super::output::print_line;
-use crate::app::check::{Check, State, database, disk, port};
+use crate::app::check::{Check, State, database, disk, nats, port};
 use crate::app::open_files;
 use crate::config::{self, Config, WebhookUrl};
 use crate::event::{Event, Webhook};
@@ -76,7 +76,13 @@ async fn check(config: &Config, url: Option<&str>) -> Vec<Check> {
     checks.extend(config.warnings.iter().map(|warning| Check::warn("settings", warning)));
     checks.push(open_files::raise_limit(config));
     checks.push(port::ports(config).await);
-    checks.push(disk::spool(&config.spool));
+    if config.spool.folder().is_some() || config.spool.servers.is_empty() {
+        checks.push(disk::spool(&config.spool));
+    }
+    if !config.spool.servers.is_empty() {
+        checks.push(nats::streams(config).await);
+        checks.extend(nats::monitors(&config.spool).await);
+    }
     if let Some(url) = url {
         checks.push(check_url(config, url).await);
     }

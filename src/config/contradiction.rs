@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use super::Config;
 
-/// Maximum wait of a caller for the spool after the database has failed to store its webhook: a part of
+/// Time reserved for each spool after the database has failed to store a webhook: a part of
 /// `writer.answer_timeout`.
 pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
 
@@ -29,9 +29,11 @@ pub fn refuse(settings: &Config) -> anyhow::Result<()> {
          0.0.0.0:8081, or leave it empty"
     );
     ensure!(
-        spool.folder().is_none() || writer.answer_timeout > SPOOL_TIMEOUT,
-        "writer.answer_timeout: must be above {SPOOL_TIMEOUT:?} if there is a spool, such as 1400ms"
+        spool.places() == 0 || writer.answer_timeout > SPOOL_TIMEOUT * spool.places(),
+        "writer.answer_timeout: must be above {:?} if there is a spool, such as 1400ms",
+        SPOOL_TIMEOUT * spool.places().max(1)
     );
+    spool.check()?;
     refuse_short_ages(settings)?;
     refuse_shared_tokens(settings)?;
     refuse_repeated_keys(settings)

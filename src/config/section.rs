@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::HeaderValue;
@@ -130,7 +129,18 @@ pub struct Database {
     pub statement_timeout: Duration,
     pub migrate: bool,
     #[serde(default)]
+    pub read_url: Option<SecretString>,
+    #[serde(with = "Timeout")]
+    pub max_read_lag: Duration,
+    #[serde(default)]
     pub encryption_key: Option<StrongSecret>,
+}
+
+impl Database {
+    /// The settings of the hot standby to read from; `None` if none is configured.
+    pub fn of_replica(&self) -> Option<Self> {
+        self.read_url.clone().map(|url| Self { url: Some(url), ..self.clone() })
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -146,21 +156,6 @@ pub struct Writer {
     pub answer_timeout: Duration,
     #[serde(with = "Timeout")]
     pub commit_timeout: Duration,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Spool {
-    pub folder: PathBuf,
-    #[serde(with = "Integer::<65536, { 1 << 40 }>")]
-    pub max_bytes: u64,
-}
-
-impl Spool {
-    /// The folder; `None` if no spool is configured.
-    pub fn folder(&self) -> Option<&Path> {
-        (!self.folder.as_os_str().is_empty()).then_some(self.folder.as_path())
-    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -69,7 +69,7 @@ impl Translated {
 
 /// `GET /console`.
 pub async fn show(visitor: Visitor, State(state): State<ConsoleState>) -> Response {
-    let spooled = state.read.ingest.spool.as_ref().map_or(0, |spool| spool.depth().events);
+    let spooled = state.read.ingest.spooled();
     let demo = demo::button(&visitor, &state);
     let content = content(&visitor, spooled as i64, &demo).await;
     page(&visitor, Section::Overview, content).await

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::gauge;
+use metrics::Gauge;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -24,13 +24,13 @@ pub struct Job<T, R> {
 pub struct Reply<R> {
     result: oneshot::Sender<R>,
     space: OwnedSemaphorePermit,
-    gauge: &'static str,
+    gauge: Gauge,
 }
 
 impl<R> Reply<R> {
     /// Sends the result. Has no effect if the caller no longer waits.
     pub fn send(self, result: R) {
-        gauge!(self.gauge).decrement(self.space.num_permits() as f64);
+        self.gauge.decrement(self.space.num_permits() as f64);
         _ = self.result.send(result);
     }
 }
@@ -54,14 +54,14 @@ pub struct Sender<T, R> {
     jobs: mpsc::UnboundedSender<Job<T, R>>,
     space: Arc<Semaphore>,
     max_bytes: usize,
-    gauge: &'static str,
+    gauge: Gauge,
 }
 
 /// The workers' end; any number of tasks may share it.
 pub struct Receiver<T, R>(Arc<Mutex<mpsc::UnboundedReceiver<Job<T, R>>>>);
 
-/// Creates a queue of at most `max_bytes`, whose size is shown by the metric `gauge`.
-pub fn queue<T, R>(gauge: &'static str, max_bytes: usize) -> (Sender<T, R>, Receiver<T, R>) {
+/// Creates a queue of at most `max_bytes`, whose size is shown by `gauge`.
+pub fn queue<T, R>(gauge: Gauge, max_bytes: usize) -> (Sender<T, R>, Receiver<T, R>) {
     let (jobs, receiver) = mpsc::unbounded_channel();
     let space = Arc::new(Semaphore::new(max_bytes));
     (Sender { jobs, space, max_bytes, gauge }, Receiver(Arc::new(Mutex::new(receiver))))
@@ -76,9 +76,9 @@ impl<T, R> Sender<T, R> {
         let bytes = u32::try_from((bytes + OVERHEAD_BYTES).min(max_bytes)).unwrap_or(u32::MAX);
         let space = self.space.clone().try_acquire_many_owned(bytes);
         let space = space.map_err(|_| QueueError::Full { max_bytes })?;
-        gauge!(self.gauge).increment(f64::from(bytes));
+        self.gauge.increment(f64::from(bytes));
         let (result, receiver) = oneshot::channel();
-        let reply = Reply { result, space, gauge: self.gauge };
+        let reply = Reply { result, space, gauge: self.gauge.clone() };
         self.jobs.send(Job { task, reply }).map_err(|_| QueueError::Closed)?;
         match timeout(limit, receiver).await {
             Ok(Ok(result)) => Ok(result),
@@ -100,7 +100,8 @@ impl<T, R> Sender<T, R> {
 impl<T, R> Clone for Sender<T, R> {
     fn clone(&self) -> Self {
         let Self { jobs, space, max_bytes, gauge } = self;
-        Self { jobs: jobs.clone(), space: space.clone(), max_bytes: *max_bytes, gauge }
+        let (jobs, space, gauge) = (jobs.clone(), space.clone(), gauge.clone());
+        Self { jobs, space, max_bytes: *max_bytes, gauge }
     }
 }
 

@@ -1,18 +1,20 @@
-//! Spool: stores webhooks on the local disk while the database is unavailable, and hands them to
-//! the writer, in order of arrival, when it is available again.
+//! Spool: stores webhooks on the local disk or on a NATS cluster while the database is unavailable, and
+//! hands them to the writer when it is available again; from the disk in order of arrival.
 //!
 //! A webhook is removed after its commit. If the process is killed in between, it is written again
 //! with the same id, by which the journal recognises it.
 
 mod contents;
+pub mod depth;
 pub mod disk;
 pub mod folder;
+pub mod medium;
+pub mod nats;
 mod record;
 pub mod segment;
 
 use std::future::ready;
 use std::io;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,9 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use tracing::{error, info};
 
-use self::disk::{Depth, Disk};
+use self::depth::Depth;
+use self::disk::Disk;
+use self::medium::Medium;
 use super::normalize::{Normalized, normalize};
 use super::queue::{self, Receiver, Reply, Sender};
 use super::writer::{WriteError, Writer};
@@ -33,7 +37,7 @@ use crate::store::event::alias;
 use crate::store::{self, Failure};
 use crate::telemetry::fault::Fault;
 
-/// Maximum number of webhooks in a transaction of the disk.
+/// Maximum number of webhooks in a transaction of the medium.
 const MAX_BATCH: usize = 500;
 
 /// Maximum size of the webhooks handed to the writer at once.
@@ -53,35 +57,46 @@ static FULL: Fault = Fault::error("spool full, rejecting webhooks");
 #[derive(Clone)]
 pub struct Spool {
     queue: Sender<Webhook, Result<(), WriteError>>,
-    disk: Arc<Disk>,
+    medium: Medium,
     depth: watch::Receiver<Depth>,
     max_bytes: u64,
 }
 
 impl Spool {
-    /// Starts the task that appends to the disk, with at most `max_queue_bytes` in its queue and
-    /// `max_bytes` on the disk. The task owns a clone of the spool, so it ends with its `JoinSet`.
+    /// Starts the task that appends to the medium, with at most `max_queue_bytes` in its queue and
+    /// `max_bytes` in the medium. The task owns a clone of the spool, so it ends with its `JoinSet`.
     pub fn start(
-        disk: Disk,
+        medium: Medium,
         max_bytes: u64,
         max_queue_bytes: usize,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let (queue, jobs) = queue::queue("qontak_receiver_spool_queue_bytes", max_queue_bytes);
-        let depth = disk.watch();
-        let spool = Self { queue, disk: Arc::new(disk), depth, max_bytes };
+        let name = medium.name();
+        let gauge = gauge!("qontak_receiver_spool_queue_bytes", "medium" => name);
+        let (queue, jobs) = queue::queue(gauge, max_queue_bytes);
+        let depth = medium.watch();
+        let spool = Self { queue, medium, depth, max_bytes };
         spool.measure();
         tasks.spawn(spool.clone().run(jobs));
-        if spool.is_shared() {
-            let disk = spool.disk.clone();
-            // A thread, because it waits for the lock for as long as the other process lives, and the
-            // runtime would wait for a blocking task when it stops.
-            thread::spawn(move || take_over(&disk));
+        match &spool.medium {
+            Medium::Disk(disk) if disk.is_shared() => {
+                let disk = disk.clone();
+                // A thread, because it waits for the lock for as long as the other process lives, and
+                // the runtime would wait for a blocking task when it stops.
+                thread::spawn(move || take_over(&disk));
+            }
+            Medium::Disk(_) => {}
+            Medium::Nats(nats) => nats.start(tasks),
         }
         spool
     }
 
-    /// Appends a webhook and returns once it is on the disk, or after `limit`.
+    /// Name of its medium: `disk` or `nats`.
+    pub const fn medium(&self) -> &'static str {
+        self.medium.name()
+    }
+
+    /// Appends a webhook and returns once it is durable, or after `limit`.
     pub async fn append(&self, webhook: Webhook, limit: Duration) -> Result<(), WriteError> {
         let bytes = webhook.body.len();
         self.queue.submit(webhook, bytes, limit).await?
@@ -92,7 +107,7 @@ impl Spool {
         *self.depth.borrow()
     }
 
-    /// Whether the disk works and has room for another webhook of usual size (16 KiB).
+    /// Whether the medium works and has room for another webhook of usual size (16 KiB).
     pub fn has_room(&self) -> bool {
         let depth = self.depth();
         !depth.has_failed && depth.bytes + (16 << 10) <= self.max_bytes
@@ -105,31 +120,45 @@ impl Spool {
 
     /// Updates the metrics of the spool.
     pub fn measure(&self) {
-        let depth = self.depth();
+        let (depth, name) = (self.depth(), self.medium());
         let age = depth.oldest_at.map_or(0.0, Timestamp::age_seconds);
-        gauge!("qontak_receiver_spool_events").set(depth.events as f64);
-        gauge!("qontak_receiver_spool_bytes").set(depth.bytes as f64);
-        gauge!("qontak_receiver_spool_oldest_seconds").set(age);
-        gauge!("qontak_receiver_spool_failed").set(f64::from(u8::from(depth.has_failed)));
+        let has_failed = f64::from(u8::from(depth.has_failed));
+        gauge!("qontak_receiver_spool_events", "medium" => name).set(depth.events as f64);
+        gauge!("qontak_receiver_spool_bytes", "medium" => name).set(depth.bytes as f64);
+        gauge!("qontak_receiver_spool_oldest_seconds", "medium" => name).set(age);
+        gauge!("qontak_receiver_spool_failed", "medium" => name).set(has_failed);
     }
 
-    /// Updates the metric of the free space.
-    pub async fn measure_disk(&self) {
-        let disk = self.disk.clone();
-        if let Ok(Ok(free)) = spawn_blocking(move || disk.free_bytes()).await {
-            gauge!("qontak_receiver_spool_free_bytes").set(free as f64);
+    /// Measures what no webhook changes: free space of the disk, or what all replicas have in NATS.
+    pub async fn measure_medium(&self) {
+        match &self.medium {
+            Medium::Disk(disk) => {
+                let disk = disk.clone();
+                if let Ok(Ok(free)) = spawn_blocking(move || disk.free_bytes()).await {
+                    gauge!("qontak_receiver_spool_free_bytes", "medium" => "disk").set(free as f64);
+                }
+            }
+            Medium::Nats(_) => self.test().await,
         }
     }
 
     /// Whether another process uses the folder too.
     pub fn is_shared(&self) -> bool {
-        self.disk.is_shared()
+        matches!(&self.medium, Medium::Disk(disk) if disk.is_shared())
     }
 
-    /// Tests whether the disk can be written. Otherwise it would be known to have failed, or to work
+    /// Gives webhooks back that were taken from a medium that other replicas use too. The hand-over has
+    /// ended.
+    pub async fn release(&self) {
+        if let Medium::Nats(nats) = &self.medium {
+            nats.release().await;
+        }
+    }
+
+    /// Tests whether the medium can be written. Otherwise it would be known to have failed, or to work
     /// again, only when the next webhook is spooled, perhaps in months.
     pub async fn test(&self) {
-        self.use_disk(Disk::test).await;
+        self.observe(self.medium.test()).await;
     }
 
     /// Stops accepting webhooks and waits until every queued one is appended or has failed.
@@ -137,7 +166,7 @@ impl Spool {
         self.queue.drain().await;
     }
 
-    /// Appends queued webhooks to the disk, all of them in one transaction.
+    /// Appends queued webhooks to the medium, all of them in one transaction.
     async fn run(self, queue: Receiver<Webhook, Result<(), WriteError>>) {
         let mut jobs = Vec::with_capacity(MAX_BATCH);
         while queue.take(&mut jobs, MAX_BATCH, ready(())).await.is_some() {
@@ -145,43 +174,48 @@ impl Spool {
                 jobs.drain(..).map(|job| (job.task, job.reply)).unzip();
             let max_bytes = self.max_bytes;
             let started_at = Instant::now();
-            let appended = self.use_disk(move |disk| disk.append(&webhooks, max_bytes)).await;
-            histogram!("qontak_receiver_spool_commit_seconds").record(started_at.elapsed());
+            let appended = self.observe(self.medium.append(webhooks, max_bytes)).await;
+            let name = self.medium();
+            histogram!("qontak_receiver_spool_commit_seconds", "medium" => name)
+                .record(started_at.elapsed());
             if let Some(rejected) = appended.map(|appended| replies.len() - appended)
                 && rejected > 0
             {
                 let bytes = self.depth().bytes;
                 FULL.occurred(format_args!(
-                    "{rejected} rejected, {bytes} of {max_bytes} bytes used"
+                    "{name}: {rejected} rejected, {bytes} of {max_bytes} bytes used"
                 ));
             }
             let appended = appended.unwrap_or(0);
-            counter!("qontak_receiver_spooled_total").increment(appended as u64);
+            counter!("qontak_receiver_spooled_total", "medium" => name).increment(appended as u64);
             for (i, reply) in replies.into_iter().enumerate() {
                 reply.send(if i < appended { Ok(()) } else { Err(WriteError::StorageUnavailable) });
             }
         }
     }
 
-    /// Hands spooled webhooks to the writer and removes those that are committed. Never returns
-    /// while the spool is in use.
+    /// Hands spooled webhooks to the writer and removes those that are committed. Never returns.
     pub async fn hand_over(self, writer: Writer, db: PgPool) {
-        let mut depth = self.depth.clone();
+        let writer = writer.with_timeout(self.medium.hand_over_timeout());
         let (mut limit, mut interval) = (MAX_BATCH, RETRY_INTERVALS[0]);
         loop {
-            if depth.wait_for(|depth| depth.events > 0).await.is_err() {
-                return;
-            }
-            let batch = self.use_disk(move |disk| disk.first(limit, MAX_BATCH_BYTES)).await;
+            self.medium.wait().await;
+            let batch = self.observe(self.medium.first(limit, MAX_BATCH_BYTES)).await;
             let batch = batch.unwrap_or_default();
             let size = batch.len();
             let Committed { keys, aliases } = commit(&writer, batch).await;
             let moved = keys.len();
             // Before the removal: the ids were answered, and nothing else knows them.
             insert_aliases(&db, &aliases).await;
-            if moved > 0 && self.use_disk(move |disk| disk.remove(&keys)).await.is_some() {
+            if moved > 0 && self.observe(self.medium.remove(keys)).await.is_some() {
                 let left = self.depth().events;
-                info!(events = moved, spool.events = left, "spooled events committed");
+                let name = self.medium();
+                info!(
+                    events = moved,
+                    spool.events = left,
+                    medium = name,
+                    "spooled events committed"
+                );
                 interval = RETRY_INTERVALS[0];
             } else {
                 sleep(interval).await;
@@ -198,20 +232,15 @@ impl Spool {
         }
     }
 
-    /// Runs an operation of the disk on a blocking thread. Returns `None` if it fails; logs the first
-    /// failure and the first success after it.
-    async fn use_disk<T: Send + 'static>(
-        &self,
-        operation: impl FnOnce(&Disk) -> io::Result<T> + Send + 'static,
-    ) -> Option<T> {
-        let had_failed = self.depth().has_failed;
-        let disk = self.disk.clone();
-        let result = spawn_blocking(move || operation(&disk)).await;
-        let result = result.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+    /// Runs an operation of the medium. Returns `None` if it fails; logs the first failure and the first
+    /// success after it.
+    async fn observe<T>(&self, operation: impl Future<Output = io::Result<T>>) -> Option<T> {
+        let (had_failed, medium) = (self.depth().has_failed, self.medium());
+        let result = operation.await;
         self.measure();
         match &result {
-            Err(error) if !had_failed => error!(%error, "spool disk failed"),
-            Ok(_) if had_failed => info!("spool disk works again"),
+            Err(error) if !had_failed => error!(%error, medium, "spool failed"),
+            Ok(_) if had_failed && !self.depth().has_failed => info!(medium, "spool works again"),
             _ => {}
         }
         result.ok()

@@ -16,6 +16,7 @@ mod receipt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::gauge;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -56,7 +57,8 @@ impl Writer {
         activity: Activity,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
-        let (queue, jobs) = queue::queue("qontak_receiver_queue_bytes", settings.max_queue_bytes);
+        let gauge = gauge!("qontak_receiver_queue_bytes");
+        let (queue, jobs) = queue::queue(gauge, settings.max_queue_bytes);
         let availability = Availability::default();
         let commit_lock = Arc::new(Mutex::new(()));
         for _ in 0..settings.tasks {

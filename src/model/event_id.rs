@@ -1,6 +1,7 @@
 //! Ids of events.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -34,6 +35,14 @@ impl EventId {
         // by time of receipt. The rest is random.
         let fraction = u128::from(nanos % 1_000_000) * 4096 / 1_000_000;
         Self(Uuid::new_v7(uuid::Timestamp::from_unix_time(seconds, nanos, fraction, 12)))
+    }
+
+    /// The id of bytes without one: the same for the same bytes and time.
+    pub fn of_bytes(received_at: Timestamp, bytes: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        let (random, _) = digest.split_first_chunk().expect("32 bytes");
+        let random = u64::from_be_bytes(*random) >> 2;
+        Self(Uuid::from_u128(Self::first(received_at).0.as_u128() | u128::from(random)))
     }
 
     /// The least id of an event received at this time or later.

@@ -62,7 +62,7 @@ pub async fn middleware(
             target: target(&uri),
             status: response.status().as_u16().into(),
         };
-        if let Err(error) = audit::insert(&state.db, &entry).await {
+        if let Err(error) = audit::insert(&state.primary, &entry).await {
             NOT_RECORDED.occurred(error);
         }
     }

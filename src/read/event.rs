@@ -156,10 +156,10 @@ pub async fn replay(
     State(state): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
     let id = parse(&id)?;
-    let webhook = event::find_webhook(&state.db, reader.organizations(), id).await?;
+    let webhook = event::find_webhook(&state.primary, reader.organizations(), id).await?;
     let event = webhook.and_then(normalize_again).ok_or(Error::NotFound)?;
     if query.dry_run.is_some_and(|flag| flag.0) {
-        let row = event::find(&state.db, reader.organizations(), id).await?;
+        let row = event::find(&state.primary, reader.organizations(), id).await?;
         let before = row.and_then(|row| row.outcome.parse().ok()).ok_or(Error::NotFound)?;
         let (event_id, outcome, reasons) = (event.id(), event.outcome, event.reasons);
         return Ok(one(ReplayedRow { event_id, outcome_before: before, outcome, reasons }));

@@ -7,8 +7,9 @@ use sqlx::PgPool;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
-use super::page::{List, PageQuery};
+use super::page::{List, PageQuery, Waiting};
 use super::reader::{AuthorizedList, OrganizationQuery};
+use super::state::ReadState;
 use crate::http::Error;
 use crate::http::query::value::{AnyOf, DayOrTime, period};
 use crate::query;
@@ -44,7 +45,8 @@ enum Counted {
 ///
 /// Hours without deliveries are omitted. In every hour
 /// `received = applied + recorded + quarantined + malformed + duplicate`. Kinds, names and endpoints
-/// are not counted: `/v1/events` lists them.
+/// are not counted: `/v1/events` lists them. While `meta.waiting.events` is not 0, acknowledged webhooks wait
+/// for the database and are not counted yet.
 #[utoipa::path(
     get, path = "/ledger", params(LedgerQuery, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<LedgerRow>))
@@ -52,11 +54,17 @@ enum Counted {
 pub async fn list(
     AuthorizedList { reader, query, page }: AuthorizedList<Place, LedgerQuery>,
     State(db): State<PgPool>,
+    State(state): State<ReadState>,
 ) -> Result<Response, Error> {
     let (since, until) = period(query.start_date, query.end_date, &Utc)?;
     let filter = Filter { outcome: query.outcome.map(AnyOf::names), since, until };
+    let spools = &state.ingest.spools;
+    let waiting = (reader.organizations().is_none() && !spools.is_empty()).then(|| Waiting {
+        events: state.ingest.spooled(),
+        oldest_at: spools.iter().filter_map(|spool| spool.depth().oldest_at).min(),
+    });
     let fetch = async move |walk: Walk<Place>| {
         ledger::list(&db, reader.organizations(), &filter, &walk).await
     };
-    page.respond(fetch, LedgerRow::place).await
+    page.with_waiting(waiting).respond(fetch, LedgerRow::place).await
 }

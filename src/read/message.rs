@@ -196,8 +196,8 @@ pub async fn list(
     let mut filter = query.filter()?;
     search::prepare(&state, "q", &mut filter.query).await?;
     let fetch = async move |walk: Walk<Place>| {
-        let keys = message::list(&state.db, reader.organizations(), &filter, &walk).await?;
-        messages(&state.db, &keys).await
+        let keys = message::list(state.db(), reader.organizations(), &filter, &walk).await?;
+        messages(state.db(), &keys).await
     };
     page.respond(fetch, Message::place).await
 }

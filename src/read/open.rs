@@ -233,8 +233,8 @@ async fn list_histories(
     Id(id): Id,
     State(state): State<ReadState>,
 ) -> Result<Json<OpenList<Room>>, Error> {
-    let key = room::find(&state.db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let rows = room::show(&state.db, std::slice::from_ref(&key)).await?;
+    let key = room::find(state.db(), reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
+    let rows = room::show(state.db(), std::slice::from_ref(&key)).await?;
     let row = rows.into_iter().next().ok_or(Error::NotFound)?;
     // A contact is an account at a channel.
     let (Some(account), Some(channel)) = (row.account_uniq_id, row.channel) else {
@@ -257,7 +257,7 @@ async fn list(
     state: &ReadState,
 ) -> Result<Json<OpenList<Room>>, Error> {
     search::prepare(state, "query", &mut filter.query).await?;
-    let db = &state.db;
+    let db = state.db();
     let list = async |walk: Walk<Place>| {
         let walk = walk.map(|place| room::Place {
             activity_at: place.0,

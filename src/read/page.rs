@@ -24,6 +24,7 @@ use crate::http::Error;
 use crate::http::query::value::{Flag, Token, text};
 use crate::http::query::{Parameter, Parameters, Query};
 use crate::http::representation::Format;
+use crate::model::Timestamp;
 use crate::store::walk::Walk;
 use crate::{parameter_schema, query};
 
@@ -127,6 +128,7 @@ pub struct Page<P> {
     fingerprint: String,
     path: String,
     url_before_cursor: String,
+    waiting: Option<Waiting>,
 }
 
 /// Response with one page of a list, in Qontak's envelope.
@@ -142,6 +144,19 @@ pub struct List<T> {
 #[derive(Serialize, ToSchema)]
 struct Meta {
     pagination: Pagination,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    waiting: Option<Waiting>,
+}
+
+/// Webhooks that were acknowledged and are not committed yet: those in NATS and in the folder of the replica
+/// that responds. Only in the ledger, and only for keys of all organisations.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+pub struct Waiting {
+    /// Number of webhooks; of NATS as of the last 5 seconds.
+    pub events: u64,
+    /// Time of receipt of the oldest one; null if none waits.
+    pub oldest_at: Option<Timestamp>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -233,7 +248,13 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
             fingerprint,
             path: parameters.path().to_owned(),
             url_before_cursor: parameters.url_before_cursor(),
+            waiting: None,
         })
+    }
+
+    /// Adds to the metadata what is acknowledged and not in the list yet.
+    pub fn with_waiting(self, waiting: Option<Waiting>) -> Self {
+        Self { waiting, ..self }
     }
 
     /// Responds with the page or, for an export, with this page and all after it.
@@ -276,7 +297,8 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         let prev = rows.first().filter(|_| has_prev).map(|row| cursor(true, place(row)));
         let links = links(&self.url_before_cursor, [("next", &next), ("prev", &prev)]);
         let pagination = Pagination { cursor: Cursors { next, prev }, limit, total };
-        let page = Json(List { status: Success::Success, data: rows, meta: Meta { pagination } });
+        let meta = Meta { pagination, waiting: self.waiting };
+        let page = Json(List { status: Success::Success, data: rows, meta });
         Ok(([(VARY, "accept")], links, page).into_response())
     }
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::envelope::{One, one};
 use super::reader::{AuthorizedReplay, Reader};
+use super::state::ReadState;
 use crate::event::{Kind, Outcome};
 use crate::http::Error;
 use crate::http::extract::Id;
@@ -43,7 +44,7 @@ query! {
 )]
 pub async fn start(
     AuthorizedReplay { reader, query }: AuthorizedReplay<ReplayQuery>,
-    State(db): State<PgPool>,
+    State(state): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
     let ReplayQuery { kind, outcome, start_date, end_date, organization_id } = query;
     let is_all = kind.is_none() && outcome.is_none() && start_date.is_none() && end_date.is_none();
@@ -67,7 +68,7 @@ pub async fn start(
         kind: kind.map(|kind| kind.as_str().to_owned()),
         outcome: outcome.map(|outcome| outcome.as_str().to_owned()),
     };
-    Ok(one(replay::insert(&db, &reader.key().name, &selection, to).await?))
+    Ok(one(replay::insert(&state.primary, &reader.key().name, &selection, to).await?))
 }
 
 /// Get the state and progress of a replay
@@ -78,9 +79,9 @@ pub async fn start(
 pub async fn show(
     AuthorizedReplay { reader, .. }: AuthorizedReplay,
     Id(id): Id,
-    State(db): State<PgPool>,
+    State(state): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
-    Ok(one(find(&db, &reader, &id).await?))
+    Ok(one(find(&state.primary, &reader, &id).await?))
 }
 
 /// Cancel a replay
@@ -93,11 +94,11 @@ pub async fn show(
 pub async fn cancel(
     AuthorizedReplay { reader, .. }: AuthorizedReplay,
     Id(id): Id,
-    State(db): State<PgPool>,
+    State(state): State<ReadState>,
 ) -> Result<impl IntoResponse, Error> {
-    let row = find(&db, &reader, &id).await?;
-    replay::cancel(&db, row.replay_id).await?;
-    Ok(one(find(&db, &reader, &id).await?))
+    let row = find(&state.primary, &reader, &id).await?;
+    replay::cancel(&state.primary, row.replay_id).await?;
+    Ok(one(find(&state.primary, &reader, &id).await?))
 }
 
 async fn find(db: &PgPool, reader: &Reader, id: &str) -> Result<ReplayRow, Error> {

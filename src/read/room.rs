@@ -151,8 +151,8 @@ pub async fn list(
     let mut filter = query.filter()?;
     search::prepare(&state, "q", &mut filter.query).await?;
     let fetch = async move |walk: Walk<Place>| {
-        let keys = room::list(&state.db, reader.organizations(), &filter, &walk).await?;
-        rooms(&state.db, &keys).await
+        let keys = room::list(state.db(), reader.organizations(), &filter, &walk).await?;
+        rooms(state.db(), &keys).await
     };
     page.respond(fetch, Room::place).await
 }

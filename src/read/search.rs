@@ -32,10 +32,10 @@ pub async fn prepare(
     if !state.search_enabled {
         return Err(Error::parameter(name, "search is disabled by the setting search.enabled"));
     }
-    if !search::is_ready(&state.db).await? {
+    if !search::is_ready(state.db()).await? {
         return Err(Error::NotReady("search indexes are being built, retry later"));
     }
-    let folded = given.fold(&state.db).await?;
+    let folded = given.fold(state.db()).await?;
     *query = Some(folded.ok_or_else(|| Error::parameter(name, Query::ALLOWED))?);
     Ok(())
 }

@@ -34,8 +34,8 @@ pub struct Ops {
     pub db: PgPool,
     /// Writes webhooks to the database.
     pub writer: Writer,
-    /// Stores webhooks while the database is unavailable.
-    pub spool: Option<Spool>,
+    /// Store webhooks while the database is unavailable.
+    pub spools: Vec<Spool>,
     /// Why there is no spool although one is configured.
     pub spool_problem: Option<String>,
     /// Renders the metrics.
@@ -67,10 +67,17 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     {
         problems.push(format!("write: {error}"));
     }
-    let has_room = ops.spool.as_ref().is_some_and(Spool::has_room);
+    let has_room = ops.spools.iter().any(Spool::has_room);
     let mut spool_problem = ops.spool_problem;
-    if ops.spool.as_ref().is_some_and(|spool| spool.depth().has_failed) {
-        spool_problem = Some("spool: its disk is full or has failed, see the log".to_owned());
+    for spool in ops.spools.iter().filter(|spool| spool.depth().has_failed) {
+        match spool.medium() {
+            "disk" => {
+                let problem = "spool: its disk is full or has failed, see the log";
+                spool_problem = Some(problem.to_owned());
+            }
+            // All replicas lack it at once: if none were ready, webhooks would have nowhere to go.
+            _ => warnings.push("spool: NATS is unavailable, see the log".to_owned()),
+        }
     }
     // Also while the database works: its next outage would lose webhooks.
     let is_ready = !is_stopping && spool_problem.is_none() && (problems.is_empty() || has_room);
@@ -78,12 +85,12 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
     if is_stopping {
         problems.push("stopping".to_owned());
     }
-    if ops.spool.as_ref().is_some_and(Spool::is_shared) {
+    if ops.spools.iter().any(Spool::is_shared) {
         warnings.push("spool: its folder is used by another process too".to_owned());
     }
     let mut body = json!({ "ready": is_ready, "problems": problems, "warnings": warnings });
     if query.is_some_and(|query| query.starts_with("verbose")) {
-        body["spool"] = json!(ops.spool.map(|spool| {
+        let shown = |spool: &Spool| {
             let depth = spool.depth();
             json!({
                 "events": depth.events,
@@ -91,7 +98,13 @@ async fn ready(State(ops): State<Ops>, RawQuery(query): RawQuery) -> Response {
                 "max_bytes": spool.max_bytes(),
                 "oldest_seconds": depth.oldest_at.map(Timestamp::age_seconds),
             })
-        }));
+        };
+        let disk = ops.spools.iter().find(|spool| spool.medium() == "disk");
+        let nats = ops.spools.iter().find(|spool| spool.medium() == "nats");
+        body["spool"] = json!(disk.map(shown));
+        if let Some(nats) = nats {
+            body["nats"] = shown(nats);
+        }
     }
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()

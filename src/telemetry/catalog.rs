@@ -73,6 +73,8 @@ pub const PHASES: &[&str] = &["read", "parse", "queue", "commit", "reply", "spoo
 const WEBHOOK: &[&str] = &["/webhooks/qontak/{token}"];
 const PATHS: &[&str] = &["other"];
 const POOL: &[&str] = &["idle", "used"];
+const MEDIA: &[&str] = &["disk", "nats"];
+const DISK: &[&str] = &["disk"];
 const TASKS: &[&str] = &["alarm", "journal", "metrics", "retention"];
 const PROBLEMS: &[&str] =
     &["silence", "hook", "check", "quarantine", "spool", "partitions", "unknown_event"];
@@ -86,7 +88,7 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, "qontak_receiver_events_by_endpoint_total", "Events, without duplicates, by endpoint; backfill: read from Qontak's API."),
     metric(Histogram, "qontak_receiver_event_age_seconds", "Age of new messages when they arrive: receipt minus creation by Qontak's clock."),
     metric(Gauge, "qontak_receiver_last_event_timestamp_seconds", "When an event of a kind was last committed, as Unix time; 0 if not since the start."),
-    metric(Counter, "qontak_receiver_spooled_total", "Deliveries appended to the spool."),
+    labelled(Counter, "qontak_receiver_spooled_total", "Deliveries appended to a spool, by medium (disk, nats).", "medium", MEDIA),
     metric(Counter, "qontak_receiver_replayed_total", "Events replayed."),
     metric(Counter, "qontak_receiver_unknown_names_total", "Events, without duplicates, whose name this version does not know."),
     labelled(Counter, "qontak_receiver_fields_ignored_total", "Fields of events, without duplicates, that could not be used, by path.", "path", PATHS),
@@ -102,17 +104,19 @@ pub const METRICS: &[Metric] = &[
     metric(Histogram, "qontak_receiver_commit_seconds", "Duration of a batch's transaction."),
     metric(Gauge, "qontak_receiver_queue_bytes", "Size of the write queue."),
     metric(Gauge, "qontak_receiver_queue_max_bytes", "Maximum size of the write queue, and of the queue in front of the spool."),
-    metric(Gauge, "qontak_receiver_spool_queue_bytes", "Size of the queue in front of the spool."),
-    metric(Gauge, "qontak_receiver_spool_events", "Webhooks in the spool."),
-    metric(Gauge, "qontak_receiver_spool_bytes", "Spool size, as limited by spool.max_bytes."),
-    metric(Gauge, "qontak_receiver_spool_max_bytes", "spool.max_bytes; 0 without a spool."),
-    metric(Gauge, "qontak_receiver_spool_free_bytes", "Free space on the disk of the spool."),
-    metric(Gauge, "qontak_receiver_spool_oldest_seconds", "Age of the oldest webhook in the spool."),
-    metric(Gauge, "qontak_receiver_spool_failed", "Whether the disk of the spool is unusable."),
-    metric(Histogram, "qontak_receiver_spool_commit_seconds", "Duration of a group commit of the spool."),
-    metric(Counter, "qontak_receiver_spool_damaged_total", "Damaged or missing files of the spool."),
+    labelled(Gauge, "qontak_receiver_spool_queue_bytes", "Size of the queue in front of the spool.", "medium", MEDIA),
+    labelled(Gauge, "qontak_receiver_spool_events", "Webhooks in the spool; in NATS, of all replicas.", "medium", MEDIA),
+    labelled(Gauge, "qontak_receiver_spool_bytes", "Spool size, as limited by spool.max_bytes.", "medium", MEDIA),
+    labelled(Gauge, "qontak_receiver_spool_max_bytes", "spool.max_bytes; 0 for a medium that is not configured.", "medium", MEDIA),
+    labelled(Gauge, "qontak_receiver_spool_free_bytes", "Free space on the disk of the spool.", "medium", DISK),
+    labelled(Gauge, "qontak_receiver_spool_oldest_seconds", "Age of the oldest webhook in the spool.", "medium", MEDIA),
+    labelled(Gauge, "qontak_receiver_spool_failed", "Whether the disk or the NATS cluster of the spool is unusable.", "medium", MEDIA),
+    labelled(Histogram, "qontak_receiver_spool_commit_seconds", "Duration of a group commit of the spool.", "medium", MEDIA),
+    metric(Counter, "qontak_receiver_spool_damaged_total", "Damaged or missing files of the spool, and messages of other programs in NATS."),
     metric(Counter, "qontak_receiver_spool_lost_total", "Spooled webhooks that could not be read again."),
     metric(Gauge, "qontak_receiver_database_up", "Whether the database answered within a second, measured every 5 seconds."),
+    metric(Gauge, "qontak_receiver_read_replica_lag_seconds", "How far the standby of database.read_url is behind the primary, measured every second; 0 without one."),
+    metric(Gauge, "qontak_receiver_read_replica_used", "Whether the read API reads from the standby."),
     labelled(Gauge, "qontak_receiver_pool_connections", "Database connections of the read API, by state.", "state", POOL),
     metric(Gauge, "qontak_receiver_partitions_ahead", "Days after today that have a journal partition; -1 if today has none."),
     metric(Gauge, "qontak_receiver_clock_skew_seconds", "Clock of this machine minus that of the database, measured once an hour."),

@@ -31,7 +31,7 @@ async fn spooled_duplicate_is_found_by_the_id_of_its_response(db: PgPool) {
     let new = [service.post(body("07")).await, service.post(body("07")).await];
     assert_eq!(outcome(&repeated), "spooled");
     outage.end().await;
-    let spool = service.app.ingest.spool.clone().unwrap();
+    let spool = service.app.ingest.spools[0].clone();
     wait_until(async || spool.depth().events == 0).await;
 
     let repeated = id(&repeated);

@@ -2,7 +2,8 @@
 //!
 //! Two replicas of the real binary, each with a spool, share a PostgreSQL server of this test.
 //! Clients post and record each 2xx while replicas and the server are killed, stopped and frozen in
-//! random order. After recovery the acknowledged events are compared with the database.
+//! random order. In a run of a minute or more, one replica also has three NATS nodes, which are among the
+//! victims. After recovery the acknowledged events are compared with the database.
 //!
 //! It runs for `DURATION` seconds, by default 10: `make soak DURATION=600`.
 
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use sqlx::{Connection, PgConnection};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::clients::{Clients, Report};
-use self::cluster::Cluster;
+pub use self::cluster::{Cluster, signal};
 use self::replica::Replica;
+use crate::nats::messages_in;
+use crate::nats::nodes::Nodes;
 
 /// Limit of a replica's peak resident memory, in MiB.
 const MAX_RESIDENT_MIB: u64 = 128;
@@ -36,6 +39,9 @@ enum Fault {
     KillServer,
     StopServer,
     FreezeServer,
+    KillNode(usize),
+    FreezeNode(usize),
+    KillNodes,
     KillEverything,
 }
 
@@ -50,9 +56,12 @@ const FAULTS: [Fault; 8] = [
     Fault::KillEverything,
 ];
 
-/// Two replicas and their PostgreSQL server.
+const FAULTS_OF_NODES: [Fault; 3] = [Fault::KillNode(1), Fault::FreezeNode(2), Fault::KillNodes];
+
+/// Two replicas, their PostgreSQL server, and NATS nodes in a long run.
 struct Deployment {
     cluster: Cluster,
+    nodes: Option<Nodes>,
     replicas: [Replica; 2],
     kills: u32,
 }
@@ -87,6 +96,9 @@ impl Deployment {
                 sleep(pause * 2).await;
                 self.cluster.thaw();
             }
+            Fault::KillNode(_) | Fault::FreezeNode(_) | Fault::KillNodes => {
+                self.inject_into_nodes(fault, pause).await;
+            }
             Fault::KillEverything => {
                 self.cluster.kill();
                 for replica in &mut self.replicas {
@@ -99,6 +111,26 @@ impl Deployment {
                 self.kills += 3;
             }
         }
+    }
+
+    async fn inject_into_nodes(&mut self, fault: Fault, pause: Duration) {
+        let Some(nodes) = &self.nodes else { return };
+        match fault {
+            Fault::KillNode(i) => {
+                nodes.signal(i, "KILL");
+                self.kills += 1;
+            }
+            Fault::FreezeNode(i) => nodes.signal(i, "STOP"),
+            _ => {
+                nodes.kill_all();
+                self.kills += 3;
+            }
+        }
+        sleep(pause * 2).await;
+        if let Fault::FreezeNode(i) = fault {
+            nodes.signal(i, "CONT");
+        }
+        nodes.restart().await;
     }
 
     /// Waits until both spools are empty.
@@ -122,8 +154,11 @@ async fn acknowledged_events_survive_kills_exactly_once() {
     let mut rng = rand::rng();
     let cluster = Cluster::make().await;
     // The spool of the second replica is small and fills up soon.
-    let replicas = [1 << 30, 1 << 18].map(|max_bytes| Replica::new(&cluster.url, max_bytes));
-    let mut deployment = Deployment { cluster, replicas, kills: 0 };
+    let nodes = if duration < 60 { None } else { Some(Nodes::start().await) };
+    let nats = nodes.as_ref().map(Nodes::settings).unwrap_or_default();
+    let replicas =
+        [Replica::new(&cluster.url, 1 << 30, &nats), Replica::new(&cluster.url, 1 << 18, &[])];
+    let mut deployment = Deployment { cluster, nodes, replicas, kills: 0 };
     for replica in &mut deployment.replicas {
         replica.start();
         replica.wait_until_ready().await;
@@ -131,12 +166,15 @@ async fn acknowledged_events_survive_kills_exactly_once() {
     let clients =
         Clients::start(&deployment.replicas.each_ref().map(|replica| replica.webhook.clone()));
 
-    let (mut rounds, mut faults) = (0, Vec::new());
+    let (mut rounds, mut faults) = (0, Vec::<Fault>::new());
     while rounds == 0 || Instant::now() < end {
         sleep(Duration::from_millis(rng.random_range(100..900))).await;
         // Every fault once, in random order, before any is repeated.
         if faults.is_empty() {
             faults.extend(FAULTS);
+            if deployment.nodes.is_some() {
+                faults.extend(FAULTS_OF_NODES);
+            }
             faults.shuffle(&mut rng);
         }
         let fault = faults.pop().expect("the list was just refilled");
@@ -145,6 +183,9 @@ async fn acknowledged_events_survive_kills_exactly_once() {
     }
     let report = clients.stop().await;
     deployment.wait_for_empty_spools().await;
+    if deployment.nodes.is_some() {
+        timeout(DEADLINE, async { while messages_in(&nats).await > 0 {} }).await.unwrap();
+    }
 
     let Comparison { lost, duplicated, problems } = compare(&deployment.cluster.url, &report).await;
     let resident = deployment.replicas.iter_mut().map(|replica| replica.peak_resident_mib()).max();

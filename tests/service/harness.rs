@@ -13,12 +13,16 @@ use qontak_receiver::app::{App, upkeep};
 use qontak_receiver::config::Config;
 use qontak_receiver::ingest::spool::disk::Disk;
 use qontak_receiver::simulate;
+use qontak_receiver::ingest::spool::medium::Medium;
+use qontak_receiver::ingest::spool::nats::Nats;
 use qontak_receiver::store::{self, WriterConnection};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
+
+use super::binary::DEADLINE;
 
 /// Token of the endpoint `qontak`, which has no organisation.
 pub const TOKEN: &str = "test-token-of-the-endpoint-qontak";
@@ -115,7 +119,8 @@ impl Service {
         Self::start_on(db, None, changed).await
     }
 
-    /// Starts with a spool on this disk and these settings changed.
+    /// Starts with a spool on this disk, and one on NATS if its servers are set, and these settings
+    /// changed.
     pub async fn start_on(db: PgPool, disk: Option<Disk>, changed: &[(&str, &str)]) -> Self {
         let mut settings = settings(&db.connect_options());
         for (name, value) in changed {
@@ -125,7 +130,16 @@ impl Service {
         upkeep::make_partitions(&db, &config.retention).await.unwrap();
         let read = store::connect_to_read(&config.database, 2).unwrap();
         let mut tasks = JoinSet::new();
-        let app = App::start(&config, read, disk, Some(simulate::day), &mut tasks).unwrap();
+        let mut media = Vec::new();
+        if !config.spool.servers.is_empty() {
+            let nats = Nats::connect(&config.spool, config.http.max_body_bytes).await.unwrap();
+            // Nodes that have just started may need some seconds.
+            let prepared = async { while nats.prepare().await.is_err() {} };
+            tokio::time::timeout(DEADLINE, prepared).await.unwrap();
+            media.push(Medium::from(nats));
+        }
+        media.extend(disk.map(Medium::from));
+        let app = App::start(&config, read, media, Some(simulate::day), &mut tasks).unwrap();
         Self { db, app, _tasks: tasks }
     }
 

@@ -56,13 +56,13 @@ async fn metrics_are_those_of_the_catalog_and_present_before_the_first_webhook(d
     for (series, expected) in [
         ("qontak_receiver_database_up", 1.0),
         ("qontak_receiver_partitions_ahead", 7.0),
-        ("qontak_receiver_spool_max_bytes", f64::from(1 << 30)),
+        ("qontak_receiver_spool_max_bytes{medium=\"disk\"}", f64::from(1 << 30)),
         ("qontak_receiver_build_info{version=\"0.1.0\",revision=\"unknown\"}", 1.0),
     ] {
         assert_eq!(value(&metrics, series), Some(expected), "{series} in {metrics}");
     }
     for series in [
-        "qontak_receiver_spool_free_bytes",
+        "qontak_receiver_spool_free_bytes{medium=\"disk\"}",
         "process_resident_memory_bytes",
         "process_open_fds",
         "process_start_time_seconds",

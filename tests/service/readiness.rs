@@ -77,12 +77,12 @@ async fn readyz_names_a_locked_journal(db: PgPool) {
 async fn spool_whose_disk_failed_is_not_ready_until_it_works_again(db: PgPool) {
     let device = SimulatedDisk::new();
     let service = Service::start_on(db.clone(), Some(device.disk()), &SHORT_TIMEOUTS).await;
-    let spool = service.app.ingest.spool.clone().unwrap();
+    let spool = service.app.ingest.spools[0].clone();
     let (_stopping, stopping) = watch::channel(false);
     let ops = ops::router(Ops {
         db: db.clone(),
         writer: service.app.ingest.writer.clone(),
-        spool: Some(spool.clone()),
+        spools: vec![spool.clone()],
         spool_problem: None,
         metrics: PrometheusBuilder::new().build_recorder().handle(),
         stopping,

@@ -20,7 +20,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use super::binary::{Process, post};
 use super::bodies::received;
 use super::fixtures::{ALL, body};
-use super::harness::{Response, Service, settings, writer_connection};
+use super::harness::{KEY_OF_ORGANIZATION, Response, Service, settings, writer_connection};
 
 /// Short timeouts, so that a service notices an outage quickly.
 pub const SHORT_TIMEOUTS: [(&str, &str); 2] =
@@ -167,7 +167,7 @@ async fn spooled_webhooks_committed_before_a_crash_have_no_second_effect(db: PgP
         let disk = Disk::in_folder(folder.path()).unwrap();
         assert_eq!(disk.append(&webhooks, 1 << 20).unwrap(), webhooks.len());
         let service = Service::start_on(db.clone(), Some(disk), &[]).await;
-        let spool = service.app.ingest.spool.as_ref().unwrap();
+        let spool = &service.app.ingest.spools[0];
         wait_until(async || spool.depth().events == 0).await;
         assert_eq!(service.count("event").await, 4, "crash {crash}");
         assert_eq!(ledger_received(&service).await, 4, "crash {crash}");
@@ -246,7 +246,7 @@ async fn event_that_cannot_be_written_does_not_block_the_spool(db: PgPool) {
     let quarantined = service.data("/v1/events?outcome=quarantined").await;
     assert_eq!(quarantined[0]["reasons"][0], "refused: rejected by the database (SQLSTATE P0001)");
     // One event stays in the spool and does not block the others.
-    assert_eq!(service.app.ingest.spool.as_ref().unwrap().depth().events, 1);
+    assert_eq!(service.app.ingest.spools[0].depth().events, 1);
     assert_eq!(outcome(&post("d").await), "applied");
 }
 
@@ -261,7 +261,7 @@ async fn event_left_in_the_spool_never_blocks_later_events(db: PgPool) {
     };
     // This version cannot decode the row, so its next delivery cannot be written.
     service.execute("alter table event drop constraint event_outcome_known").await;
-    let spool = service.app.ingest.spool.as_ref().unwrap();
+    let spool = &service.app.ingest.spools[0];
     spool.append(message("unreadable"), SPOOL_TIMEOUT).await.unwrap();
     wait_for_events(&service, 1).await;
     wait_until(async || spool.depth().events == 0).await;
@@ -325,7 +325,7 @@ async fn service_with_a_spool_starts_while_the_database_is_unavailable(db: PgPoo
     assert!(response["spool"]["oldest_seconds"].as_f64().unwrap() > 0.0, "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
-    assert!(metrics.contains("\nqontak_receiver_spool_events 2\n"), "{metrics}");
+    assert!(metrics.contains("\nqontak_receiver_spool_events{medium=\"disk\"} 2\n"), "{metrics}");
     service.signal("TERM");
     let (code, log) = service.wait_for_exit().await;
     assert_eq!(code, Some(0), "{log:?}");
@@ -388,7 +388,7 @@ async fn events_total_counts_what_the_ledger_counts(db: PgPool) {
     service.post("not JSON").await;
     outage.end().await;
     wait_until(async || ledger_received(&service).await == 9).await;
-    wait_until(async || service.app.ingest.spool.as_ref().unwrap().depth().events == 0).await;
+    wait_until(async || service.app.ingest.spools[0].depth().events == 0).await;
     let ledger = service.data("/v1/ledger").await;
     let rendered = metrics.render();
     let metric = |name: &str| {
@@ -405,5 +405,24 @@ async fn events_total_counts_what_the_ledger_counts(db: PgPool) {
     let total: i64 =
         names.map(|line| line.rsplit(' ').next().unwrap().parse::<i64>().unwrap()).sum();
     assert_eq!(total, 9, "{rendered}");
-    assert_eq!(metric("qontak_receiver_spooled_total"), 6, "{rendered}");
+    assert_eq!(metric("qontak_receiver_spooled_total{medium=\"disk\"}"), 6, "{rendered}");
+}
+
+#[sqlx::test]
+async fn ledger_says_how_many_webhooks_wait(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    let service = Service::start_on(db.clone(), Some(disk), &SHORT_TIMEOUTS).await;
+    let waiting = async || service.get("/v1/ledger").await.json()["meta"]["waiting"].take();
+    assert_eq!(waiting().await, json!({"events": 0, "oldest_at": null}));
+    service.execute("alter table event rename to event_renamed").await;
+    assert_eq!(outcome(&service.post(body("01")).await), "spooled");
+    let found = waiting().await;
+    assert!(found["events"] == 1 && found["oldest_at"].is_string(), "{found}");
+    // It is a number of all organisations.
+    let response = service.get_with(KEY_OF_ORGANIZATION, "/v1/ledger").await;
+    assert_eq!(response.json()["meta"].get("waiting"), None);
+    service.execute("alter table event_renamed rename to event").await;
+    wait_until(async || waiting().await["events"] == 0).await;
+    assert_eq!(ledger_received(&service).await, 1);
 }

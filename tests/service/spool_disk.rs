@@ -14,7 +14,8 @@ use axum::http::StatusCode;
 use axum::http::header::RETRY_AFTER;
 use chrono::Timelike;
 use qontak_receiver::event::Webhook;
-use qontak_receiver::ingest::spool::disk::{Depth, Disk};
+use qontak_receiver::ingest::spool::depth::Depth;
+use qontak_receiver::ingest::spool::disk::Disk;
 use qontak_receiver::ingest::spool::segment;
 use serde_json::json;
 use sqlx::PgPool;
@@ -196,7 +197,7 @@ async fn database_recovery_is_detected_while_the_spool_is_unusable(db: PgPool) {
         assert_eq!(post().await, StatusCode::SERVICE_UNAVAILABLE);
     }
     assert!(
-        !service.app.ingest.spool.as_ref().unwrap().has_room(),
+        !service.app.ingest.spools[0].has_room(),
         "the spool should report that it accepts nothing"
     );
     outage.end().await;
@@ -420,7 +421,13 @@ async fn service_starts_without_a_spool_if_its_disk_is_unusable(db: PgPool) {
     let response = response.text().await.unwrap();
     assert!(response.contains("spool: "), "{response}");
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
-    assert!(metrics.text().await.unwrap().contains("\nqontak_receiver_spool_failed 1\n"));
+    assert!(
+        metrics
+            .text()
+            .await
+            .unwrap()
+            .contains("\nqontak_receiver_spool_failed{medium=\"disk\"} 1\n")
+    );
     service.signal("TERM");
     let (code, log) = service.wait_for_exit().await;
     assert_eq!(code, Some(0));

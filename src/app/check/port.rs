@@ -10,8 +10,11 @@ use tokio::net::TcpStream;
 use super::Check;
 use crate::config::Config;
 
-/// Timeout of [`is_alive`].
+/// Timeout of [`get`].
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Maximum size of a response of [`get`].
+const MAX_RESPONSE_BYTES: u64 = 1 << 20;
 
 /// Checks all ports.
 pub async fn ports(config: &Config) -> Check {
@@ -39,19 +42,24 @@ pub async fn is_alive(mut address: SocketAddr) -> anyhow::Result<()> {
     if address.ip().is_unspecified() {
         address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
+    let response = get(&address.to_string(), "/livez").await?;
+    // After `HTTP/1.0` or `HTTP/1.1`.
+    ensure!(response.get(8..12) == Some(b" 200"), "{address}: expected status 200");
+    Ok(())
+}
+
+/// Requests a path of a server in this network, and returns the whole response with its head.
+pub async fn get(address: &str, path: &str) -> anyhow::Result<Vec<u8>> {
     let request = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream
-            .write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-            .await?;
+        let head = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await?;
         let mut response = Vec::new();
-        stream.read_to_end(&mut response).await?;
+        stream.take(MAX_RESPONSE_BYTES).read_to_end(&mut response).await?;
         std::io::Result::Ok(response)
     };
-    let response = tokio::time::timeout(ALIVE_TIMEOUT, request)
+    tokio::time::timeout(ALIVE_TIMEOUT, request)
         .await
         .with_context(|| format!("{address}: no response within {ALIVE_TIMEOUT:?}"))?
-        .with_context(|| format!("{address}: request failed"))?;
-    ensure!(response.starts_with(b"HTTP/1.1 200"), "{address}: expected status 200");
-    Ok(())
+        .with_context(|| format!("{address}: request failed"))
 }

@@ -19,11 +19,11 @@ use tokio::sync::watch;
 use tracing::error;
 
 use super::contents::{Contents, Entry, Segment, number_of, size};
+use super::depth::Depth;
 use super::folder;
 use super::record::{self, Marker, Scan};
 use super::segment;
 use crate::event::Webhook;
-use crate::model::Timestamp;
 
 /// Size from which a segment gets no more records.
 const SEGMENT_BYTES: u64 = 64 << 20;
@@ -31,19 +31,6 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 /// Numbers left to the process that uses the folder already: its webhooks are older than those of this
 /// process.
 const NUMBERS_OF_PREDECESSOR: u64 = 10_000;
-
-/// Number and size of the spooled webhooks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Depth {
-    /// Number of webhooks.
-    pub events: u64,
-    /// Size as it counts towards `spool.max_bytes`.
-    pub bytes: u64,
-    /// Time of receipt of the oldest webhook.
-    pub oldest_at: Option<Timestamp>,
-    /// Whether the last write or the last read failed.
-    pub has_failed: bool,
-}
 
 /// Makes a file durable. Tests replace it by a disk that fails or loses power.
 type Sync = dyn Fn(&File) -> io::Result<()> + Send + std::marker::Sync;

@@ -42,7 +42,7 @@ pub struct Receipt {
     pub before: Option<PreviousOutcome>,
 }
 
-/// Result of a webhook. `spooled`: stored on disk, written when the database is available again.
+/// Result of a webhook. `spooled`: stored on disk or in NATS, written when the database is available.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "for the OpenAPI document")]

@@ -11,26 +11,40 @@ pub struct Cluster {
     pub url: String,
     folder: PathBuf,
     options: String,
+    /// URL of the server of which this one is a standby.
+    primary: Option<String>,
 }
 
 impl Cluster {
     /// Creates and starts a server with an empty database.
     pub async fn make() -> Self {
-        let folder = std::env::var("CRASH_FOLDER").map_or_else(
-            |_| std::env::temp_dir().join(format!("qontak-receiver-crash-{}", std::process::id())),
-            PathBuf::from,
-        );
+        let name = format!("qontak-receiver-crash-{}", uuid::Uuid::now_v7());
+        let folder = std::env::var("CRASH_FOLDER")
+            .map_or_else(|_| std::env::temp_dir().join(name), PathBuf::from);
+        let cluster = Self::make_in(&folder, None).await;
+        let server = cluster.url.replace("/receiver", "/postgres");
+        let mut server = PgConnection::connect(&server).await.unwrap();
+        sqlx::raw_sql("create database receiver").execute(&mut server).await.unwrap();
+        cluster
+    }
+
+    /// Creates and starts a hot standby of this server.
+    pub async fn standby(&self) -> Self {
+        let folder =
+            self.folder.parent().expect("the folder has a parent").with_extension("standby");
+        Self::make_in(&folder, Some(self.url.replace("/receiver", "/postgres"))).await
+    }
+
+    async fn make_in(folder: &Path, primary: Option<String>) -> Self {
         let port = free_port();
         let cluster = Self {
             url: format!("postgres://postgres@127.0.0.1:{port}/receiver"),
             folder: folder.join("postgres"),
             options: format!("-c listen_addresses=127.0.0.1 -c port={port}"),
+            primary,
         };
-        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(folder).unwrap();
         cluster.start().await;
-        let server = format!("postgres://postgres@127.0.0.1:{port}/postgres");
-        let mut server = PgConnection::connect(&server).await.unwrap();
-        sqlx::raw_sql("create database receiver").execute(&mut server).await.unwrap();
         cluster
     }
 
@@ -86,6 +100,7 @@ impl Cluster {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/postgres.sh");
         let mut command = Command::new(script);
         command.arg(what).arg(&self.folder).env("POSTGRES_OPTIONS", &self.options);
+        command.envs(self.primary.iter().map(|url| ("POSTGRES_PRIMARY", url)));
         command.stdin(Stdio::null());
         command
     }

@@ -27,7 +27,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    pub fn new(database: &str, max_spool_bytes: u32) -> Self {
+    pub fn new(database: &str, max_spool_bytes: u32, nats: &[(&str, String)]) -> Self {
         let spool = tempfile::tempdir().unwrap();
         let options: PgConnectOptions = database.parse().unwrap();
         let mut settings = settings(&options);
@@ -41,6 +41,7 @@ impl Replica {
         ] {
             settings.insert(format!("RECEIVER__{name}"), value);
         }
+        settings.extend(nats.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         Self {
             webhook: format!("http://127.0.0.1:{http}/webhooks/qontak/{TOKEN}"),
             readyz: format!("http://127.0.0.1:{ops}/readyz?verbose"),
@@ -71,7 +72,8 @@ impl Replica {
     pub async fn spooled_events(&self) -> Option<u64> {
         let response = self.http.get(&self.readyz).send().await.ok()?;
         let response: Value = response.error_for_status().ok()?.json().await.ok()?;
-        response["spool"]["events"].as_u64()
+        let in_nats = response["nats"]["events"].as_u64().unwrap_or(0);
+        Some(response["spool"]["events"].as_u64()? + in_nats)
     }
 
     pub async fn kill(&mut self) {
