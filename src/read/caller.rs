@@ -102,8 +102,7 @@ fn target(uri: &Uri) -> String {
 /// The same response without texts, names and numbers. What is not JSON is refused: raw bodies, streams
 /// and files. So is search, because whoever may guess words finds out texts.
 async fn masked(response: Response, uri: &Uri) -> Response {
-    let is_search = uri.query().unwrap_or_default().split('&').any(|pair| pair.starts_with("q="));
-    if is_search || !is_json(response.headers()) || uri.path().ends_with("/body") {
+    if is_search(uri) || !is_json(response.headers()) || uri.path().ends_with("/body") {
         return Error::Forbidden(Scope::Read.as_str()).into_response();
     }
     let (mut head, body) = response.into_parts();
@@ -119,6 +118,12 @@ async fn masked(response: Response, uri: &Uri) -> Response {
         return Response::from_parts(head, Body::empty());
     }
     Response::from_parts(head, Body::from(body))
+}
+
+/// Whether the request has the parameter `q`, or `query` of Qontak's own routes.
+fn is_search(uri: &Uri) -> bool {
+    let parameters = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    parameters.into_owned().any(|(name, _)| ["q", "query"].contains(&name.as_str()))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
