@@ -122,7 +122,9 @@ async fn lose_power(db: &PgPool, sync: &'static str) -> Option<(i64, i64)> {
             acknowledged += i64::from(response.status == StatusCode::OK);
         }
     }
-    // With it goes what it has in hand.
+    // What it has in hand is in the streams too. It is given back, so that the next service does not wait
+    // for it.
+    service.app.ingest.drain(Duration::from_secs(5)).await.unwrap();
     drop(service);
     let machines = machines.cut_power().await;
     outage.end().await;
