@@ -52,7 +52,8 @@ const HEADER_BYTES: usize = 4 << 10;
 /// Room in `max_payload` beside the body of a webhook.
 const RECORD_BYTES: usize = 64 << 10;
 
-/// Time for which a message stays in hand before a commit of it is begun.
+/// Time for which a message stays in hand without being committed. One whose first commit has not begun
+/// gets it again.
 const HOLD: Duration = Duration::from_secs(10);
 
 /// Maximum duration of a commit. With [`HOLD`] it is below [`stream::ACK_WAIT`], after which the server
@@ -201,9 +202,16 @@ impl Nats {
     }
 
     /// The first webhooks in hand with their keys: at most `limit`, up to the one that reaches `max_bytes`.
-    /// Gives back what has been in hand for too long.
+    /// Gives back what could not be committed, and tells the server of what still waits for its commit.
     pub async fn first(&self, limit: usize, max_bytes: u64) -> Vec<(u64, Webhook)> {
-        let old = self.change(|hand| hand.release(HOLD));
+        let (old, waiting) = self.change(|hand| {
+            let old = hand.release(HOLD);
+            (old, hand.renew(HOLD))
+        });
+        for message in waiting {
+            // If it does not arrive, another replica gets the message too.
+            _ = message.ack_with(AckKind::Progress).await;
+        }
         self.give_back(old, Some(RETRY_DELAY)).await;
         self.change(|hand| hand.first(limit, max_bytes))
     }
@@ -269,7 +277,7 @@ impl Nats {
         let readers =
             std::mem::take(&mut *self.readers.lock().unwrap_or_else(PoisonError::into_inner));
         readers.iter().for_each(AbortHandle::abort);
-        let all = self.change(|hand| hand.release(Duration::ZERO));
+        let all = self.change(Hand::release_all);
         let giving_back = async {
             self.give_back(all, None).await;
             self.client.flush().await

@@ -1,7 +1,7 @@
 //! Messages in hand: received from a stream, not acknowledged yet.
 //!
-//! A message is acknowledged when all its webhooks are committed. It stays in hand for a limited time, so
-//! that another replica gets what this one cannot commit.
+//! A message is acknowledged when all its webhooks are committed. One that could not be committed stays in
+//! hand for a limited time, so that another replica gets it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -29,6 +29,8 @@ pub struct Taken<A> {
     /// Its webhooks; `None` for those that are committed.
     pub webhooks: Vec<Option<Webhook>>,
     taken_at: Instant,
+    /// Whether a commit of it was begun.
+    is_attempted: bool,
     bytes: usize,
 }
 
@@ -49,7 +51,8 @@ impl<A> Hand<A> {
         }
         let webhooks = webhooks.into_iter().map(Some).collect();
         self.numbers.insert(place, self.next);
-        self.messages.insert(self.next, Taken { place, message, webhooks, taken_at, bytes });
+        let taken = Taken { place, message, webhooks, taken_at, is_attempted: false, bytes };
+        self.messages.insert(self.next, taken);
         self.next += 1;
         self.bytes += bytes;
     }
@@ -60,15 +63,16 @@ impl<A> Hand<A> {
     }
 
     /// The first webhooks with their keys: at most `limit`, up to the one that reaches `max_bytes`.
-    pub fn first(&self, limit: usize, max_bytes: u64) -> Vec<(u64, Webhook)> {
+    pub fn first(&mut self, limit: usize, max_bytes: u64) -> Vec<(u64, Webhook)> {
         let (mut found, mut bytes) = (Vec::new(), 0);
-        for (number, taken) in &self.messages {
+        for (number, taken) in &mut self.messages {
             for (webhook, place) in taken.webhooks.iter().zip(0_u64..) {
                 let Some(webhook) = webhook else { continue };
                 if found.len() == limit || bytes >= max_bytes {
                     return found;
                 }
                 bytes += webhook.body.len() as u64;
+                taken.is_attempted = true;
                 found.push((number << PLACE_BITS | place, webhook.clone()));
             }
         }
@@ -91,13 +95,34 @@ impl<A> Hand<A> {
         complete
     }
 
-    /// Removes the messages that have been in hand for `age` or longer.
+    /// Removes the messages that could not be committed within `age`.
     pub fn release(&mut self, age: Duration) -> Vec<Taken<A>> {
         let is_old = |(number, taken): (&u64, &Taken<A>)| {
-            (taken.taken_at.elapsed() >= age).then_some(*number)
+            (taken.is_attempted && taken.taken_at.elapsed() >= age).then_some(*number)
         };
         let numbers: Vec<u64> = self.messages.iter().filter_map(is_old).collect();
         numbers.into_iter().filter_map(|number| self.drop(number)).collect()
+    }
+
+    /// Removes all messages.
+    pub fn release_all(&mut self) -> Vec<Taken<A>> {
+        let numbers: Vec<u64> = self.messages.keys().copied().collect();
+        numbers.into_iter().filter_map(|number| self.drop(number)).collect()
+    }
+
+    /// Messages that have waited for their first commit for `age`. Their time begins again.
+    pub fn renew(&mut self, age: Duration) -> Vec<A>
+    where
+        A: Clone,
+    {
+        let mut renewed = Vec::new();
+        for taken in self.messages.values_mut() {
+            if !taken.is_attempted && taken.taken_at.elapsed() >= age {
+                taken.taken_at = Instant::now();
+                renewed.push(taken.message.clone());
+            }
+        }
+        renewed
     }
 
     fn drop(&mut self, number: u64) -> Option<Taken<A>> {
@@ -134,7 +159,7 @@ mod tests {
         }
     }
 
-    fn bodies(hand: &Hand<&str>) -> Vec<String> {
+    fn bodies(hand: &mut Hand<&str>) -> Vec<String> {
         let all = hand.first(100, u64::MAX);
         all.iter().map(|(_, it)| String::from_utf8(it.body.to_vec()).unwrap()).collect()
     }
@@ -146,10 +171,10 @@ mod tests {
         hand.take((1, 7), "second", vec![webhook("c")], 10);
         let keys: Vec<u64> = hand.first(2, 100).into_iter().map(|(key, _)| key).collect();
         assert!(hand.remove(&keys[..1]).is_empty());
-        assert_eq!(bodies(&hand), ["b", "c"]);
+        assert_eq!(bodies(&mut hand), ["b", "c"]);
         let complete = hand.remove(&keys);
         assert_eq!(complete.iter().map(|taken| taken.message).collect::<Vec<_>>(), ["first"]);
-        assert_eq!((bodies(&hand), hand.size()), (vec!["c".to_owned()], (1, 10)));
+        assert_eq!((bodies(&mut hand), hand.size()), (vec!["c".to_owned()], (1, 10)));
     }
 
     #[test]
@@ -160,24 +185,28 @@ mod tests {
         let keys: Vec<u64> = hand.first(2, 100).into_iter().map(|(key, _)| key).collect();
         hand.remove(&keys[..1]);
         hand.take((0, 7), "again", both(), 20);
-        assert_eq!((bodies(&hand), hand.size()), (vec!["b".to_owned()], (1, 20)));
+        assert_eq!((bodies(&mut hand), hand.size()), (vec!["b".to_owned()], (1, 20)));
         assert_eq!(hand.remove(&keys[1..])[0].message, "again");
     }
 
     #[test]
-    fn released_message_is_gone_and_its_rest_is_known() {
+    fn message_that_could_not_be_committed_is_released_and_its_rest_is_known() {
         let mut hand = Hand::default();
         hand.take((0, 7), "first", vec![webhook("a"), webhook("b")], 20);
         hand.take((0, 8), "second", vec![webhook("c")], 10);
         let keys: Vec<u64> = hand.first(1, 100).into_iter().map(|(key, _)| key).collect();
         hand.remove(&keys);
         assert!(hand.release(Duration::from_secs(60)).is_empty());
+        // The second one waits for its first commit.
         let released = hand.release(Duration::ZERO);
-        let rests: Vec<Option<usize>> =
-            released.iter().map(|taken| taken.rest().map(|rest| rest.len())).collect();
-        // Nothing of the second one is committed, so it can be sent again as it is.
-        assert_eq!(rests, [Some(1), None]);
-        assert_eq!((bodies(&hand), hand.size()), (Vec::new(), (0, 0)));
+        assert_eq!(released.iter().map(|taken| taken.message).collect::<Vec<_>>(), ["first"]);
+        assert_eq!(released[0].rest().map(|rest| rest.len()), Some(1));
+        assert!(hand.renew(Duration::from_secs(60)).is_empty());
+        assert_eq!(hand.renew(Duration::ZERO), ["second"]);
+        let released = hand.release_all();
+        // Nothing of it is committed, so it can be sent again as it is.
+        assert!(released.len() == 1 && released[0].rest().is_none());
+        assert_eq!((bodies(&mut hand), hand.size()), (Vec::new(), (0, 0)));
         // A commit that ends only now.
         assert!(hand.remove(&keys).is_empty());
     }
