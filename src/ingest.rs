@@ -24,6 +24,9 @@ use self::writer::{Receipt, WriteError, Writer};
 use crate::config::{Config, SPOOL_TIMEOUT};
 use crate::event::{Event, Webhook};
 
+/// Minimum time of a write after the spools have failed.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(50);
+
 /// Stores events: in the database, or in the spool while the database is unavailable.
 #[derive(Clone)]
 pub struct Ingest {
@@ -80,7 +83,7 @@ impl Ingest {
         if self.spools_first {
             match self.append(webhook, began).await {
                 Ok(()) => Ok(receipt),
-                Err(_) => self.writer.write(event).await,
+                Err(_) => self.write_in_time(event, began).await,
             }
         } else if self.writer.is_unavailable() {
             // Nobody waits for the database, so the spools have all the time that the caller has.
@@ -88,7 +91,7 @@ impl Ingest {
                 Ok(()) => Ok(receipt),
                 // With unreadable spools the hand-over cannot probe the database, so this write does.
                 Err(_) if self.spools.iter().all(|spool| spool.depth().has_failed) => {
-                    self.writer.write(event).await
+                    self.write_in_time(event, began).await
                 }
                 Err(cause) => Err(cause),
             }
@@ -97,6 +100,13 @@ impl Ingest {
         } else {
             self.append(webhook, began).await.map(|()| receipt)
         }
+    }
+
+    /// Writes an event that no spool took, in what is left of the caller's time. With none left it still
+    /// shows whether the database is available.
+    async fn write_in_time(&self, event: Event, began: Instant) -> Result<Receipt, WriteError> {
+        let left = self.timeout.saturating_sub(began.elapsed()).max(PROBE_TIMEOUT);
+        self.writer.clone().with_timeout(left).write(event).await
     }
 
     /// Appends a webhook to the first spool that takes it. A spool has what is left of the caller's time,
