@@ -102,24 +102,27 @@ fn global(code: Code, subject: String, detail: String, since: Timestamp) -> Foun
     Found { code, organization_id: String::new(), subject, detail, since }
 }
 
-/// Problem of a replica's spool.
+/// Problem of a replica's spools.
 pub fn spool(spools: &[Spool], host: &str) -> Vec<Found> {
-    let found = spools.iter().find_map(|spool| {
-        let depth = spool.depth();
+    let mut details = Vec::new();
+    let mut since = Timestamp::now();
+    for spool in spools {
+        let (depth, medium) = (spool.depth(), spool.medium());
         let share = depth.bytes as f64 / spool.max_bytes() as f64;
-        let medium = spool.medium();
-        let detail = if depth.has_failed {
-            format!("the spool on {medium} cannot be written or read")
+        if depth.has_failed {
+            details.push(format!("the spool on {medium} cannot be written or read"));
         } else if share >= SPOOL_SHARE {
             let (events, percent) = (depth.events, share * 100.0);
-            format!("the spool on {medium} is {percent:.0}% full, {events} webhooks wait")
+            details.push(format!("the spool on {medium} is {percent:.0}% full, {events} webhooks wait"));
         } else {
-            return None;
-        };
-        let since = depth.oldest_at.unwrap_or_else(Timestamp::now);
-        Some(global(Code::Spool, host.to_owned(), detail, since))
-    });
-    found.into_iter().collect()
+            continue;
+        }
+        since = since.min(depth.oldest_at.unwrap_or(since));
+    }
+    if details.is_empty() {
+        return Vec::new();
+    }
+    vec![global(Code::Spool, host.to_owned(), details.join("; "), since)]
 }
 
 /// Problem of a series that is quiet.
