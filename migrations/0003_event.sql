@@ -77,6 +77,9 @@ comment on index event_by_name is 'GET /v1/events?name=: events of a rare or new
 create index event_by_outcome on event (outcome, day, event_id) where outcome <> 'applied';
 comment on index event_by_outcome is 'GET /v1/events?outcome=: events that were not applied.';
 
+create index event_not_understood on event (day, event_id) where outcome in ('quarantined', 'malformed');
+comment on index event_not_understood is 'GET /v1/events?outcome=quarantined,malformed: both in the order of the list, without a sort.';
+
 -- Postgres stores an organisation once for many rows, so this takes 8 bytes and 90 bytes of WAL per
 -- event, and the endpoint adds nothing. With one organisation and one endpoint it is of no use.
 create index event_by_organization on event (organization_id, endpoint);

@@ -50,6 +50,9 @@ const REPLICA_TIMEOUT: Duration = Duration::from_secs(1200);
 /// Hours that may still change: counts of a spool or of a slow replica arrive late.
 const UNSETTLED_HOURS: i64 = 3;
 
+/// Age of what waits in a spool from which counts are incomplete. Below it, webhooks only pass through.
+const MAX_SPOOL_SECONDS: f64 = 120.0;
+
 /// Finds and reports problems.
 pub struct Alarms {
     settings: config::Alarm,
@@ -187,8 +190,9 @@ impl Alarms {
             report(problem::sync(&self.db, scope, &[]).await?);
             return Ok(());
         }
-        // What waits in the spool is not counted yet.
-        if self.ingest.spooled() > 0 {
+        // What waits in a spool is not counted yet.
+        let mut oldest = self.ingest.spools.iter().filter_map(|spool| spool.depth().oldest_at);
+        if oldest.any(|at| at.age_seconds() > MAX_SPOOL_SECONDS) {
             return Ok(());
         }
         let hours = silence::hours(now, &self.calendar);

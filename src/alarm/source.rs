@@ -113,7 +113,9 @@ pub fn spool(spools: &[Spool], host: &str) -> Vec<Found> {
             details.push(format!("the spool on {medium} cannot be written or read"));
         } else if share >= SPOOL_SHARE {
             let (events, percent) = (depth.events, share * 100.0);
-            details.push(format!("the spool on {medium} is {percent:.0}% full, {events} webhooks wait"));
+            details.push(format!(
+                "the spool on {medium} is {percent:.0}% full, {events} webhooks wait"
+            ));
         } else {
             continue;
         }

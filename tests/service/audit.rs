@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Request, StatusCode};
 use sha2::{Digest, Sha256};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::PgPool;
 
 use super::binary::run;
 use super::fixtures::{ALL, SITI_ROOM};

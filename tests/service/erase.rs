@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
-use sqlx::{ConnectOptions, PgPool};
+use sqlx::PgPool;
 
 use super::binary::run;
 use super::fixtures::{ALL, SITI_ROOM, body};

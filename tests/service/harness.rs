@@ -39,7 +39,7 @@ pub const KEY_OF_ORGANIZATION: &str = "organization";
 /// Reads `another-organization`.
 pub const KEY_OF_ANOTHER: &str = "another";
 /// Has the scope `replay` only, for all organisations.
-pub const KEY_REPLAY_ONLY: &str = "replayer";
+pub const KEY_REPLAY_ONLY: &str = "replayer-key";
 
 /// Environment variables of a service on this database.
 pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
@@ -47,7 +47,7 @@ pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
         KEY_OF_ALL => "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
         KEY_OF_ORGANIZATION => "af3a1bb312bf8430055d0f513e3a27c4c54c776603c80ffc73917abc0094e211",
         KEY_OF_ANOTHER => "ae448ac86c4e8e4dec645729708ef41873ae79c6dff84eff73360989487f08e5",
-        _ => "27f8289bd606baf3f7eceef1e3f559136cfa6ef1231bb68f0141150fda7dbe5a",
+        _ => "3eb21313834cf4a9aac7ecda97fcc0fc8446b7c45a63c69ccf1e030d97b10351",
     };
     let url = database.to_url_lossy();
     let settings = [

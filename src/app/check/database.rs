@@ -11,8 +11,8 @@ use crate::model::Timestamp;
 use crate::store::server::{self, Connected, Facts, OLDEST_VERSION, PartitionRights, Pooler};
 use crate::store::{self, partition};
 
-/// Connections besides those of reads and of the writer: upkeep and the watch of webhook settings.
-const OTHER_CONNECTIONS: u32 = 2;
+/// Connections besides those of reads and of the writer: upkeep, and at most three for alarms and Qontak's API.
+const OTHER_CONNECTIONS: u32 = 4;
 
 /// Difference of clocks from which times and days of events are wrong.
 const MAX_SKEW_SECONDS: i64 = 60;
