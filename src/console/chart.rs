@@ -78,9 +78,11 @@ pub fn bar(preferences: &Preferences, parts: &[(&str, &str, i64)]) -> Markup {
         (*color, format!("{label}: {}", format::number(preferences, *count)), start, share)
     });
     let shares: Vec<_> = shares.collect();
-    let label: Vec<&str> = shares.iter().map(|(_, label, _, _)| label.as_str()).collect();
+    let labels: Vec<&str> = shares.iter().map(|(_, label, _, _)| label.as_str()).collect();
+    // A picture must have a name, also an empty one.
+    let label = if labels.is_empty() { "0".to_owned() } else { labels.join(", ") };
     html! {
-        svg.bar role="img" aria-label=(label.join(", ")) preserveAspectRatio="none" {
+        svg.bar role="img" aria-label=(label) preserveAspectRatio="none" {
             @for (color, label, start, share) in &shares {
                 rect class={ "fill-" (color) } x={ (format!("{start:.2}")) "%" } width={ (format!("{share:.2}")) "%" } height="100%" {
                     title { (label) }

@@ -298,6 +298,8 @@ fn collect_secrets(value: &Value, secrets: &mut Vec<String>) {
         "participant_type",
         "data_event",
         "webhook_event",
+        // Log lines name it.
+        "organization_id",
         "event_type",
         "service_name",
         "event_name",
