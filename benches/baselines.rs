@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use qontak_receiver::config::{self, Config};
 use qontak_receiver::event::Event;
+use qontak_receiver::http::server::admission::Connections;
 use qontak_receiver::ingest::Ingest;
 use qontak_receiver::ingest::activity::Activity;
 use qontak_receiver::ingest::writer::{Receipt, WriteError, Writer};
@@ -29,6 +30,7 @@ pub async fn serve_ceiling() -> anyhow::Result<()> {
             kind: event.kind,
             reasons: event.reasons,
             batch_size: 0,
+            transaction: None,
             before: None,
         })
     })
@@ -42,7 +44,7 @@ pub async fn serve_one_each() -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     // A writer runs one transaction at a time, so concurrency needs several.
     let writers = (0..CONCURRENCY)
-        .map(|_| Writer::start(&config.database, &settings, Activity::new(false), &mut tasks))
+        .map(|_| Writer::start(&config.database, &settings, &Activity::new(false), &mut tasks))
         .collect::<Result<Arc<[_]>, _>>()?;
     let next = Arc::new(AtomicUsize::new(0));
     serve(&config, move |event| {
@@ -70,6 +72,7 @@ where
         async move { Ok(receive::respond(request, &state, write).await) }
     });
     let listener = TcpListener::bind(config.http.listen).await?;
-    http::server::serve(listener.into(), service, &config.http, pending()).await;
+    let connections = Connections::new(config.http.max_connections);
+    http::server::serve(listener.into(), service, &config.http, connections, pending()).await;
     Ok(())
 }

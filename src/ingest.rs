@@ -57,7 +57,7 @@ impl Ingest {
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
         let activity = Activity::new(config.alarm.silence);
-        let writer = Writer::start(&config.database, &config.writer, activity.clone(), tasks)?;
+        let writer = Writer::start(&config.database, &config.writer, &activity, tasks)?;
         let timeout = config.writer.answer_timeout;
         let (max_bytes, max_queue_bytes) = (config.spool.max_bytes, config.writer.max_queue_bytes);
         let (mut spools, mut hand_overs) = (Vec::new(), Vec::new());

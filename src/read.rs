@@ -61,7 +61,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(event::body))
         .routes(routes!(event::replay).map(|route| route.fallback(only_post)))
         .routes(routes!(replay::start).map(|route| route.fallback(only_post)))
-        .routes(routes!(replay::show, replay::cancel))
+        .routes(routes!(replay::show, replay::cancel).map(|route| route.fallback(get_or_delete)))
         .routes(routes!(trace::show))
         .routes(routes!(stats::show))
         .routes(routes!(stream::listen))
@@ -89,6 +89,10 @@ fn lists() -> OpenApiRouter<ReadState> {
         .routes(routes!(catalog::channels))
         .routes(routes!(catalog::divisions))
         .routes(routes!(organization::list))
+}
+
+async fn get_or_delete() -> Error {
+    Error::MethodNotAllowed("DELETE, GET, HEAD")
 }
 
 async fn only_post() -> Error {

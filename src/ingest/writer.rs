@@ -54,7 +54,7 @@ impl Writer {
     pub fn start(
         database: &config::Database,
         settings: &config::Writer,
-        activity: Activity,
+        activity: &Activity,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
         let gauge = gauge!("qontak_receiver_queue_bytes");

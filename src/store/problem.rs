@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use sqlx::{PgExecutor, PgPool};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
@@ -75,7 +75,9 @@ pub struct ProblemRow {
     /// What is wrong.
     #[schema(value_type = Code)]
     pub code: String,
-    /// Organisation concerned; empty if it concerns all.
+    /// Organisation concerned; null if it concerns all.
+    #[serde(serialize_with = "null_if_empty")]
+    #[schema(value_type = Option<String>, required = true)]
     pub organization_id: String,
     /// What it is about: channel and kind of events (`wa_cloud status_message`; empty: all events of
     /// the organisation), an event of a webhook setting, a host, an event name.
@@ -86,6 +88,10 @@ pub struct ProblemRow {
     pub since: Timestamp,
     /// When it ended; null while it is open.
     pub ended_at: Option<Timestamp>,
+}
+
+fn null_if_empty<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    Some(text).filter(|text| !text.is_empty()).serialize(serializer)
 }
 
 impl ProblemRow {

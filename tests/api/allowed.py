@@ -4,10 +4,12 @@ import re
 
 import schemathesis
 
-# What a schema cannot express: valid cursors, names of time zones, dependencies between parameters,
+# What a schema cannot express: valid cursors and positions, names of time zones, dependencies between parameters,
 # words that folding takes away, and that no text has a NUL.
 NOT_IN_SCHEMA = re.compile(
     "cursor: must be one that this list gave"
+    "|last_event_id: must be an id that this stream gave"
+    "|start_date: or end_date, kind or outcome is needed"
     "|time_zone: must be a name"
     "|offset: must not lead past row"
     "|end_date: must be after start_date"

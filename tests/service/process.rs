@@ -290,7 +290,7 @@ fn is_id(text: &str) -> bool {
 /// Collects the texts of a body that must not be logged: all that are long enough to be recognised
 /// in a log line, except enumerations and the id of the event's subject.
 fn collect_secrets(value: &Value, secrets: &mut Vec<String>) {
-    const NOT_SECRET: [&str; 22] = [
+    const NOT_SECRET: [&str; 23] = [
         "id",
         "type",
         "status",

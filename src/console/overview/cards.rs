@@ -41,7 +41,7 @@ pub struct Health {
 #[derive(Deserialize)]
 struct Problem {
     code: String,
-    organization_id: String,
+    organization_id: Option<String>,
     subject: String,
     detail: String,
     since: DateTime<Utc>,
@@ -60,9 +60,8 @@ impl Problem {
             "unknown_event" => words.problem_unknown_event,
             other => other,
         };
-        let about = [&self.subject, &self.organization_id];
-        let about: Vec<&str> =
-            about.into_iter().map(String::as_str).filter(|text| !text.is_empty()).collect();
+        let about = [Some(&self.subject), self.organization_id.as_ref()].into_iter().flatten();
+        let about: Vec<&str> = about.map(String::as_str).filter(|text| !text.is_empty()).collect();
         match about.as_slice() {
             [] => format!("{name}: {}", self.detail),
             about => format!("{name} ({}): {}", about.join(", "), self.detail),
