@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{StreamExt, iter};
+use futures_util::stream::{StreamExt, TryStreamExt, iter};
 use maud::{Markup, html};
 
 use super::session::Visitor;
@@ -52,10 +52,10 @@ pub async fn play(_: Visitor, State(state): State<ConsoleState>) -> Response {
         is_damaged: false,
     });
     let stored = iter(webhooks).map(|webhook| store(&state, webhook)).buffered(CONCURRENCY);
-    let failed = stored.filter_map(async |stored| stored.err());
-    match Box::pin(failed).next().await {
-        Some(error) => Error::from(error).into_response(),
-        None => (StatusCode::SEE_OTHER, [(LOCATION, "/console")]).into_response(),
+    let stored: Result<(), WriteError> = stored.try_collect().await;
+    match stored {
+        Err(error) => Error::from(error).into_response(),
+        Ok(()) => (StatusCode::SEE_OTHER, [(LOCATION, "/console")]).into_response(),
     }
 }
 

@@ -186,7 +186,7 @@ async fn wait_for_detach(db: &PgPool) {
 async fn long_reads_delay_dropping_a_partition_and_never_a_webhook(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let day = Timestamp::now().day() - Days::new(100);
-    partition::create(&mut *db.acquire().await.unwrap(), [day].into_iter()).await.unwrap();
+    partition::create(&mut db.acquire().await.unwrap(), [day].into_iter()).await.unwrap();
     let mut reader = db.begin().await.unwrap();
     sqlx::query("select count(*) from event").execute(&mut *reader).await.unwrap();
     let mut dropping = JoinSet::new();
@@ -208,7 +208,7 @@ async fn interrupted_drop_of_a_partition_is_finished(db: PgPool) {
     let name = day.format("event_%Y%m%d").to_string();
     let by_hand = (day - Days::new(1)).format("event_%Y%m%d").to_string();
     let days = [day - Days::new(1), day].into_iter();
-    partition::create(&mut *db.acquire().await.unwrap(), days).await.unwrap();
+    partition::create(&mut db.acquire().await.unwrap(), days).await.unwrap();
     execute(&db, &format!("alter table event detach partition {by_hand}")).await;
     let mut reader = db.begin().await.unwrap();
     sqlx::query("select count(*) from event").execute(&mut *reader).await.unwrap();
@@ -230,7 +230,7 @@ async fn interrupted_drop_of_a_partition_is_finished(db: PgPool) {
 async fn command_prints_what_it_would_delete_and_deletes_it(db: PgPool) {
     let service = Service::start(db.clone()).await;
     let day = Timestamp::now().day() - Days::new(100);
-    partition::create(&mut *db.acquire().await.unwrap(), [day].into_iter()).await.unwrap();
+    partition::create(&mut db.acquire().await.unwrap(), [day].into_iter()).await.unwrap();
     post_all(&service, day_of(day, 1)).await;
     post_all(&service, day_of(Timestamp::now().day() - Days::new(1), 2)).await;
     let mut settings = settings(&db.connect_options());
