@@ -1,6 +1,6 @@
 //! Ingest: makes webhooks durable. Knows no HTTP: requests, the spool and replays share it.
 //!
-//! [`normalize`] turns a [`Webhook`](crate::event::Webhook) into an [`Event`]. [`Ingest::accept`]
+//! [`normalize`] turns a [`Webhook`] into an [`Event`]. [`Ingest::accept`]
 //! commits it through the [`writer`], or appends it to a [`spool`] while the database is unavailable.
 
 pub mod activity;
