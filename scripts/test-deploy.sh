@@ -18,6 +18,7 @@ find_caddy() {
 }
 
 if [[ ${1:-} != --with-postgres ]]; then
+    mkdir -p target
     install_python_package kubernetes-validate 1.37.0
     target/kubernetes-validate/bin/kubernetes-validate --strict --quiet deploy/kubernetes/[!k]*.yaml
     say 'manifests are valid'
@@ -77,7 +78,9 @@ expect 200 -H "authorization: Bearer $KEY" "$api/v1/rooms"
 expect 404 "${body[@]}" "$api/webhooks/qontak/$TOKEN"
 
 # A webhook while the service is stopped gets an error after 10 s, with a log line of its own.
-kill "$(jobs -p | head -n 1)"
+service=$(jobs -p | head -n 1)
+kill "$service"
+wait "$service" || true
 expect 502 "${body[@]}" "$public/webhooks/qontak/$TOKEN?a=b"
 kill "$proxy"
 wait "$proxy" || true
