@@ -8,17 +8,19 @@ cd "$(dirname "$0")/.."
 
 # Debian's package is unpacked, not installed: its service would start.
 export PATH=$PWD/target/caddy/usr/bin:$PATH
+download_caddy() {
+    (cd target/caddy && apt-get -q download caddy && dpkg -x caddy_*.deb . && rm ./*.deb) >/dev/null 2>&1
+}
 find_caddy() {
     ! command -v caddy >/dev/null || return 0
     command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
     say 'unpacking the package caddy in target/caddy'
     mkdir -p target/caddy
-    (cd target/caddy && apt-get -q download caddy && dpkg -x caddy_*.deb . && rm ./*.deb) >/dev/null 2>&1
+    download_caddy || { as_root apt-get -q update >/dev/null 2>&1 && download_caddy; }
     command -v caddy >/dev/null
 }
 
 if [[ ${1:-} != --with-postgres ]]; then
-    mkdir -p target
     install_python_package kubernetes-validate 1.37.0
     target/kubernetes-validate/bin/kubernetes-validate --strict --quiet deploy/kubernetes/[!k]*.yaml
     say 'manifests are valid'
@@ -48,7 +50,7 @@ if [[ ${1:-} != --with-postgres ]]; then
         say 'NOT CHECKED: docker compose not found; install it to check docker-compose.yml'
     fi
 
-    find_caddy || die 'caddy not found; install it'
+    find_caddy || { say 'NOT CHECKED: caddy not found; install it to check deploy/caddy'; exit 0; }
     SQLX_OFFLINE=true cargo build --locked
     exec scripts/postgres.sh with "$0" --with-postgres
 fi
