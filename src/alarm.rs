@@ -61,7 +61,7 @@ pub struct Alarms {
     notifier: Option<Notifier>,
     cool_down: Duration,
     db: PgPool,
-    /// Name of this machine, by which its spool is told from those of other replicas.
+    /// Host name; identifies the spool of this replica.
     host: String,
     history: History,
     /// Time up to which observed minutes are stored.

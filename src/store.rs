@@ -30,8 +30,8 @@
 //! | `qontak_status` | incidents and maintenance of Qontak's status page |
 //! | `qontak_backfill` | where an interrupted backfill goes on, and since when webhooks are missing |
 //! | `audit` | who exported, replayed, erased and read what |
-//! | `replay` | replays of many events, asked for over the API |
-//! | `problem` | what is wrong, and who was told |
+//! | `replay` | bulk replays requested over the API |
+//! | `problem` | what is wrong, since when, and whether a notification was sent |
 //! | `lease` | recurring work that one replica does |
 //! | `catalog` | names of agents, templates, channel integrations and divisions |
 //! | `reconciliation` | what Qontak had and this service lacked |

@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 use self::json::JsonLine;
 use crate::config::{Log, LogFormat};
 
-/// Git revision from which this program was built, if the build was told it (`REVISION`).
+/// Git revision of this build, from the variable `REVISION` at compile time; otherwise `unknown`.
 pub const REVISION: &str = match option_env!("REVISION") {
     Some(revision) => revision,
     None => "unknown",

@@ -60,7 +60,7 @@ impl TryFrom<String> for Holiday {
     }
 }
 
-/// Who is told.
+/// Receiver of notifications.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notify {

@@ -107,8 +107,8 @@ impl FromRequestParts<ConsoleState> for Visitor {
     }
 }
 
-/// Redirects to the form, which then leads back. htmx would put the form into the page, so it is told
-/// to load it.
+/// Redirects to the form, which then leads back. htmx would put a redirected form into the page, so it
+/// gets the header `hx-redirect` instead.
 fn ask_to_sign_in(parts: &Parts) -> Response {
     let is_htmx = parts.headers.contains_key("hx-request");
     let page = parts.uri.path_and_query().map_or("/console", |page| page.as_str());

@@ -1,4 +1,4 @@
-//! Pages for those who are not signed in: the sign-in form, and errors before it is known who asks.
+//! Pages without a session: the sign-in form, and errors before authentication.
 
 use axum::http::StatusCode;
 use axum::response::Response;

@@ -101,7 +101,7 @@ impl Thread {
         }
     }
 
-    /// Whether the page reaches back to the first message; a refresh is told.
+    /// Whether the page reaches back to the first message. A refresh passes it on as a parameter.
     fn has_beginning(&self, visitor: &Visitor) -> bool {
         let parameters = &visitor.parameters;
         match parameters.get("oldest") {
