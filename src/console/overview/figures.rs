@@ -39,6 +39,13 @@ pub struct LedgerHour {
     duplicate: i64,
 }
 
+/// A part of stacked bars.
+struct Part<T> {
+    label: &'static str,
+    color: &'static str,
+    value: fn(&T) -> i64,
+}
+
 /// Starts of the intervals of a period.
 struct Axis {
     starts: Vec<DateTime<Utc>>,
@@ -73,6 +80,15 @@ impl Axis {
         }
         sums
     }
+
+    /// Stacked bars of the sums of some parts of each row.
+    fn stacked<T>(&self, rows: &[T], at: fn(&T) -> DateTime<Utc>, parts: &[Part<T>]) -> Chart {
+        let series = parts.iter().map(|Part { label, color, value }| {
+            let values = self.sums(rows, at, value).into_iter().map(Some).collect();
+            Series { label, color, values }
+        });
+        Chart { is_stacked: true, unit: "", x: self.x(), series: series.collect() }
+    }
 }
 
 /// Messages by kind of sender.
@@ -84,21 +100,14 @@ pub fn by_sender(
     is_week: bool,
 ) -> Chart {
     let axis = Axis::new(start, end, is_week);
-    let series = |label, color, value: fn(&Messages) -> i64| {
-        let values = axis.sums(rows, |row| row.at, value);
-        Series { label, color, values: values.into_iter().map(Some).collect() }
-    };
-    Chart {
-        is_stacked: true,
-        unit: "",
-        x: axis.x(),
-        series: vec![
-            series(words.from_customers, "accent", |row| row.r#in),
-            series(words.from_agents, "ok", |row| row.out_agent),
-            series(words.from_bots, "info", |row| row.out_bot),
-            series(words.from_broadcasts, "warn", |row| row.campaigns),
-        ],
-    }
+    let part = |label, color, value: fn(&Messages) -> i64| Part { label, color, value };
+    let parts = [
+        part(words.from_customers, "accent", |row| row.r#in),
+        part(words.from_agents, "ok", |row| row.out_agent),
+        part(words.from_bots, "info", |row| row.out_bot),
+        part(words.from_broadcasts, "warn", |row| row.campaigns),
+    ];
+    axis.stacked(rows, |row| row.at, &parts)
 }
 
 /// Webhooks by outcome.
@@ -111,22 +120,15 @@ pub fn by_outcome(
 ) -> Chart {
     let axis = Axis::new(start, end, is_week);
     let words = visitor.words();
-    let series = |label, color, value: fn(&LedgerHour) -> i64| {
-        let values = axis.sums(hours, |row| row.hour, value);
-        Series { label, color, values: values.into_iter().map(Some).collect() }
-    };
-    Chart {
-        is_stacked: true,
-        unit: "",
-        x: axis.x(),
-        series: vec![
-            series(words.applied, "ok", |row| row.applied),
-            series(words.recorded, "info", |row| row.recorded),
-            series(words.duplicates, "muted", |row| row.duplicate),
-            series(words.quarantined, "warn", |row| row.quarantined),
-            series(words.malformed, "bad", |row| row.malformed),
-        ],
-    }
+    let part = |label, color, value: fn(&LedgerHour) -> i64| Part { label, color, value };
+    let parts = [
+        part(words.applied, "ok", |row| row.applied),
+        part(words.recorded, "info", |row| row.recorded),
+        part(words.duplicates, "muted", |row| row.duplicate),
+        part(words.quarantined, "warn", |row| row.quarantined),
+        part(words.malformed, "bad", |row| row.malformed),
+    ];
+    axis.stacked(hours, |row| row.hour, &parts)
 }
 
 /// Shares of messages that were delivered and read, in per cent.
