@@ -47,7 +47,7 @@ bench-read: ## measure the read API with 10 million messages; needs 17 GB in tar
 	@scripts/bench-read.sh
 
 prepare: ## update .sqlx/ after a change of a query or migration
-	@scripts/prepare.sh -- --all-targets
+	@scripts/prepare.sh
 
 seal: ## update migrations/checksums after a change of an unreleased migration
 	@scripts/seal.sh --renew

@@ -13,11 +13,11 @@ step() {
 
 step cargo fmt --check
 step scripts/seal.sh
-step cargo clippy --all-targets --all-features --locked -- -D warnings
-step scripts/prepare.sh --check -- --all-targets
+# clippy and .sqlx/ in one compilation.
+step scripts/prepare.sh --check
 
 [[ $(cargo deny --version 2>/dev/null) == *' 0.20.'* ]] \
-    || step cargo install cargo-deny --version 0.20.2 --locked --debug --root target/tools
+    || CARGO_PROFILE_DEV_DEBUG=false step cargo install cargo-deny --version 0.20.2 --locked --debug --root target/tools
 if cargo deny fetch db >/dev/null 2>&1; then
     step cargo deny check
 else
