@@ -3,6 +3,7 @@
 //! ```text
 //! usual.rs      what is usual: a pure function of past weeks
 //! silence.rs    series of events that are quieter than that
+//! last_seen.rs  metric: when each source was last seen
 //! source.rs     other problems: what the service and its checks of Qontak know already
 //! notify.rs     the outgoing webhook
 //! ```
@@ -10,6 +11,7 @@
 //! Every replica stores its counts and its own spool's problems. The rest is done by the one that holds a
 //! lease, so each problem is logged and notified of once.
 
+mod last_seen;
 mod notify;
 pub mod silence;
 mod source;
@@ -25,6 +27,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
+use self::last_seen::LastSeen;
 use self::notify::Notifier;
 use self::source::Sources;
 use self::usual::{Calendar, History, Hour, hour_of, start_of};
@@ -64,6 +67,7 @@ pub struct Alarms {
     /// Host name; identifies the spool of this replica.
     host: String,
     history: History,
+    last_seen: LastSeen,
     /// Time up to which observed minutes are stored.
     observed_until: Timestamp,
     last_round: Timestamp,
@@ -89,6 +93,7 @@ impl Alarms {
             db,
             host: host.trim().to_owned(),
             history: History::default(),
+            last_seen: LastSeen::default(),
             observed_until: now,
             last_round: now,
         }
@@ -162,6 +167,7 @@ impl Alarms {
             }
             return Err(cause);
         }
+        self.last_seen.set(&counts);
         self.observed_until = now;
         Ok(())
     }

@@ -88,6 +88,7 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, "qontak_receiver_events_by_endpoint_total", "Events, without duplicates, by endpoint; backfill: read from Qontak's API."),
     metric(Histogram, "qontak_receiver_event_age_seconds", "Age of new messages when they arrive: receipt minus creation by Qontak's clock."),
     metric(Gauge, "qontak_receiver_last_event_timestamp_seconds", "When an event of a kind was last committed, as Unix time; 0 if not since the start."),
+    metric(Gauge, "qontak_receiver_source_last_event_timestamp_seconds", "When an event of an organisation, channel and kind was last committed by this process, as Unix time; of at most 1,000 sources."),
     labelled(Counter, "qontak_receiver_spooled_total", "Deliveries appended to a spool, by medium (disk, nats).", "medium", MEDIA),
     metric(Counter, "qontak_receiver_replayed_total", "Events replayed."),
     metric(Counter, "qontak_receiver_unknown_names_total", "Events, without duplicates, whose name this version does not know."),
@@ -182,11 +183,12 @@ fn known_labels(
 
 /// Metrics whose labels are set elsewhere: kinds and routes at the start, organisations of the settings
 /// later.
-const LABELLED_LATER: [&str; 13] = [
+const LABELLED_LATER: [&str; 14] = [
     "qontak_receiver_requests_total",
     "qontak_receiver_events_by_kind_total",
     "qontak_receiver_events_by_endpoint_total",
     "qontak_receiver_last_event_timestamp_seconds",
+    "qontak_receiver_source_last_event_timestamp_seconds",
     "qontak_receiver_qontak_requests_total",
     "qontak_receiver_qontak_wait_seconds",
     "qontak_receiver_qontak_token_seconds",

@@ -192,6 +192,18 @@ async fn events_are_counted_by_channel_and_kind_and_duplicates_are_not(db: PgPoo
         row("wa_cloud", "receive_message_from_customer"),
     ];
     assert_eq!(rows().await, expected);
+    let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    let name = "qontak_receiver_source_last_event_timestamp_seconds{";
+    let sources: Vec<&str> = metrics.lines().filter(|line| line.starts_with(name)).collect();
+    assert_eq!(sources.len(), 3, "{metrics}");
+    for (channel, kind, _) in &expected {
+        let label = format!("channel=\"{channel}\",kind=\"{kind}\"");
+        let source = sources.iter().find(|line| line.contains(&label)).unwrap();
+        assert!(source.contains("organization=\""), "{source}");
+        let value: f64 = source.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(value > 1.7e9, "{source}");
+    }
     service.signal("TERM");
     service.wait_for_exit().await;
     let service = Process::start(with(&db, &[("RECEIVER__ALARM__SILENCE", "false")])).await;
