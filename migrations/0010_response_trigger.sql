@@ -18,6 +18,10 @@ declare
     rooms text[];
     organizations text[];
     times timestamptz[];
+    -- Those that are before the last resolution of their room.
+    resolved_rooms text[];
+    resolved_organizations text[];
+    resolved_times timestamptz[];
 begin
     with word as materialized (
         select word.*, before.answer_at, before.resolved_at
@@ -94,14 +98,21 @@ begin
         -- A corrected message of the same batch may have led to it already.
         on conflict on constraint response_pkey do nothing
     )
-    select array_agg(room_id), array_agg(organization_id), array_agg(at)
-    into rooms, organizations, times
+    select
+        array_agg(room_id), array_agg(organization_id), array_agg(at),
+        array_agg(room_id) filter (where at <= resolved_at),
+        array_agg(organization_id) filter (where at <= resolved_at),
+        array_agg(at) filter (where at <= resolved_at)
+    into
+        rooms, organizations, times, resolved_rooms, resolved_organizations, resolved_times
     from word
     where author in ('customer', 'agent', 'bot', 'unknown')
         and (at <= answer_at or at <= resolved_at);
     -- Late messages: answers and resolutions that depend on them are stored already.
+    if resolved_rooms is not null then
+        perform refresh_resolutions(resolved_rooms, resolved_organizations, resolved_times);
+    end if;
     if rooms is not null then
-        perform refresh_resolutions(rooms, organizations, times);
         perform refresh_responses(rooms, organizations, times);
     end if;
 end
