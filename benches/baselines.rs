@@ -65,7 +65,7 @@ where
     telemetry::metrics()?;
     // The state that a webhook needs. Its writer never connects.
     let db = store::connect(&config.database)?;
-    let ingest = Ingest::start(config, &db, Vec::new(), &mut JoinSet::new())?;
+    let ingest = Ingest::start(config, &db, Vec::new(), &mut JoinSet::new());
     let state = Arc::new(ReceiveState::new(config, ingest));
     let service = service_fn(move |request| {
         let (state, write) = (state.clone(), write.clone());

@@ -37,6 +37,7 @@ use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
 use crate::router::PublicPort;
 use crate::router::ops::{self, Ops};
+use crate::store::primary::Follower;
 use crate::{http, qontak, store, telemetry};
 
 /// The service without its ports: the router, and the parts that outlive requests.
@@ -59,7 +60,7 @@ impl App {
         demo: Option<DemoTraffic>,
         tasks: &mut JoinSet<()>,
     ) -> sqlx::Result<Self> {
-        let ingest = Ingest::start(config, &db, media, tasks)?;
+        let ingest = Ingest::start(config, &db, media, tasks);
         let receive = Arc::new(ReceiveState::new(config, ingest.clone()));
         let read = ReadState::new(config, db, ingest.clone())?;
         let console = ConsoleState::new(config, &read, demo);
@@ -87,6 +88,7 @@ pub async fn serve(
         warn!(warning, "setting is probably not meant");
     }
     upkeep::report(&open_files::raise_limit(&config))?;
+    store::primary::choose(&config.database).await;
     let db = store::connect_to_read(&config.database, config.database.read_connections)?;
     let (disk, spool_problem) = open_disk(&config.spool);
     let nats = connect_nats(&config).await?;
@@ -159,6 +161,12 @@ pub async fn serve(
         watching.spawn(recovery.run(is_stopping.clone()));
     }
     watching.spawn(job::run(db.clone(), ingest.writer.clone(), is_stopping.clone()));
+    if config.database.servers().len() > 1 {
+        let pools: [Follower; 2] =
+            [(db.clone(), store::read_options), (qontak_db.clone(), store::options)];
+        let settings = config.database.clone();
+        background.spawn(async move { store::primary::follow(&settings, &pools).await });
+    }
     let alarms = Alarms::new(&config, ingest.clone(), qontak_db);
     watching.spawn(alarms.run(is_stopping.clone()));
     if spool_problem.is_some() {

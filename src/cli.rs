@@ -110,11 +110,16 @@ enum Command {
 /// Runs a command line, whose first word is the program's name.
 pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse_from(words);
-    let config = || Config::load(arguments.config.as_deref());
+    let load = || Config::load(arguments.config.as_deref());
+    let config = async || {
+        let config = load()?;
+        store::primary::choose(&config.database).await;
+        anyhow::Ok(config)
+    };
     match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => return serve(config()).await,
+        Command::Serve => return serve(load()).await,
         Command::Migrate { days } => {
-            let mut config = config()?;
+            let mut config = config().await?;
             telemetry::start(&config.log)?;
             config.retention.days_ahead = days.unwrap_or(config.retention.days_ahead);
             let found = app::check::database::connection(&config.database).await;
@@ -130,27 +135,27 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
                 .context("cannot prepare search indexes")?;
             info!("schema is up to date");
         }
-        Command::Check(arguments) => return check::run(config(), arguments).await,
-        Command::Register(arguments) => return register::run(&config()?, arguments).await,
+        Command::Check(arguments) => return check::run(config().await, arguments).await,
+        Command::Register(arguments) => return register::run(&config().await?, arguments).await,
         Command::Backfill(arguments) => {
-            return backfill::run(config()?, arguments, stop_signal()?).await;
+            return backfill::run(config().await?, arguments, stop_signal()?).await;
         }
-        Command::Erase(arguments) => erase::run(config()?, arguments).await?,
-        Command::Key(command) => key::run(&config()?, command).await?,
+        Command::Erase(arguments) => erase::run(config().await?, arguments).await?,
+        Command::Key(command) => key::run(&config().await?, command).await?,
         Command::Replay(arguments) => {
-            let config = config()?;
+            let config = config().await?;
             telemetry::start(&config.log)?;
             replay::run(config, arguments, stop_signal()?).await?;
         }
         Command::Retention(arguments) => {
-            let config = config()?;
+            let config = config().await?;
             telemetry::start(&config.log)?;
             retention::run(config, &arguments).await?;
         }
         // Without settings: a damaged file may be read on another machine.
         Command::Spool(command) => spool::run(command)?,
         Command::Body { event_id } => {
-            let pool = store::connect(&config()?.database)?;
+            let pool = store::connect(&config().await?.database)?;
             let found = store::event::find_body(&pool, None, EventId(event_id)).await?;
             let (body, _) = found.context("event not found in the journal")?;
             print_bytes(&body);
@@ -161,7 +166,7 @@ pub async fn run(words: impl IntoIterator<Item = OsString>) -> anyhow::Result<Ex
         Command::Simulate(arguments) => return simulate::run(*arguments).await,
         // Liveness, not readiness: restarting a container does not help when its database is
         // unavailable.
-        Command::Healthcheck => app::check::port::is_alive(config()?.ops.listen).await?,
+        Command::Healthcheck => app::check::port::is_alive(load()?.ops.listen).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,6 +10,7 @@ mod endpoint;
 mod key;
 mod qontak;
 mod section;
+mod servers;
 mod source;
 mod spool;
 
@@ -110,8 +111,8 @@ impl Config {
     fn check(&self) -> anyhow::Result<()> {
         let url = self.database.url.as_ref().map(ExposeSecret::expose_secret);
         let problem = match url {
-            None => Some("not set"),
-            Some(url) => (!is_postgres_url(url)).then_some("not a Postgres URL"),
+            None => Some("not set".to_owned()),
+            Some(url) => servers::parse(url).err(),
         };
         if let Some(problem) = problem {
             bail!(
@@ -122,7 +123,7 @@ impl Config {
         }
         let read_url = self.database.read_url.as_ref().map(ExposeSecret::expose_secret);
         ensure!(
-            read_url.is_none_or(is_postgres_url),
+            read_url.is_none_or(|url| servers::parse(url).is_ok_and(|servers| servers.len() == 1)),
             "database.read_url: not a Postgres URL; write postgres://user:password@host/database, or \
              leave it out"
         );
@@ -136,13 +137,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-fn is_postgres_url(url: &str) -> bool {
-    // sqlx accepts any scheme, and ignores what follows a `#`, which can only be part of a password.
-    !url.contains('#')
-        && (url.starts_with("postgres://") || url.starts_with("postgresql://"))
-        && url.parse::<sqlx::postgres::PgConnectOptions>().is_ok()
 }
 
 #[cfg(test)]

@@ -49,15 +49,14 @@ pub struct Ingest {
 impl Ingest {
     /// Starts the writer's tasks and, for each medium, a spool and its hand-over to the writer. The
     /// hand-over uses `db` for ids of duplicates.
-    /// Fails if `database.url` cannot be parsed.
     pub fn start(
         config: &Config,
         db: &PgPool,
         media: Vec<Medium>,
         tasks: &mut JoinSet<()>,
-    ) -> sqlx::Result<Self> {
+    ) -> Self {
         let activity = Activity::new(config.alarm.silence);
-        let writer = Writer::start(&config.database, &config.writer, &activity, tasks)?;
+        let writer = Writer::start(&config.database, &config.writer, &activity, tasks);
         let timeout = config.writer.answer_timeout;
         let (max_bytes, max_queue_bytes) = (config.spool.max_bytes, config.writer.max_queue_bytes);
         let (mut spools, mut hand_overs) = (Vec::new(), Vec::new());
@@ -70,7 +69,7 @@ impl Ingest {
         // Writer and spools together must reply within `answer_timeout`.
         let writer = writer.with_timeout(timeout.saturating_sub(share(spools.len())));
         let spools_first = config.spool.first && !spools.is_empty();
-        Ok(Self { writer, spools, activity, hand_overs, spools_first, timeout })
+        Self { writer, spools, activity, hand_overs, spools_first, timeout }
     }
 
     /// Stores an event and returns its receipt once it is durable.

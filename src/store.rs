@@ -77,6 +77,7 @@ pub mod ledger;
 pub mod message;
 pub mod organization;
 pub mod partition;
+pub mod primary;
 mod probe;
 pub mod problem;
 pub mod qontak_backfill;
@@ -102,7 +103,8 @@ pub mod walk;
 mod writer_connection;
 
 pub use self::connect::{
-    UNREACHABLE, check_connection, connect, connect_for_qontak, connect_to_read, snapshot, within,
+    UNREACHABLE, check_connection, connect, connect_for_qontak, connect_to_read, options,
+    read_options, snapshot, within,
 };
 pub use self::event::{PreviousOutcome, Stored, Written};
 pub use self::failure::{Failure, is_outage};

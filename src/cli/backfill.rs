@@ -66,7 +66,7 @@ pub async fn run(
     let name = name.to_owned();
     config.writer.answer_timeout = ANSWER_TIMEOUT;
     let mut tasks = JoinSet::new();
-    let ingest = Ingest::start(&config, &db, Vec::new(), &mut tasks)?;
+    let ingest = Ingest::start(&config, &db, Vec::new(), &mut tasks);
     let Arguments { from, to, rooms, messages, broadcasts, dry_run, .. } = arguments;
     let is_chosen = rooms || messages || broadcasts;
     let backfill = Backfill {

@@ -107,6 +107,7 @@ fn describe(error: sqlx::Error) -> String {
 
 /// Adds the checks of the database; stops where the next ones make no sense.
 async fn check_database(config: &Config, checks: &mut Vec<Check>) -> sqlx::Result<()> {
+    checks.extend(database::servers(&config.database).await);
     let connection = database::connection(&config.database).await?;
     let is_usable = connection.state != State::Fail;
     checks.push(connection);

@@ -164,7 +164,7 @@ pub async fn run(
             replay::dry_run(&read, &write, limit, &selection, after, report).await?;
         } else {
             let writer =
-                Writer::start(&database, &config.writer, &Activity::new(false), &mut tasks)?;
+                Writer::start(&database, &config.writer, &Activity::new(false), &mut tasks);
             let writer = writer.with_timeout(ANSWER_TIMEOUT);
             replay::replay(&read, &writer, &selection, after, report).await?;
         }

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use axum::http::HeaderValue;
 use axum::http::uri::Authority;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
 use strum::VariantNames;
 use tracing_subscriber::EnvFilter;
 
 use super::bounds::{Integer, Milliseconds};
+use super::servers::{self, Primary};
 use super::source;
 
 type Count = Integer<1, { 1 << 30 }>;
@@ -134,12 +136,25 @@ pub struct Database {
     pub max_read_lag: Duration,
     #[serde(default)]
     pub encryption_key: Option<StrongSecret>,
+    /// Which of the servers of `url` is used.
+    #[serde(skip)]
+    pub primary: Primary,
 }
 
 impl Database {
+    /// The servers of `url`, in its order. The URL was checked when it was read.
+    pub fn servers(&self) -> Vec<PgConnectOptions> {
+        let url = self.url.as_ref().map_or("", |url| url.expose_secret());
+        servers::parse(url).unwrap_or_default()
+    }
+
     /// The settings of the hot standby to read from; `None` if none is configured.
     pub fn of_replica(&self) -> Option<Self> {
-        self.read_url.clone().map(|url| Self { url: Some(url), ..self.clone() })
+        self.read_url.clone().map(|url| Self {
+            url: Some(url),
+            primary: Primary::default(),
+            ..self.clone()
+        })
     }
 }
 

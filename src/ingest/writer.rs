@@ -50,20 +50,20 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the tasks that commit. They end once every clone of the `Writer` is dropped and the
-    /// queue is empty. Fails if `database.url` is invalid.
+    /// queue is empty.
     pub fn start(
         database: &config::Database,
         settings: &config::Writer,
         activity: &Activity,
         tasks: &mut JoinSet<()>,
-    ) -> sqlx::Result<Self> {
+    ) -> Self {
         let gauge = gauge!("qontak_receiver_queue_bytes");
         let (queue, jobs) = queue::queue(gauge, settings.max_queue_bytes);
         let availability = Availability::default();
         let commit_lock = Arc::new(Mutex::new(()));
         for _ in 0..settings.tasks {
             let committer = Committer {
-                connection: WriterConnection::new(database)?,
+                connection: WriterConnection::new(database),
                 writer_id: Uuid::now_v7(),
                 settings: settings.clone(),
                 availability: availability.clone(),
@@ -72,7 +72,7 @@ impl Writer {
             };
             tasks.spawn(committer.run(jobs.clone()));
         }
-        Ok(Self { queue, timeout: settings.answer_timeout, availability })
+        Self { queue, timeout: settings.answer_timeout, availability }
     }
 
     /// The same writer with another timeout for its callers.

@@ -6,10 +6,10 @@
 use std::io;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
+use super::primary;
 use crate::config;
 
 /// Creates a pool of one connection for a command. It connects on first use.
@@ -33,16 +33,21 @@ pub fn connect_for_qontak(settings: &config::Database) -> sqlx::Result<PgPool> {
 /// sequential scan for a rare organisation or word, so sequential scans are disabled. JIT
 /// compilation and parallel workers only pay for long statements.
 pub fn connect_to_read(settings: &config::Database, connections: u32) -> sqlx::Result<PgPool> {
-    let options = options(settings)?.options([
+    let limit = liveness_timeout(settings.acquire_timeout);
+    let has_standby = settings.servers().len() > 1;
+    Ok(pool(settings, connections)
+        .before_acquire(move |connection, _| Box::pin(is_usable(connection, limit, has_standby)))
+        .connect_lazy_with(read_options(settings)?))
+}
+
+/// Returns the options of the connections of the read API.
+pub fn read_options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {
+    Ok(options(settings)?.options([
         ("plan_cache_mode", "force_custom_plan"),
         ("enable_seqscan", "off"),
         ("jit", "off"),
         ("max_parallel_workers_per_gather", "0"),
-    ]);
-    let limit = liveness_timeout(settings.acquire_timeout);
-    Ok(pool(settings, connections)
-        .before_acquire(move |connection, _| Box::pin(is_alive(connection, limit)))
-        .connect_lazy_with(options))
+    ]))
 }
 
 /// Begins a read-only snapshot, for responses that need several consistent statements.
@@ -58,6 +63,7 @@ pub fn liveness_timeout(acquire_timeout: Duration) -> Duration {
 
 fn pool(settings: &config::Database, connections: u32) -> PgPoolOptions {
     let limit = liveness_timeout(settings.acquire_timeout);
+    let has_standby = settings.servers().len() > 1;
     PgPoolOptions::new()
         .max_connections(connections)
         // With the default of 30 s, requests pile up behind a slow database.
@@ -69,11 +75,18 @@ fn pool(settings: &config::Database, connections: u32) -> PgPoolOptions {
         // after a release it would never return to the pool. (sqlx still pings once more after
         // `after_release`; a connection that dies within that round trip is only ended by TCP.)
         .test_before_acquire(false)
-        .after_release(move |connection, _| Box::pin(is_alive(connection, limit)))
+        .after_release(move |connection, _| Box::pin(is_usable(connection, limit, has_standby)))
 }
 
-/// Pings a connection. On an error the pool closes it.
-async fn is_alive(connection: &mut PgConnection, limit: Duration) -> sqlx::Result<bool> {
+/// Pings a connection. On an error the pool closes it, and if its server has become a standby.
+async fn is_usable(
+    connection: &mut PgConnection,
+    limit: Duration,
+    has_standby: bool,
+) -> sqlx::Result<bool> {
+    if has_standby {
+        return within(limit, primary::is_primary(connection)).await;
+    }
     within(limit, connection.ping()).await?;
     Ok(true)
 }
@@ -104,12 +117,12 @@ pub async fn check_connection(settings: &config::Database) -> sqlx::Result<()> {
 /// `lock_timeout` of every session: a locked row must not delay the rest of a batch for long.
 pub const LOCK_TIMEOUT: &str = "300ms";
 
-/// Returns the options of every connection. Fails if `database.url` cannot be parsed.
+/// Returns the options of every connection to the server in use. Fails if `database.url` is not set.
 pub fn options(settings: &config::Database) -> sqlx::Result<PgConnectOptions> {
-    let url = settings.url.as_ref().map_or("", |url| url.expose_secret());
+    let server = settings.servers().into_iter().nth(settings.primary.get());
+    let server = server.ok_or_else(|| sqlx::Error::Configuration("no database.url".into()))?;
     let timeout = settings.statement_timeout.as_millis();
-    Ok(url
-        .parse::<PgConnectOptions>()?
+    Ok(server
         .application_name("qontak-receiver")
         .options([
             ("statement_timeout", timeout.to_string().as_str()),

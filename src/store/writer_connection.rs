@@ -5,7 +5,6 @@
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
@@ -24,7 +23,7 @@ const MAX_IDLE: Duration = Duration::from_secs(1);
 /// Connection that is opened on first use, kept, and replaced when it fails.
 #[derive(Debug)]
 pub struct WriterConnection {
-    options: PgConnectOptions,
+    settings: config::Database,
     acquire_timeout: Duration,
     connection: Option<PgConnection>,
     used_at: Instant,
@@ -32,25 +31,15 @@ pub struct WriterConnection {
 }
 
 impl WriterConnection {
-    /// Reads the settings without connecting. Fails if `database.url` cannot be parsed.
-    ///
-    /// A session keeps the plans of its statements and triggers. Those that are made while a table is
-    /// small would read all of it for as long as the session lives: by a sequential scan, or for a
-    /// join that is not a look-up in an index. So these are disabled.
-    pub fn new(settings: &config::Database) -> sqlx::Result<Self> {
-        let acquire_timeout = settings.acquire_timeout;
-        let options = options(settings)?.options([
-            ("enable_seqscan", "off"),
-            ("enable_bitmapscan", "off"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-            ("enable_material", "off"),
-            ("jit", "off"),
-            // The statements of the functions are the same for each batch.
-            ("plan_cache_mode", "force_generic_plan"),
-        ]);
-        let facets = facet::Known::default();
-        Ok(Self { options, acquire_timeout, connection: None, used_at: Instant::now(), facets })
+    /// Reads the settings without connecting.
+    pub fn new(settings: &config::Database) -> Self {
+        Self {
+            settings: settings.clone(),
+            acquire_timeout: settings.acquire_timeout,
+            connection: None,
+            used_at: Instant::now(),
+            facets: facet::Known::default(),
+        }
     }
 
     /// Writes events and their changes in one transaction, with a timeout of `limit`. Duplicates are
@@ -108,7 +97,7 @@ impl WriterConnection {
                 return Ok(connection);
             }
         }
-        within(self.acquire_timeout, connect(&self.options)).await
+        within(self.acquire_timeout, connect(&self.settings)).await
     }
 
     fn liveness(&self) -> Duration {
@@ -116,8 +105,23 @@ impl WriterConnection {
     }
 }
 
-async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    let mut connection = PgConnection::connect_with(options).await?;
+/// Connects to the server in use.
+///
+/// A session keeps the plans of its statements and triggers. Those that are made while a table is small
+/// would read all of it for as long as the session lives: by a sequential scan, or for a join that is
+/// not a look-up in an index. So these are disabled.
+async fn connect(settings: &config::Database) -> sqlx::Result<PgConnection> {
+    let options = options(settings)?.options([
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("enable_material", "off"),
+        ("jit", "off"),
+        // The statements of the functions are the same for each batch.
+        ("plan_cache_mode", "force_generic_plan"),
+    ]);
+    let mut connection = PgConnection::connect_with(&options).await?;
     make_durable(&mut connection).await?;
     Ok(connection)
 }

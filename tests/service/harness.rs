@@ -76,7 +76,7 @@ pub fn settings(database: &PgConnectOptions) -> BTreeMap<String, String> {
 /// Writer connection to a test database.
 pub fn writer_connection(db: &PgPool) -> WriterConnection {
     let config = Config::read(None, settings(&db.connect_options())).unwrap();
-    WriterConnection::new(&config.database).unwrap()
+    WriterConnection::new(&config.database)
 }
 
 /// Empties the journal, the ledger and all projections.

@@ -33,6 +33,7 @@ mod excel;
 mod explain;
 mod export;
 mod facet;
+mod failover;
 mod filter;
 mod filter_journal;
 mod filter_message;

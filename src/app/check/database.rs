@@ -1,7 +1,6 @@
 //! The server, the database and the rights of the role.
 
 use metrics::gauge;
-use secrecy::ExposeSecret;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
@@ -184,9 +183,49 @@ pub async fn partitions(db: &PgPool) -> sqlx::Result<Check> {
     Ok(if ahead < 2 { Check::fail("partitions", text) } else { Check::warn("partitions", text) })
 }
 
-/// Host and port of the database, without secrets.
+/// Host and port of the server in use, without secrets.
 fn place(settings: &config::Database) -> String {
-    options(settings).map_or_else(String::new, |it| format!("{}:{}", it.get_host(), it.get_port()))
+    options(settings).as_ref().map_or_else(String::new, host_and_port)
+}
+
+fn host_and_port(server: &PgConnectOptions) -> String {
+    format!("{}:{}", server.get_host(), server.get_port())
+}
+
+/// Finds which server is the primary; `None` if `database.url` names only one.
+pub async fn servers(settings: &config::Database) -> Option<Check> {
+    let servers = settings.servers();
+    if servers.len() < 2 {
+        return None;
+    }
+    let mut texts = Vec::new();
+    let (mut primaries, mut unavailable) = (0, 0);
+    for server in &servers {
+        let role = match store::primary::is_primary_at(server).await {
+            Ok(true) => {
+                primaries += 1;
+                "primary"
+            }
+            Ok(false) => "standby",
+            Err(_) => {
+                unavailable += 1;
+                "unavailable"
+            }
+        };
+        texts.push(format!("{} is {role}", host_and_port(server)));
+    }
+    let text = texts.join(", ");
+    Some(match (primaries, unavailable) {
+        (1, 0) => Check::ok("servers", text),
+        (1, _) => Check::warn("servers", format!("{text}; start what is unavailable")),
+        (0, _) => {
+            Check::fail("servers", format!("{text}; promote a standby, or start the primary"))
+        }
+        _ => Check::fail(
+            "servers",
+            format!("{text}; only one may accept writes: stop the one that was the primary before"),
+        ),
+    })
 }
 
 fn is_local(settings: &config::Database) -> bool {
@@ -202,5 +241,5 @@ fn is_local(settings: &config::Database) -> bool {
 }
 
 fn options(settings: &config::Database) -> Option<PgConnectOptions> {
-    settings.url.as_ref()?.expose_secret().parse().ok()
+    settings.servers().into_iter().nth(settings.primary.get())
 }
