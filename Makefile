@@ -37,7 +37,7 @@ soak: ## kill, stop and freeze services and PostgreSQL, count lost events: make 
 
 SECONDS ?= 60
 
-fuzz: ## parse mutated bodies: make fuzz SECONDS=600
+fuzz: ## parse mutated bodies and messages of NATS: make fuzz SECONDS=600
 	@scripts/fuzz.sh $(SECONDS)
 
 bench: ## measure receiving: throughput, CPU, memory, WAL, disk

@@ -1,10 +1,11 @@
-//! Benchmark of writing (`scripts/bench.sh`) and of reading (`scripts/bench-read.sh`).
+//! Benchmark of writing, also with NATS (`scripts/bench.sh`), and of reading (`scripts/bench-read.sh`).
 //!
 //! One binary with several roles: it measures, and it starts itself as the service, the load
 //! generator or a baseline. So there is one release build, and everything measured has the same
 //! compiler settings and allocator as the delivered service. Results go to stdout, progress to stderr.
 
 mod baselines;
+mod nats;
 mod process;
 mod read;
 mod report;
@@ -25,6 +26,8 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 enum Command {
     /// Measure writing.
     Write(write::Arguments),
+    /// Measure NATS in front of Postgres.
+    Nats(nats::Arguments),
     /// Measure reading.
     Read(read::Arguments),
     /// Run `qontak-receiver` with these arguments.
@@ -42,6 +45,7 @@ enum Command {
 async fn main() -> anyhow::Result<ExitCode> {
     match Command::parse() {
         Command::Write(arguments) => write::run(arguments).await?,
+        Command::Nats(arguments) => nats::run(arguments).await?,
         Command::Read(arguments) => read::run(arguments).await?,
         Command::Receiver { arguments } => {
             return cli::run(once("qontak-receiver".into()).chain(arguments)).await;

@@ -1,11 +1,12 @@
 //! Child processes, and the CPU time and memory of processes as reported in /proc.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::process::Stdio;
+use std::process::{Command as StdCommand, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
@@ -18,6 +19,15 @@ pub fn this_as(role: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.arg(role).env_clear().kill_on_drop(true);
     Ok(command)
+}
+
+/// Sends events by `simulate`. Returns whether all got the expected response, and the report.
+pub async fn simulate(url: &str, arguments: &[&str]) -> anyhow::Result<(bool, Value)> {
+    let mut command = this_as("receiver")?;
+    let output = command.args(["simulate", url, "--json"]).args(arguments).output().await?;
+    let report = serde_json::from_slice(&output.stdout);
+    let report = report.with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    Ok((output.status.success(), report))
 }
 
 /// A server in a child process.
@@ -47,6 +57,15 @@ impl Server {
             sleep(Duration::from_millis(20)).await;
         }
         Ok(server)
+    }
+}
+
+impl Server {
+    /// Stops it gracefully.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let status = StdCommand::new("kill").arg(self.pid.to_string()).status()?;
+        ensure!(status.success() && self.child.wait().await?.success(), "server did not stop");
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 //! connections.
 
 mod measure;
-mod postgres;
+pub mod postgres;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

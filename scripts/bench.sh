@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Benchmark of writing, with a durable PostgreSQL in target/bench/. Arguments go to the benchmark:
-# `scripts/bench.sh --only messages --rounds 1`. BENCH_SECONDS is the duration of each measurement.
+# Benchmark of writing, with a durable PostgreSQL in target/bench/, and of NATS in front of it, with three nodes
+# there. Arguments go to the benchmark: `scripts/bench.sh --only messages --rounds 1`; `--only nats` is NATS
+# alone. BENCH_SECONDS is the duration of each measurement.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,6 +10,16 @@ export SQLX_OFFLINE=true
 export POSTGRES_OPTIONS="-c checkpoint_timeout=1h -c max_wal_size=16GB ${POSTGRES_OPTIONS:-}"
 target=${CARGO_TARGET_DIR:-target}
 cargo build --release --locked --features bench --bin bench
+nats() {
+    local nodes=$target/bench/nats
+    scripts/nats.sh stop "$nodes" --wipe
+    # shellcheck disable=SC2064 # The folders of now.
+    trap "scripts/nats.sh stop '$nodes' --wipe; scripts/postgres.sh stop '$folder'" EXIT
+    scripts/nats.sh start "$nodes"
+    "$target/release/bench" nats --cluster "$(scripts/postgres.sh url "$folder")" --nodes "$nodes" \
+        --seconds "${BENCH_SECONDS:-2}" | tee "$target/bench-nats.md"
+}
+
 if [[ " $* " == *' --only '* && " $* " != *' stored '* ]]; then
     # Without the database that takes minutes to fill.
     folder=$target/bench/empty
@@ -19,5 +30,10 @@ else
     set -- --stored big "$@"
 fi
 trap 'scripts/postgres.sh stop "$folder"' EXIT
+if [[ "$*" == '--only nats' ]]; then
+    nats
+    exit
+fi
 "$target/release/bench" write --cluster "$(scripts/postgres.sh url "$folder")" \
     --seconds "${BENCH_SECONDS:-0.5}" "$@" | tee "$target/bench.md"
+[[ " $* " == *' --only '* ]] || nats

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Parses mutated bodies for a number of seconds: `scripts/fuzz.sh 600`. A debug build, so that it is
-# the build of the tests and an integer overflow panics.
+# Parses mutated bodies, then messages of NATS, for a number of seconds each: `scripts/fuzz.sh 600`. A debug build,
+# so that it is the build of the tests and an integer overflow panics.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

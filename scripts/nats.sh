@@ -10,8 +10,8 @@
 #   scripts/nats.sh stop     DIR [--wipe]   stop them; --wipe also deletes the data
 #
 # Node 1 keeps its data in DIR/n1, its process id in DIR/n1.pid and its log in DIR/n1.log. NATS_SYNC sets
-# sync_interval (default: always) and NATS_MAX_PAYLOAD max_payload (default: 8MB) of a new folder. Linux
-# only: elsewhere 127.0.0.2 is no address of the machine.
+# sync_interval (default: always) and NATS_MAX_PAYLOAD max_payload (default: 8MB) of a new folder, and the
+# text NATS_SETTINGS is added to its settings. Linux only: elsewhere 127.0.0.2 is no address of the machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -103,6 +103,7 @@ pid_file: "$dir/n$node.pid"
 log_file: "$dir/n$node.log"
 jetstream { store_dir: "$dir/n$node", sync_interval: ${NATS_SYNC:-always} }
 cluster { name: receiver, listen: 127.0.0.$node:$((port + 1)), routes: [$routes] }
+${NATS_SETTINGS:-}
 CONF
     done
     echo "$port" >"$dir/port"

@@ -25,6 +25,25 @@ if [[ ${1:-} != --with-postgres ]]; then
     target/kubernetes-validate/bin/kubernetes-validate --strict --quiet deploy/kubernetes/[!k]*.yaml
     say 'manifests are valid'
 
+    # As NATS' chart writes it, and as docker-compose.yml has it.
+    target/kubernetes-validate/bin/python - "$folder" <<'END'
+import json, sys, yaml
+
+values = yaml.safe_load(open("deploy/kubernetes/nats/values.yaml"))["config"]
+chart = {"jetstream": {"store_dir": sys.argv[1], **values["jetstream"]["merge"]}, **values["merge"]}
+open(f"{sys.argv[1]}/chart.conf", "w").write(json.dumps(chart))
+compose = yaml.safe_load(open("docker-compose.yml"))
+open(f"{sys.argv[1]}/compose.conf", "w").write(compose["configs"]["nats"]["content"])
+for name in ("nats-1", "nats-2", "nats-3"):
+    assert compose["services"][name]["healthcheck"], name
+END
+    nats_server=$(scripts/nats.sh program)
+    for settings in chart compose; do
+        grep -q 'sync_interval"*: "*always' "$folder/$settings.conf" || die "$settings: nodes do not sync"
+        "$nats_server" -t --config "$folder/$settings.conf" >/dev/null 2>"$folder/nats" || die "$(cat "$folder/nats")"
+    done
+    say 'settings of NATS are valid'
+
     if command -v systemd-analyze >/dev/null; then
         # The program is not installed on this machine.
         for unit in deploy/systemd/*; do

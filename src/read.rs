@@ -37,6 +37,7 @@ mod status;
 pub mod stream;
 mod trace;
 mod validity;
+mod waiting;
 
 use std::time::Duration;
 

@@ -29,6 +29,8 @@ pub fn start(settings: &Log) -> anyhow::Result<()> {
     let filter = filter.add_directive("sqlx::postgres::notice=warn".parse()?);
     // A client that resets its streams causes a warning for each.
     let filter = filter.add_directive("h2=error".parse()?);
+    // Each attempt to connect causes several lines. The spool logs what matters.
+    let filter = filter.add_directive("async_nats=off".parse()?);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
     match settings.format {
         LogFormat::Text => logs.with_ansi(false).init(),

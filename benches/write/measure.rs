@@ -2,13 +2,13 @@
 
 use std::process::Stdio;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::postgres::{Cluster, content};
 use super::{Scenario, Variant};
-use crate::process::{Server, family_cpu_us, memory_mb, reset_peak_memory, stat, this_as};
+use crate::process::{self, Server, family_cpu_us, memory_mb, reset_peak_memory, stat, this_as};
 
 const TOKEN: &str = "a-token-for-the-benchmark";
 
@@ -137,12 +137,10 @@ pub async fn simulate(
     connections: u16,
     limit: [&str; 2],
 ) -> anyhow::Result<Value> {
-    let mut command = this_as("receiver")?;
-    command.args(["simulate", url, "--json", "--connections", &connections.to_string()]);
-    let output = command.args(scenario.describe().1).args(limit).output().await?;
-    let report = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() {
-        bail!("simulate: {}{report}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(serde_json::from_str(&report)?)
+    let connections = connections.to_string();
+    let arguments = ["--connections", &connections];
+    let arguments = [&arguments[..], scenario.describe().1, &limit].concat();
+    let (is_clean, report) = process::simulate(url, &arguments).await?;
+    ensure!(is_clean, "simulate: {report}");
+    Ok(report)
 }

@@ -7,6 +7,7 @@ pub mod database;
 pub mod disk;
 pub mod nats;
 pub mod port;
+pub mod replica;
 
 use serde::Serialize;
 

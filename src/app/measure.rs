@@ -79,6 +79,10 @@ pub fn limits(config: &Config, spools: &[Spool]) {
         let max_bytes = spool.max_bytes() as f64;
         gauge!("qontak_receiver_spool_max_bytes", "medium" => spool.medium()).set(max_bytes);
     }
+    if config.database.read_url.is_some() {
+        let max_lag = config.database.max_read_lag.as_secs_f64();
+        gauge!("qontak_receiver_read_replica_max_lag_seconds").set(max_lag);
+    }
     gauge!("qontak_receiver_queue_max_bytes").set(config.writer.max_queue_bytes as f64);
     let (version, revision) = (env!("CARGO_PKG_VERSION"), telemetry::REVISION);
     gauge!("qontak_receiver_build_info", "version" => version, "revision" => revision).set(1.0);

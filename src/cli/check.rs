@@ -15,7 +15,7 @@ use serde_json::json;
 use sqlx::PgPool;
 
 use super::output::print_line;
-use crate::app::check::{Check, State, database, disk, nats, port};
+use crate::app::check::{Check, State, database, disk, nats, port, replica};
 use crate::app::open_files;
 use crate::config::{self, Config, WebhookUrl};
 use crate::event::{Event, Webhook};
@@ -118,6 +118,7 @@ async fn check_database(config: &Config, checks: &mut Vec<Check>) -> sqlx::Resul
     checks.extend(database::server(config, &pool).await?);
     checks.extend(database::advice(config, &pool).await?);
     checks.push(database::durability(&pool).await?);
+    checks.extend(replica::standby(config, &pool).await?);
     let schema = database::schema(&pool).await?;
     let is_usable = schema.state != State::Fail;
     checks.push(schema);

@@ -25,7 +25,7 @@ pub struct Spool {
     pub stream_name: StreamName,
     #[serde(deserialize_with = "source::list")]
     pub monitors: Vec<Monitor>,
-    pub ca_file: PathBuf,
+    pub ca_path: PathBuf,
     #[serde(default)]
     pub credentials: Option<SecretString>,
     #[serde(default)]
@@ -41,8 +41,8 @@ impl Spool {
     }
 
     /// File with root certificates of the servers; `None` for those of the system.
-    pub fn ca_file(&self) -> Option<&Path> {
-        (!self.ca_file.as_os_str().is_empty()).then_some(self.ca_file.as_path())
+    pub fn ca_path(&self) -> Option<&Path> {
+        (!self.ca_path.as_os_str().is_empty()).then_some(self.ca_path.as_path())
     }
 
     /// Number of places at which a webhook can wait.

@@ -8,6 +8,8 @@ use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use super::reader::MaybeAuthorized;
+use super::state::ReadState;
+use super::waiting::Waiting;
 use crate::http::Error;
 use crate::store::problem::{self, ProblemRow};
 use crate::store::qontak_check::{self, CheckRow};
@@ -45,6 +47,10 @@ pub struct HealthData {
     checks: Vec<CheckRow>,
     /// Unresolved incidents and maintenance that Qontak reports, the latest first.
     incidents: Vec<StatusRow>,
+    /// As `meta.waiting` of the ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    waiting: Option<Waiting>,
 }
 
 /// Get what is wrong and since when: open problems, webhook settings at Qontak, its status page
@@ -57,6 +63,7 @@ pub struct HealthData {
 pub async fn show(
     MaybeAuthorized { reader }: MaybeAuthorized,
     State(db): State<PgPool>,
+    State(state): State<ReadState>,
 ) -> Result<Json<Health>, Error> {
     let data = match reader {
         None => None,
@@ -68,6 +75,7 @@ pub async fn show(
             }
             data.problems = problem::list(&db, reader.organizations()).await?;
             data.incidents = qontak_status::list(&db).await?;
+            data.waiting = Waiting::now(&state.ingest, reader.organizations());
             Some(data)
         }
     };

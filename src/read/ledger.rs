@@ -7,9 +7,10 @@ use sqlx::PgPool;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 use utoipa::ToSchema;
 
-use super::page::{List, PageQuery, Waiting};
+use super::page::{List, PageQuery};
 use super::reader::{AuthorizedList, OrganizationQuery};
 use super::state::ReadState;
+use super::waiting::Waiting;
 use crate::http::Error;
 use crate::http::query::value::{AnyOf, DayOrTime, period};
 use crate::query;
@@ -58,11 +59,7 @@ pub async fn list(
 ) -> Result<Response, Error> {
     let (since, until) = period(query.start_date, query.end_date, &Utc)?;
     let filter = Filter { outcome: query.outcome.map(AnyOf::names), since, until };
-    let spools = &state.ingest.spools;
-    let waiting = (reader.organizations().is_none() && !spools.is_empty()).then(|| Waiting {
-        events: state.ingest.spooled(),
-        oldest_at: spools.iter().filter_map(|spool| spool.depth().oldest_at).min(),
-    });
+    let waiting = Waiting::now(&state.ingest, reader.organizations());
     let fetch = async move |walk: Walk<Place>| {
         ledger::list(&db, reader.organizations(), &filter, &walk).await
     };

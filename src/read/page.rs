@@ -19,12 +19,12 @@ use super::envelope::Success;
 use super::export::csv::Dialect;
 use super::export::{self, Lines};
 use super::reader::Reader;
+use super::waiting::Waiting;
 use crate::config::Scope;
 use crate::http::Error;
 use crate::http::query::value::{Flag, Token, text};
 use crate::http::query::{Parameter, Parameters, Query};
 use crate::http::representation::Format;
-use crate::model::Timestamp;
 use crate::store::walk::Walk;
 use crate::{parameter_schema, query};
 
@@ -144,19 +144,10 @@ pub struct List<T> {
 #[derive(Serialize, ToSchema)]
 struct Meta {
     pagination: Pagination,
+    /// Only in the ledger.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     waiting: Option<Waiting>,
-}
-
-/// Webhooks that were acknowledged and are not committed yet: those in NATS and in the folder of the replica
-/// that responds. Only in the ledger, and only for keys of all organisations.
-#[derive(Clone, Copy, Serialize, ToSchema)]
-pub struct Waiting {
-    /// Number of webhooks; of NATS as of the last 5 seconds.
-    pub events: u64,
-    /// Time of receipt of the oldest one; null if none waits.
-    pub oldest_at: Option<Timestamp>,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -9,6 +9,8 @@ pub struct Position {
     pub is_standby: bool,
     /// Bytes of the log that are written or, on a standby, replayed.
     pub bytes: i64,
+    /// Identifier that a standby has from its primary.
+    pub system: i64,
 }
 
 /// Reads the position of a server.
@@ -23,7 +25,9 @@ pub async fn position(db: &PgPool) -> sqlx::Result<Position> {
                         when pg_is_in_recovery() then pg_last_wal_replay_lsn()
                         else pg_current_wal_lsn()
                     end - '0/0'::pg_lsn
-                )::bigint as "bytes!"
+                )::bigint as "bytes!",
+                system_identifier as "system!"
+            from pg_control_system()
         "#
     )
     .fetch_one(db)

@@ -1,4 +1,5 @@
-//! Fuzz test of the parser: every body becomes an event within limits of time and memory.
+//! Fuzz test of the parsers: every body becomes an event, and every message of NATS webhooks, within limits of
+//! time and memory.
 //!
 //! proptest mutates bodies at random. libFuzzer would search for new code paths, but needs a
 //! nightly compiler; a corpus that covers most paths and mutations that know JSON replace it.
@@ -8,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bodies;
+mod messages;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -58,24 +60,41 @@ fn corpus_bodies_are_parsed_within_time_and_memory_limits() {
 
 #[test]
 fn mutated_bodies_are_parsed_within_time_and_memory_limits() {
+    let advice = "To add it to the corpus:\ncp {file} tests/fuzz/corpus/<name>.json";
+    run("bodies", CASES, &mutated_body(), check, advice);
+}
+
+#[test]
+fn mutated_messages_of_nats_are_decoded_within_time_and_memory_limits() {
+    // Each has several bodies.
+    run("messages", CASES / 4, &messages::message(), messages::check, "It is in {file}");
+}
+
+/// Checks values of a strategy: always the same ones, or new ones for `FUZZ_SECONDS`.
+fn run(
+    what: &str,
+    cases: u32,
+    values: &impl Strategy<Value = Bytes>,
+    check: impl Fn(&Bytes) -> Result<(), TestCaseError>,
+    advice: &str,
+) {
     let _exclusive = exclusive();
     #[expect(clippy::disallowed_methods, reason = "not a setting of the service")]
     let seconds = std::env::var("FUZZ_SECONDS").ok().map(|seconds| seconds.parse::<u64>().unwrap());
     let length = Duration::from_secs(seconds.unwrap_or_default());
-    let bodies = mutated_body();
     let tried = Cell::new(0);
     let began = Instant::now();
     loop {
         let runner = match seconds {
-            Some(_) => TestRunner::new(config()),
+            Some(_) => TestRunner::new(config(cases)),
             None => {
                 let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-                TestRunner::new_with_rng(config(), random)
+                TestRunner::new_with_rng(config(cases), random)
             }
         };
-        let failure = run_cases(&bodies, runner, &tried);
+        let failure = run_cases(values, &check, advice, runner, &tried);
         if failure.is_err() || began.elapsed() >= length {
-            println!("{} bodies in {} s", tried.get(), began.elapsed().as_secs());
+            println!("{} {what} in {} s", tried.get(), began.elapsed().as_secs());
             return failure.unwrap_or_else(|failure| panic!("{failure}"));
         }
     }
@@ -87,35 +106,34 @@ fn exclusive() -> MutexGuard<'static, ()> {
     EXCLUSIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn config() -> Config {
+fn config(cases: u32) -> Config {
     // Each shrinking step of a slow body is slow as well.
     let max_shrink_time = 60_000;
-    Config { cases: CASES, failure_persistence: None, max_shrink_time, ..Config::default() }
+    Config { cases, failure_persistence: None, max_shrink_time, ..Config::default() }
 }
 
-/// Runs the configured number of cases. The error contains the failing body and the command that
-/// adds it to the corpus.
+/// Runs the configured number of cases. The error contains the failing bytes and what to do with their file.
 fn run_cases(
-    bodies: &impl Strategy<Value = Bytes>,
+    values: &impl Strategy<Value = Bytes>,
+    check: impl Fn(&Bytes) -> Result<(), TestCaseError>,
+    advice: &str,
     mut runner: TestRunner,
     tried: &Cell<usize>,
 ) -> Result<(), String> {
-    let check = |body| {
+    let check = |bytes| {
         tried.update(|tried| tried + 1);
-        check(&body)
+        check(&bytes)
     };
-    runner.run(bodies, check).map_err(|error| {
+    runner.run(values, check).map_err(|error| {
         let TestError::Fail(failure, body) = error else {
             return error.to_string();
         };
         let name = format!("{:.12}", BodyHash::of(&body).to_hex());
         let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::write(&file, &body).unwrap();
-        let (shown, file) = (body.escape_ascii(), file.display());
-        format!(
-            "{failure}\n\nfor the body\n\n{shown}\n\nTo add it to the corpus:\n\
-             cp {file} tests/fuzz/corpus/<name>.json"
-        )
+        let shown = body.escape_ascii();
+        let advice = advice.replace("{file}", &file.display().to_string());
+        format!("{failure}\n\nfor the bytes\n\n{shown}\n\n{advice}")
     })
 }
 

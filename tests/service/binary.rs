@@ -80,11 +80,10 @@ impl Process {
         let mut log = Vec::new();
         let ready = async {
             loop {
-                let line = lines
-                    .next_line()
-                    .await
-                    .unwrap()
-                    .expect("the process ended before it was ready");
+                let line = lines.next_line().await.unwrap();
+                let line = line.unwrap_or_else(|| {
+                    panic!("the process ended before it was ready: {:?}", log.last())
+                });
                 log.push(line.clone());
                 let line: Value = serde_json::from_str(&line).unwrap();
                 if let Some(listen) = line["http.listen"].as_str() {

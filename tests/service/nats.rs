@@ -1,8 +1,10 @@
 //! NATS as a medium of the spool: real nodes, which are killed, frozen and wiped.
 
+mod delivery;
 mod failures;
 pub mod nodes;
 mod power_cut;
+mod security;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,19 +1,24 @@
 //! Reads from a hot standby, a real one.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 
+use super::binary::run;
 use super::crash::Cluster;
 use super::fixtures::{ALL, body};
-use super::harness::{KEY_OF_ALL, Service};
+use super::harness::{KEY_OF_ALL, Service, settings};
 use super::spool::{outcome, wait_until};
+use qontak_receiver::read::replica::Replica;
 use qontak_receiver::store;
 
 /// A service on a server of its own, with a standby to read from.
 async fn start(primary: &Cluster, standby: &Cluster) -> Service {
-    let db = PgPoolOptions::new().max_connections(2).connect(&primary.url).await.unwrap();
+    let db = connect(primary).await;
     let settings = [
         ("RECEIVER__DATABASE__READ_URL", standby.url.as_str()),
         ("RECEIVER__DATABASE__MAX_READ_LAG", "1s"),
@@ -22,7 +27,21 @@ async fn start(primary: &Cluster, standby: &Cluster) -> Service {
 }
 
 async fn connect(cluster: &Cluster) -> PgPool {
-    PgPoolOptions::new().max_connections(2).connect(&cluster.url).await.unwrap()
+    connect_to(&cluster.url).await
+}
+
+async fn connect_to(url: &str) -> PgPool {
+    PgPoolOptions::new().max_connections(2).connect(url).await.unwrap()
+}
+
+/// Text of the line of `check` about the standby, which has this state.
+async fn checked(settings: &BTreeMap<String, String>, state: &str) -> String {
+    let output = run(settings, &["check", "--json"]).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let is_replica = |check: &&Value| check["name"] == "replica";
+    let check = report["checks"].as_array().unwrap().iter().find(is_replica).unwrap();
+    assert_eq!(check["state"], state, "{check}");
+    check["text"].as_str().unwrap().to_owned()
 }
 
 async fn execute(db: &PgPool, sql: &str) {
@@ -78,6 +97,34 @@ async fn reads_use_the_standby_unless_it_is_too_far_behind_or_gone() {
         .header("authorization", format!("Bearer {}", super::harness::KEY_REPLAY_ONLY));
     let response = service.send(request.body(axum::body::Body::empty()).unwrap()).await;
     assert_eq!(response.status, StatusCode::OK, "{:?}", response.json());
+
+    // `check` knows it, as each of the following.
+    let mut settings = settings(&service.db.connect_options());
+    let read_url = |url: &str| [("RECEIVER__DATABASE__READ_URL".to_owned(), url.to_owned())];
+    settings.extend(read_url(&standby.url));
+    let text = checked(&settings, "ok").await;
+    assert!(text.starts_with("a standby, ") && text.ends_with(" ms behind the primary"), "{text}");
+    execute(&on_standby, "select pg_wal_replay_pause()").await;
+    service.execute("create table unreplayed ()").await;
+    let text = checked(&settings, "warn").await;
+    assert!(text.contains(" bytes behind the primary of 2 s ago; see its network"), "{text}");
+    execute(&on_standby, "select pg_wal_replay_resume()").await;
+    settings.extend(read_url(&primary.url));
+    let text = checked(&settings, "fail").await;
+    assert!(text.starts_with("database.read_url is not a standby; set it to a hot"), "{text}");
+    let other = std::env::var("DATABASE_URL").unwrap();
+    settings.extend(read_url(&other));
+    let text = checked(&settings, "fail").await;
+    assert!(text.starts_with("database.read_url has the data of another server than"), "{text}");
+    settings.extend(read_url("postgres://postgres:secret@127.0.0.1:1/receiver"));
+    let text = checked(&settings, "warn").await;
+    assert!(text.contains("start the standby, or correct the URL"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+
+    // Another server is never read.
+    let unrelated = Replica::new(connect_to(&other).await, Duration::from_secs(60));
+    unrelated.measure(&service.db).await;
+    assert!(unrelated.usable().is_none());
 
     // Without the standby, the primary is read; without the primary, the standby.
     standby.stop().await;

@@ -20,7 +20,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 use super::binary::{Process, post};
 use super::bodies::received;
 use super::fixtures::{ALL, body};
-use super::harness::{KEY_OF_ORGANIZATION, Response, Service, settings, writer_connection};
+use super::harness::{
+    KEY_OF_ALL, KEY_OF_ORGANIZATION, Response, Service, settings, writer_connection,
+};
 
 /// Short timeouts, so that a service notices an outage quickly.
 pub const SHORT_TIMEOUTS: [(&str, &str); 2] =
@@ -409,7 +411,7 @@ async fn events_total_counts_what_the_ledger_counts(db: PgPool) {
 }
 
 #[sqlx::test]
-async fn ledger_says_how_many_webhooks_wait(db: PgPool) {
+async fn ledger_and_health_say_how_many_webhooks_wait(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
     let disk = Disk::in_folder(folder.path()).unwrap();
     let service = Service::start_on(db.clone(), Some(disk), &SHORT_TIMEOUTS).await;
@@ -419,9 +421,12 @@ async fn ledger_says_how_many_webhooks_wait(db: PgPool) {
     assert_eq!(outcome(&service.post(body("01")).await), "spooled");
     let found = waiting().await;
     assert!(found["events"] == 1 && found["oldest_at"].is_string(), "{found}");
+    let health = async |key| service.get_with(key, "/v1/health").await.json()["data"].take();
+    assert_eq!(health(KEY_OF_ALL).await["waiting"], found);
     // It is a number of all organisations.
     let response = service.get_with(KEY_OF_ORGANIZATION, "/v1/ledger").await;
     assert_eq!(response.json()["meta"].get("waiting"), None);
+    assert_eq!(health(KEY_OF_ORGANIZATION).await.get("waiting"), None);
     service.execute("alter table event_renamed rename to event").await;
     wait_until(async || waiting().await["events"] == 0).await;
     assert_eq!(ledger_received(&service).await, 1);

@@ -6,8 +6,9 @@
 //!
 //! Every wait for NATS has a limit: a server that dies within a request sends no error.
 
+mod connection;
 mod hand;
-mod message;
+pub mod message;
 mod reader;
 mod stream;
 
@@ -16,18 +17,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::{self, AckKind, Context};
-use async_nats::{Client, ConnectOptions, Event as ConnectionEvent};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use metrics::counter;
-use secrecy::ExposeSecret;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{error, info};
+use tracing::error;
 
+use self::connection::Connected;
 use self::hand::{Hand, Taken};
 use self::message::Message;
 use self::stream::{ATTEMPT_TIMEOUT, AppendError, PREPARE_TIMEOUT, REQUEST_TIMEOUT, Stream};
@@ -35,11 +36,8 @@ use super::depth::Depth;
 use crate::config;
 use crate::event::Webhook;
 use crate::model::Timestamp;
-use crate::telemetry::fault::Fault;
 
 pub use self::stream::PrepareError;
-
-static DISCONNECTED: Fault = Fault::warn("nats server disconnected");
 
 /// Time after which a group commit has failed. Below the share of a spool, so that its callers have their
 /// result.
@@ -78,16 +76,17 @@ pub struct Nats {
     /// Number and size of the messages in hand.
     held: watch::Sender<(usize, usize)>,
     depth: watch::Sender<Depth>,
-    /// Tasks that read the streams.
-    readers: Mutex<Vec<AbortHandle>>,
+    /// Ends the tasks that read the streams; closed when all have ended.
+    stopping: watch::Sender<bool>,
     max_body_bytes: usize,
+    /// Why the first connection failed.
+    failure: Option<String>,
 }
 
 impl Nats {
-    /// Connects in the background, for as long as it takes. Fails if a setting cannot be used.
+    /// Connects; if that fails, in the background for as long as it takes. Fails if a setting cannot be used.
     pub async fn connect(settings: &config::Spool, max_body_bytes: usize) -> io::Result<Self> {
-        let servers: Vec<&str> = settings.servers.iter().map(|server| server.0.as_str()).collect();
-        let client = options(settings)?.connect(servers).await.map_err(io::Error::other)?;
+        let Connected { client, failure } = connection::connect(settings).await?;
         let mut context = jetstream::new(client.clone());
         context.set_timeout(PREPARE_TIMEOUT);
         let streams = (0..settings.streams).map(|number| Stream::new(settings, number));
@@ -99,15 +98,23 @@ impl Nats {
             hand: Mutex::default(),
             held: watch::Sender::default(),
             depth: watch::Sender::default(),
-            readers: Mutex::default(),
+            stopping: watch::Sender::default(),
             max_body_bytes,
+            failure,
         })
     }
 
     /// Creates the streams that are missing, and compares the others with the settings.
     pub async fn prepare(&self) -> Result<(), PrepareError> {
         for stream in &self.streams {
-            stream.prepare(&self.context).await?;
+            match (stream.prepare(&self.context).await, &self.failure) {
+                (Err(PrepareError::Unavailable(_)), Some(failure))
+                    if self.client.connection_state() != State::Connected =>
+                {
+                    return Err(PrepareError::Unavailable(failure.clone()));
+                }
+                (prepared, _) => drop(prepared?),
+            }
         }
         let needed = self.max_body_bytes + RECORD_BYTES;
         let max_payload = self.client.server_info().max_payload;
@@ -119,8 +126,9 @@ impl Nats {
 
     /// Starts the tasks that read the streams.
     pub fn start(self: &Arc<Self>, tasks: &mut JoinSet<()>) {
-        let readers = (0..self.streams.len()).map(|i| tasks.spawn(reader::run(self.clone(), i)));
-        *self.readers.lock().unwrap_or_else(PoisonError::into_inner) = readers.collect();
+        for stream in 0..self.streams.len() {
+            tasks.spawn(reader::run(self.clone(), stream, self.stopping.subscribe()));
+        }
     }
 
     /// Appends webhooks and returns how many were appended once a majority of the nodes has stored them:
@@ -274,9 +282,8 @@ impl Nats {
 
     /// Stops reading, and gives back what is in hand.
     pub async fn release(&self) {
-        let readers =
-            std::mem::take(&mut *self.readers.lock().unwrap_or_else(PoisonError::into_inner));
-        readers.iter().for_each(AbortHandle::abort);
+        self.stopping.send_replace(true);
+        _ = timeout(reader::STOP_TIMEOUT + REQUEST_TIMEOUT, self.stopping.closed()).await;
         let all = self.change(Hand::release_all);
         let giving_back = async {
             self.give_back(all, None).await;
@@ -311,31 +318,4 @@ impl Nats {
     pub fn watch(&self) -> watch::Receiver<Depth> {
         self.depth.subscribe()
     }
-}
-
-fn options(settings: &config::Spool) -> io::Result<ConnectOptions> {
-    let mut options = ConnectOptions::new()
-        .name("qontak-receiver")
-        .retry_on_initial_connect()
-        .connection_timeout(Duration::from_secs(1))
-        // A server that is frozen is left after two of them.
-        .ping_interval(Duration::from_secs(1))
-        .reconnect_delay_callback(|attempts| {
-            Duration::from_millis(50 * attempts as u64).min(Duration::from_secs(1))
-        })
-        .event_callback(async |event| match event {
-            ConnectionEvent::Connected => info!("nats server connected"),
-            ConnectionEvent::Disconnected => DISCONNECTED.occurred("connection lost"),
-            _ => {}
-        });
-    if let Some(file) = settings.ca_file() {
-        options = options.add_root_certificates(file.to_owned());
-    }
-    if let (Some(user), Some(password)) = (&settings.user, &settings.password) {
-        options = options.user_and_password(user.clone(), password.expose_secret().to_owned());
-    }
-    if let Some(credentials) = &settings.credentials {
-        options = options.credentials(credentials.expose_secret())?;
-    }
-    Ok(options)
 }

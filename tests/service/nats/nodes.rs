@@ -11,6 +11,8 @@ pub struct Nodes {
     folder: PathBuf,
     /// `sync_interval` of the nodes.
     sync: &'static str,
+    /// More settings of each node.
+    settings: String,
 }
 
 /// Nodes of the tests that kill none of them.
@@ -36,6 +38,18 @@ impl Nodes {
         Self::start_with_sync("always").await
     }
 
+    /// Nodes with more settings.
+    pub async fn start_with(settings: String) -> Self {
+        let folder = tempfile::tempdir().unwrap().keep();
+        let nodes = Self { folder, sync: "always", settings };
+        tokio::task::spawn_blocking(move || {
+            nodes.run(&["start"]);
+            nodes
+        })
+        .await
+        .unwrap()
+    }
+
     pub async fn start_with_sync(sync: &'static str) -> Self {
         tokio::task::spawn_blocking(move || Self::make(sync)).await.unwrap()
     }
@@ -46,7 +60,7 @@ impl Nodes {
 
     /// Nodes with their data in a folder that exists.
     pub fn make_in(folder: PathBuf, sync: &'static str) -> Self {
-        let nodes = Self { folder, sync };
+        let nodes = Self { folder, sync, settings: String::new() };
         nodes.run(&["start"]);
         nodes
     }
@@ -67,7 +81,10 @@ impl Nodes {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/nats.sh");
         let mut command = Command::new(script);
         command.arg(arguments[0]).arg(&self.folder).args(&arguments[1..]);
-        command.env("NATS_SYNC", self.sync).stdin(Stdio::null());
+        command
+            .env("NATS_SYNC", self.sync)
+            .env("NATS_SETTINGS", &self.settings)
+            .stdin(Stdio::null());
         command
     }
 

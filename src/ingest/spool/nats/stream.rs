@@ -148,7 +148,10 @@ impl Stream {
     /// Creates the stream and its consumer if they are missing.
     pub async fn prepare(&self, context: &Context) -> Result<PullConsumer, PrepareError> {
         let prepared = timeout(PREPARE_TIMEOUT, self.create(context)).await;
-        let no_answer = || PrepareError::Unavailable(format!("stream {}: no answer", self.name()));
+        let no_answer = || {
+            let text = "no answer; check that most of the nodes are running";
+            PrepareError::Unavailable(format!("stream {}: {text}", self.name()))
+        };
         prepared.unwrap_or_else(|_| Err(no_answer()))
     }
 
