@@ -60,7 +60,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(broadcast::show))
         .routes(routes!(event::show))
         .routes(routes!(event::body))
-        .routes(routes!(event::replay).map(|route| route.fallback(only_post)))
+        .routes(routes!(event::replay::replay).map(|route| route.fallback(only_post)))
         .routes(routes!(replay::start).map(|route| route.fallback(only_post)))
         .routes(routes!(replay::show, replay::cancel).map(|route| route.fallback(get_or_delete)))
         .routes(routes!(trace::show))

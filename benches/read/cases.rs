@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 192] = [
+pub const CASES: [Case; 194] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -138,6 +138,8 @@ pub const CASES: [Case; 192] = [
     list(ALL, "/v1/rooms/{room}/messages"),
     long(ALL, "/v1/rooms/{busiest_room}/messages"),
     list(LARGE, "/v1/rooms/{busiest_room}/messages"),
+    list(ALL, "/v1/rooms/{busiest_room}/messages?from_id={message}"),
+    list(LARGE, "/v1/rooms/{busiest_room}/messages?from_id={message}"),
     long(ALL, "/v1/messages"),
     list(LARGE, "/v1/messages"),
     long(SMALL, "/v1/messages"),

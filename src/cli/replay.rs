@@ -150,9 +150,10 @@ pub async fn run(
                 print_line(format_args!("event {}: {before} -> {outcome}", event_id.0));
             }
         }
-        Report::Row(Difference { table, key, columns }) => {
+        Report::Row(Difference { table, key, is_new, columns }) => {
             rows += 1;
-            let change = if columns.is_empty() { "new".to_owned() } else { columns.join(", ") };
+            let columns: Vec<&str> = columns.iter().map(|one| one.column.as_str()).collect();
+            let change = if is_new { "new".to_owned() } else { columns.join(", ") };
             print_line(format_args!("{table} {key}: {change}"));
         }
         Report::Page { last, events } => progress.add(last, events),

@@ -39,6 +39,11 @@ pub struct ApiError {
 }
 
 impl ApiError {
+    /// Whether a query took too long and was cut off: the same request will be, too.
+    pub fn is_cut(&self) -> bool {
+        self.messages.contains(&Error::QueryTimeout.to_string())
+    }
+
     /// An error that occurred before the API was called.
     pub fn from_error(error: &Error) -> Self {
         let messages = match error {

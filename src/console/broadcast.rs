@@ -2,6 +2,7 @@
 
 mod funnel;
 mod recipient;
+mod times;
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -122,7 +123,7 @@ pub async fn list(visitor: Visitor) -> Response {
         actions: html! { @if visitor.can_export { a.button href=(export) download { (words.export_csv) } } },
         body: html! {
             (form(&visitor, "#list", &fields, &[]))
-            section.card #list hx-get="" hx-select="#list > *" hx-trigger="changed from:body throttle:5s, every 60s, refresh from:body" { (body) }
+            section.card #list hx-get="" hx-select="#list > *" hx-trigger="changed-slowly from:body, every 60s, refresh from:body" { (body) }
         },
     };
     page(&visitor, Section::Broadcasts, Ok(content)).await
@@ -169,7 +170,7 @@ async fn content(visitor: &Visitor, state: &ConsoleState, id: &str) -> Result<Co
             @if visitor.can_export { a.button href=(export) download { (words.export_csv) } }
         },
         body: html! {
-            div #broadcast hx-get="" hx-select="#broadcast > *" hx-trigger="changed from:body throttle:5s, every 60s, refresh from:body" {
+            div #broadcast hx-get="" hx-select="#broadcast > *" hx-trigger="changed-slowly from:body, every 60s, refresh from:body" {
                 p.muted.lead {
                     @if let Some(at) = broadcast.created_at { (format::exact(&visitor.preferences, at)) }
                     @if let Some(template) = &broadcast.template_name { " · " (name(template)) }
@@ -186,9 +187,13 @@ async fn content(visitor: &Visitor, state: &ConsoleState, id: &str) -> Result<Co
                         (funnel.reasons(visitor, id))
                     }
                 }
-                div.halves {
-                    section.card { h2 { (words.duration) } (funnel.times(visitor)) }
+                div.columns {
+                    section.card.wide { h2 { (words.over_time) } (funnel.over_time(visitor)) }
                     section.card { h2 { (words.cost) } (funnel.costs(visitor, state)) }
+                }
+                div.halves {
+                    section.card { h2 { (words.until_delivered) } (funnel.to_delivery(visitor)) }
+                    section.card { h2 { (words.until_read) } (funnel.to_read(visitor)) }
                 }
                 section.card { h2 { (words.recipients) } (recipient::draw(visitor, id, &recipients)) }
             }

@@ -15,8 +15,11 @@ pub struct Chart {
     pub is_stacked: bool,
     /// What is appended to values, such as `%`.
     pub unit: &'static str,
-    /// Times, in seconds since 1970.
+    /// Times, in seconds since 1970; or numbers from 0, if there are labels.
     pub x: Vec<i64>,
+    /// Labels in place of times; empty for times.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
     /// Values at these times.
     pub series: Vec<Series>,
 }
@@ -36,20 +39,30 @@ impl Chart {
     /// Draws it; `title` is for screen readers.
     pub fn draw(&self, preferences: &Preferences, words: &Words, title: &str) -> Markup {
         let data = serde_json::to_string(self).expect("numbers and texts are JSON");
+        let first = if self.labels.is_empty() { words.time } else { words.hours_since_sending };
+        // The newest first, but labels in their order.
+        let mut rows: Vec<(usize, i64)> = self.x.iter().copied().enumerate().collect();
+        if self.labels.is_empty() {
+            rows.reverse();
+        }
+        let time = |at| DateTime::<Utc>::from_timestamp(at, 0).unwrap_or_default();
         html! {
-            div.chart data-chart=(data) data-zone=(preferences.zone.name()) role="img" aria-label=(title) {}
+            div.chart data-chart=(data) data-zone=(preferences.zone.name()) data-first=(first) role="img" aria-label=(title) {}
             details.as-table {
                 summary { (words.as_table) }
                 div.scroll tabindex="0" {
                     table {
                         thead { tr {
-                            th scope="col" { (words.time) }
+                            th scope="col" { (first) }
                             @for series in &self.series { th.number scope="col" { (series.label) } }
                         } }
                         tbody {
-                            @for (i, at) in self.x.iter().enumerate().rev() {
+                            @for (i, at) in rows {
                                 tr {
-                                    td { (format::time(preferences, DateTime::<Utc>::from_timestamp(*at, 0).unwrap_or_default())) }
+                                    td { @match self.labels.get(i) {
+                                        Some(label) => (label),
+                                        None => (format::time(preferences, time(at))),
+                                    } }
                                     @for series in &self.series {
                                         td.number {
                                             @match series.values.get(i).copied().flatten() {

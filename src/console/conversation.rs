@@ -4,6 +4,7 @@ mod bubble;
 mod list;
 mod media;
 pub mod message;
+mod page;
 pub mod room;
 mod thread;
 

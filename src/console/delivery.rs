@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::api::encode;
+use super::conversation::message::message_link;
 use super::conversation::room::tone;
 use super::filter::{Field, form};
 use super::format;
@@ -117,7 +118,7 @@ impl Delivery {
                 div {
                     @match (&self.messages_broadcast_id, &self.room_id) {
                         (Some(id), _) if self.is_campaign => a href=(visitor.link(&format!("/console/broadcasts/{}", encode(id)), &[])) { (words.broadcast) },
-                        (_, Some(id)) => a href=(visitor.link(&format!("/console/conversations/{}", encode(id)), &[])) { (words.conversation) },
+                        (_, Some(room)) => a href=(message_link(visitor, room, id, &[])) { (words.conversation) },
                         _ => { "–" }
                     }
                     @if let Some(channel) = &self.channel { div.muted.small { (term(preferences.language, channel)) } }

@@ -41,10 +41,9 @@ pub fn button(visitor: &Visitor, state: &ConsoleState) -> Markup {
 pub async fn play(_: Visitor, State(state): State<ConsoleState>) -> Response {
     let Some(traffic) = state.demo else { return Error::NotFound.into_response() };
     let endpoint: Arc<str> = ENDPOINT.into();
-    let now = Timestamp::now();
-    let webhooks = traffic(now).into_iter().map(|body| Webhook {
-        id: EventId::next(now),
-        received_at: now,
+    let webhooks = traffic(Timestamp::now()).into_iter().map(|(at, body)| Webhook {
+        id: EventId::next(at),
+        received_at: at,
         endpoint: endpoint.clone(),
         organization_id: None,
         body: body.into(),

@@ -64,7 +64,8 @@ pub fn problem(words: &Words, error: &ApiError) -> Markup {
         div.empty role="alert" {
             (icon(Icon::Warning))
             p { strong { (error_title(words, error)) } }
-            @if error.status != StatusCode::NOT_FOUND {
+            @if error.is_cut() { p.muted { (words.query_cut_hint) } }
+            @else if error.status != StatusCode::NOT_FOUND {
                 @for message in &error.messages { p.muted { (cut(message, 500)) } }
             }
             @if let Some(id) = &error.request_id { p.muted { (words.request_id) " " code { (id) } } }
@@ -73,8 +74,9 @@ pub fn problem(words: &Words, error: &ApiError) -> Markup {
 }
 
 /// What went wrong, in the visitor's language.
-pub const fn error_title(words: &Words, error: &ApiError) -> &'static str {
+pub fn error_title(words: &Words, error: &ApiError) -> &'static str {
     match error.status {
+        _ if error.is_cut() => words.query_cut,
         StatusCode::NOT_FOUND => words.not_found,
         StatusCode::FORBIDDEN => words.forbidden,
         StatusCode::UNPROCESSABLE_ENTITY => words.invalid_filter,

@@ -102,7 +102,7 @@ pub async fn list(visitor: Visitor) -> Response {
             html! {
                 div {
                     a data-row href=(link(&visitor, &event.event_id)) { (name_or(kind, words.unknown)) }
-                    @if event.name.as_deref().is_some_and(|name| Some(name) != kind) { div.muted.small { (name_or(event.name.as_deref(), "")) } }
+                    @if event.name.as_deref().is_some_and(|name| Some(name.trim()) != kind) { div.muted.small { (name_or(event.name.as_deref(), "")) } }
                     @if let Some(id) = &event.subject_id { div.muted.small { code { (name(&cut(id, 60))) } } }
                 }
             },

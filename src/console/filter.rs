@@ -78,7 +78,8 @@ impl Field {
                 @match &self.input {
                     Input::Search => input type="search" name=(self.name) value=(value) placeholder=(self.label) enterkeyhint="search";,
                     Input::Text => (plain("text")),
-                    Input::Date => (plain("date")),
+                    // A link may name a time of day, which a field for days would drop.
+                    Input::Date => (plain(if value.len() > 10 { "text" } else { "date" })),
                     Input::Choice(values) => (self.select(visitor, value, values.iter().map(|(value, name)| (value, name.clone())))),
                     Input::Terms(values) => (self.select(visitor, value, values.iter().map(|value| (value, term(language, value).into_owned())))),
                 }

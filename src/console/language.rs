@@ -33,6 +33,7 @@ words! {
     trace: "Trace", "Lacak";
     navigation: "Main navigation", "Navigasi utama";
     skip_to_content: "Skip to content", "Langsung ke isi";
+    loading: "Loading", "Memuat";
     live: "Live", "Langsung";
     not_live: "Connecting…", "Menghubungkan…";
     reconnecting: "Reconnecting…", "Menghubungkan lagi…";
@@ -77,7 +78,9 @@ words! {
     forbidden: "Your key does not allow this.", "Kunci Anda tidak mengizinkan ini.";
     invalid_filter: "A filter is not valid.", "Ada filter yang tidak valid.";
     too_many_requests: "Too many requests; try again in a moment.", "Terlalu banyak permintaan; coba lagi sebentar lagi.";
-    unavailable: "The data is not available now. The query may have been cut off because it took too long: try a shorter period.", "Data belum tersedia. Kueri mungkin dihentikan karena terlalu lama: coba periode yang lebih pendek.";
+    query_cut: "This took too long and was cut off.", "Ini terlalu lama dan dihentikan.";
+    query_cut_hint: "What is shown is not complete. Choose a shorter period, or another filter.", "Yang tampil tidak lengkap. Pilih periode yang lebih pendek, atau filter lain.";
+    unavailable: "The data is not available now. Try again in a moment.", "Data belum tersedia. Coba lagi sebentar lagi.";
     failed_to_load: "This could not be loaded.", "Ini tidak dapat dimuat.";
     request_id: "Request", "Permintaan";
 
@@ -104,7 +107,8 @@ words! {
     tag: "Tag", "Label";
     session: "Session", "Sesi";
     session_open: "session open", "sesi terbuka";
-    session_expiring: "expires soon", "segera berakhir";
+    session_long: "open, 2 h or more left", "terbuka, sisa 2 jam atau lebih";
+    session_expiring: "less than 2 h left", "sisa kurang dari 2 jam";
     session_over: "session over", "sesi berakhir";
     session_left: "{} left", "sisa {}";
     hour: "h", "jam";
@@ -118,7 +122,10 @@ words! {
     no_messages: "No messages yet.", "Belum ada pesan.";
     no_messages_hint: "They appear here as they arrive.", "Pesan muncul di sini saat masuk.";
     older_messages: "Older messages", "Pesan lebih lama";
+    no_message_found: "No message has these words.", "Tidak ada pesan dengan kata-kata ini.";
+    newer_messages: "Newer messages", "Pesan lebih baru";
     newest_messages: "Newest messages", "Pesan terbaru";
+    message_is_gone: "The message of this link is not in this conversation. These are the newest ones.", "Pesan dari tautan ini tidak ada di percakapan ini. Ini adalah pesan terbaru.";
     back: "Back to the list", "Kembali ke daftar";
     account: "Account", "Akun";
     division: "Division", "Divisi";
@@ -161,11 +168,16 @@ words! {
     no_broadcasts_hint: "A broadcast appears with the first webhook about one of its recipients.", "Broadcast muncul bersama webhook pertama tentang salah satu penerimanya.";
     funnel: "Funnel", "Corong";
     held_back: "{} held back by Meta's pacing", "{} ditahan oleh pengaturan laju Meta";
-    duration: "Time from sent", "Waktu sejak terkirim";
-    half_within: "50% within", "50% dalam";
-    most_within: "95% within", "95% dalam";
-    until_delivered: "until delivered", "sampai diterima";
-    until_read: "until read", "sampai dibaca";
+    over_time: "Over time", "Dari waktu ke waktu";
+    over_time_hint: "Recipients who had reached each status by the end of each hour since sending.", "Penerima yang telah mencapai setiap status pada akhir setiap jam sejak pengiriman.";
+    hours_since_sending: "Since sending", "Sejak pengiriman";
+    later: "later", "kemudian";
+    nothing_sent: "Nothing was sent yet.", "Belum ada yang dikirim.";
+    median: "Median", "Median";
+    most_within: "{}% within", "{}% dalam";
+    until_delivered: "Time from sent to delivered", "Waktu dari terkirim sampai diterima";
+    until_read: "Time from sent to read", "Waktu dari terkirim sampai dibaca";
+    no_durations: "No recipient has both times yet.", "Belum ada penerima dengan kedua waktu.";
     cost: "Cost", "Biaya";
     category: "Category", "Kategori";
     billable: "Billable", "Ditagih";
@@ -205,6 +217,13 @@ words! {
     before: "Before", "Sebelum";
     after: "After", "Sesudah";
     would_be: "Would be", "Akan menjadi";
+    column: "Column", "Kolom";
+    new_row: "new row", "baris baru";
+    changed_row: "changes", "berubah";
+    one_event: "Event", "Peristiwa";
+    rows_that_change: "Rows that change", "Baris yang berubah";
+    rows_change: "rows change.", "baris berubah.";
+    more_rows: "and {} more rows", "dan {} baris lagi";
     nothing_chosen: "No event is chosen.", "Tidak ada peristiwa yang dipilih.";
     nothing_chosen_hint: "Choose events in the list first.", "Pilih peristiwa di daftar dahulu.";
     raw_body: "Raw body", "Isi mentah";

@@ -133,6 +133,7 @@ fn respond(
     let stream = (!visitor.is_masked).then(|| visitor.link("/console/stream", &[]));
     let body = html! {
         a.skip href="#main" { (words.skip_to_content) }
+        div #loading role="progressbar" aria-label=(words.loading) {}
         div.frame hx-ext="sse" sse-connect=[stream] data-kinds=(Kind::VARIANTS.join(" ")) {
             aside.side {
                 a.brand href=(visitor.link("/console", &[])) {

@@ -1,7 +1,7 @@
 //! Accounting: what is in quarantine and why, deliveries per hour, and what Qontak had that was missing.
 
 use axum::response::Response;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
 
@@ -53,6 +53,7 @@ pub async fn show(visitor: Visitor) -> Response {
         api.list::<Reconciled>("/v1/reconciliation", &[("limit", "30")]),
     );
     let export = visitor.link("/console/exports/ledger", &[]);
+    let export_days = visitor.link("/console/exports/reconciliation", &[]);
     let content = Content {
         title: words.ledger.to_owned(),
         heading: None,
@@ -69,6 +70,7 @@ pub async fn show(visitor: Visitor) -> Response {
                     h2 { (words.reconciliation) }
                     p.muted.lead { (words.reconciliation_hint) }
                     (reconciliation(&visitor, &days))
+                    @if visitor.can_export { p.end { a.button href=(export_days) download { (words.export_csv) } } }
                 }
             }
         },
@@ -106,7 +108,7 @@ fn groups(visitor: &Visitor, events: &Result<List<Event>, ApiError>) -> Markup {
             html! { a data-row href=(list) { (name(&cut(reason(event), 200))) } },
             html! { span.chip.warn { (term(language, &event.outcome)) } },
             html! { (format::number(&visitor.preferences, *count)) },
-            html! { a href=(event::link(visitor, &event.event_id)) { (words.show_event) } },
+            html! { a.nowrap href=(event::link(visitor, &event.event_id)) { (words.show_event) } },
         ]
     });
     html! {
@@ -135,8 +137,11 @@ fn per_hour(visitor: &Visitor, hours: &Result<List<Hour>, ApiError>) -> Markup {
         Column(words.malformed, true),
     ];
     list(visitor, hours, &columns, (words.no_events, words.no_events_hint), |hour| {
+        let [start, end] = [hour.hour, hour.hour + TimeDelta::hours(1)]
+            .map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let events = visitor.link("/console/events", &[("start_date", &start), ("end_date", &end)]);
         vec![
-            format::time(preferences, hour.hour),
+            html! { a data-row href=(events) { (format::time(preferences, hour.hour)) } },
             number(hour.received),
             bar(
                 preferences,

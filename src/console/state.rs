@@ -17,8 +17,8 @@ use crate::model::Timestamp;
 use crate::read;
 use crate::read::state::ReadState;
 
-/// Makes the bodies of a day of webhooks that ends at a time.
-pub type DemoTraffic = fn(Timestamp) -> Vec<Vec<u8>>;
+/// Makes a day of webhooks that ends at a time: when each arrives, and its body.
+pub type DemoTraffic = fn(Timestamp) -> Vec<(Timestamp, Vec<u8>)>;
 
 /// Shared by all requests of the console; cheap to clone.
 #[derive(Clone)]

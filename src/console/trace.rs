@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::api::{ApiError, encode};
-use super::conversation::message::Message;
+use super::conversation::message::{Message, message_link};
 use super::conversation::room::{Room, tone};
 use super::document::empty;
 use super::event::{self, Event};
@@ -111,7 +111,7 @@ impl Trace {
                 (format::exact(preferences, entry.at))
                 @if entry.source == "received" && entry.subject != "event" { " " span.muted title=(words.upper_bound) { "≤" } }
                 " · " strong { (term(preferences.language, &entry.what)) } " "
-                a href=(link) { (subject(words, &entry.subject)) " " (self.label(words, entry)) }
+                a data-row href=(link) { (subject(words, &entry.subject)) " " (self.label(words, entry)) }
             }
         }
     }
@@ -126,10 +126,7 @@ impl Trace {
             "message" => {
                 let message = self.messages.iter().find(|message| message.id == id);
                 match message.and_then(|message| message.room_id.as_deref()) {
-                    Some(room) => {
-                        let page = format!("/console/conversations/{}", encode(room));
-                        format!("{}#m-{}", visitor.link(&page, &[]), encode(id))
-                    }
+                    Some(room) => message_link(visitor, room, id, &[]),
                     None => visitor.link("/console/trace", &[("id", id)]),
                 }
             }

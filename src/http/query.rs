@@ -91,6 +91,10 @@ impl IgnoredParameters {
     }
 }
 
+/// Parameters that say which page of a list, and in which form: they are no filters.
+const PAGE_PARAMETERS: [&str; 7] =
+    ["limit", "cursor", "from_id", "format", "is_counted", "bom", "delimiter"];
+
 /// The query string of a request, read parameter by parameter.
 pub struct Parameters {
     path: String,
@@ -190,7 +194,7 @@ impl Parameters {
     /// The URL of this list up to the value of its cursor.
     pub fn url_before_cursor(&self) -> String {
         let mut pairs = form_urlencoded::Serializer::new(format!("{}?", self.path));
-        pairs.extend_pairs(self.pairs().filter(|(name, _)| *name != "cursor"));
+        pairs.extend_pairs(self.pairs().filter(|(name, _)| !["cursor", "from_id"].contains(name)));
         pairs.append_pair("cursor", "").finish()
     }
 
@@ -199,7 +203,7 @@ impl Parameters {
     pub fn fingerprint(&self) -> String {
         let mut text = self.path.replacen("/exports/", "/", 1);
         for (name, value) in self.pairs() {
-            if !["limit", "cursor", "format", "is_counted", "bom", "delimiter"].contains(&name) {
+            if !PAGE_PARAMETERS.contains(&name) {
                 text.push_str(&format!("\0{name}\0{value}"));
             }
         }

@@ -1,6 +1,7 @@
 //! Broadcasts: their funnel and their recipients.
 
 mod funnel;
+mod times;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

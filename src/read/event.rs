@@ -1,22 +1,21 @@
 //! The journal: events and their raw bodies.
 
+pub mod replay;
+
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use chrono::{TimeDelta, Utc};
-use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
 use super::page::{List, PageQuery};
-use super::reader::{Authorized, AuthorizedList, AuthorizedReplay, OrganizationQuery};
-use super::state::ReadState;
+use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
 use crate::event::{Kind, Outcome};
 use crate::http::Error;
 use crate::http::extract::Id;
 use crate::http::query::value::{AnyOf, DayOrTime, Flag, Labels, Text, period};
-use crate::ingest::replay::{Replayed, normalize_again};
 use crate::model::{EventId, Timestamp};
 use crate::query;
 use crate::store::event::{self, EventRow, Filter, Place};
@@ -133,56 +132,6 @@ pub async fn body(
 #[schema(value_type = String, format = Binary)]
 #[expect(dead_code, reason = "for the OpenAPI document")]
 struct Bytes(Vec<u8>);
-
-query! {
-    /// Parameters of a replay.
-    pub struct ReplayQuery {
-        /// Whether to parse the event only, and to store nothing. The outcome is the parser's: the
-        /// database could still reject the rows.
-        dry_run: Flag,
-    }
-}
-
-/// Replay an event with the current parser
-///
-/// Requires a key with the scope `replay`. Idempotent: rows that are up to date do not change.
-#[utoipa::path(
-    post, path = "/events/{id}/replay", params(ReplayQuery), security(("key" = ["replay"])),
-    responses((status = OK, body = One<ReplayedRow>))
-)]
-pub async fn replay(
-    AuthorizedReplay { reader, query }: AuthorizedReplay<ReplayQuery>,
-    Id(id): Id,
-    State(state): State<ReadState>,
-) -> Result<impl IntoResponse, Error> {
-    let id = parse(&id)?;
-    let webhook = event::find_webhook(&state.primary, reader.organizations(), id).await?;
-    let event = webhook.and_then(normalize_again).ok_or(Error::NotFound)?;
-    if query.dry_run.is_some_and(|flag| flag.0) {
-        let row = event::find(&state.primary, reader.organizations(), id).await?;
-        let before = row.and_then(|row| row.outcome.parse().ok()).ok_or(Error::NotFound)?;
-        let (event_id, outcome, reasons) = (event.id(), event.outcome, event.reasons);
-        return Ok(one(ReplayedRow { event_id, outcome_before: before, outcome, reasons }));
-    }
-    let receipt = state.ingest.writer.write(event).await?;
-    let Replayed { event_id, before, outcome } =
-        Replayed::from_receipt(&receipt).ok_or(Error::NotFound)?;
-    let reasons = receipt.reasons;
-    Ok(one(ReplayedRow { event_id, outcome_before: before, outcome, reasons }))
-}
-
-/// Result of a replay.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Replayed)]
-struct ReplayedRow {
-    event_id: EventId,
-    /// Outcome before the replay.
-    outcome_before: Outcome,
-    /// Outcome after the replay.
-    outcome: Outcome,
-    /// Why the event is quarantined or malformed, and each field that could not be read.
-    reasons: Vec<String>,
-}
 
 fn parse(id: &str) -> Result<EventId, Error> {
     id.parse().map(EventId).map_err(|_| Error::NotFound)

@@ -248,6 +248,12 @@ impl<P: Serialize + DeserializeOwned + Send + 'static> Page<P> {
         Self { waiting, ..self }
     }
 
+    /// Begins the page at this place, unless a cursor was sent. The place is that of the first row, or
+    /// just before it.
+    pub fn starting_at(self, place: Option<P>) -> Self {
+        Self { from: self.from.or(place), ..self }
+    }
+
     /// Responds with the page or, for an export, with this page and all after it.
     ///
     /// `fetch` returns rows in the order of the walk; an export calls a clone of it per page.

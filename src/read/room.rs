@@ -172,17 +172,34 @@ pub async fn show(
     Ok(one(room))
 }
 
+query! {
+    /// Where the list of messages begins.
+    pub struct MessageStart {
+        /// Begin the page at this message of the conversation; its `prev` leads to newer ones. 404 if the
+        /// conversation has no such message. Without effect if there is a `cursor`.
+        from_id: Text,
+    }
+}
+
 /// List the messages of a conversation, newest first
 #[utoipa::path(
-    get, path = "/rooms/{id}/messages", params(OrganizationQuery, PageQuery),
+    get, path = "/rooms/{id}/messages", params(MessageStart, OrganizationQuery, PageQuery),
     responses((status = OK, body = List<Message>))
 )]
 pub async fn messages(
-    AuthorizedList { reader, page, .. }: AuthorizedList<RoomPlace>,
+    AuthorizedList { reader, query, page }: AuthorizedList<RoomPlace, MessageStart>,
     Id(id): Id,
     State(db): State<PgPool>,
 ) -> Result<Response, Error> {
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
+    let start = match query.from_id {
+        Some(Text(id)) => {
+            let place = message::place_in_room(&db, &key, &id).await?.ok_or(Error::NotFound)?;
+            Some(place.before())
+        }
+        None => None,
+    };
+    let page = page.starting_at(start);
     let fetch = async move |walk: Walk<RoomPlace>| {
         let keys = message::list_by_room(&db, &key, &walk).await?;
         super::message::messages(&db, &keys).await

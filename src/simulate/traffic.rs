@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use chrono::DateTime;
+
 use super::broadcast::Broadcasts;
 use super::chat::Chat;
 use super::room::Shape;
@@ -90,6 +92,12 @@ impl Traffic {
             source.end_after(broadcasts);
         }
         self
+    }
+
+    /// Qontak's clock: the time of the last event.
+    pub fn time(&self) -> Timestamp {
+        let at = DateTime::from_timestamp_millis(self.world.now);
+        Timestamp(at.expect("it began at a time and passes slowly"))
     }
 
     /// Organisation of all events.

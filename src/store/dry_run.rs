@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::connect::within;
@@ -16,14 +18,35 @@ use super::ingest::ingest;
 use crate::event::{Changes, Event};
 
 /// A row that would be inserted or changed.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub struct Difference {
     /// Name of the table.
     pub table: &'static str,
     /// Primary key, joined by spaces.
     pub key: String,
-    /// Columns that would change; empty if the row is new.
-    pub columns: Vec<String>,
+    /// Whether the row would be inserted.
+    pub is_new: bool,
+    /// Columns that would change; of a new row those with a value.
+    pub columns: Vec<ChangedColumn>,
+}
+
+/// A column that would change.
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
+pub struct ChangedColumn {
+    /// Name of the column.
+    pub column: String,
+    /// Value now; null in a new row, and for keys without the scope `read`.
+    pub before: Value,
+    /// Value after the replay; null for keys without the scope `read`.
+    pub after: Value,
+}
+
+impl ChangedColumn {
+    /// Whether it is bookkeeping of merges.
+    fn is_bookkeeping(&self) -> bool {
+        const BOOKKEEPING: [&str; 5] = ["key", "keys", "fields", "text_rank", "last_error_key"];
+        BOOKKEEPING.contains(&self.column.as_str())
+    }
 }
 
 impl Difference {
@@ -37,9 +60,19 @@ impl Difference {
 
     /// Whether the row is new, or a column changes that is more than bookkeeping of merges.
     pub fn is_visible(&self) -> bool {
-        const BOOKKEEPING: [&str; 5] = ["key", "keys", "fields", "text_rank", "last_error_key"];
-        let is_bookkeeping = |column: &String| BOOKKEEPING.contains(&column.as_str());
-        self.columns.is_empty() || !self.columns.iter().all(is_bookkeeping)
+        self.is_new || !self.columns.iter().all(ChangedColumn::is_bookkeeping)
+    }
+
+    /// Drops columns that are bookkeeping of merges.
+    pub fn drop_bookkeeping(&mut self) {
+        self.columns.retain(|column| !column.is_bookkeeping());
+    }
+
+    /// Drops the values.
+    pub fn hide_values(&mut self) {
+        for column in &mut self.columns {
+            (column.before, column.after) = (Value::Null, Value::Null);
+        }
     }
 }
 
@@ -115,23 +148,21 @@ fn ids<'a>(changes: &'a Changes, table: &str) -> Vec<&'a str> {
 }
 
 fn differences(before: &Rows, after: Rows) -> Vec<Difference> {
-    let difference = |((table, key), row): ((&'static str, String), Map<String, Value>)| {
+    let mut differences = Vec::new();
+    for ((table, key), row) in after {
         let row_key = (table, key);
-        let columns = match before.get(&row_key) {
-            None => Vec::new(),
-            Some(old) => {
-                let is_changed = |(name, value): &(&String, &Value)| {
-                    *name != INTERNAL && old.get(*name) != Some(*value)
-                };
-                let columns: Vec<String> =
-                    row.iter().filter(is_changed).map(|(name, _)| name.clone()).collect();
-                if columns.is_empty() {
-                    return None;
-                }
-                columns
+        let old = before.get(&row_key);
+        let mut columns = Vec::new();
+        for (column, after) in row {
+            let before = old.and_then(|old| old.get(&column)).cloned().unwrap_or_default();
+            if column != INTERNAL && before != after {
+                columns.push(ChangedColumn { column, before, after });
             }
-        };
-        Some(Difference { table, key: row_key.1, columns })
-    };
-    after.into_iter().filter_map(difference).collect()
+        }
+        if old.is_none() || !columns.is_empty() {
+            let (table, key) = row_key;
+            differences.push(Difference { table, key, is_new: old.is_none(), columns });
+        }
+    }
+    differences
 }

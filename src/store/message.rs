@@ -12,7 +12,7 @@ use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
 pub use self::filter::{Filter, OUTGOING, Place, RoomPlace};
-pub use self::list::{list, list_by_room};
+pub use self::list::{list, list_by_room, place_in_room};
 pub use self::scan::{Scan, ScannedKey};
 use super::room::RoomKey;
 use super::rows::column;

@@ -1,6 +1,6 @@
 //! The console: sign-in, what every page has in common, and hostile texts.
 
-mod browser;
+pub mod browser;
 mod conversation;
 mod pages;
 
@@ -164,6 +164,34 @@ async fn posts_of_other_sites_are_refused(db: PgPool) {
             assert!(!response.headers.contains_key(SET_COOKIE), "{path} {origin:?}");
         }
     }
+}
+
+#[sqlx::test]
+async fn posts_of_other_sites_with_a_session_change_nothing(db: PgPool) {
+    let scopes = ("RECEIVER__KEY__ALL__SCOPES", "read,replay");
+    let demo = ("RECEIVER__CONSOLE__DEMO", "true");
+    let service = Service::start_with(db, &[ENABLED, scopes, demo]).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    for path in [
+        "/console/events/replay",
+        "/console/replays",
+        "/console/replays/00000000-0000-0000-0000-000000000000/cancel",
+        "/console/demo",
+    ] {
+        for origin in [Some("https://evil.example"), Some("null"), None] {
+            let mut request = form(path, &[("outcome", "applied")], browser.cookie());
+            request.headers_mut().remove(ORIGIN);
+            if let Some(origin) = origin {
+                request.headers_mut().insert(ORIGIN, origin.parse().unwrap());
+            }
+            assert_eq!(
+                service.send(request).await.status,
+                StatusCode::FORBIDDEN,
+                "{path} {origin:?}"
+            );
+        }
+    }
+    assert_eq!((service.count("event").await, service.count("replay").await), (0, 0));
 }
 
 #[sqlx::test]

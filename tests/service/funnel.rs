@@ -54,8 +54,58 @@ async fn funnel_counts_the_furthest_status_reached_by_each_recipient(db: PgPool)
     assert_eq!(funnel["reached"], json!({"sent": 8, "delivered": 6, "read": 4, "failed": 4}));
     assert_eq!(funnel["implied"], json!({"sent": 4, "delivered": 3}));
     assert_eq!(funnel["conflicts"], json!({"failed_and_delivered": 1, "failed_and_read": 1}));
-    assert_eq!(funnel["seconds_to_delivery"], json!({"p50": 2.0, "p95": 9.0}));
-    assert_eq!(funnel["seconds_to_read"], json!({"p50": 5400.0, "p95": 5400.0}));
+    let percentiles =
+        |name: &str| ["p50", "p90", "p95"].map(|one| funnel[name][one].as_f64().unwrap());
+    assert_eq!(percentiles("seconds_to_delivery"), [2.0, 9.0, 9.0]);
+    assert_eq!(percentiles("seconds_to_read"), [5400.0; 3]);
+}
+
+#[sqlx::test]
+async fn funnel_has_distributions_of_durations_and_the_hours_of_each_status(db: PgPool) {
+    let service = Service::start(db).await;
+    // 1_749_690_000 is 01:00, when the logs are created.
+    let logs = [
+        log("1", "read", &[("sent", 0), ("delivered", 2), ("read", 5412)]),
+        log("2", "read", &[("sent", 30), ("delivered", 33), ("read", 3 * 3600)]),
+        log("3", "delivered", &[("sent", 3599), ("delivered", 3600)]),
+        log("4", "failed", &[("sent", 10), ("failed", 7200)]),
+        log("5", "failed", &[("sent", 10), ("delivered", 20), ("failed", 30)]),
+        // Whoever read it received it, and was sent it.
+        log("6", "read", &[("read", 2_000_000)]),
+    ];
+    post_all(&service, logs).await;
+    let funnel = service.data("/v1/broadcasts/b").await;
+    let hour = |hour: u32, counts: [u32; 4]| {
+        let [sent, delivered, read, failed] = counts;
+        json!({"hour": hour, "sent": sent, "delivered": delivered, "read": read, "failed": failed})
+    };
+    let expected = json!([
+        hour(0, [5, 3, 0, 0]),
+        hour(1, [0, 1, 1, 0]),
+        hour(2, [0, 0, 0, 1]),
+        hour(3, [0, 0, 1, 0]),
+        hour(555, [1, 1, 1, 0]),
+    ]);
+    assert_eq!(funnel["by_hour"], expected);
+    let sum = |name: &str| -> i64 {
+        let hours = funnel["by_hour"].as_array().unwrap().iter();
+        hours.map(|hour| hour[name].as_i64().unwrap()).sum()
+    };
+    for name in ["sent", "delivered", "read"] {
+        assert_eq!(funnel["reached"][name], sum(name), "{name}");
+    }
+    assert_eq!(funnel["failed"], sum("failed"));
+    let counts = |name: &str| -> Vec<(Value, i64)> {
+        let intervals = funnel[name]["distribution"].as_array().unwrap().iter();
+        let intervals =
+            intervals.map(|one| (one["max_seconds"].clone(), one["count"].as_i64().unwrap()));
+        intervals.filter(|(_, count)| *count > 0).collect()
+    };
+    let delivery = [(json!(2), 2), (json!(5), 1), (json!(10), 1)];
+    assert_eq!(counts("seconds_to_delivery"), delivery);
+    assert_eq!(counts("seconds_to_read"), [(json!(7200), 1), (json!(14_400), 1)]);
+    let intervals = funnel["seconds_to_read"]["distribution"].as_array().unwrap();
+    assert_eq!((intervals.len(), &intervals[15]["max_seconds"]), (16, &Value::Null));
 }
 
 #[sqlx::test]

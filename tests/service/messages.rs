@@ -179,3 +179,40 @@ async fn invalid_message_filters_return_422_naming_the_parameter(db: PgPool) {
         assert_eq!(response.json()["error"]["messages"], json!([message]), "{query}");
     }
 }
+
+#[sqlx::test]
+async fn messages_of_a_room_begin_at_a_message_and_lead_to_newer_ones(db: PgPool) {
+    // Equal times: the order is that of the ids.
+    let same = json!({"created_at": "2025-06-12T03:00:00.000Z", "room_id": "r"});
+    let service =
+        service_with_messages(db, &[same.clone(), same.clone(), same.clone(), same]).await;
+    let rows = service.data("/v1/messages").await;
+    let room = rows[0]["room_id"].as_str().unwrap();
+    let ids: Vec<&str> =
+        rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    let page = async |query: &str| {
+        let response = service.get(&format!("/v1/rooms/{room}/messages?{query}")).await;
+        assert_eq!(response.status, StatusCode::OK, "{query}: {}", response.text());
+        let page = response.json();
+        let found = page["data"].as_array().unwrap().iter();
+        let found: Vec<String> = found.map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+        (found, page["meta"]["pagination"]["cursor"].clone())
+    };
+    let cursor = |cursors: &Value, name: &str| cursors[name].as_str().unwrap().to_owned();
+    let (found, cursors) = page(&format!("limit=1&from_id={}", ids[2])).await;
+    assert_eq!(found, [ids[2]]);
+    // Cursors are those of the list without `from_id`, and prevail over it.
+    let (found, _) = page(&format!("cursor={}", cursor(&cursors, "next"))).await;
+    assert_eq!(found, [ids[3]]);
+    let newer = format!("cursor={}&from_id={}", cursor(&cursors, "prev"), ids[3]);
+    let (found, cursors) = page(&newer).await;
+    assert_eq!(found, [ids[0], ids[1]]);
+    assert_eq!(cursors["prev"], Value::Null);
+
+    for id in ["nothing", "%01"] {
+        let path = format!("/v1/rooms/{room}/messages?from_id={id}");
+        assert_eq!(service.get(&path).await.status, StatusCode::NOT_FOUND, "{id}");
+    }
+    let response = service.get(&format!("/v1/rooms/another/messages?from_id={}", ids[0])).await;
+    assert_eq!(response.status, StatusCode::NOT_FOUND);
+}

@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use super::binary::{self, DEADLINE};
 use super::fixtures::{ALL, body};
 use super::harness::{
-    BOUND_TOKEN, KEY_OF_ALL, KEY_REPLAY_ONLY, Response, Service, settings, webhook,
+    BOUND_TOKEN, KEY_OF_ALL, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, Response, Service, settings,
+    webhook,
 };
 
 const PROJECTIONS: &str = "room, room_event, message, sender, broadcast, broadcast_log";
@@ -79,10 +80,48 @@ async fn dry_run_over_the_api_tells_the_outcome_and_stores_nothing(db: PgPool) {
     let result = dry("dry_run=true").await.json()["data"].take();
     assert_eq!(result["outcome_before"], "recorded");
     assert_eq!(result["outcome"], "applied");
+    assert_eq!(result["changes"], json!([]));
     assert_eq!(rows(&service).await, before);
     assert_eq!(dry("dryrun=true").await.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(dry("dry_run=false").await.status, StatusCode::OK);
     assert_ne!(rows(&service).await, before);
+}
+
+#[sqlx::test]
+async fn dry_run_over_the_api_lists_changes_and_their_values_for_keys_that_may_read(db: PgPool) {
+    let scopes = ("RECEIVER__KEY__ALL__SCOPES", "read,replay");
+    let masked = ("RECEIVER__KEY__ORGANIZATION__SCOPES", "read_masked,replay");
+    let service = Service::start_with(db, &[scopes, masked]).await;
+    super::funnel::post_fixtures(&service).await;
+    let id = service.data("/v1/messages?direction=in&limit=1").await[0]["id"].take();
+    let id = id.as_str().unwrap();
+    let older = "text = 'old', text_rank = '00000000-0000-0000-0000-000000000000'";
+    service.execute(&format!("update message set {older} where message_id = '{id}'")).await;
+    let events = service.data(&format!("/v1/events?subject_id={id}")).await;
+    let event = events[0]["event_id"].as_str().unwrap();
+    let before = rows(&service).await;
+    let dry = async |key: &str| {
+        let request = Request::post(format!("/v1/events/{event}/replay?dry_run=true"))
+            .header(AUTHORIZATION, format!("Bearer {key}"));
+        let response = service.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status, StatusCode::OK, "{}", response.text());
+        response.json()["data"]["changes"].take()
+    };
+    let changes = dry(KEY_OF_ALL).await;
+    let row = changes.as_array().unwrap().iter().find(|row| row["table"] == "message").unwrap();
+    assert_eq!(row["is_new"], false);
+    assert!(row["key"].as_str().unwrap().starts_with(id));
+    let text = |row: &Value| {
+        let columns = row["columns"].as_array().unwrap().clone();
+        columns.into_iter().find(|one| one["column"] == "text").unwrap()
+    };
+    assert_eq!(text(row)["before"], "old");
+    assert!(text(row)["after"].is_string() && text(row)["after"] != "old");
+    let row = dry(KEY_REPLAY_ONLY).await[0].take();
+    assert_eq!((&text(&row)["before"], &text(&row)["after"]), (&Value::Null, &Value::Null));
+    let row = dry(KEY_OF_ORGANIZATION).await[0].take();
+    assert_eq!(text(&row)["before"], "•••");
+    assert_eq!(rows(&service).await, before);
 }
 
 /// Turns the events of a kind into quarantined ones, as an older parser would have stored them.

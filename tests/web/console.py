@@ -159,6 +159,80 @@ class Console(Browser):
         numbers = [int(re.search(r"Message (\d+)\.", one)[1]) for one in self.texts(".bubble")]
         self.assertEqual(sorted(set(numbers) - {0}), [one for one in numbers if one])
 
+    def test_search_hit_opens_the_conversation_there_and_stays_while_newer_messages_load(self):
+        room = room_with(text="Message 0.")
+        room_fields = json.loads(next(FIXTURES.glob("01-*")).read_text())["room"] | {"id": room}
+        for i in range(1, 121):
+            at = f"2025-06-13T{i // 60:02}:{i % 60:02}:00.000Z"
+            text = f"Message {i}." if i != 40 else f"Needle {room}."
+            post("01", id=f"{room}-{i}", room_id=room, room=room_fields, text=text, created_at=at)
+        self.open("/conversations", q=f"Needle {room}")
+        self.wait(".room.hit", "Needle")
+        self.find(".room.hit").click()
+        self.wait(".message.hit .bubble", "Needle")
+        top = "document.querySelector('.message.hit').getBoundingClientRect().top - document.getElementById('messages').getBoundingClientRect().top"
+        height = "document.getElementById('messages').clientHeight"
+        in_sight = f"const top = {top}; return top >= -2 && top < {height}"
+        WebDriverWait(self.browser, 20).until(lambda browser: browser.execute_script(in_sight), "the hit is in sight")
+        self.assertEqual([], [one for one in self.texts(".bubble") if "Message 120." in one])
+        self.shoot("hit-1440")
+        # Down to the newest: what is in sight stays in its place while more is put below it.
+        scroll = "const one = document.getElementById('messages'); one.scrollTop = 0"
+        last = "[...document.querySelectorAll('.message')].at(-1)"
+        self.browser.execute_script(f"window.last = {last}; {scroll}; window.y = window.last.getBoundingClientRect().top")
+        WebDriverWait(self.browser, 20).until(lambda browser: browser.execute_script(f"return {last} !== window.last"))
+        self.browser.execute_async_script("setTimeout(arguments[0], 300)")
+        moved = self.browser.execute_script("return Math.abs(window.last.getBoundingClientRect().top - window.y)")
+        self.assertLess(moved, 60)
+        for _ in range(3):
+            self.browser.execute_script(scroll)
+            self.browser.execute_async_script("setTimeout(arguments[0], 300)")
+        numbers = [int(found[1]) for one in self.texts(".bubble") if (found := re.search(r"Message (\d+)\.", one))]
+        self.assertIn(120, numbers + [0])
+        self.assertEqual(sorted(set(numbers) - {0}), [one for one in numbers if one])
+
+    def test_broadcast_shows_its_course_and_distributions(self):
+        self.open(f"/broadcasts/{BROADCAST}")
+        self.wait(".chart canvas")
+        self.wait(".u-legend", "Delivered")
+        self.assertGreaterEqual(len(self.browser.find_elements(By.CSS_SELECTOR, ".distribution .step")), 2)
+
+    def test_keyboard_goes_through_every_list(self):
+        for page in ("/conversations", "/broadcasts", f"/broadcasts/{BROADCAST}", "/deliveries", "/events", "/ledger", "/agents?period=day", f"/trace?id={MESSAGE}"):
+            with self.subTest(page=page):
+                self.open(page)
+                self.wait("h1")
+                body = self.find("body")
+                body.send_keys("j")
+                first = self.browser.switch_to.active_element
+                self.assertIsNotNone(first.get_attribute("data-row"), page)
+                first.send_keys("j")
+                rows = self.browser.find_elements(By.CSS_SELECTOR, "[data-row]")
+                if len(rows) > 1:
+                    self.assertEqual(rows[1], self.browser.switch_to.active_element)
+
+    def test_every_list_says_that_it_is_offline_and_recovers(self):
+        for page in ("", "/conversations", "/broadcasts", f"/broadcasts/{BROADCAST}", "/deliveries", "/events", "/ledger", "/agents?period=day"):
+            with self.subTest(page=page):
+                self.open(page)
+                self.wait("#live.on", "Live")
+                self.network(offline=True)
+                self.browser.execute_script("window.dispatchEvent(new Event('offline'))")
+                self.wait("#problem", "offline")
+                self.browser.execute_script("document.querySelector('main').querySelectorAll('[hx-get] > *').forEach((one) => { one.dataset.old = '1'; })")
+                self.network(offline=False)
+                self.browser.execute_script("window.dispatchEvent(new Event('online'))")
+                WebDriverWait(self.browser, 20).until(lambda _: not self.find("#problem").is_displayed())
+                WebDriverWait(self.browser, 20).until(
+                    lambda browser: browser.execute_script("return [...document.querySelectorAll('main [hx-get] > *')].some((one) => !one.dataset.old)"), page)
+
+    def test_dry_run_shows_what_would_change(self):
+        self.open("/events", subject_id=MESSAGE)
+        self.find("input[data-all]").click()
+        self.find("button[name=dry_run][value=true]").click()
+        self.wait(".banner.ok", "0 rows change.")
+        self.shoot("dry-run-1440")
+
     def test_filters_change_list_and_url_and_are_shareable(self):
         self.open("/conversations")
         self.wait(".room", "Siti Rahmawati")

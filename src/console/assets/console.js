@@ -31,30 +31,35 @@ function draw(element) {
   const isDaily = chart.x.length > 1 && chart.x[1] - chart.x[0] >= 86400;
   const day = dated({ day: "numeric", month: "short" });
   const hour = dated({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  // A label for each place, but on the axis only as many as fit.
+  const { labels } = chart;
+  const step = labels && Math.ceil(labels.length / Math.max(Math.floor(element.clientWidth / 70), 1));
+  const named = (at) => (labels ? labels[at] ?? "" : `${day.format(at * 1000)} ${isDaily ? "" : hour.format(at * 1000)}`);
   const axis = { stroke: color("muted"), font, grid: { stroke: color("line"), width: 1 }, ticks: { show: false } };
   const options = {
     width: Math.max(element.clientWidth, 200),
     height: 190,
     cursor: { points: { show: !chart.is_stacked }, drag: { x: false, y: false }, y: false },
     tzDate: (time) => uPlot.tzDate(new Date(time * 1000), element.dataset.zone),
-    scales: { y: { range: (_, low, high) => [0, chart.unit === "%" ? 100 : Math.max(high * 1.05, 4)] }, x: { range: (_, low, high) => {
+    scales: { y: { range: (_, low, high) => [0, chart.unit === "%" ? 100 : Math.max(high * 1.05, 4)] }, x: { time: !labels, range: (_, low, high) => {
+      if (low === high) return [low - 1, high + 1];
       const half = chart.is_stacked && chart.x.length > 1 ? (chart.x[1] - chart.x[0]) * 0.6 : 0;
       return [low - half, high + half];
     } } },
     axes: [
-      { ...axis, size: 30, grid: { show: false }, values: (_, times) => times.map((time) => (isDaily ? day : hour).format(time * 1000)), space: 62,
-        splits: isDaily ? () => chart.x : undefined },
+      { ...axis, size: 30, grid: { show: false }, values: (_, places) => places.map((at) => (labels ? named(at) : (isDaily ? day : hour).format(at * 1000))), space: 62,
+        splits: labels ? () => chart.x.filter((at) => at % step === 0) : isDaily ? () => chart.x : undefined },
       { ...axis, size: 52, values: (_, values) => values.map((value) => (Number.isInteger(value) ? number(value) : "")) },
     ],
     series: [
-      { label: element.dataset.time ?? "", value: (_, time) => (time == null ? "" : `${day.format(time * 1000)} ${isDaily ? "" : hour.format(time * 1000)}`) },
+      { label: element.dataset.first, value: (_, at) => (at == null ? "" : named(at)) },
       ...shown.map((i) => ({
         label: chart.series[i].label,
         stroke: chart.is_stacked ? undefined : shade(chart.series[i].color),
         fill: chart.is_stacked ? shade(chart.series[i].color) : undefined,
         width: chart.is_stacked ? 0 : 2,
         spanGaps: true,
-        points: { show: !chart.is_stacked, size: 5 },
+        points: { show: !chart.is_stacked && chart.x.length <= 30, size: 5 },
         paths: chart.is_stacked ? uPlot.paths.bars({ size: [0.72, 48], radius: 0 }) : undefined,
         value: (_, __, ___, at) => (at == null ? "" : number(chart.series[i].values[at])),
       })),
@@ -83,6 +88,8 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw
 
 const banner = () => document.getElementById("problem");
 let wasLost = false;
+/** The stream of events. */
+let source = null;
 
 function showProblem(text) {
   const element = banner();
@@ -102,6 +109,7 @@ function setLive(isOn) {
 
 /** Loads the parts of the page again: what happened meanwhile was missed. */
 function recover() {
+  if (!navigator.onLine) return;
   showProblem(null);
   htmx.trigger(document.body, "refresh");
 }
@@ -109,9 +117,20 @@ function recover() {
 document.addEventListener("htmx:sseOpen", () => setLive(true));
 document.addEventListener("htmx:sseError", () => setLive(false));
 addEventListener("offline", () => { setLive(false); showProblem(banner()?.dataset.offline); });
-addEventListener("online", () => recover());
+addEventListener("online", () => {
+  // The stream may have survived, or be back already.
+  wasLost = false;
+  if (source?.readyState === EventSource.OPEN) setLive(true);
+  recover();
+});
+// The service may be restarting, or the connection not quite back: it is tried again until it works.
+let retry = null;
 for (const name of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
-  document.addEventListener(name, () => showProblem(navigator.onLine ? banner()?.dataset.failed : banner()?.dataset.offline));
+  document.addEventListener(name, (event) => {
+    showProblem(navigator.onLine ? banner()?.dataset.failed : banner()?.dataset.offline);
+    const status = event.detail.xhr?.status ?? 0;
+    if (status === 0 || status >= 500) retry ??= setTimeout(() => { retry = null; recover(); }, 3000);
+  });
 }
 document.addEventListener("htmx:afterOnLoad", (event) => {
   if (event.detail.xhr.status < 400 && navigator.onLine) showProblem(null);
@@ -121,11 +140,31 @@ document.addEventListener("htmx:afterSettle", (event) => {
   countDown();
 });
 
+// Before htmx looks for what is in sight: the frame begins at its newest message.
+document.querySelector(".message.hit")?.scrollIntoView({ block: "center" });
+
+/** Newer messages are put below a hit: the message above them stays where it is. */
+let held = null;
+
+function hold() {
+  const frame = document.getElementById("messages");
+  if (held && frame) frame.scrollTop += held.element.getBoundingClientRect().top - held.top;
+}
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.target.id !== "newer") return;
+  const element = event.detail.target.previousElementSibling;
+  if (element) held = { element, top: element.getBoundingClientRect().top };
+});
+document.addEventListener("htmx:afterSwap", hold);
+document.addEventListener("htmx:afterSettle", () => { hold(); held = null; });
+
 // --- live ---------------------------------------------------------------------------------------
 
 /** Tells the page at most once a second what changed, however many events arrive. */
 const changedRooms = new Set();
 let flush = null;
+let slow = null;
 
 function changed(event) {
   try { changedRooms.add(JSON.parse(event.data).room_id); } catch { /* no object: only the list changes */ }
@@ -136,11 +175,13 @@ function changed(event) {
     }
     changedRooms.clear();
     htmx.trigger(document.body, "changed");
+    // For parts that take longer. Not htmx's throttle: it also drops the refresh of `recover`, and the last change.
+    slow ??= setTimeout(() => { slow = null; htmx.trigger(document.body, "changed-slowly"); }, 4000);
   }, 1000);
 }
 
 htmx.createEventSource = (url) => {
-  const source = new EventSource(url);
+  source = new EventSource(url);
   for (const kind of document.querySelector("[data-kinds]").dataset.kinds.split(" ")) source.addEventListener(kind, changed);
   source.addEventListener("reset", recover);
   return source;

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::Counts;
+use super::times::{self, Durations, Hour};
 use crate::console::format;
 use crate::console::format::text::{name, name_or};
 use crate::console::language::fill;
@@ -18,8 +19,9 @@ use crate::console::table::{Column, table};
 pub struct Funnel {
     failed_by_code: Vec<Failures>,
     billable_by_category: Vec<Billable>,
-    seconds_to_delivery: Percentiles,
-    seconds_to_read: Percentiles,
+    seconds_to_delivery: Durations,
+    seconds_to_read: Durations,
+    by_hour: Vec<Hour>,
 }
 
 #[derive(Deserialize)]
@@ -36,12 +38,6 @@ struct Failures {
 struct Billable {
     pricing_category: Option<String>,
     count: i64,
-}
-
-#[derive(Deserialize)]
-struct Percentiles {
-    p50: Option<f64>,
-    p95: Option<f64>,
 }
 
 impl Funnel {
@@ -100,21 +96,19 @@ impl Funnel {
         }
     }
 
-    /// Time from sent to delivered and read.
-    pub fn times(&self, visitor: &Visitor) -> Markup {
-        let (words, preferences) = (visitor.words(), &visitor.preferences);
-        let row = |label, times: &Percentiles| {
-            let [half, most] =
-                [times.p50, times.p95].map(|time| format::duration_or_dash(preferences, time));
-            vec![html! { (label) }, html! { (half) }, html! { (most) }]
-        };
-        let columns =
-            [Column("", false), Column(words.half_within, true), Column(words.most_within, true)];
-        let rows = [
-            row(words.until_delivered, &self.seconds_to_delivery),
-            row(words.until_read, &self.seconds_to_read),
-        ];
-        table(&columns, rows.into_iter())
+    /// How many reached each status by the hours since sending.
+    pub fn over_time(&self, visitor: &Visitor) -> Markup {
+        times::over_time(visitor, &self.by_hour)
+    }
+
+    /// Time from sent to delivered.
+    pub fn to_delivery(&self, visitor: &Visitor) -> Markup {
+        self.seconds_to_delivery.draw(visitor, "ok")
+    }
+
+    /// Time from sent to read.
+    pub fn to_read(&self, visitor: &Visitor) -> Markup {
+        self.seconds_to_read.draw(visitor, "accent")
     }
 
     /// Billable recipients by category, with the price of each if the settings have it.

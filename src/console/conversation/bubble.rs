@@ -23,12 +23,13 @@ pub fn draw(
     reactions: &[&str],
 ) -> Markup {
     let words = visitor.words();
-    let text = message.text.as_deref().filter(|text| !text.trim().is_empty());
+    let text = message.words();
     let kind = message.r#type.as_deref().unwrap_or("text");
     let events = visitor.link("/console/events", &[("subject_id", &message.id)]);
+    let is_hit = visitor.parameters.get("message") == message.id;
     let is_cut = text.is_some_and(|text| text.chars().nth(MAX_CHARACTERS).is_some());
     html! {
-        li.message.{ (if message.is_notice() { "notice" } else { message.class() }) } id={ "m-" (message.id) } {
+        li.message.{ (if message.is_notice() { "notice" } else { message.class() }) }.hit[is_hit] id={ "m-" (message.id) } {
             div.bubble {
                 @if !message.is_notice() {
                     div.sender {

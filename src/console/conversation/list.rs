@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::message::Message;
+use super::message::{Message, message_link};
 use super::room::Room;
-use crate::console::api::{self, ApiError, encode};
+use crate::console::api::{self, ApiError};
 use crate::console::document::{empty, problem};
 use crate::console::filter::{Field, form};
 use crate::console::format;
@@ -100,7 +100,7 @@ impl List {
                             @if list.data.is_empty() && self.messages.is_none() { (empty(words.no_conversations, words.no_conversations_hint)) }
                             @if self.messages.is_some() { h3 { (words.conversations) } }
                             @for room in &list.data { (row(visitor, room, open)) }
-                            @if list.data.is_empty() && self.messages.is_some() { p.muted.nothing { "–" } }
+                            @if list.data.is_empty() && self.messages.is_some() { p.muted.nothing { (words.no_conversations) } }
                             (self.found(visitor))
                             @let cursor = if open.is_some() { "list" } else { "cursor" };
                             (pages(visitor, list.cursors(), cursor))
@@ -133,7 +133,7 @@ impl List {
                 "session",
                 words.session,
                 [
-                    ("open", words.session_open),
+                    ("open", words.session_long),
                     ("expiring", words.session_expiring),
                     ("expired", words.session_over),
                 ]
@@ -168,12 +168,13 @@ impl List {
         };
         html! {
             h3 { (words.messages) }
-            @if messages.is_empty() { p.muted.nothing { "–" } }
+            @if messages.is_empty() { p.muted.nothing { (words.no_message_found) } }
             @for message in messages {
                 @if let Some(room) = &message.room_id {
-                    @let path = format!("/console/conversations/{}", encode(room));
-                    @let link = visitor.link(&path, &visitor.parameters.only(FILTERS));
-                    a.room.hit data-row href={ (link) "#m-" (message.id) } {
+                    @let link = message_link(visitor, room, &message.id, &visitor.parameters.only(FILTERS));
+                    @let is_open = visitor.parameters.get("message") == message.id;
+                    a.room.hit data-row href=(link)
+                        aria-current=[is_open.then_some("true")] {
                         span.top {
                             strong { (message.sender(words)) }
                             (format::time(&visitor.preferences, message.at()))

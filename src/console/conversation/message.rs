@@ -8,10 +8,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::media;
+use crate::console::api::encode;
 use crate::console::format::text::{cut, name_or};
 use crate::console::icon::icon;
 use crate::console::language::Words;
 use crate::console::overview::Translated;
+use crate::console::session::Visitor;
 
 /// A message of the API. What Qontak defines stays JSON, because it may have any shape.
 #[derive(Deserialize)]
@@ -43,6 +45,18 @@ pub struct Message {
     pub status_times: BTreeMap<String, StatusTime>,
     pub implied: Vec<String>,
     sender: Sender,
+}
+
+/// Link to a message in its conversation, with these parameters of the list beside it.
+pub fn message_link(
+    visitor: &Visitor,
+    room_id: &str,
+    message_id: &str,
+    kept: &[(&str, &str)],
+) -> String {
+    let path = format!("/console/conversations/{}", encode(room_id));
+    let link = visitor.link(&path, &[kept, &[("message", message_id)]].concat());
+    format!("{link}#m-{}", encode(message_id))
 }
 
 /// When a status was reached, and by whose clock.
@@ -130,13 +144,24 @@ impl Message {
         Some((message["message_id"].as_str()?, message["emoji"].as_str().unwrap_or_default()))
     }
 
+    /// Its text; of a choice from a list or of a button, what was chosen.
+    pub fn words(&self) -> Option<&str> {
+        let has_words = |text: &&str| !text.trim().is_empty();
+        let chosen =
+            ["interactive/list_reply/title", "interactive/button_reply/title", "button/text"];
+        let raw =
+            |name| self.raw_message.as_ref()?.pointer(&format!("/messages/0/{name}"))?.as_str();
+        let text = self.text.as_deref().filter(has_words);
+        text.or_else(|| chosen.into_iter().find_map(raw).filter(has_words))
+    }
+
     /// One line of it, for lists.
     pub fn preview(&self, words: &Words) -> Markup {
         let kind = self.r#type.as_deref().unwrap_or("text");
         let picture = media::picture(kind);
         html! {
             @if let Some(picture) = picture { (icon(picture)) " " }
-            @match self.text.as_deref().filter(|text| !text.trim().is_empty()) {
+            @match self.words() {
                 Some(text) => bdi { (cut(text, 160)) },
                 None => (media::name_of(kind, words)),
             }

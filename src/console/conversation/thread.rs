@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::bubble;
 use super::message::Message;
+use super::page::Page;
 use super::room::Room;
 use crate::console::api::{ApiError, encode};
 use crate::console::document::empty;
@@ -17,10 +18,9 @@ use crate::console::icon::{Icon, icon};
 use crate::console::language::term::term;
 use crate::console::session::Visitor;
 
-/// Messages of a page.
-const PAGE: &str = "50";
-/// Messages of a refresh: room for as many new ones again, and more.
-const REFRESH: &str = "150";
+/// Values of the parameter `part`: messages that the script puts before or after those that are shown.
+const OLDER: &str = "older";
+const NEWER: &str = "newer";
 
 /// A conversation.
 pub struct Thread {
@@ -32,6 +32,8 @@ pub struct Thread {
     older: Option<String>,
     newer: Option<String>,
     is_newest: bool,
+    /// Whether the message that a link names is not in the conversation.
+    is_lost: bool,
 }
 
 #[derive(Deserialize)]
@@ -52,26 +54,23 @@ impl RoomEvent {
 
 impl Thread {
     /// Requests one page of the conversation. A refresh names the oldest message that is shown, and
-    /// gets all from there.
+    /// gets all from there. A hit of a search names its message: then the page has those around it.
     pub async fn load(visitor: &Visitor, id: &str) -> Result<Self, ApiError> {
         let (api, path) = (&visitor.api, format!("/v1/rooms/{}", encode(id)));
-        let (cursor, oldest) = (visitor.parameters.get("cursor"), visitor.parameters.get("oldest"));
-        let limit = if oldest.is_empty() { PAGE } else { REFRESH };
-        let (messages, events) = (format!("{path}/messages"), format!("{path}/events"));
-        let (page, whole) = ([("limit", limit), ("cursor", cursor)], [("limit", "200")]);
-        let (room, messages, events) = tokio::join!(
+        let (events, whole) = (format!("{path}/events"), [("limit", "200")]);
+        let (room, page, events) = tokio::join!(
             api.one::<Room>(&path, &[]),
-            api.list::<Message>(&messages, &page),
+            Page::load(visitor, &path),
             api.list::<RoomEvent>(&events, &whole),
         );
-        let (room, messages, life) = (room?, messages?, events?.data);
-        let (older, newer) = (messages.cursors().next.clone(), messages.cursors().prev.clone());
-        let mut messages = messages.data;
+        let room = room?;
+        let Page { mut messages, older, newer, is_newest, is_lost } = page?;
+        let oldest = visitor.parameters.get("oldest");
         let shown = messages.iter().position(|message| message.id == oldest);
         let older = if shown.is_some() { None } else { older };
         messages.truncate(shown.map_or(usize::MAX, |place| place + 1));
         messages.reverse();
-        Ok(Self { room, messages, life, older, newer, is_newest: cursor.is_empty() })
+        Ok(Self { room, messages, life: events?.data, older, newer, is_newest, is_lost })
     }
 
     /// Draws it with its head.
@@ -79,20 +78,24 @@ impl Thread {
         let words = visitor.words();
         let oldest = self.messages.first().map_or("", |message| message.id.as_str());
         let whole = if self.has_beginning(visitor) { "1" } else { "" };
-        let refresh = self.room.link(visitor, &[("oldest", oldest), ("whole", whole)]);
+        let hit = visitor.parameters.get("message");
+        let refresh =
+            self.room.link(visitor, &[("oldest", oldest), ("whole", whole), ("message", hit)]);
         let trigger = if self.is_newest { "room-changed, refresh from:body" } else { "never" };
+        let has_cursor = !visitor.parameters.get("cursor").is_empty();
+        // What the script puts before or after the messages that are shown needs no link to these.
+        let part = visitor.parameters.get("part");
         html! {
             section.card.thread {
                 (self.head(visitor))
                 div.messages #messages tabindex="0" role="log" aria-label=(words.messages) aria-live="off" {
                     div {
-                        @if self.is_newest { (self.earlier(visitor)) }
+                        @if self.is_lost { p.banner.bad role="status" { (words.message_is_gone) } }
+                        @if !has_cursor { (self.earlier(visitor)) }
                         ol #newest data-room=(self.room.id) hx-get=(refresh) hx-select="#newest" hx-swap="outerHTML" hx-trigger=(trigger) {
-                            @if !self.is_newest { (self.load_older(visitor)) }
+                            @if has_cursor && part != NEWER { (self.load_older(visitor)) }
                             (self.items(visitor))
-                            @if self.newer.is_some() {
-                                li.more.no-script { a.button href=(self.room.link(visitor, &[])) { (words.newest_messages) } }
-                            }
+                            @if part != OLDER { (self.load_newer(visitor)) }
                         }
                         @if self.messages.is_empty() { (empty(words.no_messages, words.no_messages_hint)) }
                     }
@@ -118,12 +121,36 @@ impl Thread {
     fn load_older(&self, visitor: &Visitor) -> Markup {
         let Some(cursor) = &self.older else { return html! {} };
         let before = self.messages.first().map(|message| message.at().to_rfc3339());
-        let before = before.unwrap_or_default();
-        let link = self.room.link(visitor, &[("cursor", cursor), ("before", &before)]);
+        let page = [("cursor", cursor.as_str()), ("before", before.as_deref().unwrap_or_default())];
+        let link = self.room.link(visitor, &page);
+        let part = self.room.link(visitor, &[&page[..], &[("part", OLDER)]].concat());
         html! {
             li.more #older {
-                a.button href=(link) hx-get=(link) hx-select="#newest > li" hx-target="#older" hx-swap="outerHTML"
+                a.button href=(link) hx-get=(part) hx-select="#newest > li" hx-target="#older" hx-swap="outerHTML"
                     hx-trigger="click, intersect once root:#messages" { (visitor.words().older_messages) }
+            }
+        }
+    }
+
+    /// Loads newer messages below a hit, and leads to the newest ones, where new ones arrive.
+    fn load_newer(&self, visitor: &Visitor) -> Markup {
+        if self.is_newest {
+            return html! {};
+        }
+        let words = visitor.words();
+        let newest = self.room.link(visitor, &[]);
+        let after = self.messages.last().map(|message| message.at().to_rfc3339());
+        let cursor = self.newer.as_deref().unwrap_or_default();
+        let page = [("cursor", cursor), ("after", after.as_deref().unwrap_or_default())];
+        let link = self.room.link(visitor, &page);
+        let part = self.room.link(visitor, &[&page[..], &[("part", NEWER)]].concat());
+        html! {
+            li.more #newer {
+                @if self.newer.is_some() {
+                    a.button href=(link) hx-get=(part) hx-select="#newest > li" hx-target="#newer" hx-swap="outerHTML"
+                        hx-trigger="click, intersect once root:#messages" { (words.newer_messages) }
+                }
+                a.button href=(newest) { (words.newest_messages) }
             }
         }
     }
@@ -230,15 +257,26 @@ impl Thread {
         event.actor_name.as_deref().or_else(of_agent).or_else(of_message)
     }
 
-    /// Events of the room in the time of this page: up to the page after it, and from the first message
-    /// on, or all before it if there is no older page.
+    /// Events of the room in the time of this page: after the page before it, up to the page after it.
+    /// From the first message on, or all before it if there is no older page.
     fn life_of_page(&self, visitor: &Visitor) -> impl Iterator<Item = &RoomEvent> {
-        let before: Option<DateTime<Utc>> = visitor.parameters.get("before").parse().ok();
+        let time = |name| visitor.parameters.get(name).parse::<DateTime<Utc>>().ok();
+        let (before, after) = (time("before"), time("after"));
+        let until = self.messages.last().map(Message::at).filter(|_| self.newer.is_some());
         let since = self.messages.first().map(Message::at);
         let has_all = self.has_beginning(visitor);
         self.life.iter().filter(move |event| {
-            before.is_none_or(|before| event.time() < before)
-                && (has_all || since.is_none_or(|since| event.time() >= since))
+            let at = event.time();
+            let is_early = match (before, until) {
+                (Some(before), _) => at < before,
+                (None, Some(until)) => at <= until,
+                (None, None) => true,
+            };
+            let is_late = match after {
+                Some(after) => at > after,
+                None => has_all || since.is_none_or(|since| at >= since),
+            };
+            is_early && is_late
         })
     }
 }

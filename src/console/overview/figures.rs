@@ -87,7 +87,13 @@ impl Axis {
             let values = self.sums(rows, at, value).into_iter().map(Some).collect();
             Series { label, color, values }
         });
-        Chart { is_stacked: true, unit: "", x: self.x(), series: series.collect() }
+        Chart {
+            is_stacked: true,
+            unit: "",
+            x: self.x(),
+            labels: Vec::new(),
+            series: series.collect(),
+        }
     }
 }
 
@@ -149,6 +155,7 @@ pub fn rates(
     Chart {
         is_stacked: false,
         unit: "%",
+        labels: Vec::new(),
         x: axis.x(),
         series: vec![
             series(words.delivered_share, "ok", |row| row.delivered),

@@ -103,7 +103,7 @@ fn compared((table, id): Key<'_>, event: &Event, differences: &[&Difference]) ->
     let key = format!("{id} {}", event.organization_id);
     let own = differences.iter().find(|it| it.table == table && it.key == key.trim_end());
     match own {
-        Some(difference) if difference.columns.is_empty() => Comparison::Missing,
+        Some(difference) if difference.is_new => Comparison::Missing,
         Some(_) => Comparison::Changed,
         None if differences.iter().any(|it| it.is_of(&event.changes)) => Comparison::Other,
         None => Comparison::Equal,

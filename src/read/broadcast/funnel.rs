@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::times::{self, Durations, Hour};
 use crate::model::Status;
 use crate::read::status::Explained;
 use crate::store::broadcast_log::count::Counted;
@@ -80,8 +81,12 @@ pub struct Funnel {
     /// Billable recipients by pricing category, most frequent first. Meta charges per delivered
     /// message, so only recipients that are delivered or read count.
     billable_by_category: Vec<Billable>,
-    seconds_to_delivery: Percentiles,
-    seconds_to_read: Percentiles,
+    seconds_to_delivery: Durations,
+    seconds_to_read: Durations,
+    /// Recipients that reached each status, by hours since their logs were created; hours in which
+    /// nothing happened are omitted. Whoever read it counts as delivered and sent, reported or not: the
+    /// sums are those of `reached`, and of `failed`.
+    by_hour: Vec<Hour>,
 }
 
 /// Recipients that reached at least this status, including those that failed later. A recipient
@@ -140,16 +145,6 @@ struct Billable {
     count: i64,
 }
 
-/// Seconds from sent to a later status, by WhatsApp's clock. Null while no recipient has both
-/// times.
-#[derive(Default, Serialize, ToSchema)]
-struct Percentiles {
-    /// Median.
-    p50: Option<f64>,
-    /// 95th percentile.
-    p95: Option<f64>,
-}
-
 impl Funnel {
     /// Aggregates recipients: their statuses from `counted`, all else from groups of equal ones.
     pub fn of(counted: &[Counted], groups: Vec<Group>) -> Self {
@@ -158,6 +153,7 @@ impl Funnel {
             funnel.counts.add(counted);
             funnel.add_contradictions(counted);
         }
+        funnel.by_hour = times::by_hour(&groups);
         let (mut failed, mut billable) = (BTreeMap::new(), BTreeMap::new());
         let mut seconds: [BTreeMap<i32, i64>; 2] = Default::default();
         for group in groups {
@@ -190,10 +186,8 @@ impl Funnel {
             .map(|(pricing_category, count)| Billable { pricing_category, count });
         (funnel.failed_by_code, funnel.billable_by_category) =
             (failed.collect(), billable.collect());
-        [funnel.seconds_to_delivery, funnel.seconds_to_read] = seconds.map(|seconds| Percentiles {
-            p50: percentile(&seconds, 0.5),
-            p95: percentile(&seconds, 0.95),
-        });
+        [funnel.seconds_to_delivery, funnel.seconds_to_read] =
+            seconds.map(|seconds| Durations::of(&seconds));
         funnel
     }
 
@@ -231,30 +225,4 @@ fn most_first<T>(counted: BTreeMap<Option<T>, i64>) -> impl Iterator<Item = (Opt
     let mut counted: Vec<_> = counted.into_iter().collect();
     counted.sort_by_key(|(what, count)| (Reverse(*count), what.is_none()));
     counted.into_iter()
-}
-
-/// The smallest value that at least this share of all values does not exceed.
-fn percentile(counted: &BTreeMap<i32, i64>, share: f64) -> Option<f64> {
-    let total: i64 = counted.values().sum();
-    let enough = (total as f64 * share).ceil();
-    let mut passed = 0;
-    let (value, _) = counted.iter().find(|(_, count)| {
-        passed += *count;
-        passed as f64 >= enough
-    })?;
-    Some(f64::from(*value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentile_is_a_counted_value() {
-        let counted = BTreeMap::from([(1, 1), (3, 18), (90, 1)]);
-        assert_eq!(percentile(&counted, 0.5), Some(3.0));
-        assert_eq!(percentile(&counted, 0.95), Some(3.0));
-        assert_eq!(percentile(&counted, 0.96), Some(90.0));
-        assert_eq!(percentile(&BTreeMap::new(), 0.5), None);
-    }
 }

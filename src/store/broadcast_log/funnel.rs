@@ -10,7 +10,8 @@ use sqlx::PgExecutor;
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the columns of table broadcast_log say it")]
 pub struct Group {
-    /// Grouping: `status` (all fields but the seconds), `delivery_seconds` or `read_seconds`.
+    /// Grouping: `status` (all fields that are no times), `delivery_seconds`, `read_seconds`, or `hours` (all
+    /// hours).
     pub of: String,
     pub status: Option<String>,
     pub error_code: Option<i64>,
@@ -18,12 +19,16 @@ pub struct Group {
     pub pricing_category: Option<String>,
     pub delivery_seconds: Option<i32>,
     pub read_seconds: Option<i32>,
+    pub sent_hour: Option<i16>,
+    pub delivered_hour: Option<i16>,
+    pub read_hour: Option<i16>,
+    pub failed_hour: Option<i16>,
     /// Number of recipients.
     pub count: i64,
 }
 
-/// Groups the recipients of a broadcast three times: by status, by seconds to delivery and by
-/// seconds to read.
+/// Groups the recipients of a broadcast four times: by status, by seconds to delivery, by seconds to read, and
+/// by the hours at which they reached each status.
 pub async fn groups(
     db: impl PgExecutor<'_>,
     organization_id: &str,
@@ -36,26 +41,31 @@ pub async fn groups(
                 case
                     when grouping(status) = 0 then 'status'
                     when grouping(delivery_seconds) = 0 then 'delivery_seconds'
-                    else 'read_seconds'
+                    when grouping(read_seconds) = 0 then 'read_seconds'
+                    else 'hours'
                 end as "of!",
                 status, error_code, billable, pricing_category, delivery_seconds, read_seconds,
+                sent_hour, delivered_hour, read_hour, failed_hour,
                 sum(count)::bigint as "count!"
             -- First grouped in index order, hence by `statuses`, without hashing: this halves the
             -- time.
             from (
                 select
                     status, error_code, statuses, billable, pricing_category, delivery_seconds,
-                    read_seconds, count(*) as count
+                    read_seconds, sent_hour, delivered_hour, read_hour, failed_hour,
+                    count(*) as count
                 from broadcast_log
                 where organization_id = $1 and broadcast_id = $2
                 group by
                     status, error_code, statuses, billable, pricing_category, delivery_seconds,
-                    read_seconds
+                    read_seconds, sent_hour, delivered_hour, read_hour, failed_hour
             ) as alike
             group by grouping sets (
                 (status, error_code, billable, pricing_category),
                 (delivery_seconds),
-                (read_seconds)
+                (read_seconds),
+                -- Together: they have few combinations, and each grouping takes time per recipient.
+                (sent_hour, delivered_hour, read_hour, failed_hour)
             )
         "#,
         organization_id,

@@ -67,6 +67,15 @@ pub struct RoomPlace {
     pub message_id: String,
 }
 
+impl RoomPlace {
+    /// The place between this message and the next newer one, so that a page after it begins with this
+    /// message: no other id sorts between an id and the same with the smallest character that Postgres
+    /// stores.
+    pub fn before(self) -> Self {
+        Self { message_id: self.message_id + "\u{1}", ..self }
+    }
+}
+
 impl MessageRow {
     /// Place in the list across rooms.
     pub fn place(&self) -> Place {

@@ -7,6 +7,7 @@ use super::count;
 use super::filter::{Filter, Place, RoomPlace};
 use super::scan::{Scan, ScannedKey};
 use super::search::search;
+use crate::model::Timestamp;
 use crate::store::connect::snapshot;
 use crate::store::room::RoomKey;
 use crate::store::walk::Walk;
@@ -77,4 +78,25 @@ pub async fn list_by_room(
     } else {
         page!("<", "at desc, message_id desc")
     }
+}
+
+/// Finds the place of a message in the list of its room.
+pub async fn place_in_room(
+    db: impl PgExecutor<'_>,
+    room: &RoomKey,
+    message_id: &str,
+) -> sqlx::Result<Option<RoomPlace>> {
+    sqlx::query_as!(
+        RoomPlace,
+        r#"
+            select at as "at!: Timestamp", message_id
+            from message
+            where organization_id = $1 and message_id = $2 and room_id = $3
+        "#,
+        room.organization_id,
+        message_id,
+        room.room_id,
+    )
+    .fetch_optional(db)
+    .await
 }

@@ -44,6 +44,11 @@ impl<'a> Browser<'a> {
         Self { service, cookie: cookie.split(';').next().unwrap().to_owned() }
     }
 
+    /// The header `Cookie` of its requests.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// A request of a page.
     pub fn request(&self, path: &str) -> Request<Body> {
         Request::get(path).header(COOKIE, &self.cookie).body(Body::empty()).unwrap()

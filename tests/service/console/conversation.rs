@@ -94,9 +94,7 @@ async fn older_messages_are_on_further_pages_without_gaps_or_repeats(db: PgPool)
     let mut seen = Vec::new();
     for _ in 0..3 {
         let html = browser.text(&path).await;
-        let ids = html.split("id=\"m-message-").skip(1);
-        let mut ids: Vec<usize> =
-            ids.map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect();
+        let mut ids = numbers(&html);
         assert!(ids.is_sorted(), "{ids:?}");
         ids.extend(seen);
         seen = ids;
@@ -104,6 +102,169 @@ async fn older_messages_are_on_further_pages_without_gaps_or_repeats(db: PgPool)
         path = link.split('"').nth(3).unwrap().replace("&amp;", "&");
     }
     assert_eq!(seen, (0..120).collect::<Vec<_>>());
+}
+
+/// Numbers of the messages of a page, in its order.
+fn numbers(html: &str) -> Vec<usize> {
+    let ids = html.split("id=\"m-message-").skip(1);
+    ids.map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect()
+}
+
+/// The attribute of the link with this id, or inside of the element with it.
+fn attribute(html: &str, id: &str, name: &str) -> String {
+    let element = html.split_once(&format!("id=\"{id}\"")).unwrap().1;
+    let value = element.split_once(&format!(" {name}=\"")).unwrap().1.split('"').next().unwrap();
+    value.replace("&amp;", "&")
+}
+
+#[sqlx::test]
+async fn link_to_a_message_opens_the_conversation_there_and_leads_both_ways(db: PgPool) {
+    let service = start(db).await;
+    post_messages(&service, 120).await;
+    search::sync_indexes(&service.db, true).await.unwrap();
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let found = browser.text("/console/conversations?q=%22Text%2040.%22").await;
+    let hit = found.split("href=\"").find(|part| part.contains("#m-message-40\"")).unwrap();
+    let hit = hit.split('"').next().unwrap().replace("&amp;", "&");
+    assert!(hit.contains("message=message-40") && hit.contains("q="), "{hit}");
+    let html = browser.text(hit.split('#').next().unwrap()).await;
+    assert_eq!(numbers(&html), (16..66).collect::<Vec<_>>());
+    let marked = html.split_once("message in hit").unwrap().1;
+    assert!(marked.starts_with("\" id=\"m-message-40\""), "{marked}");
+    // It is not live: new messages do not belong below these.
+    assert!(attribute(&html, "newest", "hx-trigger") == "never");
+
+    // The parts that the script loads have only messages that are not shown yet.
+    let older = browser.text(&attribute(&html, "older", "hx-get")).await;
+    assert_eq!(numbers(&older), (0..16).collect::<Vec<_>>());
+    assert!(!older.contains("id=\"newer\"") && !older.contains("id=\"older\""));
+    let newer = browser.text(&attribute(&html, "newer", "hx-get")).await;
+    assert_eq!(numbers(&newer), (66..116).collect::<Vec<_>>());
+    assert!(!newer.contains("id=\"older\""));
+    let last = browser.text(&attribute(&newer, "newer", "hx-get")).await;
+    assert_eq!(numbers(&last), (116..120).collect::<Vec<_>>());
+    assert!(
+        last.contains("Newest messages")
+            && !last.contains(
+                "hx-get=\"/console/conversations/24a60fba-3bc1-4694-9f51-66c4b74d1978?cursor"
+            )
+    );
+    // Without the script, each is a page that leads both ways.
+    let newer = browser.text(&attribute(&html, "newer", "href")).await;
+    assert!(newer.contains("id=\"older\"") && newer.contains("id=\"newer\""));
+}
+
+#[sqlx::test]
+async fn link_to_the_newest_message_is_live_and_one_to_no_message_says_so(db: PgPool) {
+    let service = start(db).await;
+    post_messages(&service, 30).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let page = format!("/console/conversations/{SITI_ROOM}");
+    let html = browser.text(&format!("{page}?message=message-29")).await;
+    assert_eq!(numbers(&html), (5..30).collect::<Vec<_>>());
+    assert!(attribute(&html, "newest", "hx-trigger").starts_with("room-changed"));
+    assert!(!html.contains("id=\"newer\""));
+    let html = browser.text(&format!("{page}?message=nothing")).await;
+    assert!(html.contains("is not in this conversation"));
+    assert_eq!(numbers(&html), (0..30).collect::<Vec<_>>());
+}
+
+#[sqlx::test]
+async fn every_kind_of_message_is_shown(db: PgPool) {
+    let service = start(db).await;
+    let raw = |part: Value| json!({ "messages": [part] });
+    let at = |second: u32| json!(format!("2025-06-12T03:00:{second:02}.000Z"));
+    let messages = [
+        vec![("id", json!("asked")), ("external_id", json!("wamid.asked"))],
+        vec![
+            ("id", json!("reacted")),
+            ("type", json!("reaction")),
+            ("text", json!("")),
+            (
+                "raw_message",
+                raw(
+                    json!({"type": "reaction", "reaction": {"message_id": "wamid.asked", "emoji": "👍"}}),
+                ),
+            ),
+        ],
+        vec![
+            ("id", json!("replied")),
+            ("reply", json!({"id": "elsewhere", "text": "Quoted text."})),
+        ],
+        vec![("id", json!("edited")), ("is_edited", json!(true)), ("text", json!("After edit."))],
+        vec![("id", json!("deleted")), ("status", json!("deleted"))],
+        vec![
+            ("id", json!("buttons")),
+            ("buttons", json!([{"type": "QUICK_REPLY", "text": "Lihat katalog"}, "Batal"])),
+        ],
+        vec![
+            ("id", json!("chosen")),
+            ("type", json!("interactive")),
+            ("text", json!("")),
+            (
+                "raw_message",
+                raw(json!({"type": "interactive", "interactive": {"type": "list_reply",
+                    "list_reply": {"id": "1", "title": "Ukuran L", "description": "Dada 110 cm"}}})),
+            ),
+        ],
+        vec![
+            ("id", json!("voice")),
+            ("type", json!("audio")),
+            ("text", json!("")),
+            ("file", json!({"filename": "suara.ogg", "url": "https://cdn.example.com/suara.ogg"})),
+        ],
+        vec![
+            ("id", json!("place")),
+            ("type", json!("location")),
+            ("text", json!("")),
+            (
+                "raw_message",
+                raw(json!({"type": "location",
+                    "location": {"latitude": -6.2, "longitude": 106.8, "name": "Toko"}})),
+            ),
+        ],
+        vec![
+            ("id", json!("person")),
+            ("type", json!("contacts")),
+            ("text", json!("")),
+            (
+                "raw_message",
+                raw(
+                    json!({"type": "contacts", "contacts": [{"name": {"formatted_name": "Ibu Ani"},
+                    "phones": [{"phone": "+62 812-0002-0002"}]}]}),
+                ),
+            ),
+        ],
+    ];
+    for (second, changed) in messages.into_iter().enumerate() {
+        let mut changed = changed;
+        changed.push(("created_at", at(second as u32)));
+        post_message(&service, &changed).await;
+    }
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let html = browser.text(&format!("/console/conversations/{SITI_ROOM}")).await;
+    let of = |id: &str| {
+        let message =
+            html.split_once(&format!("id=\"m-{id}\"")).unwrap_or_else(|| panic!("no {id}"));
+        message.1.split("<li class=\"message").next().unwrap().to_owned()
+    };
+    for (id, parts) in [
+        ("asked", &["class=\"reactions\"", "👍"][..]),
+        ("replied", &["class=\"quote\"", "Quoted text."]),
+        ("edited", &["After edit.", ">edited<"]),
+        ("deleted", &[">deleted<"]),
+        ("buttons", &["Lihat katalog", "Batal"]),
+        ("chosen", &["Ukuran L", "Dada 110 cm"]),
+        ("voice", &["suara.ogg"]),
+        ("place", &["Toko", "mlat=-6.2"]),
+        ("person", &["Ibu Ani", "+62 812-0002-0002"]),
+    ] {
+        for part in parts {
+            assert!(of(id).contains(part), "{id}: no {part} in {}", of(id));
+        }
+    }
+    // It is shown at the message that it is about.
+    assert!(!html.contains("id=\"m-reacted\""));
 }
 
 #[sqlx::test]

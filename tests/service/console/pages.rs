@@ -18,6 +18,13 @@ async fn start_with_fixtures(db: PgPool, changed: &[(&str, &str)]) -> Service {
     service
 }
 
+/// Data of the charts of a page.
+fn charts(html: &str) -> Vec<serde_json::Value> {
+    let charts = html.split("data-chart=\"").skip(1);
+    let charts = charts.map(|part| part.split('"').next().unwrap().replace("&quot;", "\""));
+    charts.map(|chart| serde_json::from_str(&chart).unwrap()).collect()
+}
+
 #[track_caller]
 fn assert_has(html: &str, parts: &[&str]) {
     for part in parts {
@@ -39,6 +46,13 @@ async fn broadcast_shows_funnel_reasons_with_advice_cost_and_recipients(db: PgPo
         assert_eq!(shown, count.to_string(), "{step}");
     }
     assert_has(&html, &["(131026)", "Check the number, use another channel.", "IDR "]);
+    // Lines of what was reached by each hour, and distributions of both durations.
+    let chart = charts(&html).swap_remove(0);
+    let last =
+        |series: usize| chart["series"][series]["values"].as_array().unwrap().last().cloned();
+    assert_eq!([last(0), last(1), last(2), last(3)], [3, 2, 1, 2].map(|count| Some(count.into())));
+    assert_eq!(html.matches("class=\"funnel distribution\"").count(), 2);
+    assert_has(&html, &["Median <strong>", "90% within <strong>"]);
     let failed = browser.text(&format!("/console/broadcasts/{BROADCAST}?status=failed")).await;
     let recipients =
         |html: &str| html.split_once(">Recipients</h2>").unwrap().1.matches("data-row").count();
@@ -221,15 +235,89 @@ async fn demo_fills_every_chart_and_exists_only_where_it_is_set(db: PgPool) {
     assert_eq!(browser.post("/console/demo", &[]).await.status, StatusCode::SEE_OTHER);
     let html = browser.text("/console").await;
     assert!(!html.contains("/console/demo"));
-    for chart in html.split("data-chart=\"").skip(1) {
-        let chart = chart.split('"').next().unwrap().replace("&quot;", "\"");
-        let chart: serde_json::Value = serde_json::from_str(&chart).unwrap();
-        let series = chart["series"].as_array().unwrap();
-        let has_values = series.iter().any(|one| {
-            one["values"].as_array().unwrap().iter().any(|value| value.as_i64() > Some(0))
-        });
-        assert!(has_values, "{chart}");
-    }
+    let assert_filled = |html: &str, count: usize| {
+        let charts = charts(html);
+        assert_eq!(charts.len(), count);
+        for chart in charts {
+            let series = chart["series"].as_array().unwrap();
+            let has_values = series.iter().any(|one| {
+                one["values"].as_array().unwrap().iter().any(|value| value.as_i64() > Some(0))
+            });
+            assert!(has_values, "{chart}");
+        }
+    };
+    assert_filled(&html, 3);
+    assert_filled(&browser.text("/console?period=week").await, 3);
     assert_has(&browser.text("/console/agents?period=day").await, &["data-row"]);
-    assert_has(&browser.text("/console/broadcasts").await, &["data-row"]);
+    let broadcasts = browser.text("/console/broadcasts").await;
+    let links = broadcasts.split("href=\"").filter(|it| it.starts_with("/console/broadcasts/"));
+    let mut filled = 0;
+    for link in links {
+        let html = browser.text(link.split('"').next().unwrap()).await;
+        assert_filled(&html, 1);
+        filled += html.matches("class=\"funnel distribution\"").count();
+    }
+    assert!(filled >= 4, "two broadcasts with both distributions");
+    for page in ["/console/broadcasts", "/console/deliveries", "/console/ledger"] {
+        assert_has(&browser.text(page).await, &["data-row"]);
+    }
+    let ledger = browser.text("/console/ledger").await;
+    assert_has(&ledger, &["unclassifiable", "fill-warn", "fill-ok"]);
+    assert!(ledger.matches("/console/events?start_date=").count() > 12, "hours of a day");
+}
+
+#[sqlx::test]
+async fn dry_run_shows_each_column_of_each_row_that_would_change(db: PgPool) {
+    let service = start_with_fixtures(db, &[ALL_SCOPES]).await;
+    let of = format!("where message_id = '{READ_MESSAGE}'");
+    let older = "text = 'An older parser.', text_rank = '00000000-0000-0000-0000-000000000000'";
+    service.execute(&format!("update message set {older} {of}")).await;
+    let events = service.data(&format!("/v1/events?subject_id={READ_MESSAGE}")).await;
+    let id = events[0]["event_id"].as_str().unwrap();
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let html = browser.post("/console/events/replay", &[("id", id)]).await.text();
+    assert_has(&html, &["class=\"card differences\"", "<code>message</code>", READ_MESSAGE]);
+    assert_has(&html, &["<code>text</code>", "An older parser.", ">changes<"]);
+    let message = service.data(&format!("/v1/messages/{READ_MESSAGE}")).await;
+    assert_eq!(message["text"], "An older parser.", "nothing is written");
+    assert!(!html.contains("<code>fields</code>"), "bookkeeping");
+
+    service.execute(&format!("delete from message {of}")).await;
+    let html = browser.post("/console/events/replay", &[("id", id)]).await.text();
+    assert_has(&html, &[">new row<", "<code>sender_id</code>"]);
+    assert_eq!(
+        service.get(&format!("/v1/messages/{READ_MESSAGE}")).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[sqlx::test]
+async fn slow_query_says_that_it_was_cut_and_the_rest_of_the_page_is_shown(db: PgPool) {
+    let timeout = ("RECEIVER__DATABASE__STATEMENT_TIMEOUT", "300ms");
+    let service = start_with_fixtures(db, &[timeout]).await;
+    let slow = "alter table ledger rename to fast;
+        create view ledger as select fast.* from fast right join pg_sleep(30) on true";
+    service.execute(slow).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let html = browser.text("/console/ledger").await;
+    assert_has(&html, &["This took too long and was cut off.", "unclassifiable", "<h1>"]);
+    assert_has(
+        &browser.text("/console/ledger?language=id").await,
+        &["terlalu lama dan dihentikan"],
+    );
+}
+
+#[sqlx::test]
+async fn hours_of_accounting_lead_to_their_events(db: PgPool) {
+    let service = start_with_fixtures(db, &[ALL_SCOPES]).await;
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let html = browser.text("/console/ledger").await;
+    assert_has(&html, &["/console/exports/ledger", "/console/exports/reconciliation"]);
+    let link =
+        html.split("href=\"").find(|it| it.starts_with("/console/events?start_date=")).unwrap();
+    let link = link.split('"').next().unwrap().replace("&amp;", "&");
+    let events = browser.text(&link).await;
+    assert!(events.matches("data-row").count() > 10, "{link}");
+    // The form keeps the time of day.
+    assert!(events.contains("type=\"text\" name=\"start_date\""));
 }
