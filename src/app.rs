@@ -37,7 +37,7 @@ use crate::read::state::ReadState;
 use crate::receive::state::ReceiveState;
 use crate::router::PublicPort;
 use crate::router::ops::{self, Ops};
-use crate::{http, qontak, store, telemetry};
+use crate::{http, media, qontak, store, telemetry};
 
 /// The service without its ports: the router, and the parts that outlive requests.
 pub struct App {
@@ -126,8 +126,8 @@ pub async fn serve(
 
     let mut ingesting = JoinSet::new();
     // NATS first: any replica can take over what waits there.
-    let media = nats.map(Medium::from).into_iter().chain(disk.map(Medium::from)).collect();
-    let started = App::start(&config, db.clone(), media, demo, &mut ingesting)?;
+    let mediums = nats.map(Medium::from).into_iter().chain(disk.map(Medium::from)).collect();
+    let started = App::start(&config, db.clone(), mediums, demo, &mut ingesting)?;
     let App { router, ingest, read } = started;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
@@ -157,6 +157,9 @@ pub async fn serve(
     }
     if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db.clone()) {
         watching.spawn(recovery.run(is_stopping.clone()));
+    }
+    if let Some(worker) = media::Worker::new(&config)? {
+        watching.spawn(worker.run(is_stopping.clone()));
     }
     watching.spawn(job::run(db.clone(), ingest.writer.clone(), is_stopping.clone()));
     let alarms = Alarms::new(&config, ingest.clone(), qontak_db);
@@ -226,7 +229,7 @@ pub async fn serve(
 /// only, keys counted.
 fn log_settings(config: &Config) {
     let Config { http, api, console, ops, database, writer, spool, stream, search, .. } = config;
-    let Config { retention, alarm, notify, log, trace, .. } = config;
+    let Config { retention, media, alarm, notify, log, trace, .. } = config;
     let names = |names: Vec<&String>| format!("{names:?}");
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -241,6 +244,7 @@ fn log_settings(config: &Config) {
         settings.stream = ?stream,
         settings.search = ?search,
         settings.retention = ?retention,
+        settings.media = ?media,
         settings.alarm = ?alarm,
         settings.notify = ?notify,
         settings.log = ?log,

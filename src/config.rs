@@ -8,6 +8,7 @@ mod bounds;
 mod contradiction;
 mod endpoint;
 mod key;
+mod media;
 mod qontak;
 mod section;
 mod source;
@@ -24,6 +25,7 @@ pub use self::alarm::{Alarm, Holiday, Notify, NotifyFormat, NotifyUrl, Zone};
 pub use self::contradiction::SPOOL_TIMEOUT;
 pub use self::endpoint::{Endpoint, Endpoints};
 pub use self::key::{Key, Scope, unless_all};
+pub use self::media::{Host, Media, TypePattern};
 pub use self::qontak::{
     Auth, Backfill, Catalog, HookEvent, Qontak, Qontaks, Register, ServerUrl, StatusPage, Watch,
     WebhookUrl,
@@ -49,6 +51,7 @@ pub struct Config {
     pub stream: Stream,
     pub search: Search,
     pub retention: Retention,
+    pub media: Media,
     pub log: Log,
     pub trace: Trace,
     pub register: Register,

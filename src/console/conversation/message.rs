@@ -35,6 +35,7 @@ pub struct Message {
     is_campaign: Option<bool>,
     pub is_edited: Option<bool>,
     pub file: Option<Value>,
+    pub stored_file: Option<StoredFile>,
     pub reply: Option<Value>,
     pub buttons: Option<Value>,
     pub raw_message: Option<Value>,
@@ -43,6 +44,13 @@ pub struct Message {
     pub status_times: BTreeMap<String, StatusTime>,
     pub implied: Vec<String>,
     sender: Sender,
+}
+
+/// The copy of a message's file.
+#[derive(Deserialize)]
+pub struct StoredFile {
+    pub content_type: String,
+    pub bytes: i64,
 }
 
 /// When a status was reached, and by whose clock.
