@@ -152,7 +152,7 @@ insert into catalog_state (organization_id, kind, id, event_id, at, data)
 select
     organization_id, kind, id, gen_random_uuid(), now() - number * interval '1 hour',
     case kind
-        when 'agent' then jsonb_build_object('is_online', number % 2 = 0)
+        when 'agent' then jsonb_build_object('is_online', number % 2 = 1)
         else '{"status": "APPROVED"}'
     end
 from catalog
