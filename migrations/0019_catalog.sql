@@ -6,7 +6,7 @@ create table catalog (
     id              text        collate "C" not null,
     name            text,
     data            jsonb       not null default '{}',
-    synced_at       timestamptz not null,
+    synced_at       timestamptz,
     constraint catalog_pkey primary key (kind, id, organization_id)
 );
 
@@ -16,4 +16,4 @@ comment on column catalog.kind is 'agent, template, channel or division.';
 comment on column catalog.id is 'Qontak''s id.';
 comment on column catalog.name is 'Name; null if Qontak does not list an id that occurs in webhooks.';
 comment on column catalog.data is 'Chosen fields of Qontak''s row, never its secrets; {} if Qontak does not list the id.';
-comment on column catalog.synced_at is 'Last sync that found the row in Qontak''s list; else the first sync that did not.';
+comment on column catalog.synced_at is 'Last sync that found the row in Qontak''s list; else the first sync that did not; null if there was none, and a webhook mentioned it.';

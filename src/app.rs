@@ -38,7 +38,7 @@ use crate::receive::state::ReceiveState;
 use crate::router::PublicPort;
 use crate::router::ops::{self, Ops};
 use crate::store::primary::Follower;
-use crate::{http, qontak, store, telemetry};
+use crate::{http, media, qontak, store, telemetry};
 
 /// The service without its ports: the router, and the parts that outlive requests.
 pub struct App {
@@ -128,8 +128,8 @@ pub async fn serve(
 
     let mut ingesting = JoinSet::new();
     // NATS first: any replica can take over what waits there.
-    let media = nats.map(Medium::from).into_iter().chain(disk.map(Medium::from)).collect();
-    let started = App::start(&config, db.clone(), media, demo, &mut ingesting)?;
+    let mediums = nats.map(Medium::from).into_iter().chain(disk.map(Medium::from)).collect();
+    let started = App::start(&config, db.clone(), mediums, demo, &mut ingesting)?;
     let App { router, ingest, read } = started;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
@@ -159,6 +159,9 @@ pub async fn serve(
     }
     if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db.clone()) {
         watching.spawn(recovery.run(is_stopping.clone()));
+    }
+    if let Some(worker) = media::Worker::new(&config)? {
+        watching.spawn(worker.run(is_stopping.clone()));
     }
     watching.spawn(job::run(db.clone(), ingest.writer.clone(), is_stopping.clone()));
     if config.database.servers().len() > 1 {
@@ -234,7 +237,7 @@ pub async fn serve(
 /// only, keys counted.
 fn log_settings(config: &Config) {
     let Config { http, api, console, ops, database, writer, spool, stream, search, .. } = config;
-    let Config { retention, alarm, notify, log, trace, .. } = config;
+    let Config { retention, media, alarm, notify, log, trace, .. } = config;
     let names = |names: Vec<&String>| format!("{names:?}");
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -249,6 +252,7 @@ fn log_settings(config: &Config) {
         settings.stream = ?stream,
         settings.search = ?search,
         settings.retention = ?retention,
+        settings.media = ?media,
         settings.alarm = ?alarm,
         settings.notify = ?notify,
         settings.log = ?log,

@@ -8,6 +8,7 @@ mod bounds;
 mod contradiction;
 mod endpoint;
 mod key;
+mod media;
 mod qontak;
 mod section;
 mod servers;
@@ -25,6 +26,7 @@ pub use self::alarm::{Alarm, Holiday, Notify, NotifyFormat, NotifyUrl, Zone};
 pub use self::contradiction::SPOOL_TIMEOUT;
 pub use self::endpoint::{Endpoint, Endpoints};
 pub use self::key::{Key, Scope, unless_all};
+pub use self::media::{Host, Media, TypePattern};
 pub use self::qontak::{
     Auth, Backfill, Catalog, HookEvent, Qontak, Qontaks, Register, ServerUrl, StatusPage, Watch,
     WebhookUrl,
@@ -50,6 +52,7 @@ pub struct Config {
     pub stream: Stream,
     pub search: Search,
     pub retention: Retention,
+    pub media: Media,
     pub log: Log,
     pub trace: Trace,
     pub register: Register,

@@ -68,6 +68,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(state: ConsoleState) -> Router<S
         .route("/console/sign-out", post(session::sign_out))
         .route("/console/preferences", post(preferences::save))
         .route("/console/stream", get(forward::stream))
+        .route("/console/files/{id}", get(forward::file))
         .route("/console/exports/{*list}", get(forward::export))
         .route("/console/{*page}", get(layout::missing))
         .route("/console/assets/{version}/{file}", get(assets::file))

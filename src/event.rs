@@ -15,11 +15,13 @@ use utoipa::ToSchema;
 
 pub use self::dedup_key::{BodyHash, DedupKey};
 pub use self::kind::Kind;
-use crate::model::{Broadcast, BroadcastLog, EventId, Message, Room, RoomEvent, Sender, Timestamp};
+use crate::model::{
+    Broadcast, BroadcastLog, CatalogState, EventId, Message, Room, RoomEvent, Sender, Timestamp,
+};
 
 /// Version of the parser, stored with each event. Increase it when the same body leads to another
 /// event, so that `event.parser_version` shows which rows an older parser wrote.
-pub const PARSER_VERSION: i16 = 5;
+pub const PARSER_VERSION: i16 = 6;
 
 /// Endpoint of events that were not sent by Qontak but read from its API. No endpoint of the settings has
 /// this name.
@@ -106,18 +108,28 @@ pub struct Changes {
     pub room_events: Vec<RoomEvent>,
     pub broadcasts: Vec<Broadcast>,
     pub broadcast_logs: Vec<BroadcastLog>,
+    pub catalog_states: Vec<CatalogState>,
 }
 
 impl Changes {
     /// Whether there are no changes.
     pub fn is_empty(&self) -> bool {
-        let Self { messages, rooms, senders, room_events, broadcasts, broadcast_logs } = self;
+        let Self {
+            messages,
+            rooms,
+            senders,
+            room_events,
+            broadcasts,
+            broadcast_logs,
+            catalog_states,
+        } = self;
         messages.is_empty()
             && rooms.is_empty()
             && senders.is_empty()
             && room_events.is_empty()
             && broadcasts.is_empty()
             && broadcast_logs.is_empty()
+            && catalog_states.is_empty()
     }
 }
 

@@ -36,6 +36,8 @@
 //! in order; [`cli`] has the other commands, [`config`] the settings. [`qontak`] calls Qontak's own
 //! API. [`simulate`] plays Qontak: it sends webhooks and verifies what the API shows.
 //!
+//! [`media`] copies the files of messages.
+//!
 //! [`alarm`] finds problems, among them silence, and notifies of them.
 //!
 //! `docs/architecture.md` describes the layers and the rules of merging.
@@ -48,6 +50,7 @@ pub mod console;
 pub mod event;
 pub mod http;
 pub mod ingest;
+pub mod media;
 pub mod model;
 pub mod qontak;
 pub mod read;

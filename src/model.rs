@@ -149,6 +149,18 @@ impl RoomEvent {
     }
 }
 
+/// State of a template or agent, as one event reports it.
+#[derive(Clone, Debug, Serialize)]
+#[expect(missing_docs, reason = "documented by the columns of table catalog_state")]
+pub struct CatalogState {
+    pub organization_id: String,
+    pub kind: &'static str,
+    pub id: String,
+    pub event_id: EventId,
+    pub at: Timestamp,
+    pub data: Box<RawValue>,
+}
+
 /// Type of a lifecycle event of a room.
 #[derive(Clone, Copy, Debug, IntoStaticStr, ToSchema)]
 #[schema(rename_all = "snake_case")]

@@ -12,6 +12,7 @@ mod envelope;
 mod event;
 pub mod export;
 mod facet;
+mod file;
 mod health;
 pub mod hmac;
 pub mod key;
@@ -57,6 +58,7 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(room::show))
         .routes(routes!(sender::show))
         .routes(routes!(message::show))
+        .routes(routes!(file::show))
         .routes(routes!(broadcast::show))
         .routes(routes!(event::show))
         .routes(routes!(event::body))
@@ -86,7 +88,9 @@ fn lists() -> OpenApiRouter<ReadState> {
         .routes(routes!(ledger::list))
         .routes(routes!(reconciliation::list))
         .routes(routes!(catalog::agents))
+        .routes(routes!(catalog::availability))
         .routes(routes!(catalog::templates))
+        .routes(routes!(catalog::history))
         .routes(routes!(catalog::channels))
         .routes(routes!(catalog::divisions))
         .routes(routes!(organization::list))

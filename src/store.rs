@@ -17,6 +17,7 @@
 //! | `room` | conversations: merge of snapshots, lists, statistics |
 //! | `room_event` | lifecycle events of rooms |
 //! | `message` | messages: merge, lists, counts per hour |
+//! | `media` | copies of the files of messages |
 //! | `sender` | last known names and avatars |
 //! | `resolution` | when rooms were resolved |
 //! | `response` | answers that ended a wait of a customer |
@@ -34,6 +35,7 @@
 //! | `problem` | what is wrong, since when, and whether a notification was sent |
 //! | `lease` | recurring work that one replica does |
 //! | `catalog` | names of agents, templates, channel integrations and divisions |
+//! | `catalog_state` | states of templates and agents over time |
 //! | `reconciliation` | what Qontak had and this service lacked |
 //!
 //! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
@@ -64,6 +66,7 @@ pub mod batch;
 pub mod broadcast;
 pub mod broadcast_log;
 pub mod catalog;
+pub mod catalog_state;
 mod connect;
 pub mod delivery;
 pub mod dry_run;
@@ -74,6 +77,7 @@ mod failure;
 mod ingest;
 pub mod lease;
 pub mod ledger;
+pub mod media;
 pub mod message;
 pub mod organization;
 pub mod partition;

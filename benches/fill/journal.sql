@@ -147,4 +147,16 @@ from (select distinct organization_id from fill.numbered_room) as organization
 cross join unnest(array['agent', 'template', 'channel', 'division']) as kind
 cross join generate_series(1, 20) as number;
 
+-- Each agent goes on and off twenty times; each template was approved.
+insert into catalog_state (organization_id, kind, id, event_id, at, data)
+select
+    organization_id, kind, id, gen_random_uuid(), now() - number * interval '1 hour',
+    case kind
+        when 'agent' then jsonb_build_object('is_online', number % 2 = 1)
+        else '{"status": "APPROVED"}'
+    end
+from catalog
+cross join generate_series(1, 40) as number
+where kind in ('agent', 'template');
+
 commit;

@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 194] = [
+pub const CASES: [Case; 198] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -253,7 +253,11 @@ pub const CASES: [Case; 194] = [
     sum(SMALL, "/v1/stats?interval=hour&time_zone=Asia/Jakarta"),
     long(ALL, "/v1/ledger"),
     list(ALL, "/v1/agents"),
+    list(ALL, "/v1/agents?is_online=true"),
+    list(ALL, "/v1/agents/{catalog_agent}/availability"),
     list(ALL, "/v1/templates"),
+    list(LARGE, "/v1/templates?status=APPROVED"),
+    list(ALL, "/v1/templates/{catalog_template}/history"),
     list(ALL, "/v1/channels"),
     list(ALL, "/v1/divisions"),
     list(ALL, "/v1/reconciliation?kind=message&start_date=2020-01-01"),
@@ -286,7 +290,9 @@ const KNOWN_IDS: [(&str, &str); 3] = [
 
 /// Other placeholders: the list to take ids from, and the JSON pointer within its rows. Of those that
 /// end in `_day` only the day is used.
-pub const IDS: [(&str, &str, &str); 18] = [
+pub const IDS: [(&str, &str, &str); 20] = [
+    ("{catalog_agent}", "/v1/agents?limit=100", "/id"),
+    ("{catalog_template}", "/v1/templates?limit=100", "/id"),
     ("{room}", "/v1/rooms?limit=100", "/id"),
     ("{account}", "/v1/rooms?limit=100&channel=wa_cloud", "/account_uniq_id"),
     ("{agent}", "/v1/rooms?limit=100&status=assigned", "/agent_ids/0"),

@@ -7,6 +7,8 @@ use clap::Args;
 
 use super::output::print_line;
 use crate::config::Config;
+use crate::media;
+use crate::media::folder::Folder;
 use crate::model::phone;
 use crate::store;
 use crate::store::audit::{self, Action, Entry};
@@ -66,8 +68,18 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
         let target = format!("{} {shown}", subject.kind());
         let (key_name, action) = (String::new(), Action::Erase);
         audit::insert(&db, &Entry { key_name, action, target, status: 0 }).await?;
+        remove_copies(&config, &db).await;
     }
     Ok(())
+}
+
+/// Removes the copies of files. What fails here, the service does within seconds.
+async fn remove_copies(config: &Config, db: &sqlx::PgPool) {
+    let Some(folder) = config.media.folder() else { return };
+    match media::remove_deleted(db, &Folder::new(folder)).await {
+        Ok(count) => print_line(format_args!("media: {count} file(s) removed")),
+        Err(error) => print_line(format_args!("media: not removed, the service will: {error}")),
+    }
 }
 
 /// Erases a person in one transaction: rows and events disappear together.

@@ -14,7 +14,7 @@ pub const SPOOL_TIMEOUT: Duration = Duration::from_millis(400);
 
 /// Fails on settings with which the service would work wrongly.
 pub fn refuse(settings: &Config) -> anyhow::Result<()> {
-    let Config { http, api, ops, writer, spool, .. } = settings;
+    let Config { http, api, ops, writer, spool, media, .. } = settings;
     ensure!(
         http.max_reading_bytes >= http.max_body_bytes,
         "http.max_reading_bytes: must be at least http.max_body_bytes"
@@ -34,6 +34,10 @@ pub fn refuse(settings: &Config) -> anyhow::Result<()> {
         SPOOL_TIMEOUT * spool.places().max(1)
     );
     spool.check()?;
+    ensure!(
+        media.folder().is_none() || media.folder() != spool.folder(),
+        "media.folder: must differ from spool.folder, which belongs to one process"
+    );
     refuse_short_ages(settings)?;
     refuse_shared_tokens(settings)?;
     refuse_repeated_keys(settings)

@@ -185,7 +185,7 @@ impl Api {
         *request.method_mut() = method;
         // The paths are ours, and ids in them are encoded.
         *request.uri_mut() = uri.parse().unwrap_or_default();
-        for name in ["last-event-id", "accept"] {
+        for name in ["last-event-id", "accept", "range", "if-range", "if-none-match"] {
             if let Some(value) = headers.get(name) {
                 request.headers_mut().insert(name, value.clone());
             }

@@ -1,4 +1,4 @@
-//! Routes of the API that pages link to: the stream of events and exports.
+//! Routes of the API that pages link to: the stream of events, files and exports.
 
 use axum::extract::{OriginalUri, Path, RawQuery};
 use axum::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
@@ -11,6 +11,11 @@ use super::session::Visitor;
 pub async fn stream(visitor: Visitor, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let query = query.unwrap_or_default();
     visitor.api.forward("/v1/stream", &query, &headers).await
+}
+
+/// `/console/files/{id}`: the copy of a message's file, for pages.
+pub async fn file(visitor: Visitor, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    visitor.api.forward(&format!("/v1/messages/{}/file", encode(&id)), "", &headers).await
 }
 
 /// `/console/exports/…`: the API's exports, for links.

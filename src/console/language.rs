@@ -259,6 +259,8 @@ words! {
     next_response: "Next responses", "Respons berikutnya";
     resolution_time: "Resolution time", "Waktu penyelesaian";
     online: "online", "daring";
+    not_online: "offline", "luring";
+    last_report: "Last report of this state", "Laporan terakhir tentang keadaan ini";
     no_agents: "No agent answered in this period.", "Tidak ada agen yang menjawab dalam periode ini.";
     no_agents_hint: "Agents appear with their first answer.", "Agen muncul bersama jawaban pertamanya.";
     template: "Template", "Template";

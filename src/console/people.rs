@@ -47,6 +47,7 @@ struct Listed {
     email: Option<String>,
     role: Option<String>,
     is_online: Option<bool>,
+    state_at: Option<DateTime<Utc>>,
 }
 
 /// `GET /console/agents`.
@@ -89,7 +90,7 @@ async fn agents_content(visitor: &Visitor) -> Result<Content, ApiError> {
             html! {
                 div {
                     a data-row href=(rooms) { (name_or(agent.name.as_deref(), &cut(&agent.id, 40))) }
-                    @if known.is_some_and(|one| one.is_online == Some(true)) { " " span.chip.ok { (words.online) } }
+                    @if let Some(one) = known { " " (availability(visitor, one)) }
                     @if let Some(one) = known {
                         div.muted.small { (name_or(one.role.as_deref(), "")) " " (name_or(one.email.as_deref(), "")) }
                     }
@@ -136,7 +137,9 @@ struct Template {
     category: Option<String>,
     quality_rating: Option<String>,
     body: Option<String>,
-    synced_at: DateTime<Utc>,
+    reason: Option<String>,
+    state_at: Option<DateTime<Utc>>,
+    synced_at: Option<DateTime<Utc>>,
 }
 
 /// `GET /console/templates`.
@@ -163,10 +166,10 @@ pub async fn templates(visitor: Visitor) -> Response {
                 html! { a data-row href=(visitor.link("/console/broadcasts", &[("template_id", &row.id)])) { (name_or(row.name.as_deref(), &row.id)) } },
                 name_or(row.language.as_deref(), "–"),
                 name_or(row.category.as_deref(), "–"),
-                chip(row.status.as_deref()),
+                status(&visitor, row),
                 chip(row.quality_rating.as_deref()),
                 html! { @if let Some(body) = &row.body { (name(&cut(body, 160))) } },
-                format::time(&visitor.preferences, row.synced_at),
+                html! { @match row.synced_at { Some(at) => (format::time(&visitor.preferences, at)), None => "–" } },
             ]
         },
     );
@@ -181,6 +184,34 @@ pub async fn templates(visitor: Visitor) -> Response {
         body: html! { section.card #list { (body) } },
     };
     page(&visitor, Section::Templates, Ok(content)).await
+}
+
+/// Whether an agent is online, as far as known, and since when that was reported.
+fn availability(visitor: &Visitor, agent: &Listed) -> Markup {
+    let words = visitor.words();
+    let tone = if agent.is_online == Some(true) { "ok" } else { "" };
+    html! {
+        @if let Some(is_online) = agent.is_online {
+            span.chip.{ (tone) } { (if is_online { words.online } else { words.not_online }) }
+            @if let Some(at) = agent.state_at {
+                " " span.muted.small title=(words.last_report) { (format::time(&visitor.preferences, at)) }
+            }
+        }
+    }
+}
+
+/// State of a template, when it was last reported, and why.
+fn status(visitor: &Visitor, template: &Template) -> Markup {
+    let reason = template.reason.as_deref().filter(|reason| !reason.eq_ignore_ascii_case("none"));
+    html! {
+        div {
+            (chip(template.status.as_deref()))
+            @if let Some(at) = template.state_at {
+                div.muted.small title=(visitor.words().last_report) { (format::time(&visitor.preferences, at)) }
+            }
+            @if let Some(reason) = reason { div.small { (name(&cut(reason, 160))) } }
+        }
+    }
 }
 
 /// Meta's words for the state and quality of a template.

@@ -43,6 +43,14 @@ impl Kind {
         kind.filter(|kind| !matches!(kind, Self::RoomUpdated | Self::Unknown))
     }
 
+    /// Whether Qontak has published no body of it, so that it is read as others like it.
+    pub const fn is_of_inferred_shape(self) -> bool {
+        matches!(
+            self,
+            Self::CustomAgentAllocation | Self::StatusTemplate | Self::AvailableUserStatus
+        )
+    }
+
     /// Whether equal bodies can be different events because they contain no time: an agent who
     /// goes online, offline and online again causes the same body twice.
     pub(super) const fn may_repeat(self) -> bool {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
-    HeaderValue, IF_NONE_MATCH, LINK, RETRY_AFTER, VARY,
+    ACCEPT, ACCEPT_RANGES, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderMap,
+    HeaderName, HeaderValue, IF_NONE_MATCH, LINK, RETRY_AFTER, VARY,
 };
 use axum::http::{Extensions, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
@@ -36,7 +36,9 @@ pub fn with_read_middleware<S: Clone + Send + Sync + 'static>(
     // Fastest level: webhooks share the CPU. Errors are too small to compress.
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
         DefaultPredicate::new()
-            .and(|status: StatusCode, _, _: &HeaderMap, _: &Extensions| status.is_success()),
+            .and(|status: StatusCode, _, _: &HeaderMap, _: &Extensions| status.is_success())
+            // Files, whose tag is strong and whose ranges are of the bytes themselves.
+            .and(|_, _, headers: &HeaderMap, _: &Extensions| !headers.contains_key(ACCEPT_RANGES)),
     );
     let layers = ServiceBuilder::new()
         .layer(option_layer(cors))

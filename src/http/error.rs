@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    ALLOW, CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::response::{IntoResponse, Response};
 use metrics::counter;
 use serde::Serialize;
@@ -32,6 +34,10 @@ static FAILED: Fault = Fault::error("database query failed");
 pub enum Error {
     #[error("not found")]
     NotFound,
+    #[error("{0}")]
+    NoFile(String),
+    #[error("range not satisfiable; the file has {0} bytes")]
+    RangeNotSatisfiable(u64),
     #[error("method not allowed; use {0}")]
     MethodNotAllowed(&'static str),
     #[error("request body timed out after {0:?}")]
@@ -77,7 +83,8 @@ impl Error {
     /// HTTP status of the response.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoFile(_) => StatusCode::NOT_FOUND,
+            Self::RangeNotSatisfiable(_) => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -109,6 +116,10 @@ impl Error {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::MethodNotAllowed(allowed) => Some((ALLOW, HeaderValue::from_static(allowed))),
+            Self::RangeNotSatisfiable(bytes) => {
+                let value = HeaderValue::try_from(format!("bytes */{bytes}"));
+                Some((CONTENT_RANGE, value.expect("digits")))
+            }
             Self::Unauthorized => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::UnknownKey => {
                 // RFC 6750, section 3.1.

@@ -4,6 +4,7 @@
 //! [`classify()`] determines the kind.
 
 mod broadcast_log;
+mod catalog_state;
 mod changes;
 mod classify;
 mod delivery_error;

@@ -61,6 +61,12 @@ impl Attribute for Option<Box<RawValue>> {
     }
 }
 
+impl Attribute for Box<RawValue> {
+    fn append(&self, row: &mut PgRecordEncoder<'_>) -> Result<(), BoxDynError> {
+        row.encode(Json(&**self)).map(drop)
+    }
+}
+
 impl Attribute for Option<Author> {
     fn append(&self, row: &mut PgRecordEncoder<'_>) -> Result<(), BoxDynError> {
         row.encode(self.map(Author::as_str)).map(drop)

@@ -14,6 +14,7 @@ use super::error::Error;
 use super::list::Walk;
 use super::repeat::repeat;
 use crate::config::Config;
+use crate::model::Timestamp;
 use crate::store::Failure;
 use crate::store::catalog::{self, Entry, Kind};
 use crate::store::qontak_check::{self, Check, claim, finish};
@@ -130,9 +131,11 @@ impl Catalog {
         let Some(organization_id) = client.organization_id().await? else { return Ok(()) };
         for list in &LISTS {
             let mut walk = Walk::new(client, list.path, list.path.to_owned());
+            let mut asked_at = Timestamp::now();
             while let Some(rows) = walk.next().await? {
                 let entries: Vec<Entry> = rows.iter().filter_map(|row| list.entry(row)).collect();
-                catalog::store(&self.db, &organization_id, list.kind, &entries).await?;
+                catalog::store(&self.db, &organization_id, list.kind, &entries, asked_at).await?;
+                asked_at = Timestamp::now();
             }
         }
         Ok(catalog::note_unlisted(&self.db, &organization_id).await?)

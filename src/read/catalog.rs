@@ -1,4 +1,5 @@
-//! Agents, templates, channel integrations and divisions, as Qontak's API lists them.
+//! Agents, templates, channel integrations and divisions, as Qontak's API lists them, with the states that
+//! webhooks report.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -11,8 +12,12 @@ use utoipa::ToSchema;
 use super::page::{List, PageQuery};
 use super::reader::{AuthorizedList, OrganizationQuery};
 use crate::http::Error;
+use crate::http::extract::Id;
+use crate::http::query::value::{AnyOf, Flag, Word};
 use crate::model::Timestamp;
-use crate::store::catalog::{self, CatalogRow, Kind, Place};
+use crate::query;
+use crate::store::catalog::{self, CatalogRow, Filter, Kind, Place};
+use crate::store::catalog_state::{self, AvailabilityRow, TemplateStateRow};
 use crate::store::walk::Walk;
 
 /// An agent.
@@ -27,8 +32,10 @@ pub struct Agent {
     name: Option<String>,
     #[serde(flatten)]
     data: AgentData,
-    /// Time of the sync.
-    synced_at: Timestamp,
+    /// Time of the newest report of its state, by a webhook or a sync; null without any.
+    state_at: Option<Timestamp>,
+    /// Time of the last sync that listed it; null if only a webhook mentioned it.
+    synced_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -37,7 +44,7 @@ struct AgentData {
     email: Option<String>,
     /// Role, such as `agent` or `admin`.
     role: Option<String>,
-    /// Whether the agent was online at the sync.
+    /// Whether the agent is online, as of `state_at`.
     is_online: Option<bool>,
 }
 
@@ -53,20 +60,26 @@ pub struct Template {
     name: Option<String>,
     #[serde(flatten)]
     data: TemplateData,
-    /// Time of the sync.
-    synced_at: Timestamp,
+    /// Time of the newest report of its state, by a webhook or a sync; null without any.
+    state_at: Option<Timestamp>,
+    /// Time of the last sync that listed it; null if only a webhook mentioned it.
+    synced_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]
 struct TemplateData {
     /// Language, such as `id`.
     language: Option<String>,
-    /// `APPROVED`, `PENDING`, `REJECTED`, …
+    /// `APPROVED`, `PENDING`, `REJECTED`, `PAUSED`, …
     status: Option<String>,
     /// `MARKETING`, `UTILITY`, `AUTHENTICATION`, …
     category: Option<String>,
     /// Meta's rating.
     quality_rating: Option<String>,
+    /// Meta's rating in words.
+    quality_rating_text: Option<String>,
+    /// Why it was rejected or paused.
+    reason: Option<String>,
     /// Text with parameters `{{1}}`, …
     body: Option<String>,
     /// Header, as Qontak shows it.
@@ -89,8 +102,8 @@ pub struct Channel {
     name: Option<String>,
     #[serde(flatten)]
     data: ChannelData,
-    /// Time of the sync.
-    synced_at: Timestamp,
+    /// Time of the last sync that listed it; null if only a webhook mentioned it.
+    synced_at: Option<Timestamp>,
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -113,8 +126,8 @@ pub struct Division {
     organization_id: String,
     /// Name.
     name: Option<String>,
-    /// Time of the sync.
-    synced_at: Timestamp,
+    /// Time of the last sync that listed it; null if only a webhook mentioned it.
+    synced_at: Option<Timestamp>,
 }
 
 /// Fields of a row of Qontak; those of another type than expected are null.
@@ -135,19 +148,42 @@ fn data<T: DeserializeOwned>(mut data: Value) -> T {
     T::deserialize(&data).expect("each field is of its type or null")
 }
 
+query! {
+    /// Filter of the list of agents.
+    pub struct AgentQuery {
+        /// Whether the agent is online.
+        is_online: Flag,
+    }
+}
+
+query! {
+    /// Filter of the list of templates.
+    pub struct TemplateQuery {
+        /// Filter by status, whatever its case: `APPROVED`, `PAUSED`, …; templates with any of several.
+        status: AnyOf<Word>,
+    }
+}
+
 macro_rules! list {
-    ($(#[$doc:meta])* $name:ident, $path:literal, $kind:ident, $type:ident, |$row:ident| $show:expr) => {
+    (@query) => { () };
+    (@query $query:ty) => { $query };
+    (
+        $(#[$doc:meta])* $name:ident($($query:ty)?), $path:literal, $kind:ident, $type:ident,
+        |$filter:ident| $make:expr, |$row:ident| $show:expr
+    ) => {
         $(#[$doc])*
         #[utoipa::path(
-            get, path = $path, params(OrganizationQuery, PageQuery),
+            get, path = $path, params($($query,)? OrganizationQuery, PageQuery),
             responses((status = OK, body = List<$type>))
         )]
         pub async fn $name(
-            AuthorizedList { reader, page, .. }: AuthorizedList<Place>,
+            AuthorizedList { reader, page, query: $filter }: AuthorizedList<Place, list!(@query $($query)?)>,
             State(db): State<PgPool>,
         ) -> Result<Response, Error> {
+            let filter: Filter = $make;
             let fetch = async move |walk: Walk<Place>| {
-                let rows = catalog::list(&db, reader.organizations(), Kind::$kind, &walk).await?;
+                let organizations = reader.organizations();
+                let rows = catalog::list(&db, organizations, Kind::$kind, &filter, &walk).await?;
                 Ok(rows.into_iter().map(|$row: CatalogRow| $show).collect())
             };
             let place = |row: &$type| {
@@ -159,24 +195,34 @@ macro_rules! list {
 }
 
 list! {
-    /// List agents, by id, as of the last sync with Qontak
-    agents, "/agents", Agent, Agent, |row| Agent {
+    /// List agents, by id, with their availability
+    ///
+    /// As of the last sync with Qontak, and of webhooks since then.
+    agents(AgentQuery), "/agents", Agent, Agent,
+    |query| Filter {
+        is_online: query.is_online.map(|flag| flag.0), ..Filter::default()
+    },
+    |row| Agent {
         id: row.id, organization_id: row.organization_id, name: row.name, data: data(row.data),
-        synced_at: row.synced_at,
+        state_at: row.state_at, synced_at: row.synced_at,
     }
 }
 
 list! {
-    /// List WhatsApp templates, by id, as of the last sync with Qontak
-    templates, "/templates", Template, Template, |row| Template {
+    /// List WhatsApp templates, by id, with their states
+    ///
+    /// As of the last sync with Qontak, and of webhooks since then.
+    templates(TemplateQuery), "/templates", Template, Template,
+    |query| Filter { status: query.status.map(AnyOf::words), ..Filter::default() },
+    |row| Template {
         id: row.id, organization_id: row.organization_id, name: row.name, data: data(row.data),
-        synced_at: row.synced_at,
+        state_at: row.state_at, synced_at: row.synced_at,
     }
 }
 
 list! {
     /// List channel integrations, by id, as of the last sync with Qontak
-    channels, "/channels", Channel, Channel, |row| Channel {
+    channels(), "/channels", Channel, Channel, |_query| Filter::default(), |row| Channel {
         id: row.id, organization_id: row.organization_id, name: row.name, data: data(row.data),
         synced_at: row.synced_at,
     }
@@ -184,7 +230,45 @@ list! {
 
 list! {
     /// List divisions, by id, as of the last sync with Qontak
-    divisions, "/divisions", Division, Division, |row| Division {
+    divisions(), "/divisions", Division, Division, |_query| Filter::default(), |row| Division {
         id: row.id, organization_id: row.organization_id, name: row.name, synced_at: row.synced_at,
     }
+}
+
+/// List when an agent was online and when not, newest first
+#[utoipa::path(
+    get, path = "/agents/{id}/availability", params(OrganizationQuery, PageQuery),
+    responses((status = OK, body = List<AvailabilityRow>))
+)]
+pub async fn availability(
+    AuthorizedList { reader, page, .. }: AuthorizedList<catalog_state::Place>,
+    Id(id): Id,
+    State(db): State<PgPool>,
+) -> Result<Response, Error> {
+    let found = catalog::find(&db, reader.organizations(), Kind::Agent, &id).await?;
+    let organization_id = found.ok_or(Error::NotFound)?;
+    let fetch = async move |walk: Walk<catalog_state::Place>| {
+        catalog_state::list_availability(&db, &organization_id, &id, &walk).await
+    };
+    page.respond(fetch, AvailabilityRow::place).await
+}
+
+/// List the changes of a template's state, newest first
+///
+/// Status, category, quality, and the reason of a rejection.
+#[utoipa::path(
+    get, path = "/templates/{id}/history", params(OrganizationQuery, PageQuery),
+    responses((status = OK, body = List<TemplateStateRow>))
+)]
+pub async fn history(
+    AuthorizedList { reader, page, .. }: AuthorizedList<catalog_state::Place>,
+    Id(id): Id,
+    State(db): State<PgPool>,
+) -> Result<Response, Error> {
+    let found = catalog::find(&db, reader.organizations(), Kind::Template, &id).await?;
+    let organization_id = found.ok_or(Error::NotFound)?;
+    let fetch = async move |walk: Walk<catalog_state::Place>| {
+        catalog_state::list_template(&db, &organization_id, &id, &walk).await
+    };
+    page.respond(fetch, TemplateStateRow::place).await
 }

@@ -29,7 +29,7 @@ struct Facets {
     /// `/v1/messages`.
     agents: Agents,
     /// Templates of broadcasts: filter `template_id` of `/v1/broadcasts`.
-    templates: Values,
+    templates: Templates,
     /// Types of messages: filter `type` of `/v1/messages`.
     message_types: Values,
     /// Statuses of messages: filter `status` of `/v1/messages`.
@@ -88,6 +88,24 @@ struct Agent {
     name: Option<String>,
 }
 
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = FacetTemplates)]
+struct Templates {
+    values: Vec<Template>,
+    /// Whether there are more values than these.
+    has_more: bool,
+}
+
+/// A template of broadcasts.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FacetTemplate)]
+struct Template {
+    /// Qontak's id of the template.
+    id: String,
+    /// Its name; null until it was read from Qontak.
+    name: Option<String>,
+}
+
 impl Facets {
     /// Sorts rows, which are in order of name and value, into their lists.
     fn of(rows: Vec<FacetRow>) -> Self {
@@ -106,6 +124,11 @@ impl Facets {
                     push(values, has_more, integration);
                     continue;
                 }
+                Facet::Template => {
+                    let Templates { values, has_more } = &mut facets.templates;
+                    push(values, has_more, Template { id: value, name: label });
+                    continue;
+                }
                 Facet::Channel => &mut facets.channels,
                 Facet::Endpoint => &mut facets.endpoints,
                 Facet::EventKind => &mut facets.event_kinds,
@@ -115,7 +138,6 @@ impl Facets {
                 Facet::RoomStatus => &mut facets.room_statuses,
                 Facet::Sender => continue,
                 Facet::Tag => &mut facets.tags,
-                Facet::Template => &mut facets.templates,
             };
             push(&mut list.values, &mut list.has_more, value);
         }

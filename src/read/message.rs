@@ -1,5 +1,7 @@
 //! Messages, each with its sender and status times.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
@@ -10,6 +12,7 @@ use strum::{EnumString, VariantNames};
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
+use super::file::StoredFile;
 use super::names::{Mention, Names};
 use super::page::{List, PageQuery};
 use super::reader::{Authorized, AuthorizedList, OrganizationQuery};
@@ -23,6 +26,7 @@ use crate::model::Status;
 use crate::model::qontak_object::Avatar;
 use crate::query;
 use crate::store::catalog::Kind;
+use crate::store::media;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
 use crate::store::search::Query;
@@ -40,6 +44,8 @@ pub struct Message {
     pub progress: Progress,
     /// Name of the channel integration; null until it was read from Qontak.
     channel_name: Option<String>,
+    /// Copy of the attached file, which `GET /v1/messages/{id}/file` returns; null without one.
+    stored_file: Option<StoredFile>,
 }
 
 /// The sender, as last reported by an event.
@@ -98,7 +104,7 @@ impl Message {
         };
         let explained = Explained::of(row.error_code);
         let channel_name = names.get(channel_of(&row));
-        Self { explained, row, sender, progress, channel_name }
+        Self { explained, row, sender, progress, channel_name, stored_file: None }
     }
 }
 
@@ -221,7 +227,16 @@ pub async fn show(
 pub async fn messages(db: &PgPool, keys: &[MessageKey]) -> sqlx::Result<Vec<Message>> {
     let rows = message::show(db, keys).await?;
     let names = Names::find(db, rows.iter().map(channel_of)).await?;
-    Ok(rows.into_iter().map(|row| Message::new(row, &names)).collect())
+    let has_file = rows.iter().any(|row| row.file.is_some());
+    let mut copies = if has_file { media::copies(db, keys).await? } else { HashMap::new() };
+    let messages = rows.into_iter().map(|row| {
+        let mut message = Message::new(row, &names);
+        let MessageRow { organization_id, id, .. } = &message.row;
+        let key = (organization_id.clone().unwrap_or_default(), id.clone());
+        message.stored_file = copies.remove(&key).map(StoredFile::from);
+        message
+    });
+    Ok(messages.collect())
 }
 
 /// The channel integration of a message.

@@ -13,6 +13,7 @@ use super::replica::Replica;
 use super::stream::event_tail::EventTail;
 use crate::config::Config;
 use crate::ingest::Ingest;
+use crate::media::folder::Folder;
 use crate::store;
 
 /// Shared by all requests of the read API; cheap to clone.
@@ -39,6 +40,8 @@ pub struct Parts {
     pub cors_origins: Vec<HeaderValue>,
     /// `audit.reads`.
     pub audit_reads: bool,
+    /// Copies of the files of messages; `None` if none are made.
+    pub media: Option<Folder>,
 }
 
 impl Deref for ReadState {
@@ -86,6 +89,7 @@ impl ReadState {
             read_timeout,
             cors_origins: cors_origins.collect(),
             audit_reads: config.audit.reads,
+            media: config.media.folder().map(Folder::new),
         })))
     }
 }

@@ -12,7 +12,7 @@ pub struct AgentRow {
     pub id: String,
     /// Organisation; empty when unknown.
     pub organization_id: String,
-    /// Last known name.
+    /// Name, as read from Qontak or from the agent's messages.
     pub name: Option<String>,
     /// Rooms that the agent answered or resolved.
     pub rooms: i64,
@@ -168,13 +168,17 @@ pub async fn list(
             )
             select
                 agent_id as "id!", measured.organization_id as "organization_id!",
-                sender.name as "name?", rooms as "rooms!", opening as "opening!", opening_p50,
-                opening_p95, next as "next!", next_p50, next_p95, resolutions as "resolutions!",
+                coalesce(catalog.name, sender.name) as "name?", rooms as "rooms!",
+                opening as "opening!", opening_p50, opening_p95, next as "next!", next_p50, next_p95, resolutions as "resolutions!",
                 resolution_p50, resolution_p95, open as "open!", unanswered as "unanswered!"
             from measured
             left join sender
                 on sender.sender_id = measured.agent_id
                 and sender.organization_id = measured.organization_id
+            left join catalog
+                on catalog.kind = 'agent'
+                and catalog.id = measured.agent_id
+                and catalog.organization_id = measured.organization_id
             order by rooms desc, open desc, agent_id, measured.organization_id
         "#,
         organizations,

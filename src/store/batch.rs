@@ -202,6 +202,53 @@ pub async fn page(db: &PgPool, after: Position) -> sqlx::Result<Page> {
     if end <= after {
         return Ok(Page { end: after, ..page });
     }
+    let batches = batches(db, after, end).await?;
+    let history = end.history;
+    if let Some((last, _)) = batches.get(PAGE_BATCHES - 1) {
+        let end = Position { history, xid: last + 1, index: 0 };
+        page = Page { end, has_more: true, ..page };
+    }
+    let events = batches.into_iter().flat_map(|(xid, event_ids)| {
+        let position = move |index| Position { history, xid, index };
+        (1..).map(position).zip(event_ids)
+    });
+    let events = events.filter(|(position, _)| *position > after);
+    let mut events: Vec<(Position, Uuid)> = events.take(PAGE_EVENTS + 1).collect();
+    if events.len() > PAGE_EVENTS {
+        events.truncate(PAGE_EVENTS);
+        page = Page { end: events[PAGE_EVENTS - 1].0, has_more: true, ..page };
+    }
+    page.rows = rows(db, history, &events).await?;
+    Ok(page)
+}
+
+/// Applied events, by id.
+#[derive(Debug)]
+pub struct Ids {
+    /// In the order of the stream.
+    pub ids: Vec<Uuid>,
+    /// Complete up to here.
+    pub end: Position,
+}
+
+/// Lists the ids of the events applied after `after`. `None` if the database has no such position.
+pub async fn ids(db: &PgPool, after: Position) -> sqlx::Result<Option<Ids>> {
+    let end = end(db).await?;
+    if after.is_beyond(end) {
+        return Ok(None);
+    }
+    let batches = batches(db, after, end).await?;
+    let xid = batches.get(PAGE_BATCHES - 1).map_or(end.xid, |(xid, _)| xid + 1);
+    let ids = batches.into_iter().flat_map(|(_, event_ids)| event_ids).collect();
+    Ok(Some(Ids { ids, end: Position { xid, ..end } }))
+}
+
+/// The first batches from `after` until `end`: transaction id and events.
+async fn batches(
+    db: &PgPool,
+    after: Position,
+    end: Position,
+) -> sqlx::Result<Vec<(i64, Vec<Uuid>)>> {
     let batches = sqlx::query!(
         r#"
             select xid::text::bigint as "xid!", event_ids
@@ -216,23 +263,7 @@ pub async fn page(db: &PgPool, after: Position) -> sqlx::Result<Page> {
     )
     .fetch_all(db)
     .await?;
-    let history = end.history;
-    if let Some(last) = batches.get(PAGE_BATCHES - 1) {
-        let end = Position { history, xid: last.xid + 1, index: 0 };
-        page = Page { end, has_more: true, ..page };
-    }
-    let events = batches.into_iter().flat_map(|batch| {
-        let position = move |index| Position { history, xid: batch.xid, index };
-        (1..).map(position).zip(batch.event_ids)
-    });
-    let events = events.filter(|(position, _)| *position > after);
-    let mut events: Vec<(Position, Uuid)> = events.take(PAGE_EVENTS + 1).collect();
-    if events.len() > PAGE_EVENTS {
-        events.truncate(PAGE_EVENTS);
-        page = Page { end: events[PAGE_EVENTS - 1].0, has_more: true, ..page };
-    }
-    page.rows = rows(db, history, &events).await?;
-    Ok(page)
+    Ok(batches.into_iter().map(|batch| (batch.xid, batch.event_ids)).collect())
 }
 
 /// Fetches the rows of these events. Events no longer in the journal are omitted.
@@ -252,7 +283,7 @@ async fn rows(
                 source.xid as "xid!", source.place as "place!", event.event_id as "event_id!",
                 event.received_at as "received_at!: Timestamp", kind as "kind!", event.name,
                 nullif(event.organization_id, '') as organization_id, subject_id,
-                case when kind ~ '^(room|agent)_' then subject_id else message.room_id end as room_id,
+                case when kind ~ '^(room|agent|custom_agent)_' then subject_id else message.room_id end as room_id,
                 coalesce(broadcast_log.broadcast_id, message.broadcast_id) as broadcast_id
             from unnest($1::bigint[], $2::int[], $3::date[], $4::uuid[])
                 as source (xid, place, day, event_id)

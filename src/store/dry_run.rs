@@ -80,13 +80,14 @@ impl Difference {
 const INTERNAL: &str = "reached_before";
 
 /// Projections: table, column that is searched for ids of an event, primary key.
-const TABLES: [(&str, &str, &[&str]); 6] = [
+const TABLES: [(&str, &str, &[&str]); 7] = [
     ("room", "room_id", &["room_id", "organization_id"]),
     ("room_event", "room_id", &["room_id", "organization_id", "type", "mark"]),
     ("message", "message_id", &["message_id", "organization_id"]),
     ("sender", "sender_id", &["sender_id", "organization_id"]),
     ("broadcast", "broadcast_id", &["broadcast_id", "organization_id"]),
     ("broadcast_log", "log_id", &["log_id", "organization_id"]),
+    ("catalog_state", "id", &["id", "organization_id", "kind", "event_id"]),
 ];
 
 type Rows = BTreeMap<(&'static str, String), Map<String, Value>>;
@@ -143,6 +144,7 @@ fn ids<'a>(changes: &'a Changes, table: &str) -> Vec<&'a str> {
         "message" => all(&changes.messages, |row| &row.message_id),
         "sender" => all(&changes.senders, |row| &row.sender_id),
         "broadcast" => all(&changes.broadcasts, |row| &row.broadcast_id),
+        "catalog_state" => all(&changes.catalog_states, |row| &row.id),
         _ => all(&changes.broadcast_logs, |row| &row.log_id),
     }
 }

@@ -11,8 +11,8 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
-use super::event;
 use super::rows::column;
+use super::{event, media};
 
 /// Rows that a statement deletes of an organisation, and events that are read at once.
 const PAGE_ROWS: i64 = 5000;
@@ -21,7 +21,7 @@ const PAGE_ROWS: i64 = 5000;
 const MIN_NEEDLE_BYTES: usize = 8;
 
 /// Tables of an organisation, without the journal.
-const TABLES: [&str; 20] = [
+const TABLES: [&str; 21] = [
     "message",
     "message_channel_id",
     "message_count",
@@ -39,6 +39,7 @@ const TABLES: [&str; 20] = [
     "facet",
     "activity",
     "catalog",
+    "catalog_state",
     "qontak_finding",
     "reconciliation",
     "problem",
@@ -149,6 +150,12 @@ pub async fn erase_person(
                 using deleted
                 where link.message_id = deleted.message_id
                     and link.organization_id = deleted.organization_id
+            ), copies as (
+                update media
+                set state = 'deleted'
+                from deleted
+                where media.message_id = deleted.message_id
+                    and media.organization_id = deleted.organization_id
             )
             select
                 message_id as "message_id!", organization_id as "organization_id!",
@@ -284,7 +291,7 @@ const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 1).expect("a day t
 /// Counts the rows of an organisation by table, by reading them.
 pub async fn count_organization(db: &PgPool, organization_id: &str) -> sqlx::Result<Report> {
     let mut report = Report::new();
-    for table in TABLES.into_iter().chain(["event"]) {
+    for table in TABLES.into_iter().chain(["media", "event"]) {
         let sql = format!("select count(*) from {table} where organization_id = $1");
         // Safe: the tables are those above.
         let count = sqlx::query_scalar(AssertSqlSafe(sql)).bind(organization_id);
@@ -297,6 +304,7 @@ pub async fn count_organization(db: &PgPool, organization_id: &str) -> sqlx::Res
 /// Deletes the rows of an organisation and erases its events, page by page.
 pub async fn erase_organization(db: &PgPool, organization_id: &str) -> sqlx::Result<Report> {
     let mut report = Report::new();
+    report.insert("media".to_owned(), media::delete_of_organization(db, organization_id).await?);
     for table in TABLES {
         let sql = format!(
             "delete from {table} where ctid = any(array(

@@ -191,7 +191,7 @@ pub struct FacetRow {
     pub value: String,
     /// Channel of a channel integration.
     pub channel: Option<String>,
-    /// Name of an agent or channel integration.
+    /// Name of an agent, channel integration or template.
     pub label: Option<String>,
 }
 
@@ -257,6 +257,7 @@ pub async fn list(
                 on catalog.kind = case one.name
                     when 'agent' then 'agent'
                     when 'channel_integration' then 'channel'
+                    when 'template' then 'template'
                 end
                 and catalog.id = one.value
                 and catalog.organization_id = own.id

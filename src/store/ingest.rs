@@ -19,7 +19,7 @@ use super::ledger::{self, LedgerChange};
 use super::resolution::{self, Resolution};
 use super::{facet, failure};
 use crate::event::{Changes, Event};
-use crate::model::{Broadcast, BroadcastLog, Message, Room, RoomEvent, Sender};
+use crate::model::{Broadcast, BroadcastLog, CatalogState, Message, Room, RoomEvent, Sender};
 
 /// Writes events, their changes, new values of facets and the ledger. Duplicates are only counted:
 /// they change no projection.
@@ -62,6 +62,7 @@ struct Batch<'a> {
     senders: Vec<Row<'a, Sender>>,
     broadcasts: Vec<Row<'a, Broadcast>>,
     broadcast_logs: Vec<Row<'a, BroadcastLog>>,
+    catalog_states: Vec<Row<'a, CatalogState>>,
 }
 
 impl<'a> Batch<'a> {
@@ -117,6 +118,12 @@ impl<'a> Batch<'a> {
                 |row| (&row.organization_id, &row.log_id),
                 BroadcastLog::fold,
             ),
+            catalog_states: fold(
+                changes().flat_map(|changes| &changes.catalog_states),
+                |row| (row.kind, &row.id, &row.organization_id, row.event_id),
+                // The same event twice.
+                |_, _| (),
+            ),
             stored,
         }
     }
@@ -128,7 +135,12 @@ impl<'a> Batch<'a> {
     ) -> sqlx::Result<Vec<Stored>> {
         let facets = owned(facet::folded(facets));
         sqlx::query!(
-            "select ingest_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            r#"
+                select
+                    ingest_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
+                    -- Too rare for a parameter that each batch would pay for.
+                    case when $13::catalog_state_1[] is not null then apply_catalog_states_1($13) end
+            "#,
             some(&self.journal) as _,
             some(&self.repeats) as _,
             some(&self.ledger) as _,
@@ -141,6 +153,7 @@ impl<'a> Batch<'a> {
             some(&self.broadcasts) as _,
             some(&self.broadcast_logs) as _,
             some(&facets) as _,
+            some(&self.catalog_states) as _,
         )
         .execute(db)
         .await?;

@@ -20,7 +20,7 @@ pub enum Kind {
     Broadcast,
     /// Rooms, by their last activity, with their events and resolutions.
     Room,
-    /// Events of rooms, by their receipt.
+    /// Events of rooms, by their receipt, and the availability of agents.
     RoomEvent,
     /// Counts of hours and days, and figures of response times.
     Count,
@@ -98,6 +98,12 @@ async fn delete_messages(db: &PgPool, before: Timestamp, limit: i64) -> sqlx::Re
                 where link.hash = hashtextextended(deleted.external_id, 0)
                     and link.organization_id = deleted.organization_id
                     and link.message_id = deleted.message_id
+            ), copies as (
+                update media
+                set state = 'deleted'
+                from deleted
+                where media.message_id = deleted.message_id
+                    and media.organization_id = deleted.organization_id
             ), unanswered as (
                 delete from response
                 using deleted
@@ -248,6 +254,26 @@ async fn delete_room_events(
 ) -> sqlx::Result<u64> {
     let deleted = sqlx::query!(
         r#"
+            with states as (
+                -- The newest one is the state.
+                delete from catalog_state
+                where ctid = any(array(
+                    select ctid
+                    from catalog_state as state
+                    where at < $1
+                        and kind = 'agent'
+                        and exists (
+                            select
+                            from catalog_state as newer
+                            where newer.kind = state.kind
+                                and newer.id = state.id
+                                and newer.organization_id = state.organization_id
+                                and newer.at > state.at
+                        )
+                    limit $2
+                    for update skip locked
+                ))
+            )
             delete from room_event
             where ctid = any(array(
                 select ctid from room_event where received_at < $1 limit $2 for update skip locked

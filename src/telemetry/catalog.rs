@@ -48,6 +48,8 @@ const OUTCOMES: &[&str] = &["applied", "recorded", "quarantined", "malformed", "
 /// Reasons for which requests are refused.
 pub const REFUSALS: &[&str] = &[
     "not_found",
+    "no_file",
+    "range_not_satisfiable",
     "method_not_allowed",
     "body_timeout",
     "body_too_large",
@@ -71,6 +73,7 @@ pub const REFUSALS: &[&str] = &[
 /// the request; or instead of the last three, the spool.
 pub const PHASES: &[&str] = &["read", "parse", "queue", "commit", "reply", "spool"];
 const WEBHOOK: &[&str] = &["/webhooks/qontak/{token}"];
+const INFERRED: &[&str] = &["custom_agent_allocation", "status_template", "available_user_status"];
 const PATHS: &[&str] = &["other"];
 const POOL: &[&str] = &["idle", "used"];
 const MEDIA: &[&str] = &["disk", "nats"];
@@ -79,6 +82,7 @@ const TASKS: &[&str] = &["alarm", "journal", "metrics", "retention"];
 const PROBLEMS: &[&str] =
     &["silence", "hook", "check", "quarantine", "spool", "partitions", "unknown_event"];
 const NOTIFICATIONS: &[&str] = &["sent", "failed"];
+const COPIES: &[&str] = &["stored", "retried", "failed"];
 
 /// The catalog. `docs/operate.md` has the same.
 #[rustfmt::skip]
@@ -92,6 +96,7 @@ pub const METRICS: &[Metric] = &[
     labelled(Counter, "qontak_receiver_spooled_total", "Deliveries appended to a spool, by medium (disk, nats).", "medium", MEDIA),
     metric(Counter, "qontak_receiver_replayed_total", "Events replayed."),
     metric(Counter, "qontak_receiver_unknown_names_total", "Events, without duplicates, whose name this version does not know."),
+    labelled(Counter, "qontak_receiver_unknown_shapes_total", "Events, without duplicates, of a kind whose bodies Qontak has not published, that could not be read, by kind.", "kind", INFERRED),
     labelled(Counter, "qontak_receiver_fields_ignored_total", "Fields of events, without duplicates, that could not be used, by path.", "path", PATHS),
     metric(Counter, "qontak_receiver_handshakes_total", "Handshake requests (verify_info) answered."),
     metric(Counter, "qontak_receiver_requests_total", "Requests by route and status."),
@@ -140,6 +145,10 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, "qontak_receiver_qontak_changed_total", "Rows of which this service lacked a value that Qontak had, by organisation and kind."),
     labelled(Gauge, "qontak_receiver_problems", "Open problems, as GET /v1/health lists them, by code.", "code", PROBLEMS),
     labelled(Counter, "qontak_receiver_notifications_total", "Notifications about problems, by result.", "result", NOTIFICATIONS),
+    labelled(Counter, "qontak_receiver_media_files_total", "Attempts to copy a message's file, by result; failed: given up.", "result", COPIES),
+    metric(Counter, "qontak_receiver_media_bytes_total", "Size of the copied files."),
+    metric(Histogram, "qontak_receiver_media_fetch_seconds", "Duration of fetching a file."),
+    metric(Gauge, "qontak_receiver_media_waiting", "Files that wait to be copied, up to 10,000."),
     metric(Gauge, "qontak_receiver_build_info", "1, with version and revision of this program."),
     // A gauge, because a counter of the recorder has no fractions.
     metric(Gauge, "process_cpu_seconds_total", "CPU time of this process."),

@@ -60,7 +60,7 @@ async fn facets_are_the_values_that_occur_sorted(db: PgPool) {
             {"id": "k", "channel": "ig", "name": null},
         ],
         "agents": [{"id": "siti-o", "name": "Siti"}, {"id": "budi", "name": null}],
-        "templates": ["t"],
+        "templates": [{"id": "t", "name": null}],
         "message_types": ["image"],
         "message_statuses": ["delivered"],
         "event_kinds": ["broadcast_log_status", "receive_message_from_agent", "room_created",

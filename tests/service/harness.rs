@@ -81,7 +81,8 @@ pub fn writer_connection(db: &PgPool) -> WriterConnection {
 
 /// Empties the journal, the ledger and all projections.
 pub const TRUNCATE_ALL: &str =
-    "truncate event, ledger, room, room_event, message, sender, broadcast, broadcast_log";
+    "truncate event, ledger, room, room_event, message, sender, broadcast, broadcast_log,
+    catalog_state";
 
 /// The real router over a test database.
 pub struct Service {

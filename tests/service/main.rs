@@ -14,6 +14,7 @@ mod bodies;
 mod bulk_replay;
 #[path = "../../benches/read/cases.rs"]
 mod cases;
+mod catalog_state;
 mod check;
 mod cli;
 mod clock;
@@ -49,6 +50,7 @@ mod key;
 mod layout;
 mod leniency;
 mod limits;
+mod media;
 mod messages;
 mod metrics;
 mod middleware;

@@ -20,7 +20,7 @@ use super::harness::{KEY_OF_ALL, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, Service, 
 
 /// Request of each route; the response is its example in the document. For a new route add a line
 /// here and run `make openapi`.
-pub const EXAMPLES: [(&str, &str); 43] = [
+pub const EXAMPLES: [(&str, &str); 45] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (
@@ -49,7 +49,15 @@ pub const EXAMPLES: [(&str, &str); 43] = [
     ("GET /v1/stats", "/v1/stats?start_date=2025-06-12&end_date=2025-06-12&time_zone=Asia/Jakarta"),
     ("GET /v1/ledger", "/v1/ledger?limit=1"),
     ("GET /v1/agents", "/v1/agents?limit=1"),
+    (
+        "GET /v1/agents/{id}/availability",
+        "/v1/agents/deb8a35a-d051-4b10-aad8-079297722314/availability?limit=1",
+    ),
     ("GET /v1/templates", "/v1/templates?limit=1"),
+    (
+        "GET /v1/templates/{id}/history",
+        "/v1/templates/8e1685e7-7b9f-4391-b000-6254329b6274/history?limit=1",
+    ),
     ("GET /v1/channels", "/v1/channels?limit=1"),
     ("GET /v1/divisions", "/v1/divisions?limit=1"),
     ("GET /v1/reconciliation", "/v1/reconciliation?limit=1"),
@@ -223,8 +231,10 @@ async fn committed_openapi_document_is_current_with_an_example_per_route(db: PgP
 
     let document: Value = serde_json::from_str(&text).unwrap();
     for method in ["get", "post", "delete"] {
-        // The stream has no end and is no JSON, like exports: see `stream.rs` and `export.rs`.
-        let is_json = |path: &String| path != "/v1/stream" && !path.starts_with(EXPORTS);
+        // The stream has no end and is no JSON, like files and exports: see `stream.rs`, `media.rs` and
+        // `export.rs`.
+        let others = ["/v1/stream", "/v1/messages/{id}/file"];
+        let is_json = |path: &String| !others.contains(&&**path) && !path.starts_with(EXPORTS);
         for path in routes(method).into_keys().filter(is_json) {
             let route = format!("{} {path}", method.to_uppercase());
             let content = content(&document, &route, "200");

@@ -90,6 +90,10 @@ async fn names_appear_in_every_answer_that_has_an_id(db: PgPool) {
     assert!(all(&logs, "template_name").iter().all(|name| **name == "promo_0"), "{logs}");
     let facets = get(&service, "/v1/facets").await;
     assert_eq!(facets["channel_integrations"]["values"][0]["name"], "Toko Maju 0", "{facets}");
+    assert_eq!(facets["templates"]["values"][0]["name"], "promo_0", "{facets}");
+    let stats = get(&service, "/v1/stats").await;
+    let agents = all(&stats["agents"], "name");
+    assert!(!agents.is_empty() && agents.iter().all(|name| name.as_str().is_some()), "{stats}");
     assert!(facets["agents"]["values"][0]["name"].as_str().unwrap().starts_with("Agen "));
 
     // Nothing that the lists of integrations contain besides is stored.

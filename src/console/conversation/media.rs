@@ -1,11 +1,13 @@
 //! Files, places, contacts, buttons and choices of a message.
 //!
-//! Files are links: their host is Qontak's, and the content security policy allows no images of others.
+//! Files are shown from the copies of this service. Those without one are links: their host is Qontak's, and
+//! the content security policy allows no images of others.
 
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::message::Message;
+use super::message::{Message, StoredFile};
+use crate::console::api::encode;
 use crate::console::format;
 use crate::console::format::text::{cut, is_web, name, outside};
 use crate::console::icon::{Icon, icon};
@@ -45,7 +47,10 @@ pub fn draw(visitor: &Visitor, message: &Message) -> Markup {
     let kind = message.r#type.as_deref().unwrap_or_default();
     let part = |name: &str| message.raw_message.as_ref()?.pointer(&format!("/messages/0/{name}"));
     html! {
-        @if let Some(file) = message.file.as_ref().filter(|file| file.is_object()) { (file_card(visitor, kind, file)) }
+        @if let Some(file) = message.file.as_ref().filter(|file| file.is_object()) {
+            (stored_image(visitor.words(), kind, message))
+            (file_card(visitor, kind, file, message))
+        }
         @if let Some(location) = part("location") { (place(visitor.words(), location)) }
         @for contact in part("contacts").and_then(Value::as_array).into_iter().flatten().take(10) { (contact_card(visitor.words(), contact)) }
         @if let Some(choice) = part("interactive/list_reply/description") { p.muted.small { (text(choice)) } }
@@ -67,19 +72,41 @@ pub fn buttons(message: &Message) -> Markup {
     }
 }
 
-fn file_card(visitor: &Visitor, kind: &str, file: &Value) -> Markup {
+/// Types of images that every browser shows, and that can have no script.
+const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+fn stored_image(words: &Words, kind: &str, message: &Message) -> Markup {
+    let is_image = |file: &StoredFile| IMAGES.contains(&file.content_type.as_str());
+    html! {
+        @if message.stored_file.as_ref().is_some_and(is_image) {
+            a.picture href=(stored_url(message)) target="_blank" {
+                img src=(stored_url(message)) alt=(name_of(kind, words)) loading="lazy";
+            }
+        }
+    }
+}
+
+/// URL of the copy of a message's file.
+fn stored_url(message: &Message) -> String {
+    format!("/console/files/{}", encode(&message.id))
+}
+
+fn file_card(visitor: &Visitor, kind: &str, file: &Value, message: &Message) -> Markup {
     let words = visitor.words();
     let url = file["url"].as_str().unwrap_or_default();
+    let bytes = message.stored_file.as_ref().map(|file| file.bytes);
     let title = file["filename"].as_str().filter(|text| !text.trim().is_empty());
     let title = title.unwrap_or_else(|| name_of(kind, words));
     html! {
         div.file {
             (icon(picture(kind).unwrap_or(Icon::Document)))
             span.about {
-                @if is_web(url) { (outside(url, &name(title))) } @else { (name(title)) }
+                @if message.stored_file.is_some() { a href=(stored_url(message)) target="_blank" { (name(title)) } }
+                @else if is_web(url) { (outside(url, &name(title))) }
+                @else { (name(title)) }
                 span.muted.small {
                     (name_of(kind, words))
-                    @if let Some(size) = file["size"].as_i64() { " · " (format::bytes(&visitor.preferences, size)) }
+                    @if let Some(size) = bytes.or_else(|| file["size"].as_i64()) { " · " (format::bytes(&visitor.preferences, size)) }
                 }
             }
         }

@@ -37,6 +37,7 @@ pub struct Message {
     is_campaign: Option<bool>,
     pub is_edited: Option<bool>,
     pub file: Option<Value>,
+    pub stored_file: Option<StoredFile>,
     pub reply: Option<Value>,
     pub buttons: Option<Value>,
     pub raw_message: Option<Value>,
@@ -57,6 +58,13 @@ pub fn message_link(
     let path = format!("/console/conversations/{}", encode(room_id));
     let link = visitor.link(&path, &[kept, &[("message", message_id)]].concat());
     format!("{link}#m-{}", encode(message_id))
+}
+
+/// The copy of a message's file.
+#[derive(Deserialize)]
+pub struct StoredFile {
+    pub content_type: String,
+    pub bytes: i64,
 }
 
 /// When a status was reached, and by whose clock.

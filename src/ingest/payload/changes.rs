@@ -1,10 +1,14 @@
 //! Changes of an event, by kind.
 
 use super::broadcast_log::broadcast_log;
+use super::catalog_state::{self, catalog_state};
 use super::message::{broadcast, embedded_message, message, sender, set_keys};
 use super::room::{Reference, completed, lifecycle_event, resolution, room_of, snapshot, stub};
 use super::{EventContext, Fields};
 use crate::event::{Changes, Kind, Outcome};
+
+/// Begins the reason of an event whose body, which nobody has published, is not as expected.
+const UNKNOWN_SHAPE: &str = "unknown_shape";
 
 /// Outcome, subject id and changes of an event; `None` if a required subject id is missing.
 pub fn changes(
@@ -48,13 +52,29 @@ pub fn changes(
             None if matches!(kind, RoomCreated | RoomResolved | RoomUpdated) => return None,
             None => (Outcome::Recorded, None, Changes::default()),
         },
-        CustomAgentAllocation => {
-            let id = room_of(body, kind).map(|room| room.room_id().to_owned());
-            (Outcome::Recorded, id, Changes::default())
-        }
-        StatusTemplate | AvailableUserStatus => {
-            (Outcome::Recorded, body.id("id"), Changes::default())
-        }
+        CustomAgentAllocation => match room_of(body, kind) {
+            Some(room @ Reference::Snapshot(..)) => {
+                let id = room.room_id().to_owned();
+                (Outcome::Applied, Some(id), room_changes(body, &room, kind, context))
+            }
+            room => {
+                body.note(format!("{UNKNOWN_SHAPE}: expected a room"));
+                let id = room.map(|room| room.room_id().to_owned());
+                (Outcome::Recorded, id, Changes::default())
+            }
+        },
+        StatusTemplate | AvailableUserStatus => match catalog_state(body, kind, context) {
+            Some(state) => {
+                let id = Some(state.id.clone());
+                let catalog_states = vec![state];
+                (Outcome::Applied, id, Changes { catalog_states, ..Changes::default() })
+            }
+            None => {
+                let expected = catalog_state::expected(kind);
+                body.note(format!("{UNKNOWN_SHAPE}: expected {expected}"));
+                (Outcome::Recorded, body.id("id"), Changes::default())
+            }
+        },
         Unknown => (Outcome::Recorded, None, Changes::default()),
     })
 }

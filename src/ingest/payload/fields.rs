@@ -16,7 +16,7 @@ pub use self::arrays::Element;
 use self::node::Node;
 use super::issues::ParseIssues;
 use super::time::{self, ParsedTime};
-use super::value::{MAX_TEXT_BYTES, describe, is_placeholder};
+use super::value::{MAX_TEXT_BYTES, describe, integer, is_placeholder};
 use crate::ingest::json::{Object, Value};
 use crate::model::Timestamp;
 
@@ -166,6 +166,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// An object, if the key has one; anything else is no error.
+    pub fn object_if_any(&self, key: &str) -> Option<Self> {
+        if self.has_object(key) { self.object(key) } else { None }
+    }
+
     /// An object as JSON; absent if it is empty.
     pub fn raw_object(&self, key: &str) -> Option<Box<RawValue>> {
         match self.value(key)? {
@@ -229,6 +234,11 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Records that nothing of the body could be used.
+    pub fn note(&self, reason: String) {
+        self.issues.note(reason);
+    }
+
     /// Path in the body of a key, perhaps with an index, that has a value.
     fn path_of(&self, key: &str) -> String {
         let name = key.split('[').next().unwrap_or(key);
@@ -240,16 +250,6 @@ impl<'a> Fields<'a> {
         self.issues.ignore(&self.path_of(key), expected, value);
         None
     }
-}
-
-/// An integer in decimal form. Spreadsheets write it as `6281200010001.0`, which is exact up to 2^53.
-fn integer(value: Value<'_>) -> Option<String> {
-    let number = value.number()?;
-    if !number.is_f64() {
-        return Some(number.to_string());
-    }
-    let number = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9e15)?;
-    Some(format!("{number:.0}"))
 }
 
 #[cfg(test)]

@@ -36,6 +36,11 @@ impl ParseIssues {
         self.add(format!("{path}: expected a time with a zone, but it has none; read as UTC"));
     }
 
+    /// Records something that concerns no single field.
+    pub fn note(&self, reason: String) {
+        self.add(reason);
+    }
+
     /// Adds a reason; false if it is there already. Some fields are read twice, to classify the
     /// body and to parse it.
     fn add(&self, reason: String) -> bool {

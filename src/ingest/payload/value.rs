@@ -32,3 +32,13 @@ pub fn is_placeholder(text: &str) -> bool {
     let text = text.trim();
     text.is_empty() || text.eq_ignore_ascii_case("n/a")
 }
+
+/// An integer in decimal form. Spreadsheets write it as `6281200010001.0`, which is exact up to 2^53.
+pub fn integer(value: Value<'_>) -> Option<String> {
+    let number = value.number()?;
+    if !number.is_f64() {
+        return Some(number.to_string());
+    }
+    let number = number.as_f64().filter(|number| number.fract() == 0.0 && number.abs() < 9e15)?;
+    Some(format!("{number:.0}"))
+}

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use metrics::counter;
 use tracing::warn;
 
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, Outcome};
 
 /// Maximum number of names that are logged, so that a sender of random names fills neither the
 /// memory nor the log.
@@ -33,6 +33,11 @@ static PATHS: Mutex<Seen> = Mutex::new(Seen(BTreeSet::new()));
 pub fn observe(event: &Event) {
     if let Some(name) = event.unknown_name() {
         observe_name(name, event.kind);
+    }
+    if let (Some(kind), Outcome::Recorded) = (event.kind, event.outcome)
+        && kind.is_of_inferred_shape()
+    {
+        counter!("qontak_receiver_unknown_shapes_total", "kind" => kind.as_str()).increment(1);
     }
     for path in &event.ignored_fields {
         let is_label = PATHS

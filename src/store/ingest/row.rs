@@ -13,7 +13,7 @@ use sqlx::{Encode, Postgres, Type};
 
 use crate::event::{Kind, PARSER_VERSION};
 use crate::model::{
-    Attribute, Broadcast, BroadcastLog, Message, Room, RoomEvent, Sender, Statuses,
+    Attribute, Broadcast, BroadcastLog, CatalogState, Message, Room, RoomEvent, Sender, Statuses,
 };
 use crate::store::event::{JournalRow, Repeat};
 use crate::store::facet;
@@ -119,6 +119,12 @@ row_type!(RoomEvent, "room_event_1", |event, record| {
     encode!(
         record: event.organization_id, event.room_id, *event.r#type, event.discriminator, event.at,
         event.actor_id, event.actor_name, event.event_id.0, event.received_at
+    );
+});
+
+row_type!(CatalogState, "catalog_state_1", |state, record| {
+    encode!(
+        record: state.organization_id, *state.kind, state.id, state.event_id.0, state.at, state.data
     );
 });
 

@@ -5,7 +5,7 @@ use qontak_receiver::store::search;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::browser::{Browser, start};
+use super::browser::{Browser, ENABLED, start};
 use crate::fixtures::{ALL, SITI_ROOM, body};
 use crate::harness::{KEY_OF_ALL, Service};
 
@@ -317,4 +317,41 @@ async fn texts_of_others_run_nothing_and_stay_in_their_place(db: PgPool) {
         }
         assert!(html.len() < 60_000, "{path}: {} bytes", html.len());
     }
+}
+
+#[sqlx::test]
+async fn copied_images_are_shown_and_served_by_the_console_itself(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let setting = ("RECEIVER__MEDIA__FOLDER", folder.path().to_str().unwrap());
+    let service = Service::start_with(db, &[ENABLED, setting]).await;
+    let image = "61f93a66-1a2f-4abe-a984-c4be2d245c61";
+    for fixture in ["11-", "13-"] {
+        service.post(body(fixture)).await;
+    }
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    let page = format!("/console/conversations/{SITI_ROOM}");
+    let link = "href=\"https://cdn.example.com/uploads/message/file/4724d89a";
+    let shown = format!("<img src=\"/console/files/{image}\"");
+    let html = browser.text(&page).await;
+    assert!(html.contains(link) && !html.contains(&shown), "{html}");
+    assert_eq!(browser.get(&format!("/console/files/{image}")).await.status, StatusCode::NOT_FOUND);
+
+    std::fs::create_dir(folder.path().join("ab")).unwrap();
+    std::fs::write(folder.path().join("ab/abcd"), b"an image").unwrap();
+    let sql = "insert into media (organization_id, message_id, state, sha256, content_type, bytes) \
+               select organization_id, message_id, 'stored', 'abcd', 'image/jpeg', 8 from message \
+               where file ->> 'filename' = 'batik-parang.jpg'";
+    service.execute(sql).await;
+    let html = browser.text(&page).await;
+    assert!(html.contains(&shown) && !html.contains(link), "{html}");
+    // The other one has no copy.
+    assert!(html.contains("bukti-transfer.pdf\" target=\"_blank\""), "{html}");
+    let mut request = browser.request(&format!("/console/files/{image}"));
+    request.headers_mut().insert("range", "bytes=3-".parse().unwrap());
+    let response = service.send(request).await;
+    assert_eq!(response.status, StatusCode::PARTIAL_CONTENT);
+    assert_eq!(response.bytes, b"image");
+    assert_eq!(response.headers["content-type"], "image/jpeg");
+    let policy = browser.get(&page).await.headers["content-security-policy"].clone();
+    assert!(policy.to_str().unwrap().contains("img-src 'self';"), "{policy:?}");
 }

@@ -5,7 +5,7 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use sqlx::PgPool;
 
 use super::browser::{Browser, ENABLED, start};
-use crate::fixtures::{ALL, BROADCAST, READ_MESSAGE, SITI_ROOM};
+use crate::fixtures::{ALL, BROADCAST, READ_MESSAGE, SITI_ROOM, body};
 use crate::harness::{KEY_OF_ALL, KEY_OF_ANOTHER, KEY_OF_ORGANIZATION, Service};
 
 const ALL_SCOPES: (&str, &str) = ("RECEIVER__KEY__ALL__SCOPES", "read,export,replay");
@@ -207,6 +207,31 @@ async fn templates_show_their_state_and_quality(db: PgPool) {
     let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
     let html = browser.text("/console/templates").await;
     assert_has(&html, &["promo_gajian", "class=\"chip bad\"", "class=\"chip ok\""]);
+    // A webhook that no sync has confirmed, with the reason.
+    let mut event: serde_json::Value = serde_json::from_slice(&body("60-")).unwrap();
+    event["status"] = "PAUSED".into();
+    event["reason"] = "LOW_QUALITY".into();
+    service.post(event.to_string()).await;
+    let html = browser.text("/console/templates").await;
+    assert_has(&html, &["promo_juni_2025", ">PAUSED<", "LOW_QUALITY", "Last report of this state"]);
+}
+
+#[sqlx::test]
+async fn agents_show_whether_they_are_online(db: PgPool) {
+    let service = start_with_fixtures(db, &[]).await;
+    // An agent of the fixtures, who has answered in the last days.
+    service.execute("update response set at = now() where author = 'agent'").await;
+    let sql = "select sender_id from response where author = 'agent' limit 1";
+    let id: String = sqlx::query_scalar(sql).fetch_one(&service.db).await.unwrap();
+    let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
+    assert!(!browser.text("/console/agents").await.contains(">online<"));
+    for (is_online, word) in [(true, ">online<"), (false, ">offline<")] {
+        let mut event: serde_json::Value = serde_json::from_slice(&body("61-")).unwrap();
+        event["id"] = id.as_str().into();
+        event["is_online"] = is_online.into();
+        service.post(event.to_string()).await;
+        assert_has(&browser.text("/console/agents").await, &[word, "Last report of this state"]);
+    }
 }
 
 #[sqlx::test]
