@@ -150,6 +150,8 @@ pub async fn serve(
     // stored yet.
     let mut watching = JoinSet::new();
     let qontak_db = store::connect_for_qontak(&config.database)?;
+    let mut pools: Vec<Follower> =
+        vec![(db.clone(), store::read_options), (qontak_db.clone(), store::options)];
     let clients = qontak::clients(&config, &qontak_db);
     if let Some(watch) = Watch::new(&config, &clients, qontak_db.clone()) {
         watching.spawn(watch.run(is_stopping.clone()));
@@ -161,12 +163,11 @@ pub async fn serve(
         watching.spawn(recovery.run(is_stopping.clone()));
     }
     if let Some(worker) = media::Worker::new(&config)? {
+        pools.push((worker.db.clone(), store::read_options));
         watching.spawn(worker.run(is_stopping.clone()));
     }
     watching.spawn(job::run(db.clone(), ingest.writer.clone(), is_stopping.clone()));
     if config.database.servers().len() > 1 {
-        let pools: [Follower; 2] =
-            [(db.clone(), store::read_options), (qontak_db.clone(), store::options)];
         let settings = config.database.clone();
         background.spawn(async move { store::primary::follow(&settings, &pools).await });
     }

@@ -53,7 +53,8 @@ pub struct Worker {
     fetcher: Fetcher,
     folder: Folder,
     settings: Media,
-    db: PgPool,
+    /// Its connections.
+    pub db: PgPool,
 }
 
 impl Worker {

@@ -14,7 +14,8 @@ const CHAT_EVENTS: usize = 2400;
 const RECIPIENTS: u32 = 160;
 /// Events in old and invalid shapes.
 const STRANGE_EVENTS: usize = 80;
-/// Further events that this scenario prepares, so that their order is mixed. They must not be of the future.
+/// Further events that this scenario prepares, so that their order is mixed. They must not be of the future:
+/// rooms would stay above all that arrives.
 const AHEAD: usize = 64;
 
 /// Bodies that cannot be understood, for the quarantine.
@@ -36,7 +37,7 @@ pub fn day(now: Timestamp) -> Vec<(Timestamp, Vec<u8>)> {
     let broadcasts = Traffic::new(Scenario::Broadcast, seed, start(DAY / 3), RECIPIENTS)
         .at_pace(pace(DAY / 4, 8 * RECIPIENTS as usize))
         .end_after(2);
-    let strange = Traffic::new(Scenario::Storm, seed, start(DAY / 24), 8)
+    let strange = Traffic::new(Scenario::Storm, seed, start(DAY / 12), 8)
         .at_pace(pace(DAY / 24, STRANGE_EVENTS + AHEAD));
     let mut day = Vec::new();
     for (mut traffic, events) in
