@@ -44,16 +44,16 @@ build() {
         --tag "$image" "${from[@]}"
 }
 
+# Bytes of the image as a registry stores and sends it.
 bytes() {
     if [[ $1 == docker ]]; then
-        docker image inspect --format '{{.Size}}' "$image"
+        docker save "$image" | gzip | wc -c
     else
-        buildah push --storage-driver vfs "$image" "dir:$folder/pushed" >&2
         buildah inspect --storage-driver vfs --type image --format '{{.OCIv1.Config.Labels}}' "$image" >&2
         local container mounted
         container=$(buildah from --storage-driver vfs "$image")
         mounted=$(buildah mount --storage-driver vfs "$container")
-        du -sb "$mounted" | cut -f 1
+        tar -C "$mounted" -c . | gzip | wc -c
         buildah rm --storage-driver vfs "$container" >/dev/null
     fi
 }
@@ -68,7 +68,8 @@ in_container() {
         exec docker run --rm --network host --read-only --cap-drop ALL --volume "$socket:$socket" \
             "${settings[@]}" "$image" "${@:2}"
     fi
-    container=$(buildah from --storage-driver vfs "$image")
+    # Engines allow more open files than 1024 by default, buildah does not.
+    container=$(buildah from --storage-driver vfs --ulimit nofile=65536:65536 "$image")
     exec buildah run --isolation chroot --storage-driver vfs --volume "$socket:$socket" "${settings[@]}" \
         "$container" /usr/local/bin/qontak-receiver "${@:2}"
 }
@@ -78,7 +79,7 @@ if [[ ${1:-} != --started ]]; then
     { [[ ${1:-} != --local ]] && has_docker; } || tool=buildah
     build "$@"
     size=$(bytes "$tool")
-    say "$image has $((size / 1024 / 1024)) MiB"
+    say "$image has $((size / 1024 / 1024)) MiB, compressed"
     ((size <= max_mib * 1024 * 1024)) || die "$image is larger than $max_mib MiB"
     exec scripts/postgres.sh with "$0" --started "$tool"
 fi

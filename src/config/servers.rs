@@ -74,6 +74,8 @@ fn split(url: &str) -> Result<Vec<String>, String> {
         return Err("an empty host in the list".to_owned());
     }
     let url = |(place, host): (usize, &&str)| {
+        // A user and no host make no valid URL; the host after the ? replaces it.
+        let host = if host.is_empty() && !query_hosts.is_empty() { "localhost" } else { *host };
         let mut pairs: Vec<String> = others.iter().map(|pair| (*pair).to_owned()).collect();
         for (name, values) in [("host", &query_hosts), ("port", &ports)] {
             pairs.extend(values.get(place).map(|value| format!("{name}={value}")));

@@ -113,6 +113,9 @@ async fn agents_content(visitor: &Visitor) -> Result<Content, ApiError> {
         title: words.agents.to_owned(),
         heading: None,
         actions: html! {
+            @if visitor.can_export {
+                a.button href=(visitor.link("/console/exports/agents", &[])) download { (words.export_csv) }
+            }
             nav.switch aria-label=(words.period) {
                 (period("day", words.last_24_hours, is_day))
                 (period("", words.last_7_days, !is_day))
@@ -181,7 +184,9 @@ pub async fn templates(visitor: Visitor) -> Response {
                 a.button href=(visitor.link("/console/exports/templates", &[])) download { (words.export_csv) }
             }
         },
-        body: html! { section.card #list { (body) } },
+        body: html! {
+            section.card #list hx-get="" hx-select="#list > *" hx-trigger="refresh from:body" { (body) }
+        },
     };
     page(&visitor, Section::Templates, Ok(content)).await
 }

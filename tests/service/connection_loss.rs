@@ -193,7 +193,7 @@ async fn connection_lost_during_commit_is_replaced(db: PgPool) {
         ("RECEIVER__WRITER__COMMIT_TIMEOUT", "2s"),
     ];
     let (service, proxy) = start(&db, &settings).await;
-    proxy.freeze_at("select ingest_1(");
+    proxy.freeze_at("ingest_1(");
     assert_503_with_retry_after(webhook(&service)).await;
     proxy.assert_frozen();
     proxy.forward_new_connections();

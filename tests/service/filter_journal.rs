@@ -55,7 +55,7 @@ async fn events_are_found_by_any_of_several_kinds_names_and_outcomes(db: PgPool)
         // A name may contain a comma.
         ("name=brand,%20new", "3"),
         ("name=brand,%20new&name=room_resolved", "23"),
-        ("has_reasons=true&outcome=malformed,quarantined,recorded", "45"),
+        ("has_reasons=true&outcome=malformed,quarantined,recorded", "456"),
         ("organization_id=b0000000-0000-4000-8000-000000000000", "26"),
         ("endpoint=bound", "26"),
         ("endpoint=qontak&outcome=applied", "01"),

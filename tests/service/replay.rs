@@ -296,6 +296,7 @@ async fn single_event_is_replayed_over_the_api(db: PgPool) {
     let response = replay_one(&service, KEY_REPLAY_ONLY, &id).await;
     let expected = json!({
         "event_id": id, "outcome_before": "quarantined", "outcome": "applied", "reasons": [],
+        "changes": null,
     });
     assert_eq!((response.status, response.json()["data"].take()), (StatusCode::OK, expected));
     assert_eq!(service.count("broadcast_log").await, 1);

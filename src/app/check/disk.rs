@@ -1,4 +1,4 @@
-//! The disk of the spool: whether it survives a restart, has room, and is fast enough.
+//! Disks of the spool and of copied files: whether they survive a restart, have room, and are fast enough.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -15,23 +15,10 @@ const SLOW: Duration = Duration::from_millis(100);
 
 /// Checks the file system that holds the folder, which need not exist.
 pub fn file_system(settings: &config::Spool, folder: &Path) -> Check {
-    let problem = |text: &str| {
-        Check::fail("spool", format!("{}: {text}; check spool.folder", folder.display()))
+    let free_bytes = match free_bytes(folder) {
+        Ok(free_bytes) => free_bytes,
+        Err(problem) => return Check::fail("spool", format!("{problem}; check spool.folder")),
     };
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let place = if folder.exists() { Some(folder) } else { parent.or(Some(Path::new("."))) };
-    let Some(place) = place.filter(|place| place.is_dir()) else {
-        return problem("its parent folder does not exist");
-    };
-    let FileSystem { volatile, free_bytes } = match folder::file_system(place) {
-        Ok(found) => found,
-        Err(error) => return problem(&error.to_string()),
-    };
-    if let Some(kind) = volatile {
-        return problem(&format!(
-            "is on {kind}, which loses its files with the container or machine"
-        ));
-    }
     if free_bytes < settings.max_bytes {
         let text = format!(
             "{}: has {} MiB free, less than spool.max_bytes ({} MiB); free some, or lower it",
@@ -42,6 +29,51 @@ pub fn file_system(settings: &config::Spool, folder: &Path) -> Check {
         return Check::fail("spool", text);
     }
     Check::ok("spool", format!("{} MiB free", free_bytes >> 20))
+}
+
+/// Checks the folder of copied files; `None` if files are not copied. Webhooks do not need it.
+pub fn media(settings: &config::Media) -> Option<Check> {
+    let folder = settings.folder()?;
+    let place = folder.display();
+    Some(match free_bytes(folder) {
+        Err(problem) => Check::warn("media", format!("{problem}; check media.folder")),
+        Ok(free) if free < settings.max_bytes => {
+            let free = free >> 20;
+            Check::warn(
+                "media",
+                format!("{place}: has {free} MiB free, less than one file may have"),
+            )
+        }
+        Ok(free) if folder.exists() => match folder::test_write(folder, File::sync_data) {
+            Ok(()) => Check::ok("media", format!("{place}, {} MiB free", free >> 20)),
+            Err(cause) => Check::warn(
+                "media",
+                format!("{place}: cannot be written: {cause}; check media.folder"),
+            ),
+        },
+        Ok(free) => {
+            let free = free >> 20;
+            Check::ok("media", format!("{place} is created at the first start, {free} MiB free"))
+        }
+    })
+}
+
+/// Free space for a folder, which need not exist; or why files would not be kept there.
+fn free_bytes(folder: &Path) -> Result<u64, String> {
+    let problem = |text: &str| format!("{}: {text}", folder.display());
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let place = if folder.exists() { folder } else { parent.unwrap_or(Path::new(".")) };
+    if !place.is_dir() {
+        return Err(problem("its parent folder does not exist"));
+    }
+    let FileSystem { volatile, free_bytes } =
+        folder::file_system(place).map_err(|error| problem(&error.to_string()))?;
+    match volatile {
+        None => Ok(free_bytes),
+        Some(kind) => Err(problem(&format!(
+            "is on {kind}, which loses its files with the container or machine"
+        ))),
+    }
 }
 
 /// Checks the spool without changing it, also beside a running service: webhooks can be read, and a file

@@ -177,6 +177,10 @@ pub const CASES: &[Case] = &[
         "fail spool: /dev/shm/spool: is on tmpfs, which loses its files with the container or machine",
     ),
     setting(&[("RECEIVER__SPOOL__FOLDER", "/etc/hostname")], "fail spool: /etc/hostname: "),
+    setting(
+        &[("RECEIVER__MEDIA__FOLDER", "/nowhere/media")],
+        "warn media: /nowhere/media: its parent folder does not exist; check media.folder",
+    ),
     setting(&[("RECEIVER__SPOOL__FOLDER", "/proc/spool")], "fail spool: /proc/spool: "),
     setting(
         &[

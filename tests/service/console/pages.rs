@@ -174,6 +174,8 @@ async fn replay_and_export_need_their_scopes(db: PgPool) {
     assert_eq!(reader.get(export).await.status, StatusCode::FORBIDDEN);
 
     let exporter = Browser::sign_in(&service, KEY_OF_ORGANIZATION).await;
+    assert_has(&exporter.text("/console/agents").await, &["/console/exports/agents"]);
+    assert_eq!(exporter.get("/console/exports/agents").await.status, StatusCode::OK);
     let response = exporter.get(export).await;
     assert_eq!(response.status, StatusCode::OK);
     let api = service.get_with(KEY_OF_ORGANIZATION, "/v1/exports/rooms?status=assigned").await;
@@ -207,6 +209,7 @@ async fn templates_show_their_state_and_quality(db: PgPool) {
     let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
     let html = browser.text("/console/templates").await;
     assert_has(&html, &["promo_gajian", "class=\"chip bad\"", "class=\"chip ok\""]);
+    assert_has(&html, &["hx-trigger=\"refresh from:body\""]);
     // A webhook that no sync has confirmed, with the reason.
     let mut event: serde_json::Value = serde_json::from_slice(&body("60-")).unwrap();
     event["status"] = "PAUSED".into();
