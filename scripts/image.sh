@@ -60,31 +60,31 @@ bytes() {
 
 # Runs a command of the image on the host's network. `$1`: docker or buildah.
 in_container() {
-    local settings=() name socket container
+    local settings=() name container files
     for name in ${!RECEIVER__@} DATABASE_URL; do settings+=(--env "$name=${!name}"); done
-    # Postgres listens on a unix socket.
-    socket=$(sed -n 's/.*[?&]host=\([^&]*\).*/\1/p' <<<"$DATABASE_URL" | sed 's/%2F/\//g')
     if [[ $1 == docker ]]; then
-        exec docker run --rm --network host --read-only --cap-drop ALL --volume "$socket:$socket" \
-            "${settings[@]}" "$image" "${@:2}"
+        exec docker run --rm --network host --read-only --cap-drop ALL "${settings[@]}" "$image" "${@:2}"
     fi
     # Engines allow more open files than 1024 by default, buildah does not.
-    container=$(buildah from --storage-driver vfs --ulimit nofile=65536:65536 "$image")
-    exec buildah run --isolation chroot --storage-driver vfs --volume "$socket:$socket" "${settings[@]}" \
+    files=$(ulimit -Hn)
+    [[ $files =~ ^[0-9]+$ ]] || files=65536
+    container=$(buildah from --storage-driver vfs --ulimit "nofile=$files:$files" "$image")
+    exec buildah run --isolation chroot --storage-driver vfs "${settings[@]}" \
         "$container" /usr/local/bin/qontak-receiver "${@:2}"
 }
 
-if [[ ${1:-} != --started ]]; then
-    tool=docker
-    { [[ ${1:-} != --local ]] && has_docker; } || tool=buildah
-    build "$@"
-    size=$(bytes "$tool")
-    say "$image has $((size / 1024 / 1024)) MiB, compressed"
-    ((size <= max_mib * 1024 * 1024)) || die "$image is larger than $max_mib MiB"
-    exec scripts/postgres.sh with "$0" --started "$tool"
-fi
+tool=docker
+{ [[ ${1:-} != --local ]] && has_docker; } || tool=buildah
+build "$@"
+size=$(bytes "$tool")
+say "$image has $((size / 1024 / 1024)) MiB, compressed"
+((size <= max_mib * 1024 * 1024)) || die "$image is larger than $max_mib MiB"
 
-tool=$2
+# By TCP: the user of the image may not use the server's socket.
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+trap 'scripts/postgres.sh stop "$folder/server" --wipe; finish' EXIT
+POSTGRES_OPTIONS="-c fsync=off -c listen_addresses=127.0.0.1 -c port=$port" scripts/postgres.sh start "$folder/server"
+export DATABASE_URL=postgres://postgres@127.0.0.1:$port/postgres
 export TOKEN=webhook-token-of-the-test
 export RECEIVER__ENDPOINT__QONTAK__TOKENS=$TOKEN RECEIVER__HTTP__DRAIN_DELAY=0s
 export RECEIVER__HTTP__LISTEN=127.0.0.1:0 RECEIVER__OPS__LISTEN=127.0.0.1:0
@@ -92,8 +92,9 @@ export RECEIVER__HTTP__LISTEN=127.0.0.1:0 RECEIVER__OPS__LISTEN=127.0.0.1:0
 address=http://$(wait_for 's/.*"http.listen":"\([^"]*\)".*/\1/p' "$folder/service")
 ops=http://$(wait_for 's/.*"ops.listen":"\([^"]*\)".*/\1/p' "$folder/service")
 curl -sf "$ops/readyz" >/dev/null || die 'the container is not ready'
-curl -sf -H 'content-type: application/json' --data-binary @tests/fixtures/01-message-customer-text.json \
-    "$address/webhooks/qontak/$TOKEN" | grep -q '"outcome":"applied"' || die 'the webhook was not applied'
+answer=$(curl -sS -H 'content-type: application/json' --data-binary @tests/fixtures/01-message-customer-text.json \
+    "$address/webhooks/qontak/$TOKEN" 2>&1) || true
+grep -q '"outcome":"applied"' <<<"$answer" || die "the webhook was not applied: $answer; $(tail -n 3 "$folder/service")"
 pkill -TERM --full '^/usr/local/bin/qontak-receiver serve$' || true
 code=0
 wait || code=$?
