@@ -45,7 +45,7 @@ pub async fn serve_one_each() -> anyhow::Result<()> {
     // A writer runs one transaction at a time, so concurrency needs several.
     let writers = (0..CONCURRENCY)
         .map(|_| Writer::start(&config.database, &settings, &Activity::new(false), &mut tasks))
-        .collect::<Result<Arc<[_]>, _>>()?;
+        .collect::<Arc<[_]>>();
     let next = Arc::new(AtomicUsize::new(0));
     serve(&config, move |event| {
         let writer = writers[next.fetch_add(1, Ordering::Relaxed) % writers.len()].clone();
