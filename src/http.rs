@@ -2,7 +2,7 @@
 //!
 //! - [`error`]: every error response · [`extract`], [`query`]: path and query parameters
 //! - [`conditional`]: ETag/304, compression, CORS · [`representation`]: JSON, NDJSON or CSV
-//! - [`file`]: files with ranges
+//! - [`file`](mod@file): files with ranges
 //! - [`server`]: accepts connections within limits · [`time_limit`]: request timeout
 //! - [`trace`]: request ids and the log line of a request · [`metrics`]: their counts and durations
 
