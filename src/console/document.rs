@@ -17,8 +17,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// Settings of htmx: no style element, no `eval`, no copies of pages in the browser's storage. Errors
-/// are shown where the page would have been.
-const HTMX: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"historyCacheSize":0,
+/// are shown where the page would have been. A request without an answer, as on a connection that was lost
+/// with the network, is given up and tried again.
+const HTMX: &str = r#"{"timeout":15000,"includeIndicatorStyles":false,"allowEval":false,"historyCacheSize":0,
     "refreshOnHistoryMiss":true,"selfRequestsOnly":true,"responseHandling":[
     {"code":"204","swap":false},{"code":"[23]..","swap":true},
     {"code":"[45]..","swap":false,"error":true}]}"#;

@@ -181,6 +181,8 @@ function changed(event) {
 }
 
 htmx.createEventSource = (url) => {
+  // A browser keeps six connections to a host: streams that were given up must not hold them.
+  source?.close();
   source = new EventSource(url);
   for (const kind of document.querySelector("[data-kinds]").dataset.kinds.split(" ")) source.addEventListener(kind, changed);
   source.addEventListener("reset", recover);
