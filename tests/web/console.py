@@ -211,6 +211,32 @@ class Console(Browser):
                 if len(rows) > 1:
                     self.assertEqual(rows[1], self.browser.switch_to.active_element)
 
+    def test_pages_that_were_left_hold_no_connection(self):
+        # The browser would wait a minute for one of its six.
+        self.browser.set_page_load_timeout(30)
+        self.addCleanup(self.browser.set_page_load_timeout, 300)
+        for page in ("/broadcasts", "/events") * 4:
+            self.open(page)
+            self.wait("#live.on", "Live")
+        self.browser.back()
+        self.wait("h1", "Broadcasts")
+        self.wait("#live.on", "Live")
+
+    def test_every_list_says_that_it_is_offline_and_recovers(self):
+        for page in ("", "/conversations", "/broadcasts", f"/broadcasts/{BROADCAST}", "/deliveries", "/events", "/ledger", "/agents?period=day"):
+            with self.subTest(page=page):
+                self.open(page)
+                self.wait("#live.on", "Live")
+                self.network(offline=True)
+                self.browser.execute_script("window.dispatchEvent(new Event('offline'))")
+                self.wait("#problem", "offline")
+                self.browser.execute_script("document.querySelector('main').querySelectorAll('[hx-get] > *').forEach((one) => { one.dataset.old = '1'; })")
+                self.network(offline=False)
+                self.browser.execute_script("window.dispatchEvent(new Event('online'))")
+                WebDriverWait(self.browser, 20).until(lambda _: not self.find("#problem").is_displayed())
+                WebDriverWait(self.browser, 20).until(
+                    lambda browser: browser.execute_script("return [...document.querySelectorAll('main [hx-get] > *')].some((one) => !one.dataset.old)"), page)
+
     def test_dry_run_shows_what_would_change(self):
         self.open("/events", subject_id=MESSAGE)
         self.find("input[data-all]").click()

@@ -181,13 +181,16 @@ function changed(event) {
 }
 
 htmx.createEventSource = (url) => {
-  // A browser keeps six connections to a host: streams that were given up must not hold them.
-  source?.close();
   source = new EventSource(url);
   for (const kind of document.querySelector("[data-kinds]").dataset.kinds.split(" ")) source.addEventListener(kind, changed);
   source.addEventListener("reset", recover);
   return source;
 };
+
+// A browser opens six connections to a host. The stream of a page that was left holds one for a minute, if
+// the browser keeps the page for its back button.
+addEventListener("pagehide", () => source?.close());
+addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 /** Fields that are not filled in do not become parameters. */
 document.addEventListener("htmx:configRequest", (event) => {
