@@ -61,24 +61,26 @@ fn corpus_bodies_are_parsed_within_time_and_memory_limits() {
 #[test]
 fn mutated_bodies_are_parsed_within_time_and_memory_limits() {
     let advice = "To add it to the corpus:\ncp {file} tests/fuzz/corpus/<name>.json";
-    run("bodies", CASES, &mutated_body(), check, advice);
+    run("bodies", CASES, mutated_body, check, advice);
 }
 
 #[test]
 fn mutated_messages_of_nats_are_decoded_within_time_and_memory_limits() {
     // Each has several bodies.
-    run("messages", CASES / 4, &messages::message(), messages::check, "It is in {file}");
+    run("messages", CASES / 4, messages::message, messages::check, "It is in {file}");
 }
 
 /// Checks values of a strategy: always the same ones, or new ones for `FUZZ_SECONDS`.
-fn run(
+fn run<S: Strategy<Value = Bytes>>(
     what: &str,
     cases: u32,
-    values: &impl Strategy<Value = Bytes>,
+    strategy: impl FnOnce() -> S,
     check: impl Fn(&Bytes) -> Result<(), TestCaseError>,
     advice: &str,
 ) {
+    // First of all: the strategy reads the corpus, which another test would measure.
     let _exclusive = exclusive();
+    let values = strategy();
     #[expect(clippy::disallowed_methods, reason = "not a setting of the service")]
     let seconds = std::env::var("FUZZ_SECONDS").ok().map(|seconds| seconds.parse::<u64>().unwrap());
     let length = Duration::from_secs(seconds.unwrap_or_default());
@@ -92,7 +94,7 @@ fn run(
                 TestRunner::new_with_rng(config(cases), random)
             }
         };
-        let failure = run_cases(values, &check, advice, runner, &tried);
+        let failure = run_cases(&values, &check, advice, runner, &tried);
         if failure.is_err() || began.elapsed() >= length {
             println!("{} {what} in {} s", tried.get(), began.elapsed().as_secs());
             return failure.unwrap_or_else(|failure| panic!("{failure}"));
