@@ -141,8 +141,9 @@ $$;
 -- Executes a statement that names the columns of a table and how they merge:
 -- `{columns}` are the columns of its row type and the derived ones,
 -- `{values}` are their values in a row as sent,
--- `{merge}` are the assignments of an `on conflict do update`.
-create procedure create_merge(relation text, statement text)
+-- `{merge}` are the assignments of an `on conflict do update`, and its condition if the rows that it
+--   merges are all newer than the stored ones.
+create procedure create_merge(relation text, statement text, is_newer boolean default false)
     language plpgsql
 as $$
 declare
@@ -167,14 +168,17 @@ begin
         select
             column_name,
             format(
-                'case
-                    when excluded.%1$I is null then %2$I.%1$I
-                    when %2$I.%1$I is null
-                        or coalesce(excluded.keys[%3$s], excluded.key)
-                            >= coalesce(%2$I.keys[%3$s], %2$I.key)
-                    then excluded.%1$I
-                    else %2$I.%1$I
-                end',
+                case when is_newer
+                    then 'coalesce(excluded.%1$I, %2$I.%1$I)'
+                    else 'case
+                        when excluded.%1$I is null then %2$I.%1$I
+                        when %2$I.%1$I is null
+                            or coalesce(excluded.keys[%3$s], excluded.key)
+                                >= coalesce(%2$I.keys[%3$s], %2$I.key)
+                        then excluded.%1$I
+                        else %2$I.%1$I
+                    end'
+                end,
                 column_name, relation, place
             ) as value
         from unnest(merged_columns(relation, 'fold')) with ordinality as own (column_name, place)
@@ -212,9 +216,67 @@ begin
         end loop;
         assignments := assignments || ', ' || derived;
     end loop;
+    if is_newer then
+        assignments := assignments || format(
+            ' where excluded.keys is null and excluded.key >= %I.key', relation
+        );
+    end if;
 
     execute replace(
         replace(replace(statement, '{columns}', columns), '{values}', sent), '{merge}', assignments
+    );
+end
+$$;
+
+-- Creates function `merge_<relation>s_1` from the text of a function `{function}` that merges rows and
+-- returns how many. Nearly all rows are newer than the stored ones, and win in each field that they
+-- contain. A merge by the key of each field takes five times as many expressions, which Postgres prepares
+-- for each statement: a quarter of the time of a lone event. So in small batches only older rows are
+-- merged that way; in large ones it would take longer to find them.
+create procedure create_merges(relation text, function text)
+    language plpgsql
+as $$
+begin
+    call create_merge(
+        relation, replace(function, '{function}', format('merge_newer_%ss_1', relation)), true
+    );
+    call create_merge(
+        relation, replace(function, '{function}', format('merge_any_%ss_1', relation))
+    );
+    execute format(
+        'create function merge_%1$ss_1(rows %1$s_1[]) returns bigint
+            language plpgsql
+        as $merge$
+        declare
+            merged bigint;
+        begin
+            if cardinality(rows) >= 32 then
+                return merge_any_%1$ss_1(rows);
+            end if;
+            merged := merge_newer_%1$ss_1(rows);
+            if merged < cardinality(rows) then
+                merged := merged + merge_any_%1$ss_1(array(
+                    select new
+                    from unnest(rows) as new
+                    cross join lateral (
+                        select
+                        from %1$s as known
+                        where known.%2$s = new.%2$s
+                            and coalesce(known.organization_id = new.organization_id, false)
+                            and (new.keys is not null or new.key < known.key)
+                    ) as newer
+                ));
+            end if;
+            return merged;
+        end
+        $merge$',
+        relation, substring(relation from '[a-z]+$') || '_id'
+    );
+    execute format(
+        'comment on function merge_newer_%1$ss_1 is ''Merges rows that are new or newer than those stored. Returns their number.'';
+        comment on function merge_any_%1$ss_1 is ''Merges rows that may be older than those stored. Returns their number.'';
+        comment on function merge_%1$ss_1 is ''Merges rows into table %1$s. Returns their number.'';',
+        relation
     );
 end
 $$;
@@ -240,4 +302,5 @@ $$;
 
 comment on procedure create_row_type is 'Creates the type of a row as the service sends it.';
 comment on procedure create_merge is 'Creates a function that merges rows into a table.';
+comment on procedure create_merges is 'Creates the functions that merge rows into a table, newer and older ones.';
 comment on procedure rebuild_derived_columns is 'Computes the derived columns of all rows of a table.';

@@ -15,20 +15,21 @@ call create_row_type('broadcast');
 call create_row_type('broadcast_log');
 call create_row_type('facet');
 
-call create_merge('room', $merge$
-create function merge_rooms_1(rows room_1[]) returns bigint
+call create_merges('room', $merge$
+create function {function}(rows room_1[]) returns bigint
     language plpgsql
 as $$
+declare
+    merged bigint;
 begin
     insert into room ({columns})
     select {values} from unnest(rows)
     on conflict (organization_id, room_id) do update set {merge};
-    return cardinality(rows);
+    get diagnostics merged = row_count;
+    return merged;
 end
 $$
 $merge$);
-
-comment on function merge_rooms_1 is 'Merges rooms into the table. Returns their number.';
 
 call create_merge('sender', $merge$
 create function merge_senders_1(rows sender_1[]) returns bigint
@@ -77,10 +78,12 @@ $merge$);
 
 comment on function merge_broadcasts_1 is 'Merges broadcasts into the table. Returns their number.';
 
-call create_merge('broadcast_log', $merge$
-create function merge_broadcast_logs_1(rows broadcast_log_1[]) returns bigint
+call create_merges('broadcast_log', $merge$
+create function {function}(rows broadcast_log_1[]) returns bigint
     language plpgsql
 as $$
+declare
+    merged bigint;
 begin
     insert into broadcast_log ({columns})
     select {values} from unnest(rows)
@@ -111,12 +114,11 @@ begin
             else all_statuses(broadcast_log.other_statuses, excluded.other_statuses)
         end,
         {merge};
-    return cardinality(rows);
+    get diagnostics merged = row_count;
+    return merged;
 end
 $$
 $merge$);
-
-comment on function merge_broadcast_logs_1 is 'Merges broadcast logs into the table. Returns their number.';
 
 -- New messages, statuses reached and words are followed here and not by triggers: a trigger would
 -- see copies of all rows of the statement, old and new.
@@ -124,11 +126,12 @@ comment on function merge_broadcast_logs_1 is 'Merges broadcast logs into the ta
 -- The author is the only derived column that an update leaves as it was: Postgres computes it cheaply
 -- from columns only, not from the expressions of a merge. Few messages get another one; their rows are
 -- updated again.
-call create_merge('message', $merge$
-create function merge_messages_1(rows message_1[]) returns bigint
+call create_merges('message', $merge$
+create function {function}(rows message_1[]) returns bigint
     language plpgsql
 as $$
 declare
+    total bigint;
     words word[];
     misattributed text[];
 begin
@@ -200,10 +203,11 @@ begin
             failed = message_count.failed + excluded.failed
     )
     select
+        count(*),
         array_agg((organization_id, room_id, at, message_id, author, sender_id, channel)::word)
             filter (where reached_before is null and author <> '' and room_id is not null),
         array_agg(message_id) filter (where is_misattributed)
-    into words, misattributed
+    into total, words, misattributed
     from merged;
     if words is not null then
         perform follow_words(words);
@@ -214,12 +218,10 @@ begin
         where message_id = any(misattributed)
             and author <> author_of(sender_kind, type, is_campaign, raw_message);
     end if;
-    return cardinality(rows);
+    return total;
 end
 $$
 $merge$);
-
-comment on function merge_messages_1 is 'Merges messages into the table. Returns their number.';
 
 -- An event may name no organisation. Its message is a row of its own, until there is exactly one
 -- organisation with that message: then the row is merged into the other one. If several organisations

@@ -3,14 +3,21 @@
 //! The bound is in bytes, not in jobs, because a body has between 1 KB and 1 MB.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use metrics::Gauge;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Memory used by an event in addition to its body.
 pub const OVERHEAD_BYTES: usize = 1024;
+
+/// How long a batch waits for callers of the batch before. Tokio's timer has a resolution of 1 ms.
+const GATHER_TIMEOUT: Duration = Duration::from_millis(1);
+
+/// A batch that has this many jobs does not wait: the fixed cost of a batch is small for each of them.
+const GATHERED_JOBS: usize = 64;
 
 /// A task and the channel for its result.
 pub struct Job<T, R> {
@@ -25,13 +32,33 @@ pub struct Reply<R> {
     result: oneshot::Sender<R>,
     space: OwnedSemaphorePermit,
     gauge: Gauge,
+    callers: Arc<Callers>,
 }
 
 impl<R> Reply<R> {
     /// Sends the result. Has no effect if the caller no longer waits.
     pub fn send(self, result: R) {
+        self.callers.leave();
         self.gauge.decrement(self.space.num_permits() as f64);
         _ = self.result.send(result);
+    }
+}
+
+/// Counts the callers that wait for a result.
+#[derive(Default)]
+struct Callers {
+    waiting: AtomicUsize,
+    /// The most since the last batch was taken: those that waited when a batch ended, its own included.
+    peak: AtomicUsize,
+}
+
+impl Callers {
+    fn enter(&self) {
+        self.waiting.fetch_add(1, Relaxed);
+    }
+
+    fn leave(&self) {
+        self.peak.fetch_max(self.waiting.fetch_sub(1, Relaxed), Relaxed);
     }
 }
 
@@ -55,16 +82,22 @@ pub struct Sender<T, R> {
     space: Arc<Semaphore>,
     max_bytes: usize,
     gauge: Gauge,
+    callers: Arc<Callers>,
 }
 
 /// The workers' end; any number of tasks may share it.
-pub struct Receiver<T, R>(Arc<Mutex<mpsc::UnboundedReceiver<Job<T, R>>>>);
+pub struct Receiver<T, R> {
+    jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job<T, R>>>>,
+    callers: Arc<Callers>,
+}
 
 /// Creates a queue of at most `max_bytes`, whose size is shown by `gauge`.
 pub fn queue<T, R>(gauge: Gauge, max_bytes: usize) -> (Sender<T, R>, Receiver<T, R>) {
     let (jobs, receiver) = mpsc::unbounded_channel();
     let space = Arc::new(Semaphore::new(max_bytes));
-    (Sender { jobs, space, max_bytes, gauge }, Receiver(Arc::new(Mutex::new(receiver))))
+    let callers = Arc::<Callers>::default();
+    let receiver = Receiver { jobs: Arc::new(Mutex::new(receiver)), callers: callers.clone() };
+    (Sender { jobs, space, max_bytes, gauge, callers }, receiver)
 }
 
 impl<T, R> Sender<T, R> {
@@ -78,7 +111,9 @@ impl<T, R> Sender<T, R> {
         let space = space.map_err(|_| QueueError::Full { max_bytes })?;
         self.gauge.increment(f64::from(bytes));
         let (result, receiver) = oneshot::channel();
-        let reply = Reply { result, space, gauge: self.gauge.clone() };
+        self.callers.enter();
+        let (gauge, callers) = (self.gauge.clone(), self.callers.clone());
+        let reply = Reply { result, space, gauge, callers };
         self.jobs.send(Job { task, reply }).map_err(|_| QueueError::Closed)?;
         match timeout(limit, receiver).await {
             Ok(Ok(result)) => Ok(result),
@@ -99,9 +134,9 @@ impl<T, R> Sender<T, R> {
 
 impl<T, R> Clone for Sender<T, R> {
     fn clone(&self) -> Self {
-        let Self { jobs, space, max_bytes, gauge } = self;
+        let Self { jobs, space, max_bytes, gauge, callers } = self;
         let (jobs, space, gauge) = (jobs.clone(), space.clone(), gauge.clone());
-        Self { jobs, space, max_bytes: *max_bytes, gauge }
+        Self { jobs, space, max_bytes: *max_bytes, gauge, callers: callers.clone() }
     }
 }
 
@@ -109,6 +144,10 @@ impl<T, R> Receiver<T, R> {
     /// Waits for the first job, then for `permit`, and then moves all queued jobs, at most
     /// `max_jobs`, into `jobs`. Returns the permit, or `None` if all senders are gone and the queue
     /// is empty.
+    ///
+    /// Callers that send one job after the other would otherwise take turns in two groups, each of them
+    /// half a batch. So a batch waits shortly until there are as many jobs as there were callers when
+    /// the batch before ended. A lone caller never waits.
     pub async fn take<P>(
         &self,
         jobs: &mut Vec<Job<T, R>>,
@@ -116,9 +155,16 @@ impl<T, R> Receiver<T, R> {
         permit: impl Future<Output = P>,
     ) -> Option<P> {
         // One task at a time waits for jobs; the others wait for this lock.
-        let mut queue = self.0.lock().await;
+        let mut queue = self.jobs.lock().await;
         jobs.push(queue.recv().await?);
         let permit = permit.await;
+        let expected = self.callers.peak.swap(0, Relaxed).min(GATHERED_JOBS).min(max_jobs);
+        let deadline = Instant::now() + GATHER_TIMEOUT;
+        while jobs.len() < expected
+            && let Ok(Some(job)) = timeout_at(deadline, queue.recv()).await
+        {
+            jobs.push(job);
+        }
         while jobs.len() < max_jobs
             && let Ok(job) = queue.try_recv()
         {
@@ -130,6 +176,56 @@ impl<T, R> Receiver<T, R> {
 
 impl<T, R> Clone for Receiver<T, R> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { jobs: self.jobs.clone(), callers: self.callers.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::{JoinSet, yield_now};
+
+    use super::*;
+
+    /// Numbers of jobs of the batches, with callers that each submit 100 jobs one after the other.
+    async fn batches(callers: usize) -> Vec<usize> {
+        let (sender, receiver) = queue(Gauge::noop(), 1 << 20);
+        let mut tasks = JoinSet::new();
+        for caller in 0..callers {
+            let sender = sender.clone();
+            tasks.spawn(async move {
+                for _ in 0..100 {
+                    // One is slower than the other, but not much.
+                    for _ in 0..caller * 10 {
+                        yield_now().await;
+                    }
+                    sender.submit((), 0, Duration::from_secs(60)).await.unwrap();
+                }
+            });
+        }
+        drop(sender);
+        let mut sizes = Vec::new();
+        let mut jobs = Vec::new();
+        while receiver.take(&mut jobs, 100, yield_now()).await.is_some() {
+            sizes.push(jobs.len());
+            jobs.drain(..).for_each(|job| job.reply.send(()));
+        }
+        while tasks.join_next().await.transpose().unwrap().is_some() {}
+        sizes
+    }
+
+    #[tokio::test]
+    async fn callers_that_are_answered_together_share_the_next_batch() {
+        let sizes = batches(2).await;
+        assert_eq!(200, sizes.iter().sum::<usize>());
+        // A batch may miss a caller on a busy machine.
+        assert!(sizes.len() < 150, "{} batches for 100 of two jobs", sizes.len());
+    }
+
+    #[tokio::test]
+    async fn a_lone_caller_is_not_kept_waiting() {
+        let began = std::time::Instant::now();
+        assert_eq!(vec![1; 100], batches(1).await);
+        // 100 batches that wait take more than 100 ms, but a busy machine may need that, too.
+        assert!(began.elapsed() < Duration::from_secs(30));
     }
 }

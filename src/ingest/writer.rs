@@ -1,9 +1,9 @@
 //! Group commit: writes queued events in batches, one transaction each, and returns a receipt to
 //! every caller.
 //!
-//! No timer: a task commits everything queued so far. While it commits, the next batch accumulates,
-//! so batch size follows load and a lone caller waits for one commit. If a transaction takes
-//! more than 50 ms, the next task starts one too.
+//! A task commits everything queued so far. While it commits, the next batch accumulates, so batch size
+//! follows load and a lone caller waits for one commit. If a transaction takes more than 50 ms, the
+//! next task starts one too. [`super::queue`] says when a batch waits for more events.
 //!
 //! [`Writer::write`] is the only way to write events: from requests, the spool and replays.
 
