@@ -295,8 +295,9 @@ comment on function claim_messages_1 is 'Merges messages of an unknown organisat
 create type repeat_1 as (day date, event_id uuid, deliveries integer);
 
 -- Commits a batch. `events` are first deliveries, each once; `repeats` are further deliveries of
--- stored events. Raises QR001 if an event is stored already: then nothing is written, and the service
--- finds out which, moves it to `repeats` and leaves out its changes.
+-- stored events. If an event is stored already, a unique index of the journal refuses it and nothing is
+-- written; the service finds out which, moves it to `repeats` and leaves out its changes. (With `on
+-- conflict do nothing` every event would be looked up before it is inserted.)
 create function ingest_1(
     events event_1[], repeats repeat_1[], counts ledger_1[], applied_ids uuid[],
     rooms room_1[], room_events room_event_1[], messages message_1[], resolutions resolution_1[],
@@ -308,7 +309,6 @@ create function ingest_1(
 as $$
 #variable_conflict use_column
 declare
-    inserted bigint;
     -- Assigned, because `perform` would start a query for each of these calls.
     merged bigint;
 begin
@@ -320,31 +320,7 @@ begin
         select
             day, event_id, received_at, endpoint, kind, name, organization_id, subject_id, outcome,
             reasons, dedup_key, deliveries, body, dictionary, body_bytes, parser_version, request_id
-        from unnest(events) as new
-        -- The index covers one day. In the hour after midnight a delivery may repeat an event of the
-        -- day before, and one that was received in that hour may be stored before an earlier one.
-        where not (
-            new.received_at < (new.day + interval '1 hour') at time zone 'UTC' and exists (
-                select
-                from event as previous
-                where previous.day = new.day - 1 and previous.dedup_key = new.dedup_key
-            )
-        )
-            and not (
-                -- Else there is no such event yet, give or take the difference of two clocks.
-                new.day < (now() at time zone 'UTC' + interval '1 hour')::date and exists (
-                    select
-                    from event as next
-                    where next.day = new.day + 1
-                        and next.dedup_key = new.dedup_key
-                        and next.received_at < (new.day + interval '25 hours') at time zone 'UTC'
-                )
-            )
-        on conflict (dedup_key, day) do nothing;
-        get diagnostics inserted = row_count;
-        if inserted < cardinality(events) then
-            raise 'events are stored already' using errcode = 'QR001';
-        end if;
+        from unnest(events);
     end if;
     if repeats is not null then
         update event

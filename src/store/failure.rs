@@ -2,6 +2,8 @@
 //!
 //! SQLSTATEs: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 
+use sqlx::error::DatabaseError;
+
 /// Why a transaction was not committed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -36,19 +38,21 @@ enum Class {
     Data,
 }
 
-/// SQLSTATE of the SQL function `ingest_1` for a batch with events that are stored already.
-const REPEAT: &str = "QR001";
-
-/// Whether an event of a batch is stored already.
+/// Whether an event of a batch is stored already: a unique index of the journal refused it.
 pub fn is_repeat(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == REPEAT)
+    error.as_database_error().is_some_and(|error| {
+        error.code().is_some_and(|code| code == "23505") && is_of_journal(error)
+    })
+}
+
+fn is_of_journal(error: &dyn DatabaseError) -> bool {
+    error.table().is_some_and(|table| table.starts_with("event"))
 }
 
 /// SQLSTATEs and prefixes of them; the first match decides.
-const CLASSES: [(&str, Class); 17] = [
+const CLASSES: [(&str, Class); 16] = [
     ("40001", Class::Race),
     ("40P01", Class::Race),
-    (REPEAT, Class::Race),
     ("55P03", Class::LockTimeout),
     // Statement timeout: half of the batch may finish in time.
     ("57014", Class::LockTimeout),
@@ -108,8 +112,13 @@ impl From<sqlx::Error> for Failure {
         }
         // A column added to the journal by hand. Other rows could be missing a value by a mistake of
         // ours, and then must be quarantined.
-        if code == "23502" && database.table().is_some_and(|table| table.starts_with("event")) {
+        if code == "23502" && is_of_journal(database) {
             return Self::Unavailable(format!("{} ({code})", database.message()));
+        }
+        // Another writer stored an event since the stored ones were looked up. Not by its id, which could
+        // stand for another body and would fail for ever.
+        if is_repeat(&error) && database.constraint().is_some_and(|name| !name.ends_with("_pkey")) {
+            return Self::Race(code);
         }
         match class(&code) {
             Class::Race => Self::Race(code),

@@ -31,7 +31,8 @@ pub async fn ingest(
 ) -> sqlx::Result<Vec<Stored>> {
     let replays: Vec<&Event> = events.iter().filter(|event| event.is_replay).collect();
     if replays.is_empty() {
-        let batch = Batch::of(writer_id, events, &Known::default(), HashMap::new());
+        let known = Known::of_other_days(&mut *db, events).await?;
+        let batch = Batch::of(writer_id, events, &known, HashMap::new());
         let written = batch.write(&mut *db, facets).await;
         if !written.as_ref().is_err_and(failure::is_repeat) {
             return written;
