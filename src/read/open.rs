@@ -128,7 +128,7 @@ query! {
         /// Filter by agents: rooms with any of them.
         user_ids: Several<Text>,
         /// Filter by channels: `wa_cloud`, `ig`, `web_chat`, …
-        channels: Several<Text>,
+        channels: Several<Word>,
         /// Filter by whether the room waits for an answer. Both values are the same as none.
         response_status: Several<ResponseStatus>,
         /// Filter by room types: `Models::CustomerServiceRoom`, …
@@ -164,9 +164,12 @@ impl RoomQuery {
         let texts = |values: Option<Several<Text>>| -> Option<Vec<String>> {
             values.map(|several| several.0.into_iter().map(|text| text.0).collect())
         };
+        let words = |values: Option<Several<Word>>| -> Option<Vec<String>> {
+            values.map(|several| several.0.into_iter().map(|word| word.0).collect())
+        };
         Ok(Filter {
             status: self.status.map(|status| vec![status.0]),
-            channel: texts(self.channels),
+            channel: words(self.channels),
             agent: texts(self.user_ids),
             tag: texts(self.tags),
             r#type: texts(self.r#type),

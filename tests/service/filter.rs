@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use super::drift::replay;
 use super::harness::{KEY_OF_ANOTHER, Service};
 
 /// Posts a message in a room of the same id.
@@ -35,16 +36,20 @@ async fn words_match_in_any_case_and_with_surrounding_white_space(db: PgPool) {
     let service = Service::start(db).await;
     let room = json!({"status": " Resolved ", "channel": "wa_cloud", "tags": ["VIP"]});
     post(&service, "a", json!({"status": "FAILED"}), room).await;
-    let room = json!({"status": "assigned", "channel": "WeChat"});
-    post(&service, "b", json!({"status": "delivered", "type": "Image"}), room).await;
-    let cases: [(&str, &[&str]); 24] = [
+    let room = json!({"status": "assigned", "channel": " WeChat"});
+    post(&service, "b", json!({"status": "delivered", "type": "Image "}), room).await;
+    let cases: [(&str, &[&str]); 30] = [
         ("/v1/rooms?status=resolved", &["a"]),
         ("/v1/rooms?status=Resolved", &["a"]),
         ("/v1/rooms?status=%20RESOLVED%20", &["a"]),
         ("/v1/rooms?channel=WA_CLOUD", &["a"]),
         ("/v1/rooms?channel=Wa_Cloud&status=RESOLVED", &["a"]),
-        // Channels, types and tags are stored as they are sent.
         ("/v1/rooms?channel=WeChat", &["b"]),
+        ("/v1/rooms?channel=wechat,WA_CLOUD", &["a", "b"]),
+        ("/v1/messages?channel=WECHAT", &["b"]),
+        ("/v1/delivery-statuses?channel=wechat", &["b"]),
+        ("/api/open/v1/rooms?channels[]=WECHAT", &["b"]),
+        // Tags are stored as they are sent.
         ("/v1/rooms?tag=VIP", &["a"]),
         ("/v1/rooms?tag=vip", &[]),
         ("/v1/rooms?response=Answered", &["a", "b"]),
@@ -54,6 +59,8 @@ async fn words_match_in_any_case_and_with_surrounding_white_space(db: PgPool) {
         ("/v1/messages?type=Text", &["a"]),
         ("/v1/messages?type=TEXT", &["a"]),
         ("/v1/messages?type=Image", &["b"]),
+        ("/v1/messages?type=image", &["b"]),
+        ("/v1/messages?type=%20IMAGE,video", &["b"]),
         ("/v1/messages?direction=OUT", &["a", "b"]),
         ("/v1/messages?direction=Customer", &[]),
         ("/v1/delivery-statuses?status=DELIVERED", &["b"]),
@@ -69,6 +76,32 @@ async fn words_match_in_any_case_and_with_surrounding_white_space(db: PgPool) {
     }
     let events = service.data("/v1/events?kind=Status_Message&outcome=APPLIED").await;
     assert_eq!(events.as_array().unwrap().len(), 2);
+    let events = service.data("/v1/events?name=%20Status_MESSAGE").await;
+    assert_eq!(events.as_array().unwrap().len(), 2);
+    // Drop-downs offer the words that filters and figures use.
+    let facets = service.data("/v1/facets").await;
+    assert_eq!(facets["channels"]["values"], json!(["wa_cloud", "wechat"]));
+    assert_eq!(facets["message_types"]["values"], json!(["image", "text"]));
+}
+
+#[sqlx::test]
+async fn replay_brings_stored_words_to_the_current_reading(db: PgPool) {
+    let service = Service::start(db).await;
+    post(&service, "a", json!({"type": "Image"}), json!({"channel": "WA_Cloud"})).await;
+    // As an older version has stored them.
+    service
+        .execute(
+            "update room set channel = 'WA_Cloud';
+             update message set type = 'Image', channel = 'WA_Cloud';
+             update event set parser_version = 6",
+        )
+        .await;
+    assert!(ids(&service, "/v1/rooms?channel=wa_cloud").await.is_empty());
+    let event = service.data("/v1/events").await[0]["event_id"].take();
+    assert_eq!(replay(&service, &event).await, "applied");
+    for path in ["/v1/rooms?channel=wa_cloud", "/v1/messages?type=image&channel=wa_cloud"] {
+        assert_eq!(ids(&service, path).await, ["a"], "{path}");
+    }
 }
 
 #[sqlx::test]
