@@ -1,6 +1,7 @@
 //! Filters of lists: spelling of words, several values, periods, organisations.
 
 use axum::http::StatusCode;
+use qontak_receiver::model::Timestamp;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -38,7 +39,7 @@ async fn words_match_in_any_case_and_with_surrounding_white_space(db: PgPool) {
     post(&service, "a", json!({"status": "FAILED"}), room).await;
     let room = json!({"status": "assigned", "channel": " WeChat"});
     post(&service, "b", json!({"status": "delivered", "type": "Image "}), room).await;
-    let cases: [(&str, &[&str]); 30] = [
+    let cases: [(&str, &[&str]); 31] = [
         ("/v1/rooms?status=resolved", &["a"]),
         ("/v1/rooms?status=Resolved", &["a"]),
         ("/v1/rooms?status=%20RESOLVED%20", &["a"]),
@@ -66,6 +67,7 @@ async fn words_match_in_any_case_and_with_surrounding_white_space(db: PgPool) {
         ("/v1/delivery-statuses?status=DELIVERED", &["b"]),
         ("/v1/delivery-statuses?status=Failed", &["a"]),
         ("/api/open/v1/rooms?status=Resolved", &["a"]),
+        ("/api/open/v1/rooms?status[]=Resolved&status[]=ASSIGNED", &["a", "b"]),
         ("/api/open/v1/rooms?untagged=TRUE", &["b"]),
         ("/api/open/v1/rooms?response_status=Responded", &["a", "b"]),
         ("/v1/rooms?session=OPEN", &[]),
@@ -101,6 +103,19 @@ async fn replay_brings_stored_words_to_the_current_reading(db: PgPool) {
     assert_eq!(replay(&service, &event).await, "applied");
     for path in ["/v1/rooms?channel=wa_cloud", "/v1/messages?type=image&channel=wa_cloud"] {
         assert_eq!(ids(&service, path).await, ["a"], "{path}");
+    }
+}
+
+#[sqlx::test]
+async fn session_of_qontaks_route_may_be_written_as_a_list(db: PgPool) {
+    let service = Service::start(db).await;
+    post(&service, "a", json!({}), json!({"session_at": "2025-06-12T02:00:00Z"})).await;
+    post(&service, "b", json!({}), json!({"session_at": Timestamp::now()})).await;
+    for (query, expected) in [("open", ["b"]), ("expired", ["a"])] {
+        for name in ["sessions", "sessions[]", "sessions[0]"] {
+            let path = format!("/api/open/v1/rooms?{name}={query}");
+            assert_eq!(ids(&service, &path).await, expected, "{path}");
+        }
     }
 }
 
