@@ -14,7 +14,7 @@ use super::reader::{AuthorizedList, OrganizationQuery};
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::query::Parameter;
-use crate::http::query::value::{AnyOf, DayOrTime, Integer, Text, period, text};
+use crate::http::query::value::{AnyOf, DayOrTime, Integer, Text, Word, period, text};
 use crate::model::{Status, Timestamp, phone};
 use crate::store::broadcast_log::{self, LogKey, LogRow};
 use crate::store::delivery::{self, Filter, Place, Recipient};
@@ -96,7 +96,7 @@ query! {
         broadcast_id: Text,
         /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …; any of several. Broadcast recipients
         /// are found by channels of WhatsApp only.
-        channel: AnyOf<Text>,
+        channel: AnyOf<Word>,
         /// Sent on this day (`2025-06-12`, UTC) or at this time, or later.
         start_date: DayOrTime,
         /// Sent until the end of this day (UTC), or before this time.
@@ -134,7 +134,7 @@ impl DeliveryQuery {
                 .error
                 .map(|AnyOf(codes)| codes.into_iter().map(|code| code.0).collect()),
             broadcast_id: self.broadcast_id.map(|text| text.0),
-            channel: self.channel.map(AnyOf::spellings),
+            channel: self.channel.map(AnyOf::words),
             since,
             until,
         })

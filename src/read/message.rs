@@ -21,7 +21,7 @@ use super::state::ReadState;
 use super::status::{Explained, Progress, StatusTime};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{AnyOf, DayOrTime, Flag, Text, period};
+use crate::http::query::value::{AnyOf, DayOrTime, Flag, Text, Word, period};
 use crate::model::Status;
 use crate::model::qontak_object::Avatar;
 use crate::query;
@@ -113,14 +113,14 @@ query! {
     pub struct MessageQuery {
         /// Filter by `type`: `text`, `image`, `document`, …; messages with any of several,
         /// `image,document`.
-        r#type: AnyOf<Text>,
+        r#type: AnyOf<Word>,
         /// Filter by effective `status`; messages with any of several, `sent,delivered`.
         status: AnyOf<Status>,
         /// Filter by direction: `in` (from customers), `out` (from agents, bots and unknown senders), or
         /// one type of sender: `customer`, `agent`, `bot`.
         direction: Direction,
         /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …; messages with any of several.
-        channel: AnyOf<Text>,
+        channel: AnyOf<Word>,
         /// Filter by the contact or user that sent the message.
         sender_id: Text,
         /// Filter by broadcast; messages whose `broadcast_id` is this. `/v1/delivery-statuses` also
@@ -171,12 +171,12 @@ impl MessageQuery {
     fn filter(self) -> Result<Filter, Error> {
         let (since, until) = period(self.start_date, self.end_date, &Utc)?;
         Ok(Filter {
-            r#type: self.r#type.map(AnyOf::spellings),
+            r#type: self.r#type.map(AnyOf::words),
             status: self.status.map(|AnyOf(statuses)| {
                 statuses.into_iter().map(|status| status.as_str().to_owned()).collect()
             }),
             authors: self.direction.map(Direction::authors),
-            channel: self.channel.map(AnyOf::spellings),
+            channel: self.channel.map(AnyOf::words),
             sender_id: self.sender_id.map(|text| text.0),
             broadcast_id: self.broadcast_id.map(|text| text.0),
             is_campaign: self.is_campaign.map(|flag| flag.0),

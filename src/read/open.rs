@@ -38,7 +38,7 @@ use super::state::ReadState;
 use super::{room as rooms, search};
 use crate::http::Error;
 use crate::http::extract::Id;
-use crate::http::query::value::{DayOrTime, Flag, Integer, Several, Text, Word, period};
+use crate::http::query::value::{AnyOf, DayOrTime, Flag, Integer, Several, Text, Word, period};
 use crate::http::time_limit::timeout;
 use crate::query;
 use crate::store::broadcast_log::{self, LogRow, count};
@@ -117,10 +117,11 @@ query! {
     pub struct RoomQuery {
         /// Part of the contact's name, or its number.
         query: SearchQuery,
-        /// Filter by status: `campaign`, `unassigned`, `assigned`, `resolved`, `deleted`.
-        status: Word,
-        /// Filter by time left in WhatsApp's 24-hour customer service window.
-        sessions: Session,
+        /// Filter by status: `campaign`, `unassigned`, `assigned`, `resolved`, `deleted`; rooms with any
+        /// of several.
+        status: AnyOf<Word>,
+        /// Filter by time left in WhatsApp's 24-hour customer service window; one value only.
+        sessions: Several<Session>,
         /// Filter by tags: rooms with any of them.
         tags: Several<Text>,
         /// Filter by whether the room has no tag.
@@ -128,7 +129,7 @@ query! {
         /// Filter by agents: rooms with any of them.
         user_ids: Several<Text>,
         /// Filter by channels: `wa_cloud`, `ig`, `web_chat`, …
-        channels: Several<Text>,
+        channels: Several<Word>,
         /// Filter by whether the room waits for an answer. Both values are the same as none.
         response_status: Several<ResponseStatus>,
         /// Filter by room types: `Models::CustomerServiceRoom`, …
@@ -164,9 +165,17 @@ impl RoomQuery {
         let texts = |values: Option<Several<Text>>| -> Option<Vec<String>> {
             values.map(|several| several.0.into_iter().map(|text| text.0).collect())
         };
+        let session = match self.sessions.as_ref().map(|several| &several.0[..]) {
+            Some([session]) => Some(*session),
+            Some(_) => return Err(Error::parameter("sessions", "must be given once")),
+            None => None,
+        };
+        let words = |values: Option<Several<Word>>| -> Option<Vec<String>> {
+            values.map(|several| several.0.into_iter().map(|word| word.0).collect())
+        };
         Ok(Filter {
-            status: self.status.map(|status| vec![status.0]),
-            channel: texts(self.channels),
+            status: self.status.map(AnyOf::words),
+            channel: words(self.channels),
             agent: texts(self.user_ids),
             tag: texts(self.tags),
             r#type: texts(self.r#type),
@@ -175,7 +184,7 @@ impl RoomQuery {
                 Some([status]) => Some(*status == ResponseStatus::Unresponded),
                 _ => None,
             },
-            session: self.sessions,
+            session,
             since,
             until,
             query: self.query,

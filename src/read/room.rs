@@ -64,7 +64,7 @@ query! {
         /// several, `assigned,unassigned`.
         status: AnyOf<Word>,
         /// Filter by `channel`: `wa_cloud`, `ig`, `web_chat`, …; rooms with any of several.
-        channel: AnyOf<Text>,
+        channel: AnyOf<Word>,
         /// Filter by channel integration (a WhatsApp number, a page, …).
         channel_integration_id: Text,
         /// Filter by a user id in `agent_ids`; rooms with any of several. `none`: rooms of which no
@@ -117,7 +117,7 @@ impl RoomQuery {
         }
         Ok(Filter {
             status: self.status.map(AnyOf::words),
-            channel: self.channel.map(AnyOf::spellings),
+            channel: self.channel.map(AnyOf::words),
             channel_integration_id: self.channel_integration_id.map(|text| text.0),
             agent: agents.filter(|agents| !agents.is_empty()),
             or_without_agent,

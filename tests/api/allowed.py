@@ -5,7 +5,7 @@ import re
 import schemathesis
 
 # What a schema cannot express: valid cursors and positions, names of time zones, dependencies between parameters,
-# words that folding takes away, and that no text has a NUL.
+# words that folding takes away, a list of one, and that no text has a NUL or only blanks.
 NOT_IN_SCHEMA = re.compile(
     "cursor: must be one that this list gave"
     "|last_event_id: must be an id that this stream gave"
@@ -16,7 +16,9 @@ NOT_IN_SCHEMA = re.compile(
     "|request_id: needs start_date"
     "|(q|query): must have 1 to 8 words"
     r"|start_date: must be at most \d+ days before"
+    "|sessions: must be given once"
     "|[^:]*: must not contain NUL"
+    "|[^:]*: must not be blank"
 )
 
 

@@ -1,9 +1,11 @@
 //! Filters of lists: spelling of words, several values, periods, organisations.
 
 use axum::http::StatusCode;
+use qontak_receiver::model::Timestamp;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
+use super::drift::replay;
 use super::harness::{KEY_OF_ANOTHER, Service};
 
 /// Posts a message in a room of the same id.
@@ -35,16 +37,20 @@ async fn words_match_in_any_case_and_with_surrounding_white_space(db: PgPool) {
     let service = Service::start(db).await;
     let room = json!({"status": " Resolved ", "channel": "wa_cloud", "tags": ["VIP"]});
     post(&service, "a", json!({"status": "FAILED"}), room).await;
-    let room = json!({"status": "assigned", "channel": "WeChat"});
-    post(&service, "b", json!({"status": "delivered", "type": "Image"}), room).await;
-    let cases: [(&str, &[&str]); 24] = [
+    let room = json!({"status": "assigned", "channel": " WeChat"});
+    post(&service, "b", json!({"status": "delivered", "type": "Image "}), room).await;
+    let cases: [(&str, &[&str]); 31] = [
         ("/v1/rooms?status=resolved", &["a"]),
         ("/v1/rooms?status=Resolved", &["a"]),
         ("/v1/rooms?status=%20RESOLVED%20", &["a"]),
         ("/v1/rooms?channel=WA_CLOUD", &["a"]),
         ("/v1/rooms?channel=Wa_Cloud&status=RESOLVED", &["a"]),
-        // Channels, types and tags are stored as they are sent.
         ("/v1/rooms?channel=WeChat", &["b"]),
+        ("/v1/rooms?channel=wechat,WA_CLOUD", &["a", "b"]),
+        ("/v1/messages?channel=WECHAT", &["b"]),
+        ("/v1/delivery-statuses?channel=wechat", &["b"]),
+        ("/api/open/v1/rooms?channels[]=WECHAT", &["b"]),
+        // Tags are stored as they are sent.
         ("/v1/rooms?tag=VIP", &["a"]),
         ("/v1/rooms?tag=vip", &[]),
         ("/v1/rooms?response=Answered", &["a", "b"]),
@@ -54,11 +60,14 @@ async fn words_match_in_any_case_and_with_surrounding_white_space(db: PgPool) {
         ("/v1/messages?type=Text", &["a"]),
         ("/v1/messages?type=TEXT", &["a"]),
         ("/v1/messages?type=Image", &["b"]),
+        ("/v1/messages?type=image", &["b"]),
+        ("/v1/messages?type=%20IMAGE,video", &["b"]),
         ("/v1/messages?direction=OUT", &["a", "b"]),
         ("/v1/messages?direction=Customer", &[]),
         ("/v1/delivery-statuses?status=DELIVERED", &["b"]),
         ("/v1/delivery-statuses?status=Failed", &["a"]),
         ("/api/open/v1/rooms?status=Resolved", &["a"]),
+        ("/api/open/v1/rooms?status[]=Resolved&status[]=ASSIGNED", &["a", "b"]),
         ("/api/open/v1/rooms?untagged=TRUE", &["b"]),
         ("/api/open/v1/rooms?response_status=Responded", &["a", "b"]),
         ("/v1/rooms?session=OPEN", &[]),
@@ -69,6 +78,45 @@ async fn words_match_in_any_case_and_with_surrounding_white_space(db: PgPool) {
     }
     let events = service.data("/v1/events?kind=Status_Message&outcome=APPLIED").await;
     assert_eq!(events.as_array().unwrap().len(), 2);
+    let events = service.data("/v1/events?name=%20Status_MESSAGE").await;
+    assert_eq!(events.as_array().unwrap().len(), 2);
+    // Drop-downs offer the words that filters and figures use.
+    let facets = service.data("/v1/facets").await;
+    assert_eq!(facets["channels"]["values"], json!(["wa_cloud", "wechat"]));
+    assert_eq!(facets["message_types"]["values"], json!(["image", "text"]));
+}
+
+#[sqlx::test]
+async fn replay_brings_stored_words_to_the_current_reading(db: PgPool) {
+    let service = Service::start(db).await;
+    post(&service, "a", json!({"type": "Image"}), json!({"channel": "WA_Cloud"})).await;
+    // As an older version has stored them.
+    service
+        .execute(
+            "update room set channel = 'WA_Cloud';
+             update message set type = 'Image', channel = 'WA_Cloud';
+             update event set parser_version = 6",
+        )
+        .await;
+    assert!(ids(&service, "/v1/rooms?channel=wa_cloud").await.is_empty());
+    let event = service.data("/v1/events").await[0]["event_id"].take();
+    assert_eq!(replay(&service, &event).await, "applied");
+    for path in ["/v1/rooms?channel=wa_cloud", "/v1/messages?type=image&channel=wa_cloud"] {
+        assert_eq!(ids(&service, path).await, ["a"], "{path}");
+    }
+}
+
+#[sqlx::test]
+async fn session_of_qontaks_route_may_be_written_as_a_list(db: PgPool) {
+    let service = Service::start(db).await;
+    post(&service, "a", json!({}), json!({"session_at": "2025-06-12T02:00:00Z"})).await;
+    post(&service, "b", json!({}), json!({"session_at": Timestamp::now()})).await;
+    for (query, expected) in [("open", ["b"]), ("expired", ["a"])] {
+        for name in ["sessions", "sessions[]", "sessions[0]"] {
+            let path = format!("/api/open/v1/rooms?{name}={query}");
+            assert_eq!(ids(&service, &path).await, expected, "{path}");
+        }
+    }
 }
 
 #[sqlx::test]

@@ -206,7 +206,8 @@ async fn invalid_qontak_parameters_return_422_naming_the_parameter(db: PgPool) {
             "start_date=2025-02-30",
             "start_date: must be a day (2025-06-12) or a time (2025-06-12T02:15:03Z)",
         ),
-        ("status=a&status=b", "status: must be given once"),
+        ("untagged=true&untagged=false", "untagged: must be given once"),
+        ("sessions[]=open&sessions[]=expired", "sessions: must be given once"),
     ] {
         let response = service.get(&format!("/api/open/v1/rooms?{query}")).await;
         assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");

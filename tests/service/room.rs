@@ -64,6 +64,44 @@ async fn room_filter_matches_a_phone_number_in_any_format(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn message_of_the_customer_starts_a_session_whatever_the_room_in_it_says(db: PgPool) {
+    let service = Service::start(db).await;
+    let (old, new) = (ago(30, 0), ago(0, 1));
+    let message = |id: &str, fields: Value| {
+        let mut body = json!({"data_event": "receive_message_from_customer", "id": id,
+            "room_id": id, "organization_id": ORGANIZATION, "created_at": new, "type": "text"});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body.to_string()
+    };
+    let old_copy = json!({"id": "copy", "session_at": old, "updated_at": old});
+    let agent = json!({"data_event": "receive_message_from_agent"});
+    let messages = [
+        message("none", json!({})),
+        message("copy", json!({"room": old_copy})),
+        message("agent", agent),
+        message("notice", json!({"type": "System"})),
+    ];
+    for room in ["none", "copy", "agent", "notice"] {
+        post_room(&service, room, json!({"session_at": old, "updated_at": old})).await;
+    }
+    for body in &messages {
+        service.post(body.clone()).await;
+    }
+    assert_eq!(found(&service, "session=open").await, ["copy", "none"]);
+    assert_eq!(found(&service, "session=expired").await, ["agent", "notice"]);
+    // The other order.
+    service.execute("truncate event, room, message").await;
+    for body in &messages {
+        service.post(body.clone()).await;
+    }
+    for room in ["none", "copy", "agent", "notice"] {
+        post_room(&service, room, json!({"session_at": old, "updated_at": old})).await;
+    }
+    assert_eq!(found(&service, "session=open").await, ["copy", "none"]);
+    assert_eq!(service.data("/v1/rooms/none").await["session_at"], new);
+}
+
+#[sqlx::test]
 async fn session_expires_24_hours_after_the_last_customer_message(db: PgPool) {
     let service = Service::start(db).await;
     let rooms = [

@@ -178,14 +178,6 @@ impl AnyOf<Text> {
     pub fn texts(self) -> Vec<String> {
         self.0.into_iter().map(|Text(text)| text).collect()
     }
-
-    /// The texts as given and in lower case, for words that are stored as they are sent.
-    pub fn spellings(self) -> Vec<String> {
-        let texts = self.texts();
-        let lower = texts.iter().map(|text| text.to_ascii_lowercase());
-        let lower: Vec<String> = lower.filter(|lower| !texts.contains(lower)).collect();
-        [texts, lower].concat()
-    }
 }
 
 impl<T: Into<&'static str>> AnyOf<T> {
@@ -218,6 +210,16 @@ impl Parameter for Labels {
         labels.sort();
         labels.dedup();
         Ok(Self(labels))
+    }
+}
+
+impl Labels {
+    /// The texts as given and in lower case, for names that are stored as they are sent but are nearly
+    /// always in lower case.
+    pub fn spellings(self) -> Vec<String> {
+        let lower = self.0.iter().map(|label| label.trim().to_ascii_lowercase());
+        let lower: Vec<String> = lower.filter(|lower| !self.0.contains(lower)).collect();
+        [self.0, lower].concat()
     }
 }
 

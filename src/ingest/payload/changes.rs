@@ -86,10 +86,16 @@ fn message_changes(
     context: &EventContext<'_>,
 ) -> Changes {
     let mut message = message(body, id, kind, context);
-    let room = message.room_id.as_deref().map(|room_id| match body.object("room") {
+    let mut room = message.room_id.as_deref().map(|room_id| match body.object("room") {
         Some(room) => snapshot(&room, room_id, kind, message.created_at, context),
         None => stub(room_id, message.created_at, context),
     });
+    if let Some(room) = &mut room
+        && message.starts_session()
+    {
+        // The copy of the room may be older than the message, or missing.
+        room.session_at = room.session_at.max(context.latest([message.created_at]));
+    }
     set_keys(&mut message, room.as_ref(), context);
     let sender = sender(body, &message, context);
     let broadcast = broadcast(body, &message);

@@ -96,6 +96,11 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
+    /// A word of an open list, such as a status: without surrounding white space, in lower case.
+    pub fn word(&self, key: &str) -> Option<String> {
+        Some(self.non_blank_str(key)?.trim().to_ascii_lowercase())
+    }
+
     /// Text of any length, which may be empty.
     pub fn text(&self, key: &str) -> Option<String> {
         self.text_str(key).map(Cow::into_owned)

@@ -23,10 +23,10 @@ pub fn message(body: &Fields<'_>, id: String, kind: Kind, context: &EventContext
     message.room_id = body.id("room_id").or_else(|| room.as_ref()?.id("id"));
     if let Some(integration) = body.object("channel_integration") {
         message.channel_integration_id = integration.id("id");
-        message.channel = integration.non_blank("target_channel");
+        message.channel = integration.word("target_channel");
     }
     if let Some(room) = room {
-        message.channel = message.channel.or_else(|| room.non_blank("channel"));
+        message.channel = message.channel.or_else(|| room.word("channel"));
         message.channel_integration_id =
             message.channel_integration_id.or_else(|| room.id("channel_integration_id"));
     }
@@ -53,7 +53,7 @@ pub fn embedded_message(
     let body = room.object("last_message")?;
     let mut message = fields(&body, body.id("id")?, None, context);
     message.room_id = body.id("room_id").or_else(|| Some(room_id.to_owned()));
-    message.channel = body.non_blank("channel");
+    message.channel = body.word("channel");
     // A copy is older than any event of the message itself.
     message.key = FoldKey::at(None, context.hash.tie());
     if message.text.is_some() {
@@ -75,11 +75,6 @@ pub fn author(body: &Fields<'_>) -> Option<Author> {
     })
 }
 
-/// The participant type as sent, in lower case.
-fn participant_type(body: &Fields<'_>) -> Option<String> {
-    Some(body.non_blank_str("participant_type")?.trim().to_ascii_lowercase())
-}
-
 fn fields(
     body: &Fields<'_>,
     message_id: String,
@@ -96,8 +91,9 @@ fn fields(
         None => named == Some(Direction::In),
     };
     let implied = || author.or(is_incoming.then_some(Author::Customer));
+    let participant_type = body.word("participant_type");
     let participant_type =
-        participant_type(body).or_else(|| implied().map(|author| author.as_str().to_owned()));
+        participant_type.or_else(|| implied().map(|author| author.as_str().to_owned()));
     let response = body.object("messages_response");
     let raw = body.object("raw_message");
     let error = DeliveryError::read(&[Some(body), response.as_ref(), raw.as_ref()]);
@@ -109,7 +105,7 @@ fn fields(
         received_at: context.received_at,
         created_at: body.time("created_at"),
         channel_at: if is_incoming { channel_at() } else { None },
-        r#type: body.non_blank("type"),
+        r#type: body.word("type"),
         participant_type,
         participant_id: body.id("participant_id"),
         sender_type: body.non_blank("sender_type"),

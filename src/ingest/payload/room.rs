@@ -94,8 +94,7 @@ pub fn snapshot(
     let account_uniq_id = fields.id("account_uniq_id");
     let session_at = fields.time("session_at").map(|at| at.ordering(context.received_at));
     let implied = || (kind == Kind::RoomResolved).then(|| "resolved".to_owned());
-    let status = fields.non_blank("status").map(|status| status.trim().to_ascii_lowercase());
-    let status = status.or_else(implied);
+    let status = fields.word("status").or_else(implied);
     let mut room = Room {
         organization_id: context.organization_id.to_owned(),
         room_id: room_id.to_owned(),
@@ -105,7 +104,7 @@ pub fn snapshot(
         status,
         r#type: fields.non_blank("type"),
         tags: fields.list("tags"),
-        channel: fields.non_blank("channel"),
+        channel: fields.word("channel"),
         channel_account: fields.text("channel_account"),
         channel_uniq_id: fields.id("channel_uniq_id"),
         account_normalized: account_uniq_id.as_deref().map(normalize_account),
