@@ -27,9 +27,14 @@ pub struct FakeQontak {
 
 impl FakeQontak {
     pub async fn start() -> Self {
+        Self::start_with(7).await
+    }
+
+    /// Starts one with another organisation for each seed.
+    pub async fn start_with(seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let fake = Fake::new(7);
+        let fake = Fake::new(seed);
         let mut serving = JoinSet::new();
         let served = fake.clone();
         serving.spawn(async move { served.serve(listener).await.unwrap() });

@@ -7,6 +7,7 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::creation::Created;
 use super::fault::Fault;
 use super::page::{Cursors, PageQuery, Row, page};
 use super::record::Records;
@@ -127,6 +128,8 @@ pub struct Change {
     pub has_messages: Option<bool>,
     /// Titles of the incidents of the status page.
     pub incidents: Option<Vec<String>>,
+    /// What becomes of created templates, such as `REJECTED`; with `EMPTY` no contact is imported.
+    pub verdict: Option<String>,
 }
 
 /// Everything that requests read and change.
@@ -155,6 +158,9 @@ pub struct State {
     pub expected: Expected,
     pub faults: VecDeque<Fault>,
     pub incidents: Vec<String>,
+    pub verdict: Option<String>,
+    pub templates: Vec<Created>,
+    pub contact_lists: Vec<Created>,
     /// Number of requests by method and path, faults included.
     pub requests: BTreeMap<String, u32>,
     rows: u32,
@@ -182,6 +188,9 @@ impl State {
             expected: Expected::new(Ids::new(seed)),
             faults: VecDeque::new(),
             incidents: Vec::new(),
+            verdict: None,
+            templates: Vec::new(),
+            contact_lists: Vec::new(),
             requests: BTreeMap::new(),
             rows: 0,
         }
@@ -234,6 +243,7 @@ impl State {
         self.is_page_stuck = change.is_page_stuck.unwrap_or(self.is_page_stuck);
         self.max_rows = change.max_rows.unwrap_or(self.max_rows).max(1);
         self.has_messages = change.has_messages.unwrap_or(self.has_messages);
+        self.verdict = change.verdict.or_else(|| self.verdict.take());
         self.incidents = change.incidents.unwrap_or_else(|| self.incidents.clone());
     }
 
@@ -274,6 +284,7 @@ impl State {
             "webhooks": self.webhooks,
             "requests": self.requests,
             "faults": self.faults.len(),
+            "created": self.templates.len() + self.contact_lists.len(),
         })
     }
 }
