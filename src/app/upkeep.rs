@@ -15,7 +15,8 @@ use crate::config::{Config, Retention};
 use crate::model::Timestamp;
 use crate::store::event::alias;
 use crate::store::{
-    self, Failure, audit, batch, broadcast_log, creation, ledger, message, partition, replay, search,
+    self, Failure, audit, batch, broadcast_log, creation, ledger, message, partition, replay,
+    search,
 };
 use crate::telemetry::fault::Fault;
 

@@ -259,7 +259,9 @@ fn assess(kind: Kind, row: &Value) -> (Report, Entry) {
         Kind::ContactList if row["finished_at"].is_null() => (State::Processing, None),
         Kind::ContactList if text("progress") != "success" => failed("the import failed"),
         // Qontak calls an import a success that has imported nobody.
-        Kind::ContactList if row["contacts_count_success"] == 0 => failed("no contact was imported"),
+        Kind::ContactList if row["contacts_count_success"] == 0 => {
+            failed("no contact was imported")
+        }
         Kind::ContactList => (State::Done, None),
     };
     let entry = catalog::entry(list(kind), row).expect("`created` has found its id");

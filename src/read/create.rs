@@ -46,7 +46,8 @@ impl FromRequest<ReadState> for Sent {
             return Err(Error::WritesOff);
         }
         let (head, body) = request.into_parts();
-        let key = head.headers.get(HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let key =
+            head.headers.get(HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if key.is_empty() || key.len() > MAX_KEY {
             let expected = format!("is needed as a header, 1 to {MAX_KEY} characters of ASCII");
             return Err(Error::parameter(HEADER, expected));

@@ -53,6 +53,15 @@ impl FakeQontak {
         self.fake.credentials()
     }
 
+    /// Rows of a list, as a client with a token gets them.
+    pub async fn rows(&self, path: &str) -> Vec<Value> {
+        let request =
+            reqwest::Client::new().get(format!("{}/api/open/v1/{path}?limit=100", self.url));
+        let response = request.bearer_auth(self.credentials().access_token).send().await.unwrap();
+        let mut page: Value = response.json().await.unwrap();
+        serde_json::from_value(page["data"].take()).unwrap()
+    }
+
     /// Settings of the organisation `shop` that authenticates by signatures.
     pub fn hmac(&self) -> BTreeMap<String, String> {
         let credentials = self.credentials();

@@ -92,7 +92,8 @@ impl NewTemplate {
         fields.finish();
         let mut components: Vec<NewComponent> = Vec::new();
         for (place, row) in rows.iter().enumerate() {
-            let component = NewComponent::parse(&format!("components[{place}]"), row, &mut problems);
+            let component =
+                NewComponent::parse(&format!("components[{place}]"), row, &mut problems);
             let Some(component) = component else { continue };
             let is_repeated = components.iter().any(|other| other.r#type == component.r#type);
             if is_repeated && !component.r#type.is_empty() {
@@ -163,9 +164,10 @@ impl NewComponent {
 /// Whether it looks like one of WhatsApp's languages. Their list grows, so Qontak decides.
 fn is_language(text: &str) -> bool {
     let (language, country) = text.split_once('_').map_or((text, None), |(a, b)| (a, Some(b)));
-    let is_word = |word: &str, lengths: std::ops::RangeInclusive<usize>, is_fine: fn(&u8) -> bool| {
-        lengths.contains(&word.len()) && word.bytes().all(|c| is_fine(&c))
-    };
+    let is_word =
+        |word: &str, lengths: std::ops::RangeInclusive<usize>, is_fine: fn(&u8) -> bool| {
+            lengths.contains(&word.len()) && word.bytes().all(|c| is_fine(&c))
+        };
     is_word(language, 2..=3, u8::is_ascii_lowercase)
         && country.is_none_or(|country| is_word(country, 2..=3, u8::is_ascii_uppercase))
 }

@@ -10,18 +10,13 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::page::{Cursors, PageQuery, millis};
+use super::record::Created;
 use super::response::error;
 use super::state::{Fake, State};
 use crate::simulate::world::Subject;
 
 /// Number of looks after which something is done.
 const LOOKS: u32 = 2;
-
-/// Something that a client has created.
-pub struct Created {
-    row: Value,
-    looks: u32,
-}
 
 /// Routes of what is created.
 pub fn routes() -> Router<Fake> {
@@ -102,27 +97,14 @@ async fn create_contact_list(Extract(fake): Extract<Fake>, request: Request) -> 
     let header = file.as_deref().and_then(|file| file.lines().next()).unwrap_or_default();
     let variables: Vec<&str> = header.split(',').filter(|name| !name.is_empty()).collect();
     let count = file.as_deref().map_or(3, |file| file.lines().skip(1).count());
-    let mut state = fake.state();
-    let row = json!({
-        "id": state.new_id(),
-        "organization_id": state.organization_id(),
+    let fields = json!({
         "source_type": source_type,
         "source_id": part("source_id"),
         "name": name,
         "contacts_count": count,
-        "contacts_count_success": 0,
-        "contacts_count_failed": 0,
-        "created_at": state.now(),
-        "updated_at": state.now(),
         "contact_variables": variables,
-        "finished_at": null,
-        // Qontak changes its type, and quotes contacts in it.
-        "error_messages": [],
-        "progress": "processing",
     });
-    let id = row["id"].clone();
-    state.contact_lists.push(Created { row, looks: 0 });
-    let data = json!({ "id": id });
+    let data = json!({ "id": fake.state().create_contact_list(&fields) });
     (StatusCode::CREATED, Json(json!({ "status": "success", "data": data }))).into_response()
 }
 
@@ -158,6 +140,30 @@ impl State {
     /// Rows of the templates that were created.
     pub fn created_templates(&self) -> impl Iterator<Item = Value> {
         self.templates.iter().map(|template| template.row.clone())
+    }
+
+    /// Adds a contact list with these fields, and returns its id.
+    pub fn create_contact_list(&mut self, fields: &Value) -> String {
+        let id = self.new_id();
+        let mut row = json!({
+            "id": id,
+            "organization_id": self.organization_id(),
+            "contacts_count": 0,
+            "contacts_count_success": 0,
+            "contacts_count_failed": 0,
+            "created_at": self.now(),
+            "updated_at": self.now(),
+            "contact_variables": [],
+            "finished_at": null,
+            // Qontak changes its type, and quotes contacts in it.
+            "error_messages": [],
+            "progress": "processing",
+        });
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            row[name] = value.clone();
+        }
+        self.contact_lists.push(Created { row, looks: 0 });
+        id
     }
 
     fn new_id(&self) -> String {

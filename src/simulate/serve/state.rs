@@ -7,10 +7,9 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::creation::Created;
 use super::fault::Fault;
 use super::page::{Cursors, PageQuery, Row, page};
-use super::record::Records;
+use super::record::{Created, Records};
 use crate::model::Timestamp;
 use crate::simulate::expected::Expected;
 use crate::simulate::world::{Ids, Subject, World};
@@ -130,6 +129,8 @@ pub struct Change {
     pub incidents: Option<Vec<String>>,
     /// What becomes of created templates, such as `REJECTED`; with `EMPTY` no contact is imported.
     pub verdict: Option<String>,
+    /// A contact list that somebody creates in the dashboard: some of its fields.
+    pub contact_list: Option<Value>,
 }
 
 /// Everything that requests read and change.
@@ -243,6 +244,9 @@ impl State {
         self.is_page_stuck = change.is_page_stuck.unwrap_or(self.is_page_stuck);
         self.max_rows = change.max_rows.unwrap_or(self.max_rows).max(1);
         self.has_messages = change.has_messages.unwrap_or(self.has_messages);
+        if let Some(list) = &change.contact_list {
+            self.create_contact_list(list);
+        }
         self.verdict = change.verdict.or_else(|| self.verdict.take());
         self.incidents = change.incidents.unwrap_or_else(|| self.incidents.clone());
     }

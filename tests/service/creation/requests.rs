@@ -35,7 +35,10 @@ async fn invalid_requests_name_every_field_at_fault_and_are_not_sent(db: PgPool)
         (with("/name", "Promo".into()), vec![name]),
         (with("/name", "promo gajian".into()), vec![name]),
         (with("/name", 7.into()), vec!["name: must be a text of 1 to 512 characters"]),
-        (with("/name", "a".repeat(513).into()), vec!["name: must be a text of 1 to 512 characters"]),
+        (
+            with("/name", "a".repeat(513).into()),
+            vec!["name: must be a text of 1 to 512 characters"],
+        ),
         (
             with("/category", "marketing".into()),
             vec!["category: must be one of AUTHENTICATION, MARKETING, UTILITY"],
@@ -101,7 +104,10 @@ async fn invalid_requests_name_every_field_at_fault_and_are_not_sent(db: PgPool)
             ],
         ),
         (csv("phone_number\n"), vec!["csv: must have a header and at least one contact"]),
-        (csv("a,b\n1,2\n6281200010001\n"), vec!["csv: contact 2 must have as many cells as the header"]),
+        (
+            csv("a,b\n1,2\n6281200010001\n"),
+            vec!["csv: contact 2 must have as many cells as the header"],
+        ),
         (csv("a,,b\n1,2,3\n"), vec!["csv: must have a name for each column"]),
     ] {
         let answer = setup.post("/v1/contact-lists", "key", &request).await;
@@ -137,9 +143,12 @@ async fn creating_needs_the_setting_the_scope_and_the_organisation(db: PgPool) {
     ] {
         settings.insert(format!("RECEIVER__KEY__NARROW__{name}"), value);
     }
-    settings.extend(other.hmac().into_iter().map(|(name, value)| {
-        (name.replace("__SHOP__", "__OTHER__"), value)
-    }));
+    settings.extend(
+        other
+            .hmac()
+            .into_iter()
+            .map(|(name, value)| (name.replace("__SHOP__", "__OTHER__"), value)),
+    );
     let service = Process::start(settings.clone()).await;
     let send = async |key: &str, path: &str| {
         let client = reqwest::Client::new().post(format!("{}{path}", service.url));
@@ -167,13 +176,12 @@ async fn creating_needs_the_setting_the_scope_and_the_organisation(db: PgPool) {
     assert_eq!((created(&qontak), created(&other)), (json!(1), json!(1)));
 
     // A creation of another organisation is not shown.
-    let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
-        "select creation_id from creation where organization_id = $1",
-    )
-    .bind(other.credentials().organization_id)
-    .fetch_all(&db)
-    .await
-    .unwrap();
+    let ids: Vec<uuid::Uuid> =
+        sqlx::query_scalar("select creation_id from creation where organization_id = $1")
+            .bind(other.credentials().organization_id)
+            .fetch_all(&db)
+            .await
+            .unwrap();
     for (key, expected) in [(key, StatusCode::NOT_FOUND), (WRITER, StatusCode::OK)] {
         let url = format!("{}/v1/creations/{}", service.url, ids[0]);
         let response = reqwest::Client::new().get(url).bearer_auth(key).send().await.unwrap();
