@@ -146,10 +146,13 @@ pub struct ContactList {
     synced_at: Option<Timestamp>,
 }
 
+/// What is stored of a contact list.
 #[derive(Deserialize, Serialize, ToSchema)]
-struct ContactListData {
+pub struct ContactListData {
     /// Where its contacts come from: `spreadsheet`, `crm_dynamic`, …
     source_type: Option<String>,
+    /// Qontak's id of the source; null for a spreadsheet.
+    source_id: Option<String>,
     /// Number of contacts.
     contacts_count: Option<i64>,
     /// Those that were imported.
@@ -162,12 +165,14 @@ struct ContactListData {
     progress: Option<String>,
     /// When Qontak created it.
     created_at: Option<String>,
+    /// When Qontak changed it.
+    updated_at: Option<String>,
     /// End of the import; null while it runs.
     finished_at: Option<String>,
 }
 
 /// Fields of a row of Qontak; those of another type than expected are null.
-fn data<T: DeserializeOwned>(mut data: Value) -> T {
+pub fn data<T: DeserializeOwned>(mut data: Value) -> T {
     if let Ok(data) = T::deserialize(&data) {
         return data;
     }

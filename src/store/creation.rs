@@ -3,7 +3,6 @@
 //! [`claim`] commits a row before Qontak is called. The unique index on the caller's key decides which of
 //! several equal requests calls, so none is sent twice, on one replica or on several.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -88,7 +87,7 @@ pub struct CreationRow {
     /// Qontak's id of the template or contact list; null unless Qontak took it.
     pub qontak_id: Option<String>,
     /// Qontak's row, as of `checked_at`; null unless Qontak took it.
-    #[schema(value_type = Option<BTreeMap<String, Value>>)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>)]
     pub result: Option<Value>,
     /// Why the state is `failed`, `rejected`, `not_sent` or `unknown`; else null.
     pub error: Option<String>,

@@ -1,7 +1,5 @@
 //! A WhatsApp template to create, by the rules of Qontak's API: it cannot be edited after it is submitted.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -52,11 +50,11 @@ pub struct NewComponent {
     text: Option<String>,
     /// Examples of the parameters, as WhatsApp wants them; passed on as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<BTreeMap<String, Value>>)]
+    #[schema(nullable = false, value_type = Option<std::collections::BTreeMap<String, Value>>)]
     example: Option<Value>,
     /// Buttons, as WhatsApp wants them; passed on as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<Vec<BTreeMap<String, Value>>>)]
+    #[schema(nullable = false, value_type = Option<Vec<std::collections::BTreeMap<String, Value>>>)]
     buttons: Option<Value>,
 }
 

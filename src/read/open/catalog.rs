@@ -16,6 +16,7 @@ use crate::http::Error;
 use crate::http::query::value::{Several, Text};
 use crate::model::Timestamp;
 use crate::query;
+use crate::read::catalog::{ContactListData, data};
 use crate::read::reader::{Authorized, OrganizationQuery, Reader};
 use crate::store::broadcast::{self, TemplateRow};
 use crate::store::catalog::{self, CatalogRow, Filter, Kind};
@@ -177,21 +178,10 @@ struct ContactList {
     id: String,
     organization_id: Option<String>,
     name: Option<String>,
-    /// `spreadsheet`, `crm_dynamic`, …
-    source_type: Option<Value>,
-    source_id: Option<Value>,
-    contacts_count: Option<Value>,
-    contacts_count_success: Option<Value>,
-    contacts_count_failed: Option<Value>,
-    /// Names of the columns.
-    contact_variables: Option<Value>,
-    /// State of the import, such as `success`.
-    progress: Option<Value>,
+    #[serde(flatten)]
+    data: ContactListData,
     /// Always empty: Qontak quotes contacts in it, so it is not stored.
     error_messages: [String; 0],
-    created_at: Option<Value>,
-    updated_at: Option<Value>,
-    finished_at: Option<Value>,
 }
 
 /// List divisions in the format of Qontak's API, by id, as of the last sync with Qontak
@@ -217,24 +207,12 @@ pub async fn list_contact_lists(
     Authorized { reader, query: page }: Authorized<Page>,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    let show = |row: CatalogRow| {
-        let field = |name: &str| row.data.get(name).filter(|value| !value.is_null()).cloned();
-        ContactList {
-            source_type: field("source_type"),
-            source_id: field("source_id"),
-            contacts_count: field("contacts_count"),
-            contacts_count_success: field("contacts_count_success"),
-            contacts_count_failed: field("contacts_count_failed"),
-            contact_variables: field("contact_variables"),
-            progress: field("progress"),
-            error_messages: [],
-            created_at: field("created_at"),
-            updated_at: field("updated_at"),
-            finished_at: field("finished_at"),
-            organization_id: key(&row).1,
-            id: row.id,
-            name: row.name,
-        }
+    let show = |row: CatalogRow| ContactList {
+        organization_id: key(&row).1,
+        id: row.id,
+        name: row.name,
+        data: data(row.data),
+        error_messages: [],
     };
     list(&db, &reader, page, Kind::ContactList, show).await
 }
