@@ -212,6 +212,23 @@ async fn qontaks_own_paths_show_what_qontak_lists_without_secrets(db: PgPool) {
     assert_eq!(all(&of_channel, "target_channel"), [&json!("wa_cloud")]);
 }
 
+#[sqlx::test(migrations = false)]
+async fn sync_succeeds_with_credentials_that_may_not_see_contact_lists(db: PgPool) {
+    let qontak = FakeQontak::start().await;
+    qontak.change(json!({ "has_contact_lists": false }));
+    let service = Process::start(asking(&db, &qontak, "1s")).await;
+    // The list of the second sync is asked for after the first one has ended.
+    let asked = || qontak.show()["requests"]["GET contact_lists"].as_u64().unwrap_or(0);
+    super::spool::wait_until(async || asked() >= 2).await;
+    let error: Option<String> =
+        sqlx::query_scalar("select error from qontak_check where kind = 'catalog'")
+            .fetch_one(&db)
+            .await
+            .unwrap();
+    assert_eq!(error, None);
+    assert_eq!(get(&service, "/v1/contact-lists").await, json!([]));
+}
+
 /// Compares the fields of Qontak's row, except null ones and those that are lacking.
 fn assert_fields(path: &str, listed: &Value, row: &Value, lacking: &[&str]) {
     for (name, value) in listed.as_object().unwrap() {

@@ -129,11 +129,14 @@ async fn show_contact_list(Extract(fake): Extract<Fake>, Path(id): Path<String>)
 async fn list_contact_lists(
     Extract(fake): Extract<Fake>,
     Query(query): Query<PageQuery>,
-) -> Json<Value> {
+) -> Response {
     let state = fake.state();
+    if !state.has_contact_lists {
+        return error(StatusCode::FORBIDDEN, &["Access denied"]).into_response();
+    }
     let rows = state.contact_lists.iter();
     let rows = rows.map(|list| (millis(&list.row["created_at"]), list.row.clone()));
-    state.page(rows.collect(), &query, Cursors::Absent)
+    state.page(rows.collect(), &query, Cursors::Absent).into_response()
 }
 
 impl State {

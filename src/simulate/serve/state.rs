@@ -129,6 +129,8 @@ pub struct Change {
     pub incidents: Option<Vec<String>>,
     /// What becomes of created templates, such as `REJECTED`; with `EMPTY` no contact is imported.
     pub verdict: Option<String>,
+    /// Whether these credentials may list contact lists.
+    pub has_contact_lists: Option<bool>,
     /// A contact list that somebody creates in the dashboard: some of its fields.
     pub contact_list: Option<Value>,
 }
@@ -160,6 +162,7 @@ pub struct State {
     pub faults: VecDeque<Fault>,
     pub incidents: Vec<String>,
     pub verdict: Option<String>,
+    pub has_contact_lists: bool,
     pub templates: Vec<Created>,
     pub contact_lists: Vec<Created>,
     /// Number of requests by method and path, faults included.
@@ -190,6 +193,7 @@ impl State {
             faults: VecDeque::new(),
             incidents: Vec::new(),
             verdict: None,
+            has_contact_lists: true,
             templates: Vec::new(),
             contact_lists: Vec::new(),
             requests: BTreeMap::new(),
@@ -243,6 +247,7 @@ impl State {
         self.is_removal_off = change.is_removal_off.unwrap_or(self.is_removal_off);
         self.is_page_stuck = change.is_page_stuck.unwrap_or(self.is_page_stuck);
         self.max_rows = change.max_rows.unwrap_or(self.max_rows).max(1);
+        self.has_contact_lists = change.has_contact_lists.unwrap_or(self.has_contact_lists);
         self.has_messages = change.has_messages.unwrap_or(self.has_messages);
         if let Some(list) = &change.contact_list {
             self.create_contact_list(list);
