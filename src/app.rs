@@ -30,7 +30,9 @@ use crate::ingest::spool::disk::Disk;
 use crate::ingest::spool::medium::Medium;
 use crate::ingest::spool::nats::{Nats, PrepareError};
 use crate::ingest::writer::kinds;
+use crate::qontak::Clients;
 use crate::qontak::catalog::Catalog;
+use crate::qontak::create::{Creations, Worker};
 use crate::qontak::recovery::Recovery;
 use crate::qontak::watch::Watch;
 use crate::read::state::ReadState;
@@ -48,6 +50,12 @@ pub struct App {
     pub ingest: Ingest,
     /// State of the read API.
     pub read: ReadState,
+    /// Clients of Qontak's API.
+    pub clients: Clients,
+    /// Connections for what is read from there.
+    pub qontak_db: PgPool,
+    /// Creates at Qontak what callers ask for; `None` unless `api.write` is set.
+    pub worker: Option<Worker>,
 }
 
 impl App {
@@ -62,9 +70,18 @@ impl App {
     ) -> sqlx::Result<Self> {
         let ingest = Ingest::start(config, &db, media, tasks);
         let receive = Arc::new(ReceiveState::new(config, ingest.clone()));
-        let read = ReadState::new(config, db, ingest.clone())?;
+        let qontak_db = store::connect_for_qontak(&config.database)?;
+        let clients = qontak::clients(config, &qontak_db);
+        let (creations, worker) = if config.api.write {
+            let (creations, worker) = Creations::new(clients.clone(), qontak_db.clone());
+            (Some(creations), Some(worker))
+        } else {
+            (None, None)
+        };
+        let read = ReadState::new(config, db, ingest.clone(), creations)?;
         let console = ConsoleState::new(config, &read, demo);
-        Ok(Self { router: PublicPort::new(receive, read.clone(), console), ingest, read })
+        let router = PublicPort::new(receive, read.clone(), console);
+        Ok(Self { router, ingest, read, clients, qontak_db, worker })
     }
 }
 
@@ -130,7 +147,7 @@ pub async fn serve(
     // NATS first: any replica can take over what waits there.
     let mediums = nats.map(Medium::from).into_iter().chain(disk.map(Medium::from)).collect();
     let started = App::start(&config, db.clone(), mediums, demo, &mut ingesting)?;
-    let App { router, ingest, read } = started;
+    let App { router, ingest, read, clients, qontak_db, worker } = started;
     let mut background = JoinSet::new();
     let keys = read.keys.clone();
     background.spawn(async move { keys.update_last_used().await });
@@ -149,10 +166,11 @@ pub async fn serve(
     // Apart from `background`, because they are not aborted: they may hold tokens or counts that are not
     // stored yet.
     let mut watching = JoinSet::new();
-    let qontak_db = store::connect_for_qontak(&config.database)?;
     let mut pools: Vec<Follower> =
         vec![(db.clone(), store::read_options), (qontak_db.clone(), store::options)];
-    let clients = qontak::clients(&config, &qontak_db);
+    if let Some(worker) = worker {
+        watching.spawn(worker.run(is_stopping.clone()));
+    }
     if let Some(watch) = Watch::new(&config, &clients, qontak_db.clone()) {
         watching.spawn(watch.run(is_stopping.clone()));
     }

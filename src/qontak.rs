@@ -13,7 +13,8 @@
 //! watch.rs         compares the settings with what is expected; status_page.rs
 //! list.rs          walks a list page by page, from newest to oldest
 //! backfill.rs      compares rooms, messages and broadcasts with what is stored, and stores the rest
-//! catalog.rs       keeps the names of agents, templates, channels and divisions
+//! catalog.rs       keeps the names of agents, templates, channels, divisions and contact lists
+//! create.rs        creates templates and contact lists for callers of the API
 //! recovery.rs      backfills by itself after an outage
 //! repeat.rs        runs catalog.rs and recovery.rs at intervals
 //! ```
@@ -25,6 +26,7 @@ pub mod backfill;
 pub mod catalog;
 mod cipher;
 mod client;
+pub mod create;
 mod error;
 mod hmac;
 pub mod hook;

@@ -6,6 +6,7 @@
 mod broadcast;
 pub mod caller;
 mod catalog;
+mod create;
 mod delivery;
 pub mod dialect;
 mod envelope;
@@ -72,6 +73,10 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(me::show))
         .routes(routes!(health::show))
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
+        // Not limited, because they wait for Qontak.
+        .routes(routes!(create::template).map(|route| route.fallback(get_or_post)))
+        .routes(routes!(create::contact_list).map(|route| route.fallback(get_or_post)))
+        .routes(routes!(create::show))
 }
 
 /// Lists, each of which can also be exported. [`page::EXPORTS`] tells the two apart.
@@ -93,7 +98,12 @@ fn lists() -> OpenApiRouter<ReadState> {
         .routes(routes!(catalog::history))
         .routes(routes!(catalog::channels))
         .routes(routes!(catalog::divisions))
+        .routes(routes!(catalog::contact_lists))
         .routes(routes!(organization::list))
+}
+
+async fn get_or_post() -> Error {
+    Error::MethodNotAllowed("GET, HEAD, POST")
 }
 
 async fn get_or_delete() -> Error {

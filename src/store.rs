@@ -30,11 +30,12 @@
 //! | `qontak_hook` | webhook settings at Qontak |
 //! | `qontak_status` | incidents and maintenance of Qontak's status page |
 //! | `qontak_backfill` | where an interrupted backfill goes on, and since when webhooks are missing |
-//! | `audit` | who exported, replayed, erased and read what |
+//! | `audit` | who exported, replayed, erased, created and read what |
 //! | `replay` | bulk replays requested over the API |
+//! | `creation` | templates and contact lists created at Qontak over the API |
 //! | `problem` | what is wrong, since when, and whether a notification was sent |
 //! | `lease` | recurring work that one replica does |
-//! | `catalog` | names of agents, templates, channel integrations and divisions |
+//! | `catalog` | names of agents, templates, channel integrations, divisions and contact lists |
 //! | `catalog_state` | states of templates and agents over time |
 //! | `reconciliation` | what Qontak had and this service lacked |
 //!
@@ -68,6 +69,7 @@ pub mod broadcast_log;
 pub mod catalog;
 pub mod catalog_state;
 mod connect;
+pub mod creation;
 pub mod delivery;
 pub mod dry_run;
 pub mod erase;

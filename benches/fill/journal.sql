@@ -144,7 +144,7 @@ select
     organization_id, kind, md5(kind || organization_id || number), kind || ' ' || number,
     '{"role": "agent"}', now()
 from (select distinct organization_id from fill.numbered_room) as organization
-cross join unnest(array['agent', 'template', 'channel', 'division']) as kind
+cross join unnest(array['agent', 'template', 'channel', 'division', 'contact_list']) as kind
 cross join generate_series(1, 20) as number;
 
 -- Each agent goes on and off twenty times; each template was approved.

@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 198] = [
+pub const CASES: [Case; 201] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -134,6 +134,8 @@ pub const CASES: [Case; 198] = [
     list(LARGE, "/api/open/v1/integrations"),
     list(ALL, "/api/open/v1/integrations?target_channel=telegram"),
     list(ALL, "/api/open/v1/templates/whatsapp"),
+    list(LARGE, "/api/open/v1/divisions"),
+    list(ALL, "/api/open/v1/contacts/contact_lists"),
     one(ALL, "/v1/rooms/{room}"),
     list(ALL, "/v1/rooms/{room}/messages"),
     long(ALL, "/v1/rooms/{busiest_room}/messages"),
@@ -260,6 +262,7 @@ pub const CASES: [Case; 198] = [
     list(ALL, "/v1/templates/{catalog_template}/history"),
     list(ALL, "/v1/channels"),
     list(ALL, "/v1/divisions"),
+    list(ALL, "/v1/contact-lists"),
     list(ALL, "/v1/reconciliation?kind=message&start_date=2020-01-01"),
     list(LARGE, "/v1/ledger"),
     list(ALL, "/v1/ledger?outcome=quarantined&start_date=2020-01-01&end_date={received}"),

@@ -15,7 +15,8 @@ use crate::config::{Config, Retention};
 use crate::model::Timestamp;
 use crate::store::event::alias;
 use crate::store::{
-    self, Failure, audit, batch, broadcast_log, ledger, message, partition, replay, search,
+    self, Failure, audit, batch, broadcast_log, creation, ledger, message, partition, replay,
+    search,
 };
 use crate::telemetry::fault::Fault;
 
@@ -147,6 +148,7 @@ async fn keep_journal(db: &PgPool, config: &Config) -> sqlx::Result<()> {
         ledger::compact(db).await,
         audit::delete_expired(db, config.audit.days).await,
         replay::delete_expired(db).await,
+        creation::delete_expired(db).await,
         message::claim(db).await,
         message::count::compact(db).await,
         broadcast_log::count::compact(db).await,

@@ -17,7 +17,7 @@ use sqlx::PgPool;
 use super::output::print_line;
 use crate::app::check::{Check, State, database, disk, nats, port, replica};
 use crate::app::open_files;
-use crate::config::{self, Config, WebhookUrl};
+use crate::config::{self, Config, Scope, WebhookUrl};
 use crate::event::{Event, Webhook};
 use crate::ingest::normalize::{Normalized, normalize};
 use crate::model::{EventId, Timestamp};
@@ -127,6 +127,7 @@ async fn check_database(config: &Config, checks: &mut Vec<Check>) -> sqlx::Resul
         return Ok(());
     }
     checks.push(check_keys(config, &pool).await?);
+    checks.extend(check_writes(config, &pool).await?);
     checks.push(database::partitions(&pool).await?);
     checks.push(match store::dry_run::dry_run(&pool, WRITE_TIMEOUT, &[test_event()]).await {
         Ok(_) => Check::ok("write", "a test event can be stored (rolled back)"),
@@ -148,6 +149,29 @@ async fn check_keys(config: &Config, pool: &PgPool) -> sqlx::Result<Check> {
         (in_settings, stored) => {
             Check::ok("keys", format!("{in_settings} in the settings, {stored} in the database"))
         }
+    })
+}
+
+/// Checks that keys may create something at Qontak if, and only if, the setting allows it.
+async fn check_writes(config: &Config, pool: &PgPool) -> sqlx::Result<Option<Check>> {
+    let stored = api_key::list_live(pool).await?;
+    let in_settings = config.key.values().filter(|key| key.scopes.contains(&Scope::Write)).count();
+    let may_write = |scopes: &[String]| scopes.iter().any(|it| it == Scope::Write.as_str());
+    let keys = in_settings + stored.iter().filter(|key| may_write(&key.scopes)).count();
+    Ok(match (config.api.write, keys) {
+        (false, 0) => None,
+        (false, _) => Some(Check::warn(
+            "writes",
+            "api.write is off, so keys with the scope write may create nothing",
+        )),
+        (true, 0) => Some(Check::warn(
+            "writes",
+            "api.write is on, but no key has the scope write; run `qontak-receiver key create`",
+        )),
+        (true, keys) => Some(Check::ok(
+            "writes",
+            format!("{keys} key(s) may create templates and contact lists at Qontak"),
+        )),
     })
 }
 

@@ -38,6 +38,10 @@ pub fn refuse(settings: &Config) -> anyhow::Result<()> {
         media.folder().is_none() || media.folder() != spool.folder(),
         "media.folder: must differ from spool.folder, which belongs to one process"
     );
+    ensure!(
+        !api.write || !settings.qontak.is_empty(),
+        "api.write: needs an organisation in [qontak], such as RECEIVER__QONTAK__SHOP__CLIENT_ID"
+    );
     refuse_short_ages(settings)?;
     refuse_shared_tokens(settings)?;
     refuse_repeated_keys(settings)

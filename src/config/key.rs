@@ -54,6 +54,8 @@ pub enum Scope {
     Export,
     /// Replay events.
     Replay,
+    /// Create templates and contact lists at Qontak.
+    Write,
 }
 
 impl Scope {
@@ -77,7 +79,7 @@ fn sha256<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
 fn scopes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Scope>, D::Error> {
     let scopes: Vec<Scope> = source::list(deserializer)?;
     if scopes.is_empty() {
-        Err(D::Error::custom("expected one or more of read, read_masked, export, replay"))
+        Err(D::Error::custom("expected one or more of read, read_masked, export, replay, write"))
     } else if scopes.contains(&Scope::Export) && !scopes.contains(&Scope::Read) {
         Err(D::Error::custom("export requires read; expected read,export"))
     } else if scopes.contains(&Scope::ReadMasked) && scopes.contains(&Scope::Read) {

@@ -60,6 +60,7 @@ pub struct Api {
     pub requests_per_second: u32,
     #[serde(with = "Count")]
     pub burst: u32,
+    pub write: bool,
     #[serde(default)]
     pub hmac_secret: Option<StrongSecret>,
 }

@@ -66,6 +66,14 @@ pub enum Error {
     Forbidden(&'static str),
     #[error("rate limit of this API key exceeded, retry in {0}s")]
     TooManyRequests(u64),
+    #[error("nothing may be created at Qontak; set api.write = true")]
+    WritesOff,
+    #[error("{0}")]
+    Conflict(&'static str),
+    #[error("not sent to Qontak: {0}; retry with the same Idempotency-Key")]
+    NotSent(String),
+    #[error("unknown whether Qontak took it: {0}")]
+    UnknownResult(String),
     #[error("{}", .0.join("; "))]
     Unprocessable(Vec<String>),
     #[error(transparent)]
@@ -91,12 +99,15 @@ impl Error {
             Self::IncompleteBody | Self::InvalidHost => StatusCode::BAD_REQUEST,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unauthorized | Self::UnknownKey => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::WritesOff => StatusCode::FORBIDDEN,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::UnknownResult(_) => StatusCode::BAD_GATEWAY,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::WriteError(_)
             | Self::Overloaded(_)
             | Self::NotReady(_)
+            | Self::NotSent(_)
             | Self::QueryTimeout
             | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -127,6 +138,9 @@ impl Error {
                 Some((WWW_AUTHENTICATE, challenge))
             }
             Self::TooManyRequests(seconds) => Some((RETRY_AFTER, HeaderValue::from(*seconds))),
+            Self::Conflict(_) => Some((RETRY_AFTER, HeaderValue::from_static("5"))),
+            // Seconds. Qontak's limits are of a minute.
+            Self::NotSent(_) => Some((RETRY_AFTER, HeaderValue::from_static("60"))),
             // Seconds. Short, because a queue drains fast and a sender may give up.
             Self::WriteError(_) | Self::Overloaded(_) | Self::NotReady(_) | Self::Database(_) => {
                 Some((RETRY_AFTER, HeaderValue::from_static("2")))

@@ -1,5 +1,5 @@
-//! Keeps the names of agents, templates, channel integrations and divisions: once an interval, and within
-//! a minute when webhooks mention an id that is not known.
+//! Keeps the names of agents, templates, channel integrations, divisions and contact lists: once an
+//! interval, and within a minute when webhooks mention an id that is not known.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ struct List {
     fields: &'static [&'static str],
 }
 
-const LISTS: [List; 4] = [
+const LISTS: [List; 5] = [
     List {
         kind: Kind::Agent,
         path: "users",
@@ -69,7 +69,31 @@ const LISTS: [List; 4] = [
         fields: &["target_channel", "settings.phone_number", "is_active"],
     },
     List { kind: Kind::Division, path: "divisions", names: &["name"], fields: &["name"] },
+    List {
+        kind: Kind::ContactList,
+        path: "contacts/contact_lists",
+        names: &["name"],
+        // Not `error_messages`, which can quote contacts.
+        fields: &[
+            "name",
+            "source_type",
+            "source_id",
+            "contacts_count",
+            "contacts_count_success",
+            "contacts_count_failed",
+            "contact_variables",
+            "progress",
+            "created_at",
+            "updated_at",
+            "finished_at",
+        ],
+    },
 ];
+
+/// The fields of a row of one of Qontak's lists that are stored; `None` if it has no id.
+pub fn entry(kind: Kind, row: &Value) -> Option<Entry> {
+    LISTS.iter().find(|list| list.kind == kind)?.entry(row)
+}
 
 #[derive(Debug, thiserror::Error)]
 enum SyncError {
@@ -132,7 +156,18 @@ impl Catalog {
         for list in &LISTS {
             let mut walk = Walk::new(client, list.path, list.path.to_owned());
             let mut asked_at = Timestamp::now();
-            while let Some(rows) = walk.next().await? {
+            loop {
+                let rows = match walk.next().await {
+                    Ok(Some(rows)) => rows,
+                    Ok(None) => break,
+                    // Credentials that suffice for the rest may not do for contacts.
+                    Err(Error::NotFound { .. } | Error::Forbidden { .. })
+                        if list.kind == Kind::ContactList =>
+                    {
+                        break;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 let entries: Vec<Entry> = rows.iter().filter_map(|row| list.entry(row)).collect();
                 catalog::store(&self.db, &organization_id, list.kind, &entries, asked_at).await?;
                 asked_at = Timestamp::now();

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::header::{AUTHORIZATION, DATE, HeaderMap, HeaderName, HeaderValue};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use metrics::{counter, histogram};
 use secrecy::{ExposeSecret, SecretString};
@@ -51,6 +51,15 @@ enum Credentials {
     Bearer(Box<Tokens>),
 }
 
+/// Body of a call.
+#[derive(Debug)]
+pub enum Body {
+    /// JSON.
+    Json(Value),
+    /// A form with a file: its `Content-Type` and bytes.
+    Form(String, Vec<u8>),
+}
+
 /// A call: its name in metrics and errors, its path and query.
 pub struct Route {
     method: &'static str,
@@ -73,6 +82,12 @@ impl Route {
     /// A call that sets.
     pub const fn put(name: &'static str) -> Self {
         Self { method: "PUT", name, path: Cow::Borrowed(name), query: Cow::Borrowed("") }
+    }
+
+    /// A call that creates. It is never repeated by itself, also not after a 429: whoever asks for it
+    /// decides that.
+    pub const fn post(name: &'static str) -> Self {
+        Self { method: "POST", name, path: Cow::Borrowed(name), query: Cow::Borrowed("") }
     }
 }
 
@@ -129,7 +144,7 @@ impl Client {
     }
 
     /// Makes a call, with retries if it only reads.
-    pub async fn call(&self, route: Route, body: Option<&Value>) -> Result<Value, Error> {
+    pub async fn call(&self, route: Route, body: Option<&Body>) -> Result<Value, Error> {
         let is_read = route.method == "GET";
         let mut attempt = 0;
         loop {
@@ -139,7 +154,11 @@ impl Client {
             };
             attempt += 1;
             let wait = match &error {
-                Error::RateLimited { wait, .. } if attempt < LIMITED_ATTEMPTS => *wait,
+                Error::RateLimited { wait, .. }
+                    if attempt < LIMITED_ATTEMPTS && route.method != "POST" =>
+                {
+                    *wait
+                }
                 Error::RateLimited { .. } => return Err(error),
                 error if is_read && error.is_temporary() && attempt < READ_ATTEMPTS => {
                     BACKOFF * 2_u32.pow(attempt - 1)
@@ -160,7 +179,7 @@ impl Client {
     async fn attempt(
         &self,
         route: &Route,
-        body: Option<&Value>,
+        body: Option<&Body>,
         attempt: u32,
     ) -> Result<Value, Error> {
         let mut rejected = None;
@@ -194,7 +213,7 @@ impl Client {
     async fn send(
         &self,
         route: &Route,
-        body: Option<&Value>,
+        body: Option<&Body>,
         token: Option<&SecretString>,
     ) -> Result<Answer, Error> {
         let base = match &self.credentials {
@@ -203,9 +222,16 @@ impl Client {
         };
         let separator = if route.query.is_empty() { "" } else { "?" };
         let target = format!("{base}/{}{separator}{}", route.path, route.query);
-        let method = Method::from_bytes(route.method.as_bytes()).expect("GET or PUT");
-        let body = body.map(|body| body.to_string().into_bytes());
+        let method = Method::from_bytes(route.method.as_bytes()).expect("GET, PUT or POST");
         let mut headers = HeaderMap::new();
+        let (body, is_form) = match body {
+            None => (None, false),
+            Some(Body::Json(json)) => (Some(json.to_string().into_bytes()), false),
+            Some(Body::Form(content_type, bytes)) => {
+                headers.insert(CONTENT_TYPE, self.header(content_type)?);
+                (Some(bytes.clone()), true)
+            }
+        };
         match (&self.credentials, token) {
             (Credentials::Hmac { client_id, secret }, _) => {
                 let date = hmac::date(Timestamp::now());
@@ -213,7 +239,8 @@ impl Client {
                 let signature = hmac::authorization(client_id, secret, &method, &target, &date);
                 headers.insert(AUTHORIZATION, self.header(&signature)?);
                 headers.insert(DATE, self.header(&date)?);
-                if let Some(body) = &body {
+                // Mekari's guide leaves it out for uploads.
+                if let Some(body) = body.as_ref().filter(|_| !is_form) {
                     headers.insert(DIGEST, self.header(&hmac::digest(body))?);
                 }
             }

@@ -62,6 +62,19 @@ impl Error {
         )
     }
 
+    /// Whether the call may have had an effect although it failed.
+    pub const fn may_have_effect(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost { .. }
+                | Self::Timeout { .. }
+                | Self::TooLarge { .. }
+                | Self::NotJson { .. }
+                | Self::Unavailable { .. }
+                | Self::UnknownForm { .. }
+        )
+    }
+
     /// Whether the credentials or the clock are the cause.
     pub const fn is_about_credentials(&self) -> bool {
         matches!(

@@ -1,8 +1,8 @@
 //! Registers a webhook URL at Qontak. Running it again changes nothing.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::client::{Client, Route};
+use super::client::{Body, Client, Route};
 use super::error::Error;
 use super::hook::{CATEGORIES, Category, Hooks};
 use super::preflight;
@@ -140,7 +140,7 @@ impl Registration<'_> {
     }
 
     /// What is on, and what is wanted.
-    fn flags(&self, hooks: &Hooks, category: Category) -> Value {
+    fn flags(&self, hooks: &Hooks, category: Category) -> Body {
         let flags = category.events.iter().filter_map(|event| {
             let is_enabled = hooks.is_enabled(*event);
             let is_wanted = self.events.contains(event);
@@ -152,10 +152,10 @@ impl Registration<'_> {
     }
 }
 
-fn with_url(flags: impl Iterator<Item = (&'static str, bool)>, url: &WebhookUrl) -> Value {
+fn with_url(flags: impl Iterator<Item = (&'static str, bool)>, url: &WebhookUrl) -> Body {
     let mut body = json!({ "url": url.expose() });
     for (event, is_on) in flags {
         body[event] = is_on.into();
     }
-    body
+    Body::Json(body)
 }

@@ -23,6 +23,9 @@ const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// Skew of the clock that Mekari's gateway accepts.
 const MAX_SKEW_SECONDS: i64 = 300;
 
+/// A word with so many digits may be a phone number.
+const MIN_PHONE_DIGITS: usize = 9;
+
 /// Maximum length of Qontak's messages in an error.
 const MAX_MESSAGE: usize = 200;
 
@@ -95,9 +98,12 @@ fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
     }
 }
 
-/// Qontak's messages may repeat what was sent: leaves out URLs and long words, since tokens are long.
+/// Qontak's messages may repeat what was sent: leaves out URLs, long words, since tokens are long, and
+/// phone numbers.
 fn without_secrets(text: &str) -> String {
-    let is_harmless = |word: &&str| !word.contains("://") && word.len() < 20;
+    let digits = |word: &str| word.bytes().filter(u8::is_ascii_digit).count();
+    let is_harmless =
+        |word: &&str| !word.contains("://") && word.len() < 20 && digits(word) < MIN_PHONE_DIGITS;
     let words = text.split_whitespace().map(|word| if is_harmless(&word) { word } else { "…" });
     words.collect::<Vec<_>>().join(" ")
 }
@@ -159,6 +165,10 @@ mod tests {
             (
                 json!({"error": {"messages": ["url https://a.example/b is taken by 0123456789abcdef0123"]}}),
                 "url … is taken by …",
+            ),
+            (
+                json!({"error": {"messages": ["+6281200010001 is invalid since 2025-06-12"]}}),
+                "… is invalid since 2025-06-12",
             ),
         ] {
             assert_eq!(messages(&body), expected, "{body}");

@@ -55,7 +55,13 @@ pub async fn middleware(
         response = masked(response, &uri).await;
     }
     let action = action(&method, route.as_deref().unwrap_or_default(), response.headers());
-    if action != Action::Read || state.audit_reads {
+    let is_recorded = match action {
+        Action::Read => state.audit_reads,
+        // `store::creation::claim` does, before it is sent.
+        Action::Create => false,
+        _ => true,
+    };
+    if is_recorded {
         let entry = Entry {
             key_name: key.name.clone(),
             action,
@@ -76,6 +82,7 @@ fn action(method: &Method, route: &str, headers: &HeaderMap) -> Action {
         content_type.is_some_and(|it| it.starts_with("text/csv") || it.contains("ndjson"));
     match *method {
         Method::POST | Method::DELETE if route.contains("/replay") => Action::Replay,
+        Method::POST if ["/v1/templates", "/v1/contact-lists"].contains(&route) => Action::Create,
         _ if is_file || route.starts_with("/v1/exports/") => Action::Export,
         _ => Action::Read,
     }

@@ -130,8 +130,49 @@ pub struct Division {
     synced_at: Option<Timestamp>,
 }
 
+/// A contact list.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CatalogContactList)]
+pub struct ContactList {
+    /// Qontak's id of the contact list.
+    id: String,
+    /// Organisation.
+    organization_id: String,
+    /// Name.
+    name: Option<String>,
+    #[serde(flatten)]
+    data: ContactListData,
+    /// Time of the last sync that listed it.
+    synced_at: Option<Timestamp>,
+}
+
+/// What is stored of a contact list.
+#[derive(Deserialize, Serialize, ToSchema)]
+pub struct ContactListData {
+    /// Where its contacts come from: `spreadsheet`, `crm_dynamic`, …
+    source_type: Option<String>,
+    /// Qontak's id of the source; null for a spreadsheet.
+    source_id: Option<String>,
+    /// Number of contacts.
+    contacts_count: Option<i64>,
+    /// Those that were imported.
+    contacts_count_success: Option<i64>,
+    /// Those that were not.
+    contacts_count_failed: Option<i64>,
+    /// Names of its columns.
+    contact_variables: Option<Vec<String>>,
+    /// State of the import, such as `success`.
+    progress: Option<String>,
+    /// When Qontak created it.
+    created_at: Option<String>,
+    /// When Qontak changed it.
+    updated_at: Option<String>,
+    /// End of the import; null while it runs.
+    finished_at: Option<String>,
+}
+
 /// Fields of a row of Qontak; those of another type than expected are null.
-fn data<T: DeserializeOwned>(mut data: Value) -> T {
+pub fn data<T: DeserializeOwned>(mut data: Value) -> T {
     if let Ok(data) = T::deserialize(&data) {
         return data;
     }
@@ -232,6 +273,15 @@ list! {
     /// List divisions, by id, as of the last sync with Qontak
     divisions(), "/divisions", Division, Division, |_query| Filter::default(), |row| Division {
         id: row.id, organization_id: row.organization_id, name: row.name, synced_at: row.synced_at,
+    }
+}
+
+list! {
+    /// List contact lists, by id, as of the last sync with Qontak
+    contact_lists(), "/contact-lists", ContactList, ContactList, |_query| Filter::default(),
+    |row| ContactList {
+        id: row.id, organization_id: row.organization_id, name: row.name, data: data(row.data),
+        synced_at: row.synced_at,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::model::Timestamp;
 struct Me {
     /// Name of the key, as given to `key create` or in the settings.
     name: String,
-    /// Permissions: `read`, `read_masked`, `export`, `replay`.
+    /// Permissions: `read`, `read_masked`, `export`, `replay`, `write`.
     #[schema(value_type = Vec<Scope>)]
     scopes: Vec<&'static str>,
     /// Ids of the organisations that the key may see; null for all.

@@ -64,6 +64,8 @@ pub fn routes(dialect: Dialect, limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(list_logs))
         .routes(routes!(catalog::list_integrations))
         .routes(routes!(catalog::list_templates))
+        .routes(routes!(catalog::list_divisions))
+        .routes(routes!(catalog::list_contact_lists))
         .merge(login::routes().into())
         .route("/health", get(health))
         .fallback(async || Error::NotFound)

@@ -227,6 +227,24 @@ impl FromRequestParts<ReadState> for MaybeAuthorized {
     }
 }
 
+/// A request of a key with scope `write`, with [`OrganizationQuery`] and no other query parameters.
+pub struct AuthorizedWrite {
+    /// The caller.
+    pub reader: Reader,
+}
+
+impl FromRequestParts<ReadState> for AuthorizedWrite {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ReadState) -> Result<Self, Error> {
+        let reader = Reader::authenticate(parts, state, Scope::Write).await?;
+        let mut parameters = Parameters::new(parts)?;
+        let organization = OrganizationQuery::read(&mut parameters);
+        parameters.finish()?;
+        Ok(Self { reader: reader.narrow(organization)? })
+    }
+}
+
 /// A request of a key with scope `replay`, with query parameters `Q`.
 pub struct AuthorizedReplay<Q = ()> {
     /// The caller.

@@ -14,6 +14,7 @@ use super::stream::event_tail::EventTail;
 use crate::config::Config;
 use crate::ingest::Ingest;
 use crate::media::folder::Folder;
+use crate::qontak::create::Creations;
 use crate::store;
 
 /// Shared by all requests of the read API; cheap to clone.
@@ -42,6 +43,8 @@ pub struct Parts {
     pub audit_reads: bool,
     /// Copies of the files of messages; `None` if none are made.
     pub media: Option<Folder>,
+    /// Creates templates and contact lists at Qontak; `None` unless `api.write` is set.
+    pub creations: Option<Creations>,
 }
 
 impl Deref for ReadState {
@@ -68,7 +71,12 @@ impl Parts {
 impl ReadState {
     /// Takes limits and keys from the settings; `primary` are connections for reading. Fails if
     /// `database.read_url` cannot be parsed.
-    pub fn new(config: &Config, primary: PgPool, ingest: Ingest) -> sqlx::Result<Self> {
+    pub fn new(
+        config: &Config,
+        primary: PgPool,
+        ingest: Ingest,
+        creations: Option<Creations>,
+    ) -> sqlx::Result<Self> {
         let replica = match config.database.of_replica() {
             Some(settings) => {
                 let db = store::connect_to_read(&settings, settings.read_connections)?;
@@ -90,6 +98,7 @@ impl ReadState {
             cors_origins: cors_origins.collect(),
             audit_reads: config.audit.reads,
             media: config.media.folder().map(Folder::new),
+            creations,
         })))
     }
 }

@@ -8,6 +8,7 @@
 //! conversation.rs  rooms and messages
 //! broadcast.rs     broadcasts and their recipients
 //! catalog.rs       integrations, templates, agents, divisions
+//! creation.rs      templates and contact lists that a client creates
 //! page.rs          pages with Qontak's quirks
 //! status_page.rs   a status page in the format of Statuspage
 //! fault.rs         429 in its forms, 500s, HTML, slow and broken responses
@@ -23,6 +24,7 @@ mod auth;
 mod broadcast;
 mod catalog;
 mod conversation;
+mod creation;
 mod fault;
 mod interaction;
 mod page;
@@ -55,6 +57,7 @@ impl Fake {
         let api = || {
             interaction::routes()
                 .merge(catalog::routes())
+                .merge(creation::routes())
                 .merge(conversation::routes())
                 .merge(broadcast::routes())
                 .route("/health", get(async || Json(json!({ "status": "ok" }))))

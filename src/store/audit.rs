@@ -1,4 +1,4 @@
-//! Table `audit`: who exported, replayed, erased and, if wanted, read what.
+//! Table `audit`: who exported, replayed, erased, created at Qontak and, if wanted, read what.
 
 use chrono::{TimeDelta, Utc};
 use sqlx::PgExecutor;
@@ -19,6 +19,8 @@ pub enum Action {
     Replay,
     /// A person or an organisation was erased.
     Erase,
+    /// A template or contact list was created at Qontak.
+    Create,
 }
 
 /// A row.

@@ -1,5 +1,5 @@
-//! Table `catalog`: names of agents, templates, channel integrations and divisions. Their states over time
-//! are in `catalog_state`.
+//! Table `catalog`: names of agents, templates, channel integrations, divisions and contact lists. Their
+//! states over time are in `catalog_state`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,6 +21,7 @@ pub enum Kind {
     Template,
     Channel,
     Division,
+    ContactList,
 }
 
 impl Kind {

@@ -21,7 +21,7 @@ const PAGE_ROWS: i64 = 5000;
 const MIN_NEEDLE_BYTES: usize = 8;
 
 /// Tables of an organisation, without the journal.
-const TABLES: [&str; 21] = [
+const TABLES: [&str; 22] = [
     "message",
     "message_channel_id",
     "message_count",
@@ -40,6 +40,7 @@ const TABLES: [&str; 21] = [
     "activity",
     "catalog",
     "catalog_state",
+    "creation",
     "qontak_finding",
     "reconciliation",
     "problem",

@@ -66,6 +66,10 @@ pub const REFUSALS: &[&str] = &[
     "unknown_key",
     "forbidden",
     "too_many_requests",
+    "writes_off",
+    "conflict",
+    "not_sent",
+    "unknown_result",
     "unprocessable",
     "internal",
 ];
@@ -82,6 +86,7 @@ const TASKS: &[&str] = &["alarm", "journal", "metrics", "retention"];
 const PROBLEMS: &[&str] =
     &["silence", "hook", "check", "quarantine", "spool", "partitions", "unknown_event"];
 const NOTIFICATIONS: &[&str] = &["sent", "failed"];
+const CREATIONS: &[&str] = &["processing", "done", "failed", "rejected", "not_sent", "unknown"];
 const COPIES: &[&str] = &["stored", "retried", "failed"];
 
 /// The catalog. `docs/operate.md` has the same.
@@ -145,6 +150,7 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, "qontak_receiver_qontak_changed_total", "Rows of which this service lacked a value that Qontak had, by organisation and kind."),
     labelled(Gauge, "qontak_receiver_problems", "Open problems, as GET /v1/health lists them, by code.", "code", PROBLEMS),
     labelled(Counter, "qontak_receiver_notifications_total", "Notifications about problems, by result.", "result", NOTIFICATIONS),
+    labelled(Counter, "qontak_receiver_creations_total", "Templates and contact lists for Qontak that reached a state, by state.", "state", CREATIONS),
     labelled(Counter, "qontak_receiver_media_files_total", "Attempts to copy a message's file, by result; failed: given up.", "result", COPIES),
     metric(Counter, "qontak_receiver_media_bytes_total", "Size of the copied files."),
     metric(Histogram, "qontak_receiver_media_fetch_seconds", "Duration of fetching a file."),

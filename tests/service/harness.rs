@@ -19,6 +19,7 @@ use qontak_receiver::store::{self, WriterConnection};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
@@ -89,6 +90,8 @@ pub struct Service {
     pub db: PgPool,
     pub app: App,
     _tasks: JoinSet<()>,
+    /// Dropped with the service; its value never changes.
+    _running: watch::Sender<bool>,
 }
 
 /// HTTP response with its complete body.
@@ -140,8 +143,12 @@ impl Service {
             media.push(Medium::from(nats));
         }
         media.extend(disk.map(Medium::from));
-        let app = App::start(&config, read, media, Some(simulate::day), &mut tasks).unwrap();
-        Self { db, app, _tasks: tasks }
+        let mut app = App::start(&config, read, media, Some(simulate::day), &mut tasks).unwrap();
+        let (running, stopping) = watch::channel(false);
+        if let Some(worker) = app.worker.take() {
+            tasks.spawn(worker.run(stopping));
+        }
+        Self { db, app, _tasks: tasks, _running: running }
     }
 
     /// Sends a request; the response body is not read yet.

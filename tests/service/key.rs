@@ -133,7 +133,7 @@ async fn invalid_key_commands_fail_and_name_the_allowed_values(db: PgPool) {
     };
     let expires = |value| [&usual[..], &["--expires", value]].concat();
     let cases = [
-        (change(4, "write"), "possible values: read, read_masked, export, replay"),
+        (change(4, "admin"), "possible values: read, read_masked, export, replay, write"),
         (change(4, "export"), "--scope export requires --scope read"),
         (change(6, ""), "expected the id of an organisation, or * for all"),
         (change(6, "a,,b"), "expected the id of an organisation, or * for all"),

@@ -11,7 +11,7 @@ use proc_macro2::{TokenStream, TokenTree};
 
 /// Top to bottom. A module imports only from rows below its own. `simulate` also tests the service
 /// from outside, so it imports only `model`.
-const LAYERS: &str = "main > cli > app simulate > router > console alarm > receive read qontak > http \
+const LAYERS: &str = "main > cli > app simulate > router > console alarm > receive read > qontak > http \
     > ingest media > store > event > telemetry > config > model";
 
 /// The parts of a path, or of a module: `src/store/event.rs` is `["store", "event"]`.

@@ -22,6 +22,7 @@ mod concurrency;
 mod connection_loss;
 mod console;
 mod crash;
+mod creation;
 mod delivery;
 mod delivery_attempt;
 mod delivery_error;

@@ -15,12 +15,14 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::creation::{WRITER, WRITER_SETTINGS, contact_list, template, writing};
 use super::fixtures;
 use super::harness::{KEY_OF_ALL, KEY_OF_ORGANIZATION, KEY_REPLAY_ONLY, Service, TOKEN, webhook};
+use super::qontak_client::FakeQontak;
 
 /// Request of each route; the response is its example in the document. For a new route add a line
 /// here and run `make openapi`.
-pub const EXAMPLES: [(&str, &str); 45] = [
+pub const EXAMPLES: [(&str, &str); 51] = [
     ("GET /v1/rooms", "/v1/rooms?channel=wa_cloud&limit=1"),
     ("GET /v1/rooms/{id}", "/v1/rooms/24a60fba-3bc1-4694-9f51-66c4b74d1978"),
     (
@@ -58,6 +60,10 @@ pub const EXAMPLES: [(&str, &str); 45] = [
         "GET /v1/templates/{id}/history",
         "/v1/templates/8e1685e7-7b9f-4391-b000-6254329b6274/history?limit=1",
     ),
+    ("POST /v1/templates", "/v1/templates"),
+    ("POST /v1/contact-lists", "/v1/contact-lists"),
+    ("GET /v1/creations/{id}", "/v1/creations/{creation}"),
+    ("GET /v1/contact-lists", "/v1/contact-lists?limit=1"),
     ("GET /v1/channels", "/v1/channels?limit=1"),
     ("GET /v1/divisions", "/v1/divisions?limit=1"),
     ("GET /v1/reconciliation", "/v1/reconciliation?limit=1"),
@@ -92,6 +98,8 @@ pub const EXAMPLES: [(&str, &str); 45] = [
     ),
     ("GET /api/open/v1/integrations", "/api/open/v1/integrations?limit=1"),
     ("GET /api/open/v1/templates/whatsapp", "/api/open/v1/templates/whatsapp?limit=1"),
+    ("GET /api/open/v1/divisions", "/api/open/v1/divisions?limit=1"),
+    ("GET /api/open/v1/contacts/contact_lists", "/api/open/v1/contacts/contact_lists?limit=1"),
     ("POST /webhooks/qontak/{token}", "/webhooks/qontak/{token}"),
 ];
 
@@ -126,10 +134,14 @@ fn compare(file: &str, wanted: &str) {
 /// Service with all fixtures.
 async fn service(db: PgPool) -> Service {
     let service = Service::start(db).await;
+    post_fixtures(&service).await;
+    service
+}
+
+async fn post_fixtures(service: &Service) {
     for fixture in &fixtures::ALL {
         service.post(fixture.body()).await;
     }
-    service
 }
 
 /// Sends the example request of a route; returns the response as JSON.
@@ -139,13 +151,24 @@ async fn send_example(service: &Service, route: &str, uri: &str) -> Value {
         webhook(TOKEN, [fixtures::body("12"), b"\n".to_vec()].concat())
     } else {
         let is_replay = method != "GET" || path.starts_with("/v1/replays");
-        let key = if is_replay { KEY_REPLAY_ONLY } else { KEY_OF_ALL };
-        let request = Request::builder().method(method).uri(uri);
-        request.header(AUTHORIZATION, format!("Bearer {key}")).body(Body::empty()).unwrap()
+        let (key, body) = match route {
+            "POST /v1/templates" => (WRITER, template("promo_gajian").to_string()),
+            "POST /v1/contact-lists" => (WRITER, contact_list("Pelanggan Bogor").to_string()),
+            "GET /v1/creations/{id}" => (WRITER, String::new()),
+            _ => (if is_replay { KEY_REPLAY_ONLY } else { KEY_OF_ALL }, String::new()),
+        };
+        let request = Request::builder().method(method).uri(uri).header("idempotency-key", path);
+        request.header(AUTHORIZATION, format!("Bearer {key}")).body(Body::from(body)).unwrap()
     };
     let response = service.send(request).await;
     assert!(response.status.is_success(), "{uri}: {:?}", response.json());
     response.json()
+}
+
+/// Documented content of a route's successful response.
+fn content_of_success<'a>(document: &'a Value, route: &str) -> &'a Value {
+    let created = ["POST /v1/templates", "POST /v1/contact-lists"];
+    content(document, route, if created.contains(&route) { "201" } else { "200" })
 }
 
 /// Documented content of a route's response with this status.
@@ -211,13 +234,21 @@ fn stabilize(name: &str, value: &mut Value) {
 
 #[sqlx::test]
 async fn committed_openapi_document_is_current_with_an_example_per_route(db: PgPool) {
-    let service = service(db).await;
+    let qontak = FakeQontak::start().await;
+    let settings = writing(&db, &qontak);
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let service = Service::start_with(db, &settings).await;
+    post_fixtures(&service).await;
     let event = service.data(EVENT).await[0]["event_id"].as_str().unwrap().to_owned();
     let mut examples = BTreeMap::new();
-    let mut replay = String::new();
+    let (mut replay, mut creation) = (String::new(), String::new());
     for (route, uri) in EXAMPLES {
         let uri = uri.replace("{event}", &event).replace("{replay}", &replay);
+        let uri = uri.replace("{creation}", &creation);
         let mut response = send_example(&service, route, &uri).await;
+        if route == "POST /v1/templates" {
+            creation = response["data"]["creation_id"].as_str().unwrap().to_owned();
+        }
         if route == "POST /v1/replays" {
             replay = response["data"]["replay_id"].as_str().unwrap().to_owned();
         }
@@ -237,7 +268,7 @@ async fn committed_openapi_document_is_current_with_an_example_per_route(db: PgP
         let is_json = |path: &String| !others.contains(&&**path) && !path.starts_with(EXPORTS);
         for path in routes(method).into_keys().filter(is_json) {
             let route = format!("{} {path}", method.to_uppercase());
-            let content = content(&document, &route, "200");
+            let content = content_of_success(&document, &route);
             assert_ne!(content["example"], Value::Null, "EXAMPLES has no request for {route}");
             assert_fits(&document, &content["schema"], &content["example"], &route);
         }
@@ -284,6 +315,7 @@ async fn rejected_message(service: &Service, path: &str, query: &str) -> String 
     let key = match &*path {
         path if path.starts_with(EXPORTS) => KEY_OF_ORGANIZATION,
         path if path.starts_with("/v1/replays") => KEY_REPLAY_ONLY,
+        path if path.starts_with("/v1/creations") => WRITER,
         _ => KEY_OF_ALL,
     };
     let response = service.get_with(key, &format!("{path}?{query}")).await;
@@ -293,7 +325,7 @@ async fn rejected_message(service: &Service, path: &str, query: &str) -> String 
 
 #[sqlx::test]
 async fn openapi_document_lists_every_parameter_and_its_allowed_values(db: PgPool) {
-    let service = Service::start(db).await;
+    let service = Service::start_with(db, &WRITER_SETTINGS).await;
     for (path, operation) in routes("get") {
         let parameters = operation["parameters"].as_array().unwrap();
         let of_query = parameters.iter().filter(|parameter| parameter["in"] == "query");
@@ -344,7 +376,7 @@ async fn openapi_document_lists_every_parameter_and_its_allowed_values(db: PgPoo
 #[sqlx::test]
 async fn text_parameters_are_accepted_exactly_when_the_schema_allows_them(db: PgPool) {
     search::sync_indexes(&db, true).await.unwrap();
-    let service = Service::start(db).await;
+    let service = Service::start_with(db, &WRITER_SETTINGS).await;
     let long = "a".repeat(256);
     let texts = [
         "",
@@ -398,8 +430,8 @@ async fn text_parameters_are_accepted_exactly_when_the_schema_allows_them(db: Pg
                     _ => "",
                 };
                 let uri = format!("{}?{period}{name}={query}", path.replace(['{', '}'], ""));
-                let request =
-                    Request::get(&uri).header(AUTHORIZATION, format!("Bearer {KEY_OF_ALL}"));
+                let key = if path.starts_with("/v1/creations") { WRITER } else { KEY_OF_ALL };
+                let request = Request::get(&uri).header(AUTHORIZATION, format!("Bearer {key}"));
                 let response = service.respond(request.body(Body::empty()).unwrap()).await;
                 let value = match text.parse::<i64>() {
                     Ok(number) if has_integers => json!(number),
@@ -453,7 +485,7 @@ async fn docs_page_loads_no_external_resources(db: PgPool) {
 
 #[sqlx::test]
 async fn parameters_of_ten_kilobytes_are_rejected_with_422(db: PgPool) {
-    let service = Service::start(db).await;
+    let service = Service::start_with(db, &WRITER_SETTINGS).await;
     let document = document();
     let long = "9".repeat(10_000);
     let mut tested = 0;

@@ -202,9 +202,9 @@ fn with(path: &str, parameter: &str, value: &str) -> String {
 
 #[test]
 fn every_read_route_has_a_query_plan_case() {
-    // Exports have the queries of their lists; a replay is one row, for keys with another scope; a file has
-    // two look-ups by key, and is no JSON.
-    let others = ["/v1/stream", "/v1/replays/{id}", "/v1/messages/{id}/file"];
+    // Exports have the queries of their lists; a replay or a creation is one row, for keys with another
+    // scope; a file has two look-ups by key, and is no JSON.
+    let others = ["/v1/stream", "/v1/replays/{id}", "/v1/creations/{id}", "/v1/messages/{id}/file"];
     let is_other = |route: &str| others.contains(&route);
     let has_query = |route: &String| !is_other(route) && !route.starts_with(EXPORTS);
     for route in super::openapi::routes("get").into_keys().filter(has_query) {

@@ -27,9 +27,14 @@ pub struct FakeQontak {
 
 impl FakeQontak {
     pub async fn start() -> Self {
+        Self::start_with(7).await
+    }
+
+    /// Starts one with another organisation for each seed.
+    pub async fn start_with(seed: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let fake = Fake::new(7);
+        let fake = Fake::new(seed);
         let mut serving = JoinSet::new();
         let served = fake.clone();
         serving.spawn(async move { served.serve(listener).await.unwrap() });
@@ -46,6 +51,15 @@ impl FakeQontak {
 
     pub fn credentials(&self) -> Credentials {
         self.fake.credentials()
+    }
+
+    /// Rows of a list, as a client with a token gets them.
+    pub async fn rows(&self, path: &str) -> Vec<Value> {
+        let request =
+            reqwest::Client::new().get(format!("{}/api/open/v1/{path}?limit=100", self.url));
+        let response = request.bearer_auth(self.credentials().access_token).send().await.unwrap();
+        let mut page: Value = response.json().await.unwrap();
+        serde_json::from_value(page["data"].take()).unwrap()
     }
 
     /// Settings of the organisation `shop` that authenticates by signatures.

@@ -1,5 +1,7 @@
 //! Participants of rooms, and users, in the format of Qontak's API.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -11,6 +13,7 @@ use super::page::{OpenList, Page, PageQuery, Place};
 use crate::http::Error;
 use crate::http::extract::Id;
 use crate::read::reader::{Authorized, OrganizationQuery};
+use crate::store::catalog;
 use crate::store::room;
 use crate::store::sender::{self, ParticipantRow, SenderRow};
 use crate::store::walk::Walk;
@@ -40,7 +43,7 @@ struct Profile {
     avatar: Option<Value>,
 }
 
-/// A user of Qontak. No webhook contains a field that is always null.
+/// A user of Qontak.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OpenUser)]
 struct User {
@@ -48,11 +51,11 @@ struct User {
     organization_id: Option<String>,
     full_name: Option<String>,
     username: Option<String>,
-    /// Always null.
+    /// Null unless the last sync with Qontak listed the user.
     email: Option<String>,
-    /// Always `agent`: known is only who wrote messages as an agent.
-    role: &'static str,
-    /// Always null.
+    /// `agent` for who wrote messages as one and was not listed.
+    role: String,
+    /// Null unless a sync or an event has shown it.
     is_online: Option<bool>,
     avatar: Option<Value>,
 }
@@ -77,7 +80,9 @@ pub async fn list_participants(
     Ok(page.respond(rows, total, place, |row| Participant::new(row, &id)))
 }
 
-/// List the agents who sent messages in the format of Qontak's API, by id
+/// List users in the format of Qontak's API, by id
+///
+/// These are the users of the last sync with Qontak, and the agents who sent messages.
 #[utoipa::path(
     get, path = "/users", params(PageQuery, OrganizationQuery),
     responses((status = OK, body = OpenList<User>))
@@ -86,20 +91,59 @@ pub async fn list_users(
     Authorized { reader, query: page }: Authorized<Page>,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    let list = async |walk: Walk<Place>| {
-        let walk = walk
-            .map(|place| sender::Place { sender_id: place.id(0), organization_id: place.id(1) });
-        sender::list_agents(&db, reader.organizations(), &walk).await
-    };
+    let list = async |walk: Walk<Place>| list_both(&db, reader.organizations(), walk).await;
     let total = match page.count() {
         Some(all) => Some(list(all).await?.len() as i64),
         None => None,
     };
     let rows = page.cut(list(page.walk()).await?);
-    let place = |row: &SenderRow| {
-        Place::by_ids(vec![row.id.clone(), row.organization_id.clone().unwrap_or_default()])
+    let place = |user: &User| {
+        Place::by_ids(vec![user.id.clone(), user.organization_id.clone().unwrap_or_default()])
     };
-    Ok(page.respond(rows, total, place, User::new))
+    Ok(page.respond(rows, total, place, |user| user))
+}
+
+/// Users that Qontak lists and agents who sent messages, in one order.
+async fn list_both(
+    db: &PgPool,
+    organizations: Option<&[String]>,
+    walk: Walk<Place>,
+) -> sqlx::Result<Vec<User>> {
+    let (backward, rows) = (walk.backward, walk.rows);
+    let of_sender = walk.clone();
+    let of_sender = of_sender
+        .map(|place| sender::Place { sender_id: place.id(0), organization_id: place.id(1) });
+    let senders = sender::list_agents(db, organizations, &of_sender).await?;
+    let walk = walk.map(|place| catalog::Place { id: place.id(0), organization_id: place.id(1) });
+    let filter = catalog::Filter::default();
+    let listed = catalog::list(db, organizations, catalog::Kind::Agent, &filter, &walk).await?;
+    let mut users: BTreeMap<(String, Option<String>), User> = BTreeMap::new();
+    for row in senders {
+        users.insert((row.id.clone(), row.organization_id.clone()), User::new(row));
+    }
+    for row in listed {
+        let organization_id = Some(row.organization_id).filter(|id| !id.is_empty());
+        let key = (row.id.clone(), organization_id.clone());
+        let user = users.entry(key).or_insert_with(|| User {
+            id: row.id,
+            organization_id,
+            full_name: None,
+            username: None,
+            email: None,
+            role: "agent".to_owned(),
+            is_online: None,
+            avatar: None,
+        });
+        user.full_name = row.name.or_else(|| user.full_name.take());
+        user.email = row.data["email"].as_str().map(str::to_owned);
+        if let Some(role) = row.data["role"].as_str() {
+            role.clone_into(&mut user.role);
+        }
+        user.is_online = row.data["is_online"].as_bool();
+    }
+    let users = users.into_values();
+    let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+    Ok(if backward { users.rev().take(rows).collect() } else { users.take(rows).collect() })
 }
 
 impl Participant {
@@ -128,7 +172,7 @@ impl User {
             full_name: row.name,
             username: row.username,
             email: None,
-            role: "agent",
+            role: "agent".to_owned(),
             is_online: None,
             avatar: row.avatar,
         }

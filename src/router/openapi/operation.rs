@@ -73,9 +73,12 @@ fn name(method: &str, path: &str, is_list: bool) -> Option<String> {
         nouns.push(noun.replace('-', "_"));
     }
     let verb = match method {
-        "POST" if nouns == ["replays"] => {
-            nouns = vec!["replay".to_owned()];
-            "start".to_owned()
+        // A new one of a collection.
+        "POST" if nouns.len() == 1 => {
+            let noun = nouns.pop()?.trim_end_matches('s').to_owned();
+            let verb = if noun == "replay" { "start" } else { "create" };
+            nouns.push(noun);
+            verb.to_owned()
         }
         "POST" => nouns.pop()?,
         "DELETE" => "cancel".to_owned(),
@@ -97,7 +100,9 @@ pub fn name_of(parameter: &RefOr<Parameter>) -> &str {
 
 /// The JSON of a successful response.
 fn success(operation: &mut Operation) -> Option<&mut Content> {
-    let RefOr::T(response) = operation.responses.responses.get_mut("200")? else { return None };
+    let responses = &mut operation.responses.responses;
+    let status = if responses.contains_key("200") { "200" } else { "201" };
+    let RefOr::T(response) = responses.get_mut(status)? else { return None };
     match response.content.get_mut("application/json")? {
         RefOr::T(content) => Some(content),
         RefOr::Ref(_) => None,

@@ -14,7 +14,7 @@ use crate::ingest::writer::WriteError;
 use crate::read::page::MAX_LIMIT;
 
 /// Headers: name in the document, name, type, description.
-const HEADERS: [(&str, &str, Type, &str); 7] = [
+const HEADERS: [(&str, &str, Type, &str); 8] = [
     (
         "RequestId",
         "x-request-id",
@@ -28,6 +28,7 @@ const HEADERS: [(&str, &str, Type, &str); 7] = [
         "Tag of the response. Send it as `If-None-Match`: a response that has not changed is a 304.",
     ),
     ("Link", "Link", Type::String, "URLs of the pages `next` and `prev`, if there are any."),
+    ("Location", "Location", Type::String, "Path of the resource that shows the state."),
     (
         "RetryAfter",
         "Retry-After",
@@ -71,7 +72,8 @@ pub fn add_headers(operation: &mut Operation, is_get: bool, is_list: bool) {
         let mut names = vec!["RequestId"];
         names.extend(has_tag.then_some("ETag"));
         names.extend((has_tag && is_list).then_some("Link"));
-        names.extend((status == "503").then_some("RetryAfter"));
+        names.extend(["201", "202"].contains(&status.as_str()).then_some("Location"));
+        names.extend(["409", "503"].contains(&status.as_str()).then_some("RetryAfter"));
         response.headers = headers(&names);
         is_tagged |= has_tag;
     }

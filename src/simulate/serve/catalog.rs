@@ -1,8 +1,8 @@
 //! Lists of the organisation: integrations, templates, agents, divisions.
 
-use axum::Router;
 use axum::extract::{Query, State as Extract};
 use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::page::{Cursors, PageQuery};
@@ -22,7 +22,7 @@ const START: i64 = 1_718_150_400_000;
 pub fn routes() -> Router<Fake> {
     Router::new()
         .route("/integrations", list(INTEGRATIONS, integration, Cursors::Millis))
-        .route("/templates/whatsapp", list(TEMPLATES, template, Cursors::MillisReversed))
+        .route("/templates/whatsapp", get(list_templates))
         .route("/users", list(USERS, user, Cursors::MillisReversed))
         .route("/divisions", list(DIVISIONS, division, Cursors::Absent))
 }
@@ -37,6 +37,17 @@ fn list(
         let rows = (0..count).map(|number| (created_at(number), row(&state, number)));
         state.page(rows.collect(), &query, cursors)
     })
+}
+
+async fn list_templates(
+    Extract(fake): Extract<Fake>,
+    Query(query): Query<PageQuery>,
+) -> Json<Value> {
+    let state = fake.state();
+    let created = state.created_templates();
+    let all = (0..TEMPLATES).map(|number| template(&state, number)).chain(created);
+    let rows = all.zip(0..).map(|(row, number)| (created_at(number), row));
+    state.page(rows.collect(), &query, Cursors::MillisReversed)
 }
 
 const fn created_at(number: u32) -> i64 {

@@ -43,6 +43,10 @@ pub enum Fault {
     Drip,
     /// A body without an end.
     Endless,
+    /// The request is executed, and the connection closed instead of an answer.
+    LostAnswer,
+    /// The request is executed and answered after 3 seconds.
+    Slow,
 }
 
 /// Middleware: counts requests, and answers with the next fault if there is one.
@@ -57,6 +61,14 @@ pub async fn inject(Extract(fake): Extract<Fake>, request: Request, next: Next) 
     };
     match fault {
         None | Some(Fault::Pass) => next.run(request).await,
+        Some(Fault::LostAnswer) => {
+            next.run(request).await;
+            Fault::Reset.respond()
+        }
+        Some(Fault::Slow) => {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            next.run(request).await
+        }
         Some(fault) => fault.respond(),
     }
 }
@@ -83,7 +95,7 @@ impl Fault {
             Self::Redirect => {
                 (StatusCode::MOVED_PERMANENTLY, [(LOCATION, "/elsewhere")]).into_response()
             }
-            Self::Pass => StatusCode::NO_CONTENT.into_response(),
+            Self::Pass | Self::LostAnswer | Self::Slow => StatusCode::NO_CONTENT.into_response(),
             Self::Reset => {
                 let parts = [Ok(Bytes::from("{")), Err(std::io::Error::other("reset"))];
                 Body::from_stream(stream::iter(parts)).into_response()

@@ -35,6 +35,14 @@ pub struct Record {
     known_statuses: BTreeSet<String>,
 }
 
+/// Something that a client has created.
+pub struct Created {
+    /// Its row.
+    pub row: Value,
+    /// How often a client has looked at it.
+    pub looks: u32,
+}
+
 /// What receivers lack.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Lacking {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::fault::Fault;
 use super::page::{Cursors, PageQuery, Row, page};
-use super::record::Records;
+use super::record::{Created, Records};
 use crate::model::Timestamp;
 use crate::simulate::expected::Expected;
 use crate::simulate::world::{Ids, Subject, World};
@@ -127,6 +127,12 @@ pub struct Change {
     pub has_messages: Option<bool>,
     /// Titles of the incidents of the status page.
     pub incidents: Option<Vec<String>>,
+    /// What becomes of created templates, such as `REJECTED`; with `EMPTY` no contact is imported.
+    pub verdict: Option<String>,
+    /// Whether these credentials may list contact lists.
+    pub has_contact_lists: Option<bool>,
+    /// A contact list that somebody creates in the dashboard: some of its fields.
+    pub contact_list: Option<Value>,
 }
 
 /// Everything that requests read and change.
@@ -155,6 +161,10 @@ pub struct State {
     pub expected: Expected,
     pub faults: VecDeque<Fault>,
     pub incidents: Vec<String>,
+    pub verdict: Option<String>,
+    pub has_contact_lists: bool,
+    pub templates: Vec<Created>,
+    pub contact_lists: Vec<Created>,
     /// Number of requests by method and path, faults included.
     pub requests: BTreeMap<String, u32>,
     rows: u32,
@@ -182,6 +192,10 @@ impl State {
             expected: Expected::new(Ids::new(seed)),
             faults: VecDeque::new(),
             incidents: Vec::new(),
+            verdict: None,
+            has_contact_lists: true,
+            templates: Vec::new(),
+            contact_lists: Vec::new(),
             requests: BTreeMap::new(),
             rows: 0,
         }
@@ -233,7 +247,12 @@ impl State {
         self.is_removal_off = change.is_removal_off.unwrap_or(self.is_removal_off);
         self.is_page_stuck = change.is_page_stuck.unwrap_or(self.is_page_stuck);
         self.max_rows = change.max_rows.unwrap_or(self.max_rows).max(1);
+        self.has_contact_lists = change.has_contact_lists.unwrap_or(self.has_contact_lists);
         self.has_messages = change.has_messages.unwrap_or(self.has_messages);
+        if let Some(list) = &change.contact_list {
+            self.create_contact_list(list);
+        }
+        self.verdict = change.verdict.or_else(|| self.verdict.take());
         self.incidents = change.incidents.unwrap_or_else(|| self.incidents.clone());
     }
 
@@ -274,6 +293,7 @@ impl State {
             "webhooks": self.webhooks,
             "requests": self.requests,
             "faults": self.faults.len(),
+            "created": self.templates.len() + self.contact_lists.len(),
         })
     }
 }

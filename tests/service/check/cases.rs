@@ -93,7 +93,7 @@ pub const CASES: &[Case] = &[
     ),
     setting(
         &[("RECEIVER__KEY__ALL__SCOPES", ",")],
-        "fail settings: key.all.scopes: expected one or more of read, read_masked, export, replay",
+        "fail settings: key.all.scopes: expected one or more of read, read_masked, export, replay, write",
     ),
     setting(
         &[("RECEIVER__KEY__ALL__SCOPES", "export")],
