@@ -19,8 +19,8 @@ use crate::config::Scope;
 use crate::http::extract::Id;
 use crate::http::{Error, file};
 use crate::media::kind;
-use crate::store::media::{self, Copy, MediaRow};
-use crate::store::message;
+use crate::store::media::{self, MediaRow};
+use crate::store::message::{self, MessageRow};
 use crate::telemetry::fault::Fault;
 
 static UNREADABLE: Fault = Fault::error("copy of a file unreadable");
@@ -36,9 +36,14 @@ pub struct StoredFile {
     sha256: String,
 }
 
-impl From<Copy> for StoredFile {
-    fn from(Copy { sha256, content_type, bytes }: Copy) -> Self {
-        Self { content_type, bytes, sha256 }
+impl StoredFile {
+    /// Takes the copy of a message's file; `None` if there is none.
+    pub fn take(row: &mut MessageRow) -> Option<Self> {
+        Some(Self {
+            content_type: row.copy_content_type.take()?,
+            bytes: row.copy_bytes?,
+            sha256: row.copy_sha256.take()?,
+        })
     }
 }
 

@@ -1,7 +1,5 @@
 //! Messages, each with its sender and status times.
 
-use std::collections::HashMap;
-
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
@@ -26,7 +24,6 @@ use crate::model::Status;
 use crate::model::qontak_object::Avatar;
 use crate::query;
 use crate::store::catalog::Kind;
-use crate::store::media;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
 use crate::store::search::Query;
@@ -104,7 +101,8 @@ impl Message {
         };
         let explained = Explained::of(row.error_code);
         let channel_name = names.get(channel_of(&row));
-        Self { explained, row, sender, progress, channel_name, stored_file: None }
+        let stored_file = StoredFile::take(&mut row);
+        Self { explained, row, sender, progress, channel_name, stored_file }
     }
 }
 
@@ -227,16 +225,7 @@ pub async fn show(
 pub async fn messages(db: &PgPool, keys: &[MessageKey]) -> sqlx::Result<Vec<Message>> {
     let rows = message::show(db, keys).await?;
     let names = Names::find(db, rows.iter().map(channel_of)).await?;
-    let has_file = rows.iter().any(|row| row.file.is_some());
-    let mut copies = if has_file { media::copies(db, keys).await? } else { HashMap::new() };
-    let messages = rows.into_iter().map(|row| {
-        let mut message = Message::new(row, &names);
-        let MessageRow { organization_id, id, .. } = &message.row;
-        let key = (organization_id.clone().unwrap_or_default(), id.clone());
-        message.stored_file = copies.remove(&key).map(StoredFile::from);
-        message
-    });
-    Ok(messages.collect())
+    Ok(rows.into_iter().map(|row| Message::new(row, &names)).collect())
 }
 
 /// The channel integration of a message.

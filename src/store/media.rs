@@ -4,7 +4,6 @@
 //! costs nothing more. A copy is stored and removed under a lock on its hash: of two messages with the same
 //! file, the one that is deleted never takes the copy of the one that is being stored.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -338,30 +337,4 @@ pub async fn find(db: impl PgExecutor<'_>, message: &MessageKey) -> sqlx::Result
     )
     .fetch_optional(db)
     .await
-}
-
-/// The copies of these messages, by organisation and id.
-pub async fn copies(
-    db: impl PgExecutor<'_>,
-    messages: &[MessageKey],
-) -> sqlx::Result<HashMap<(String, String), Copy>> {
-    let rows = sqlx::query!(
-        r#"
-            select
-                media.organization_id as "organization_id!", media.message_id as "message_id!",
-                sha256 as "sha256!", content_type as "content_type!", bytes as "bytes!"
-            from unnest($1::text[], $2::text[]) as key (message_id, organization_id)
-            join media using (message_id, organization_id)
-            where state = 'stored'
-        "#,
-        &column(messages, |key| key.message_id.as_str()) as _,
-        &column(messages, |key| key.organization_id.as_str()) as _,
-    )
-    .fetch_all(db)
-    .await?;
-    let copies = rows.into_iter().map(|row| {
-        let copy = Copy { sha256: row.sha256, content_type: row.content_type, bytes: row.bytes };
-        ((row.organization_id, row.message_id), copy)
-    });
-    Ok(copies.collect())
 }

@@ -223,6 +223,15 @@ pub struct MessageRow {
     /// Last known avatar of the sender.
     #[serde(skip)]
     pub sender_avatar: Option<Value>,
+    /// SHA-256 of the copy of its file, hex.
+    #[serde(skip)]
+    pub copy_sha256: Option<String>,
+    /// Media type of the copy.
+    #[serde(skip)]
+    pub copy_content_type: Option<String>,
+    /// Size of the copy in bytes.
+    #[serde(skip)]
+    pub copy_bytes: Option<i64>,
 }
 
 /// Fetches the messages with these keys, in the order of the keys.
@@ -255,10 +264,16 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 coalesce(message.error_details, case when is_same then log.error_details end)
                     as "error_details?",
                 sender.name as "sender_name?", sender.username as "sender_username?",
-                sender.avatar as "sender_avatar?"
+                sender.avatar as "sender_avatar?",
+                copy.sha256 as "copy_sha256?", copy.content_type as "copy_content_type?",
+                copy.bytes as "copy_bytes?"
             from unnest($1::text[], $2::text[]) with ordinality
                 as key (message_id, organization_id, place)
             join message using (message_id, organization_id)
+            left join media as copy
+                on copy.message_id = message.message_id
+                and copy.organization_id = message.organization_id
+                and copy.state = 'stored'
             left join sender
                 on sender.sender_id = message.sender_id
                 and sender.organization_id = message.organization_id
