@@ -233,7 +233,7 @@ $$;
 -- contain. A merge by the key of each field takes five times as many expressions, which Postgres prepares
 -- for each statement: a quarter of the time of a lone event. So in small batches only older rows are
 -- merged that way; in large ones it would take longer to find them.
-create procedure create_merges(relation text, function text)
+create procedure create_merges(relation text, id text, function text)
     language plpgsql
 as $$
 begin
@@ -255,22 +255,24 @@ begin
             end if;
             merged := merge_newer_%1$ss_1(rows);
             if merged < cardinality(rows) then
-                merged := merged + merge_any_%1$ss_1(array(
+                -- Those that were just inserted with keys are merged with themselves, without effect.
+                merged := merge_any_%1$ss_1(array(
                     select new
                     from unnest(rows) as new
                     cross join lateral (
                         select
                         from %1$s as known
                         where known.%2$s = new.%2$s
+                            -- Hides the column from other indexes, so that the primary key is used.
                             and coalesce(known.organization_id = new.organization_id, false)
                             and (new.keys is not null or new.key < known.key)
                     ) as newer
                 ));
             end if;
-            return merged;
+            return cardinality(rows);
         end
         $merge$',
-        relation, substring(relation from '[a-z]+$') || '_id'
+        relation, id
     );
     execute format(
         'comment on function merge_newer_%1$ss_1 is ''Merges rows that are new or newer than those stored. Returns their number.'';

@@ -15,7 +15,7 @@ call create_row_type('broadcast');
 call create_row_type('broadcast_log');
 call create_row_type('facet');
 
-call create_merges('room', $merge$
+call create_merges('room', 'room_id', $merge$
 create function {function}(rows room_1[]) returns bigint
     language plpgsql
 as $$
@@ -78,7 +78,7 @@ $merge$);
 
 comment on function merge_broadcasts_1 is 'Merges broadcasts into the table. Returns their number.';
 
-call create_merges('broadcast_log', $merge$
+call create_merges('broadcast_log', 'log_id', $merge$
 create function {function}(rows broadcast_log_1[]) returns bigint
     language plpgsql
 as $$
@@ -126,7 +126,7 @@ $merge$);
 -- The author is the only derived column that an update leaves as it was: Postgres computes it cheaply
 -- from columns only, not from the expressions of a merge. Few messages get another one; their rows are
 -- updated again.
-call create_merges('message', $merge$
+call create_merges('message', 'message_id', $merge$
 create function {function}(rows message_1[]) returns bigint
     language plpgsql
 as $$
@@ -309,6 +309,7 @@ create function ingest_1(
 as $$
 #variable_conflict use_column
 declare
+    inserted bigint;
     -- Assigned, because `perform` would start a query for each of these calls.
     merged bigint;
 begin
@@ -321,6 +322,10 @@ begin
             day, event_id, received_at, endpoint, kind, name, organization_id, subject_id, outcome,
             reasons, dedup_key, deliveries, body, dictionary, body_bytes, parser_version, request_id
         from unnest(events);
+        get diagnostics inserted = row_count;
+        if inserted < cardinality(events) then
+            raise 'table event discards rows, by a trigger or rule' using errcode = 'QR001';
+        end if;
     end if;
     if repeats is not null then
         update event

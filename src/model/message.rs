@@ -89,15 +89,6 @@ impl Message {
         self.statuses.merge(&other.statuses);
         self.fold_fields(other);
     }
-
-    /// Whether WhatsApp's 24-hour customer service window starts with it.
-    pub fn starts_session(&self) -> bool {
-        let is_incoming = match self.author_by_sender {
-            Some(author) => author == Author::Customer,
-            None => self.direction_by_name == Some(Direction::In),
-        };
-        is_incoming && self.r#type.as_deref() != Some("system")
-    }
 }
 
 /// Orders the texts of a message; the text with the greatest key is kept. An edited text wins over

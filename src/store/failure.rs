@@ -50,7 +50,7 @@ fn is_of_journal(error: &dyn DatabaseError) -> bool {
 }
 
 /// SQLSTATEs and prefixes of them; the first match decides.
-const CLASSES: [(&str, Class); 16] = [
+const CLASSES: [(&str, Class); 17] = [
     ("40001", Class::Race),
     ("40P01", Class::Race),
     ("55P03", Class::LockTimeout),
@@ -71,6 +71,8 @@ const CLASSES: [(&str, Class); 16] = [
     ("42", Class::Setup),
     ("58", Class::Setup),
     ("F0", Class::Setup),
+    // Of the SQL function `ingest_1`.
+    ("QR", Class::Setup),
 ];
 
 fn class(code: &str) -> Class {
@@ -89,7 +91,7 @@ fn words<'a>(code: &str, message: &'a str) -> &'a str {
         "57P01" | "57P02" | "57P03" => "database is starting up or shutting down",
         "28000" | "28P01" => "database refuses user or password",
         "3D000" => "database does not exist",
-        code if code.starts_with("42") => message,
+        code if code.starts_with("42") || code.starts_with("QR") => message,
         _ => "database error",
     }
 }

@@ -97,6 +97,17 @@ fn with_media(db: &PgPool, folder: &TempDir, is_local: bool) -> BTreeMap<String,
     settings
 }
 
+/// Starts a service. The first one copies the files of messages from its first search on.
+async fn start(db: &PgPool, settings: BTreeMap<String, String>) -> Process {
+    let service = Process::start(settings).await;
+    wait_until(async || {
+        let searched = "select exists (select from media_position)";
+        sqlx::query_scalar(searched).fetch_one(db).await.unwrap()
+    })
+    .await;
+    service
+}
+
 /// A message of a customer with this id, in this customer's room, with this file.
 fn message(id: &str, customer: &str, url: &str) -> Vec<u8> {
     let mut message: Value = serde_json::from_slice(&body("11-")).unwrap();
@@ -166,7 +177,7 @@ fn copies(folder: &Path) -> Vec<String> {
 #[sqlx::test(migrations = false)]
 async fn file_of_a_message_is_copied_once_and_served_with_ranges(db: PgPool) {
     let (files, folder) = (Files::start().await, tempfile::tempdir().unwrap());
-    let service = Process::start(with_media(&db, &folder, true)).await;
+    let service = start(&db, with_media(&db, &folder, true)).await;
     send(&service, message("m1", "6281200010001", &files.url("/moved.png"))).await;
     wait_until(async || file(&service, "m1").await.status() == StatusCode::OK).await;
     let response = file(&service, "m1").await;
@@ -255,7 +266,7 @@ async fn file_of_a_message_is_copied_once_and_served_with_ranges(db: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn file_that_is_not_available_is_tried_again(db: PgPool) {
     let (files, folder) = (Files::start().await, tempfile::tempdir().unwrap());
-    let service = Process::start(with_media(&db, &folder, true)).await;
+    let service = start(&db, with_media(&db, &folder, true)).await;
     assert_eq!(file(&service, "m1").await.status(), StatusCode::NOT_FOUND);
     send(&service, message("m1", "1", &files.url("/busy.png"))).await;
     let reason = "the file is not copied yet, retry later: the host of the link answered 503 Service \
@@ -278,7 +289,7 @@ async fn file_that_is_not_available_is_tried_again(db: PgPool) {
 #[sqlx::test(migrations = false)]
 async fn links_that_lead_inside_and_unwanted_files_are_refused(db: PgPool) {
     let (files, folder) = (Files::start().await, tempfile::tempdir().unwrap());
-    let service = Process::start(with_media(&db, &folder, true)).await;
+    let service = start(&db, with_media(&db, &folder, true)).await;
     let cases = [
         ("/inside.png", "the host of the link has no public address"),
         ("/user.png", "the link is not a URL that can be fetched"),
@@ -300,7 +311,7 @@ async fn links_that_lead_inside_and_unwanted_files_are_refused(db: PgPool) {
     drop(service);
 
     // Without the setting for tests, nothing of this machine is fetched, by whatever name.
-    let service = Process::start(with_media(&db, &folder, false)).await;
+    let service = start(&db, with_media(&db, &folder, false)).await;
     let port = files.address.port();
     let cases = [
         (format!("http://127.0.0.1:{port}/image.png"), "the link is not https"),
@@ -331,7 +342,7 @@ async fn replicas_fetch_each_file_once_and_only_from_listed_hosts(db: PgPool) {
     let (files, folder) = (Files::start().await, tempfile::tempdir().unwrap());
     let mut settings = with_media(&db, &folder, true);
     settings.insert("RECEIVER__MEDIA__HOSTS".into(), "127.0.0.1".into());
-    let replicas = [Process::start(settings.clone()).await, Process::start(settings).await];
+    let replicas = [start(&db, settings.clone()).await, start(&db, settings).await];
     for i in 0..40 {
         let (id, replica) = (format!("m{i}"), &replicas[i % 2]);
         send(replica, message(&id, &id, &files.url(&format!("/many/{i}")))).await;
@@ -358,7 +369,7 @@ async fn copies_are_deleted_with_messages_of_their_age(db: PgPool) {
     // Not by the service itself.
     settings.insert("RECEIVER__RETENTION__FROM_HOUR".into(), "0".into());
     settings.insert("RECEIVER__RETENTION__TO_HOUR".into(), "1".into());
-    let service = Process::start(settings.clone()).await;
+    let service = start(&db, settings.clone()).await;
     send(&service, message("m1", "1", &files.url("/image.png"))).await;
     wait_until(async || copies(folder.path()).len() == 1).await;
     let output = run(&settings, &["retention"]).await;

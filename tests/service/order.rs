@@ -1,14 +1,23 @@
 //! Fixtures in any order, with repeats or concurrently, end in the same state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::Utc;
+use qontak_receiver::ingest::normalize::{Normalized, normalize};
+use qontak_receiver::model::Timestamp;
 use qontak_receiver::store::broadcast_log::count;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
+use super::bodies::received;
 use super::fixtures::{ALL, BROADCAST, BROADCAST_MESSAGE, READ_MESSAGE, SITI_ROOM, WEB_CHAT_ROOM};
-use super::harness::{BOUND_ORGANIZATION, BOUND_TOKEN, ORGANIZATION, Service, webhook};
+use super::harness::{
+    BOUND_ORGANIZATION, BOUND_TOKEN, ORGANIZATION, Service, TRUNCATE_ALL, webhook,
+    writer_connection,
+};
 
 /// Posts the fixtures with these indexes, in this order. The documented shape of `room_resolved`
 /// has no organisation, so the endpoint has one.
@@ -50,6 +59,28 @@ async fn fixtures_in_any_order_with_repeats_end_in_the_same_state(db: PgPool) {
         // Every event twice, the second time in a different order.
         post_fixtures(&service, order.iter().copied().chain(shuffled(seed + 100))).await;
         assert_eq!(service.state().await, expected, "seed {seed}");
+    }
+}
+
+#[sqlx::test]
+async fn fixtures_in_batches_of_any_size_end_in_the_same_state(db: PgPool) {
+    let service = Service::start(db.clone()).await;
+    let mut connection = writer_connection(&db);
+    let received_at = Timestamp(Utc::now());
+    let mut expected = None;
+    for (seed, size) in [(1, 1), (1, 3), (2, 3), (2, 7), (3, 12), (4, 30), (5, ALL.len())] {
+        service.execute(TRUNCATE_ALL).await;
+        let events = shuffled(seed).into_iter().filter_map(|i| {
+            match normalize(received(ALL[i].body(), received_at)) {
+                Normalized::Event(event) => Some(*event),
+                Normalized::Handshake(_) => None,
+            }
+        });
+        for batch in events.collect::<Vec<_>>().chunks(size) {
+            connection.write(Duration::from_secs(30), Uuid::nil(), batch).await.unwrap();
+        }
+        let state = service.state().await;
+        assert_eq!(*expected.get_or_insert_with(|| state.clone()), state, "{seed}, {size} events");
     }
 }
 

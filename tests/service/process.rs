@@ -136,6 +136,9 @@ async fn journal_that_discards_rows_acknowledges_nothing(db: PgPool) {
     let client = reqwest::Client::new();
     let status = post(&client, &service.url, ALL[0].body()).await.unwrap();
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let readiness = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
+    let readiness = readiness.text().await.unwrap();
+    assert!(readiness.contains("discards rows, by a trigger or rule"), "{readiness}");
     sqlx::raw_sql("drop trigger discard on event").execute(&db).await.unwrap();
     let status = post(&client, &service.url, ALL[0].body()).await.unwrap();
     assert_eq!(status, StatusCode::OK);

@@ -80,15 +80,16 @@ async fn message_of_the_customer_starts_a_session_whatever_the_room_in_it_says(d
         message("copy", json!({"room": old_copy})),
         message("agent", agent),
         message("notice", json!({"type": "System"})),
+        message("reaction", json!({"raw_message": {"messages": [{"type": "reaction"}]}})),
     ];
-    for room in ["none", "copy", "agent", "notice"] {
+    for room in ["none", "copy", "agent", "notice", "reaction"] {
         post_room(&service, room, json!({"session_at": old, "updated_at": old})).await;
     }
     for body in &messages {
         service.post(body.clone()).await;
     }
     assert_eq!(found(&service, "session=open").await, ["copy", "none"]);
-    assert_eq!(found(&service, "session=expired").await, ["agent", "notice"]);
+    assert_eq!(found(&service, "session=expired").await, ["agent", "notice", "reaction"]);
     // The other order.
     service.execute("truncate event, room, message").await;
     for body in &messages {
@@ -99,6 +100,51 @@ async fn message_of_the_customer_starts_a_session_whatever_the_room_in_it_says(d
     }
     assert_eq!(found(&service, "session=open").await, ["copy", "none"]);
     assert_eq!(service.data("/v1/rooms/none").await["session_at"], new);
+}
+
+#[sqlx::test]
+async fn event_about_an_old_message_does_not_move_the_session_back(db: PgPool) {
+    let service = Service::start(db).await;
+    let old = ago(3, 0);
+    let message = |event: &str, room: &str, created_at: &str, copy: Value| {
+        let mut body = json!({"data_event": event, "id": format!("{room}-{created_at}"),
+            "room_id": room, "organization_id": ORGANIZATION, "created_at": created_at,
+            "type": "text", "participant_type": "customer"});
+        if !copy.is_null() {
+            body["room"] = copy;
+        }
+        body.to_string()
+    };
+    let new = ago(2, 0);
+    // About the first message, but the copy of the room is newer than both.
+    let later =
+        |session_at: Option<&str>| json!({"updated_at": ago(1, 0), "session_at": session_at});
+    let bodies = |room: &str| {
+        [
+            message("receive_message_from_customer", room, &old, Value::Null),
+            message("receive_message_from_customer", room, &new, Value::Null),
+            message("status_message", room, &old, later(None)),
+            message("status_message", room, &old, later(Some(&new))),
+        ]
+    };
+    for (number, order) in
+        [[0, 1, 2, 3], [3, 2, 1, 0], [1, 0, 3, 2], [2, 0, 1, 3]].iter().enumerate()
+    {
+        let room = format!("room-{number}");
+        for place in order {
+            service.post(bodies(&room)[*place].clone()).await;
+        }
+        assert_eq!(
+            service.data(&format!("/v1/rooms/{room}")).await["session_at"],
+            new,
+            "{order:?}"
+        );
+    }
+    // Without a session in any copy.
+    for body in &bodies("without")[..3] {
+        service.post(body.clone()).await;
+    }
+    assert_eq!(service.data("/v1/rooms/without").await["session_at"], new);
 }
 
 #[sqlx::test]

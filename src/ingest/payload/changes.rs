@@ -2,7 +2,7 @@
 
 use super::broadcast_log::broadcast_log;
 use super::catalog_state::{self, catalog_state};
-use super::message::{broadcast, embedded_message, message, sender, set_keys};
+use super::message::{broadcast, embedded_message, message, sender, set_keys, starts_session};
 use super::room::{Reference, completed, lifecycle_event, resolution, room_of, snapshot, stub};
 use super::{EventContext, Fields};
 use crate::event::{Changes, Kind, Outcome};
@@ -91,10 +91,14 @@ fn message_changes(
         None => stub(room_id, message.created_at, context),
     });
     if let Some(room) = &mut room
-        && message.starts_session()
+        && starts_session(body, &message)
     {
-        // The copy of the room may be older than the message, or missing.
-        room.session_at = room.session_at.max(context.latest([message.created_at]));
+        // The copy of the room may be older than the message, or missing. If something else in it is newer
+        // and it names no session, a later message may have started one.
+        let started_at = context.latest([message.created_at]);
+        if room.session_at.is_some() || room.clock == started_at {
+            room.session_at = room.session_at.max(started_at);
+        }
     }
     set_keys(&mut message, room.as_ref(), context);
     let sender = sender(body, &message, context);

@@ -131,6 +131,18 @@ fn fields(
     }
 }
 
+/// Whether WhatsApp's 24-hour customer service window starts with the message. Notices and reactions are
+/// no messages of the customer: the SQL function `author_of` has the same rule.
+pub fn starts_session(body: &Fields<'_>, message: &Message) -> bool {
+    let is_incoming = match message.author_by_sender {
+        Some(author) => author == Author::Customer,
+        None => message.direction_by_name == Some(Direction::In),
+    };
+    let of_whatsapp = || body.object("raw_message")?.first("messages")?.word("type");
+    let is_message = |r#type: Option<&str>| !matches!(r#type, Some("system" | "reaction"));
+    is_incoming && is_message(message.r#type.as_deref()) && is_message(of_whatsapp().as_deref())
+}
+
 /// Reads the sender of a message.
 pub fn sender(body: &Fields<'_>, message: &Message, context: &EventContext<'_>) -> Option<Sender> {
     let sender_id = message.sender_id.clone()?;
