@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use metrics::Gauge;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Memory used by an event in addition to its body.
@@ -100,9 +100,9 @@ pub struct Sender<T, R> {
     callers: Arc<Callers>,
 }
 
-/// The workers' end; any number of tasks may share it.
+/// The workers' end.
 pub struct Receiver<T, R> {
-    jobs: Arc<Mutex<mpsc::UnboundedReceiver<Job<T, R>>>>,
+    jobs: mpsc::UnboundedReceiver<Job<T, R>>,
     callers: Arc<Callers>,
 }
 
@@ -111,7 +111,7 @@ pub fn queue<T, R>(gauge: Gauge, max_bytes: usize) -> (Sender<T, R>, Receiver<T,
     let (jobs, receiver) = mpsc::unbounded_channel();
     let space = Arc::new(Semaphore::new(max_bytes));
     let callers = Arc::new(Callers::new());
-    let receiver = Receiver { jobs: Arc::new(Mutex::new(receiver)), callers: callers.clone() };
+    let receiver = Receiver { jobs: receiver, callers: callers.clone() };
     (Sender { jobs, space, max_bytes, gauge, callers }, receiver)
 }
 
@@ -156,41 +156,27 @@ impl<T, R> Clone for Sender<T, R> {
 }
 
 impl<T, R> Receiver<T, R> {
-    /// Waits for the first job, then for `permit`, and then moves all queued jobs, at most
-    /// `max_jobs`, into `jobs`. Returns the permit, or `None` if all senders are gone and the queue
-    /// is empty.
+    /// Waits for the first job and moves all queued jobs, at most `max_jobs`, into `jobs`. Returns false
+    /// if all senders are gone and the queue is empty.
     ///
     /// Callers that send one job after the other would otherwise take turns in two groups, each of them
     /// half a batch. So a batch waits shortly until there are as many jobs as there were callers when
     /// the batch before ended. A lone caller never waits.
-    pub async fn take<P>(
-        &self,
-        jobs: &mut Vec<Job<T, R>>,
-        max_jobs: usize,
-        permit: impl Future<Output = P>,
-    ) -> Option<P> {
-        // One task at a time waits for jobs; the others wait for this lock.
-        let mut queue = self.jobs.lock().await;
-        jobs.push(queue.recv().await?);
-        let permit = permit.await;
+    pub async fn take(&mut self, jobs: &mut Vec<Job<T, R>>, max_jobs: usize) -> bool {
+        let Some(job) = self.jobs.recv().await else { return false };
+        jobs.push(job);
         let (expected, deadline) = self.callers.expected();
         while jobs.len() < expected.min(GATHERED_JOBS).min(max_jobs)
-            && let Ok(Some(job)) = timeout_at(deadline, queue.recv()).await
+            && let Ok(Some(job)) = timeout_at(deadline, self.jobs.recv()).await
         {
             jobs.push(job);
         }
         while jobs.len() < max_jobs
-            && let Ok(job) = queue.try_recv()
+            && let Ok(job) = self.jobs.try_recv()
         {
             jobs.push(job);
         }
-        Some(permit)
-    }
-}
-
-impl<T, R> Clone for Receiver<T, R> {
-    fn clone(&self) -> Self {
-        Self { jobs: self.jobs.clone(), callers: self.callers.clone() }
+        true
     }
 }
 
@@ -202,7 +188,7 @@ mod tests {
 
     /// Numbers of jobs of the batches, with callers that submit their jobs one after the other.
     async fn batches(callers: usize, jobs_of_each: usize) -> Vec<usize> {
-        let (sender, receiver) = queue(Gauge::noop(), 1 << 20);
+        let (sender, mut receiver) = queue(Gauge::noop(), 1 << 20);
         let mut tasks = JoinSet::new();
         for caller in 0..callers {
             let sender = sender.clone();
@@ -219,7 +205,7 @@ mod tests {
         drop(sender);
         let mut sizes = Vec::new();
         let mut jobs = Vec::new();
-        while receiver.take(&mut jobs, 100, yield_now()).await.is_some() {
+        while receiver.take(&mut jobs, 100).await {
             sizes.push(jobs.len());
             jobs.drain(..).for_each(|job| job.reply.send(()));
         }

@@ -13,7 +13,6 @@ pub mod nats;
 mod record;
 pub mod segment;
 
-use std::future::ready;
 use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -167,9 +166,9 @@ impl Spool {
     }
 
     /// Appends queued webhooks to the medium, all of them in one transaction.
-    async fn run(self, queue: Receiver<Webhook, Result<(), WriteError>>) {
+    async fn run(self, mut queue: Receiver<Webhook, Result<(), WriteError>>) {
         let mut jobs = Vec::with_capacity(MAX_BATCH);
-        while queue.take(&mut jobs, MAX_BATCH, ready(())).await.is_some() {
+        while queue.take(&mut jobs, MAX_BATCH).await {
             let (webhooks, replies): (Vec<Webhook>, Vec<Reply<_>>) =
                 jobs.drain(..).map(|job| (job.task, job.reply)).unzip();
             let max_bytes = self.max_bytes;

@@ -3,7 +3,7 @@
 //!
 //! A task commits everything queued so far. While it commits, the next batch accumulates, so batch size
 //! follows load and a lone caller waits for one commit. If a transaction takes more than 50 ms, the
-//! next task starts one too. [`super::queue`] says when a batch waits for more events.
+//! next task goes on. [`super::queue`] says when a batch waits for more events.
 //!
 //! [`Writer::write`] is the only way to write events: from requests, the spool and replays.
 
@@ -60,14 +60,13 @@ impl Writer {
         let gauge = gauge!("qontak_receiver_queue_bytes");
         let (queue, jobs) = queue::queue(gauge, settings.max_queue_bytes);
         let availability = Availability::default();
-        let commit_lock = Arc::new(Mutex::new(()));
+        let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..settings.tasks {
             let committer = Committer {
                 connection: WriterConnection::new(database),
                 writer_id: Uuid::now_v7(),
                 settings: settings.clone(),
                 availability: availability.clone(),
-                commit_lock: commit_lock.clone(),
                 activity: activity.clone(),
             };
             tasks.spawn(committer.run(jobs.clone()));

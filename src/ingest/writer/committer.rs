@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::iter::repeat_n;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,10 +28,10 @@ static NOT_STORED: Fault = Fault::error("batch not stored");
 /// Maximum retries of a batch after serialization failures.
 const MAX_RETRIES: u32 = 10;
 
-/// Maximum wait for another writer's transaction. Concurrent writers would contend for the same
-/// room rows and split one batch into two. A transaction that waits for a lock or a slow disk must
-/// not block the other writers, so the wait is limited.
-const COMMIT_LOCK_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long a task keeps the queue while it commits. Concurrent writers would contend for the same room
+/// rows and split one batch into two, and the session of one task has all plans and caches warm. But a
+/// transaction that waits for a lock or a slow disk must not block the others.
+const MAX_TURN: Duration = Duration::from_millis(50);
 
 /// Events of one transaction, with the reply channels of their callers.
 struct Batch {
@@ -65,20 +66,28 @@ pub struct Committer {
     pub writer_id: Uuid,
     pub settings: config::Writer,
     pub availability: Availability,
-    pub commit_lock: Arc<Mutex<()>>,
     pub activity: Activity,
 }
 
 impl Committer {
     /// Commits batches until the queue is closed and empty.
-    pub async fn run(mut self, queue: Receiver<Event, Result<Receipt, WriteError>>) {
-        let lock = self.commit_lock.clone();
+    pub async fn run(mut self, queue: Arc<Mutex<Receiver<Event, Result<Receipt, WriteError>>>>) {
         let max_batch = self.settings.max_batch;
         let mut jobs = Vec::with_capacity(max_batch);
-        let commit_lock = || timeout(COMMIT_LOCK_TIMEOUT, lock.lock());
-        while let Some(_guard) = queue.take(&mut jobs, max_batch, commit_lock()).await {
-            let (events, replies) = jobs.drain(..).map(|job| (job.task, job.reply)).unzip();
-            self.commit(Batch { events, replies, rejected: None }).await;
+        loop {
+            let mut turn = queue.lock().await;
+            loop {
+                if !turn.take(&mut jobs, max_batch).await {
+                    return;
+                }
+                let (events, replies) = jobs.drain(..).map(|job| (job.task, job.reply)).unzip();
+                let mut commit = pin!(self.commit(Batch { events, replies, rejected: None }));
+                if timeout(MAX_TURN, &mut commit).await.is_err() {
+                    drop(turn);
+                    commit.await;
+                    break;
+                }
+            }
         }
     }
 
