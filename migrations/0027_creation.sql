@@ -46,15 +46,3 @@ comment on column creation.checked_at is 'When Qontak was last asked about it; n
 
 create index creation_by_state on creation (state) where state in ('sending', 'processing');
 comment on index creation_by_state is 'Which creations to ask Qontak about, and which were interrupted.';
-
-alter table audit drop constraint audit_action_known;
-alter table audit add constraint audit_action_known
-    check (action in ('read', 'export', 'replay', 'erase', 'create'));
-comment on table audit is 'Requests that are recorded: exports, replays, erasures, creations at Qontak, and reads if audit.reads is set; kept for audit.days.';
-comment on column audit.action is 'read, export, replay, erase or create.';
-comment on column audit.target is 'Path and names of parameters, the organisation with its value; numbers in it are masked. Of an erasure, by what was erased. Of a creation, its kind and id.';
-comment on column audit.status is 'HTTP status of the response; 0 for a command, and for a creation, which is recorded before it is sent.';
-
-comment on table catalog is 'Agents, templates, channel integrations, divisions and contact lists, as of the last sync.';
-comment on column catalog.kind is 'agent, template, channel, division or contact_list.';
-comment on column api_key.scopes is 'Permissions: read, read_masked, export, replay, write.';
