@@ -13,6 +13,7 @@ create table creation (
     kind            text        collate "C" not null
         constraint creation_kind_known check (kind in ('template', 'contact_list')),
     name            text        not null,
+    attempt         integer     not null default 1,
     state           text        collate "C" not null default 'sending'
         constraint creation_state_known check (
             state in ('sending', 'processing', 'done', 'failed', 'rejected', 'not_sent', 'unknown')
@@ -36,9 +37,10 @@ comment on column creation.request_sha256 is 'SHA-256 of kind and request, to te
 comment on column creation.key_name is 'Name of the API key that sent it last.';
 comment on column creation.kind is 'template or contact_list.';
 comment on column creation.name is 'Name of the template or contact list.';
-comment on column creation.state is 'sending: Qontak is being called. processing: Qontak took it. done, failed: what became of it there. rejected: Qontak refused it. not_sent: Qontak did not get it, the same request may be sent again. unknown: Qontak may have taken it.';
-comment on column creation.qontak_id is 'Qontak''s id; null unless Qontak took it.';
-comment on column creation.result is 'Chosen fields of Qontak''s row, as of checked_at; null unless Qontak took it.';
+comment on column creation.attempt is 'Number of times that it was handed over to be sent; a report of an earlier attempt is not stored.';
+comment on column creation.state is 'sending: Qontak is being called. processing: Qontak accepted it. done, failed: its result there. rejected: Qontak refused it. not_sent: Qontak did not get it, the same request may be sent again. unknown: Qontak may have accepted it.';
+comment on column creation.qontak_id is 'Qontak''s id; null unless Qontak accepted it.';
+comment on column creation.result is 'Chosen fields of Qontak''s row, as of checked_at, and of the request where that row lacks them; null unless Qontak accepted it.';
 comment on column creation.error is 'Why the state is failed, rejected, not_sent or unknown; else null.';
 comment on column creation.created_at is 'When it was first asked for.';
 comment on column creation.updated_at is 'Last change of the state.';
