@@ -30,7 +30,7 @@ comment on column api_key.api_key_id is 'Id of this service, a UUIDv7.';
 comment on column api_key.name is 'Name given by the operator; unique among keys that are not revoked.';
 comment on column api_key.sha256 is 'SHA-256 of the key.';
 comment on column api_key.is_hmac is 'Whether the secret is derived from api.hmac_secret and api_key_id, so that it can check signatures.';
-comment on column api_key.scopes is 'Permissions: read, export, replay.';
+comment on column api_key.scopes is 'Permissions: read, read_masked, export, replay, write.';
 comment on column api_key.organizations is 'Organisations whose data it may read; null for all.';
 comment on column api_key.created_at is 'Time of creation.';
 comment on column api_key.expires_at is 'Time from which it is refused; null for never.';

@@ -10,9 +10,9 @@ create table catalog (
     constraint catalog_pkey primary key (kind, id, organization_id)
 );
 
-comment on table catalog is 'Agents, templates, channel integrations and divisions, as of the last sync.';
+comment on table catalog is 'Agents, templates, channel integrations, divisions and contact lists, as of the last sync.';
 comment on column catalog.organization_id is 'Organisation.';
-comment on column catalog.kind is 'agent, template, channel or division.';
+comment on column catalog.kind is 'agent, template, channel, division or contact_list.';
 comment on column catalog.id is 'Qontak''s id.';
 comment on column catalog.name is 'Name; null if Qontak does not list an id that occurs in webhooks.';
 comment on column catalog.data is 'Chosen fields of Qontak''s row, never its secrets; {} if Qontak does not list the id.';

@@ -13,6 +13,7 @@ create table creation (
     kind            text        collate "C" not null
         constraint creation_kind_known check (kind in ('template', 'contact_list')),
     name            text        not null,
+    attempt         integer     not null default 1,
     state           text        collate "C" not null default 'sending'
         constraint creation_state_known check (
             state in ('sending', 'processing', 'done', 'failed', 'rejected', 'not_sent', 'unknown')
@@ -36,9 +37,10 @@ comment on column creation.request_sha256 is 'SHA-256 of kind and request, to te
 comment on column creation.key_name is 'Name of the API key that sent it last.';
 comment on column creation.kind is 'template or contact_list.';
 comment on column creation.name is 'Name of the template or contact list.';
-comment on column creation.state is 'sending: Qontak is being called. processing: Qontak took it. done, failed: what became of it there. rejected: Qontak refused it. not_sent: Qontak did not get it, the same request may be sent again. unknown: Qontak may have taken it.';
-comment on column creation.qontak_id is 'Qontak''s id; null unless Qontak took it.';
-comment on column creation.result is 'Chosen fields of Qontak''s row, as of checked_at; null unless Qontak took it.';
+comment on column creation.attempt is 'Number of times that it was handed over to be sent; a report of an earlier attempt is not stored.';
+comment on column creation.state is 'sending: Qontak is being called. processing: Qontak accepted it. done, failed: its result there. rejected: Qontak refused it. not_sent: Qontak did not get it, the same request may be sent again. unknown: Qontak may have accepted it.';
+comment on column creation.qontak_id is 'Qontak''s id; null unless Qontak accepted it.';
+comment on column creation.result is 'Chosen fields of Qontak''s row, as of checked_at, and of the request where that row lacks them; null unless Qontak accepted it.';
 comment on column creation.error is 'Why the state is failed, rejected, not_sent or unknown; else null.';
 comment on column creation.created_at is 'When it was first asked for.';
 comment on column creation.updated_at is 'Last change of the state.';
@@ -46,15 +48,3 @@ comment on column creation.checked_at is 'When Qontak was last asked about it; n
 
 create index creation_by_state on creation (state) where state in ('sending', 'processing');
 comment on index creation_by_state is 'Which creations to ask Qontak about, and which were interrupted.';
-
-alter table audit drop constraint audit_action_known;
-alter table audit add constraint audit_action_known
-    check (action in ('read', 'export', 'replay', 'erase', 'create'));
-comment on table audit is 'Requests that are recorded: exports, replays, erasures, creations at Qontak, and reads if audit.reads is set; kept for audit.days.';
-comment on column audit.action is 'read, export, replay, erase or create.';
-comment on column audit.target is 'Path and names of parameters, the organisation with its value; numbers in it are masked. Of an erasure, by what was erased. Of a creation, its kind and id.';
-comment on column audit.status is 'HTTP status of the response; 0 for a command, and for a creation, which is recorded before it is sent.';
-
-comment on table catalog is 'Agents, templates, channel integrations, divisions and contact lists, as of the last sync.';
-comment on column catalog.kind is 'agent, template, channel, division or contact_list.';
-comment on column api_key.scopes is 'Permissions: read, read_masked, export, replay, write.';

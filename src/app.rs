@@ -177,7 +177,9 @@ pub async fn serve(
     if let Some(catalog) = Catalog::new(&config, clients.clone(), qontak_db.clone()) {
         watching.spawn(catalog.run(is_stopping.clone()));
     }
-    if let Some(recovery) = Recovery::new(&config, clients, ingest.clone(), qontak_db.clone()) {
+    if let Some(recovery) =
+        Recovery::new(&config, clients.clone(), ingest.clone(), qontak_db.clone())
+    {
         watching.spawn(recovery.run(is_stopping.clone()));
     }
     if let Some(worker) = media::Worker::new(&config)? {
@@ -243,7 +245,13 @@ pub async fn serve(
     }
     ingesting.shutdown().await;
     background.shutdown().await;
-    _ = tokio::time::timeout(limit, async { while watching.join_next().await.is_some() {} }).await;
+    let ends = async {
+        while watching.join_next().await.is_some() {}
+        for client in clients.values() {
+            client.finish().await;
+        }
+    };
+    _ = tokio::time::timeout(limit, ends).await;
     if let Some(trace_export) = trace_export {
         trace_export.stop().await;
     }

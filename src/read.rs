@@ -72,11 +72,11 @@ pub fn routes(limit: Duration) -> OpenApiRouter<ReadState> {
         .routes(routes!(facet::show))
         .routes(routes!(me::show))
         .routes(routes!(health::show))
+        .routes(routes!(create::show))
         .layer(from_fn(move |request, next| timeout(limit, request, next)))
-        // Not limited, because they wait for Qontak.
+        // With limits of their own: large bodies are uploaded, and Qontak has 25 s to answer.
         .routes(routes!(create::template).map(|route| route.fallback(get_or_post)))
         .routes(routes!(create::contact_list).map(|route| route.fallback(get_or_post)))
-        .routes(routes!(create::show))
 }
 
 /// Lists, each of which can also be exported. [`page::EXPORTS`] tells the two apart.

@@ -9,7 +9,7 @@ use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{
     ACCEPT, ACCEPT_RANGES, AUTHORIZATION, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderName, HeaderValue, IF_NONE_MATCH, LINK, RETRY_AFTER, VARY,
+    HeaderName, HeaderValue, IF_NONE_MATCH, LINK, LOCATION, RETRY_AFTER, VARY,
 };
 use axum::http::{Extensions, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
@@ -61,6 +61,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             AUTHORIZATION,
             CONTENT_TYPE,
             IF_NONE_MATCH,
+            HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("x-request-id"),
         ])
@@ -68,6 +69,7 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
             CONTENT_DISPOSITION,
             ETAG,
             LINK,
+            LOCATION,
             RETRY_AFTER,
             HeaderName::from_static("x-cell-limit"),
             HeaderName::from_static("x-ignored-parameters"),

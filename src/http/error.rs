@@ -72,7 +72,7 @@ pub enum Error {
     Conflict(&'static str),
     #[error("not sent to Qontak: {0}; retry with the same Idempotency-Key")]
     NotSent(String),
-    #[error("unknown whether Qontak took it: {0}")]
+    #[error("unknown whether Qontak accepted it: {0}")]
     UnknownResult(String),
     #[error("{}", .0.join("; "))]
     Unprocessable(Vec<String>),

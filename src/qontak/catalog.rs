@@ -19,7 +19,7 @@ use crate::store::Failure;
 use crate::store::catalog::{self, Entry, Kind};
 use crate::store::qontak_check::{self, Check, claim, finish};
 
-/// Longest time between two looks for unknown ids.
+/// Longest poll interval for unknown ids.
 const MAX_TICK: Duration = Duration::from_secs(60);
 
 /// Sync of all organisations.
@@ -188,7 +188,11 @@ impl List {
             self.names.iter().find_map(|path| Some(field(path)?.as_str()?.trim().to_owned()));
         let fields = self.fields.iter().filter_map(|path| {
             let name = path.rsplit('.').next().unwrap_or(path);
-            Some((name.to_owned(), field(path)?))
+            let value = field(path)?;
+            // Numbers may be texts.
+            let number = value.as_str().filter(|_| name.starts_with("contacts_count"));
+            let number = number.and_then(|text| text.trim().parse::<i64>().ok());
+            Some((name.to_owned(), number.map_or(value, Value::from)))
         });
         let data: Map<String, Value> = fields.collect();
         let name = name.filter(|name| !name.is_empty());

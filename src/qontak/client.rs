@@ -1,6 +1,7 @@
 //! Client of Qontak's API for one organisation.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
@@ -10,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sqlx::PgPool;
 use tokio::sync::OnceCell;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
 use super::error::Error;
@@ -48,7 +49,7 @@ pub struct Client {
 
 enum Credentials {
     Hmac { client_id: String, secret: SecretString },
-    Bearer(Box<Tokens>),
+    Bearer(Arc<Tokens>),
 }
 
 /// Body of a call.
@@ -66,28 +67,44 @@ pub struct Route {
     name: &'static str,
     path: Cow<'static, str>,
     query: Cow<'static, str>,
+    deadline: Option<Instant>,
 }
 
 impl Route {
     /// A call that reads. The query must need no percent-encoding: see [`hmac::authorization`].
     pub const fn get(name: &'static str, query: &'static str) -> Self {
-        Self { method: "GET", name, path: Cow::Borrowed(name), query: Cow::Borrowed(query) }
+        Self::new("GET", name, Cow::Borrowed(name), Cow::Borrowed(query))
     }
 
     /// A call that reads a path with an id in it; neither must need percent-encoding.
     pub const fn get_path(name: &'static str, path: String, query: String) -> Self {
-        Self { method: "GET", name, path: Cow::Owned(path), query: Cow::Owned(query) }
+        Self::new("GET", name, Cow::Owned(path), Cow::Owned(query))
     }
 
     /// A call that sets.
     pub const fn put(name: &'static str) -> Self {
-        Self { method: "PUT", name, path: Cow::Borrowed(name), query: Cow::Borrowed("") }
+        Self::new("PUT", name, Cow::Borrowed(name), Cow::Borrowed(""))
     }
 
     /// A call that creates. It is never repeated by itself, also not after a 429: whoever asks for it
     /// decides that.
     pub const fn post(name: &'static str) -> Self {
-        Self { method: "POST", name, path: Cow::Borrowed(name), query: Cow::Borrowed("") }
+        Self::new("POST", name, Cow::Borrowed(name), Cow::Borrowed(""))
+    }
+
+    /// Gives up if the call has not begun until then, so that it has had no effect.
+    pub const fn begun_until(mut self, deadline: Instant) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    const fn new(
+        method: &'static str,
+        name: &'static str,
+        path: Cow<'static, str>,
+        query: Cow<'static, str>,
+    ) -> Self {
+        Self { method, name, path, query, deadline: None }
     }
 }
 
@@ -101,7 +118,7 @@ impl Client {
             },
             Auth::Bearer => {
                 let key = config.database.encryption_key.as_ref();
-                Credentials::Bearer(Box::new(Tokens::new(name, settings, key, db)))
+                Credentials::Bearer(Arc::new(Tokens::new(name, settings, key, db)))
             }
         };
         Self {
@@ -141,6 +158,13 @@ impl Client {
         }
         let found = self.found_organization_id.get_or_try_init(|| self.check_organization());
         Ok(found.await?.clone())
+    }
+
+    /// Waits until a refresh of tokens that is in progress has ended.
+    pub async fn finish(&self) {
+        if let Credentials::Bearer(tokens) = &self.credentials {
+            tokens.finish().await;
+        }
     }
 
     /// Makes a call, with retries if it only reads.
@@ -184,14 +208,10 @@ impl Client {
     ) -> Result<Value, Error> {
         let mut rejected = None;
         loop {
-            let waited = self.limit.wait().await;
-            histogram!("qontak_receiver_qontak_wait_seconds", "reason" => "limit")
-                .record(waited.as_secs_f64());
-            let token = match &self.credentials {
-                Credentials::Bearer(tokens) => {
-                    Some(tokens.get(&self.transport, rejected.as_ref()).await?)
-                }
-                Credentials::Hmac { .. } => None,
+            let begins = self.begin(rejected.as_ref());
+            let token = match route.deadline {
+                Some(deadline) => timeout_at(deadline, begins).await.map_err(|_| Error::Late)??,
+                None => begins.await?,
             };
             let answer = self.send(route, body, token.as_ref()).await;
             let status = answer.as_ref().map_or("none", |answer| class(answer.status));
@@ -207,6 +227,17 @@ impl Client {
                 continue;
             }
             return response::read(&answer, route.name, attempt);
+        }
+    }
+
+    /// Waits for the rate limit, and returns the token if the credentials are one.
+    async fn begin(&self, rejected: Option<&SecretString>) -> Result<Option<SecretString>, Error> {
+        let waited = self.limit.wait().await;
+        histogram!("qontak_receiver_qontak_wait_seconds", "reason" => "limit")
+            .record(waited.as_secs_f64());
+        match &self.credentials {
+            Credentials::Bearer(tokens) => tokens.get(&self.transport, rejected).await.map(Some),
+            Credentials::Hmac { .. } => Ok(None),
         }
     }
 

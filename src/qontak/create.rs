@@ -1,53 +1,60 @@
-//! Creates templates and contact lists at Qontak, and follows what becomes of them. Nothing else is ever
+//! Creates templates and contact lists at Qontak, and follows their state. Nothing else is ever
 //! sent there for a caller.
 //!
 //! A handler commits a row of table `creation` and hands the call to [`Worker`]. A call is not the
 //! handler's future: that is dropped when its client disconnects, and nobody would know whether Qontak
-//! took it.
+//! accepted it.
 
+mod answer;
 mod contact_list;
 mod fields;
+mod poll;
 mod template;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::{BoxFuture, Fuse, FusedFuture, FutureExt, ready};
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use metrics::counter;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tokio::sync::watch::Receiver;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
-use uuid::Uuid;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 
+use self::answer::{assess, catalog_kind, created};
 pub use self::contact_list::{MAX_CSV, NewContactList};
 pub use self::template::NewTemplate;
+use super::Clients;
 use super::client::{Body, Client, Route};
 use super::error::Error;
-use super::{Clients, catalog};
 use crate::model::Timestamp;
 use crate::store::Failure;
 use crate::store::catalog::{self as names, Entry};
-use crate::store::creation::{self, CreationRow, Kind, Pending, Report, State};
+use crate::store::creation::{self, Attempt, CreationRow, Kind, Report, State};
 use crate::telemetry::fault::Fault;
 
 static NOT_STORED: Fault = Fault::error("result of a creation not stored");
-static NOT_CHECKED: Fault = Fault::warn("state of creations not checked");
 
-/// Time in which Qontak has to accept the credentials before something is created.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time in which the call that creates something has to begin.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Pause between two looks for creations to ask Qontak about.
-const TICK: Duration = Duration::from_secs(2);
+/// Time in which Qontak has to name the organisation of the credentials.
+const TARGET_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Poll interval of the creations to ask Qontak about.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Attempts to store a result, a second apart: the database may be failing over.
 const STORE_ATTEMPTS: u32 = 30;
 
 /// Creations that may wait for a call.
 const QUEUE: usize = 64;
+
+/// Creations that are sent at the same time. Each holds a file in memory.
+const MAX_CALLS: usize = 8;
 
 /// A request to create something, validated.
 #[derive(Debug)]
@@ -87,6 +94,14 @@ impl NewCreation {
         }
     }
 
+    /// Fields of the request as Qontak's row has them.
+    fn fields(&self) -> Map<String, Value> {
+        match self {
+            Self::Template(template) => template.fields(),
+            Self::ContactList(list) => list.fields(),
+        }
+    }
+
     fn call(&self) -> (Route, Body) {
         match self {
             Self::Template(template) => (Route::post("templates/whatsapp"), template.body()),
@@ -104,9 +119,10 @@ pub struct Creations {
 
 /// A creation to send, whose row is committed.
 struct Job {
-    creation_id: Uuid,
+    attempt: Attempt,
     client: Arc<Client>,
     new: NewCreation,
+    deadline: Instant,
     done: oneshot::Sender<CreationRow>,
 }
 
@@ -125,29 +141,38 @@ impl Creations {
         (Self { clients, queue }, worker)
     }
 
-    /// Organisations of the settings. Fails if Qontak has to be asked for an id and does not answer.
-    pub async fn targets(&self) -> Result<Vec<Target>, Error> {
-        let mut targets = Vec::new();
-        for client in self.clients.values() {
-            if let Some(organization_id) = client.organization_id().await? {
-                targets.push(Target { client: client.clone(), organization_id });
-            }
-        }
-        Ok(targets)
+    /// Organisations of the settings, see [`targets`].
+    pub fn targets(&self) -> impl Stream<Item = Result<Target, Error>> + Unpin {
+        targets(&self.clients)
     }
 
     /// Sends a creation whose row is committed. The receiver gets its row after the call. `None` if the
     /// service is stopping, or too many creations wait.
     pub fn send(
         &self,
-        creation_id: Uuid,
+        attempt: Attempt,
         target: Target,
         new: NewCreation,
     ) -> Option<oneshot::Receiver<CreationRow>> {
         let (done, sent) = oneshot::channel();
-        let job = Job { creation_id, client: target.client, new, done };
+        let deadline = Instant::now() + BEGIN_TIMEOUT;
+        let job = Job { attempt, client: target.client, new, deadline, done };
         self.queue.try_send(job).ok().map(|()| sent)
     }
+}
+
+/// Organisations of the settings, each as soon as its id is known. An error if Qontak has to be asked for
+/// it and does not answer.
+fn targets(clients: &Clients) -> impl Stream<Item = Result<Target, Error>> + Unpin {
+    let asked = clients.values().cloned().map(|client| async move {
+        match timeout(TARGET_TIMEOUT, client.organization_id()).await {
+            Ok(Ok(Some(organization_id))) => Some(Ok(Target { client, organization_id })),
+            Ok(Ok(None)) => None,
+            Ok(Err(error)) => Some(Err(error)),
+            Err(_) => Some(Err(Error::Late)),
+        }
+    });
+    asked.collect::<FuturesUnordered<_>>().filter_map(ready)
 }
 
 /// Calls Qontak.
@@ -162,38 +187,45 @@ impl Worker {
     pub async fn run(mut self, mut stopping: Receiver<bool>) {
         let db = self.db.clone();
         let mut calls: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut checking: Option<BoxFuture<'static, ()>> = None;
+        let mut polls = interval(POLL_INTERVAL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checking: Fuse<BoxFuture<'static, ()>> = Fuse::terminated();
         loop {
             tokio::select! {
-                Some(job) = self.jobs.recv() => calls.push(Box::pin(send(db.clone(), job))),
-                Some(()) = calls.next() => {}
-                () = async { checking.as_mut().expect("is some").await }, if checking.is_some() => {
-                    checking = None;
+                Some(job) = self.jobs.recv(), if calls.len() < MAX_CALLS => {
+                    calls.push(Box::pin(send(db.clone(), job)));
                 }
-                _ = tick.tick(), if checking.is_none() => {
-                    checking = Some(Box::pin(check(db.clone(), self.clients.clone())));
+                Some(()) = calls.next() => {}
+                () = &mut checking, if !checking.is_terminated() => {}
+                _ = polls.tick(), if checking.is_terminated() => {
+                    checking = poll::check(db.clone(), self.clients.clone()).boxed().fuse();
                 }
                 _ = stopping.wait_for(|stopping| *stopping) => break,
             }
         }
         self.jobs.close();
-        while let Some(job) = self.jobs.recv().await {
+        while let Some(mut job) = self.jobs.recv().await {
+            job.deadline = Instant::now();
             calls.push(Box::pin(send(db.clone(), job)));
         }
-        while calls.next().await.is_some() {}
+        loop {
+            tokio::select! {
+                call = calls.next() => if call.is_none() { break },
+                // A call may wait for the place of a check in the rate limit.
+                () = &mut checking, if !checking.is_terminated() => {}
+            }
+        }
     }
 }
 
 /// Calls Qontak once, and stores and returns what it has shown.
-async fn send(db: PgPool, Job { creation_id, client, new, done }: Job) {
-    let (report, entry) = call(&client, &new).await;
+async fn send(db: PgPool, Job { attempt, client, new, deadline, done }: Job) {
+    let report = call(&client, &new, deadline).await;
     for _ in 0..STORE_ATTEMPTS {
-        match store(&db, creation_id, new.kind(), &report, entry.as_ref()).await {
+        match store(&db, attempt, new.kind(), &report).await {
             Ok(row) => {
-                counted(report.state);
                 if let Some(row) = row {
+                    count(report.state);
                     // Nobody listens any more if the client has disconnected.
                     _ = done.send(row);
                 }
@@ -206,27 +238,20 @@ async fn send(db: PgPool, Job { creation_id, client, new, done }: Job) {
 }
 
 /// Calls Qontak once. Nothing is sent before Qontak has accepted the credentials, so that fewer errors
-/// leave open whether it was taken.
-async fn call(client: &Client, new: &NewCreation) -> (Report, Option<Entry>) {
-    let failed = |state, error: String| {
-        (Report { state, qontak_id: None, result: None, error: Some(error) }, None)
+/// leave open whether it was accepted.
+async fn call(client: &Client, new: &NewCreation, deadline: Instant) -> Report {
+    let failed = |state, error: &Error| {
+        let error = describe(new.kind(), error);
+        Report { state, qontak_id: None, result: None, error: Some(error) }
     };
-    match timeout(CHECK_TIMEOUT, client.check_organization()).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => return failed(State::NotSent, error.to_string()),
-        Err(_) => {
-            let limit = CHECK_TIMEOUT.as_secs();
-            return failed(State::NotSent, format!("no response within {limit}s"));
-        }
+    let checked = timeout_at(deadline, client.check_organization()).await;
+    if let Err(error) = checked.unwrap_or(Err(Error::Late)) {
+        return failed(State::NotSent, &error);
     }
     let (route, body) = new.call();
-    let error = match client.call(route, Some(&body)).await {
+    let error = match client.call(route.begun_until(deadline), Some(&body)).await {
         Ok(answer) => match created(&answer) {
-            Some(row) => {
-                let (report, mut entry) = assess(new.kind(), row);
-                entry.name.get_or_insert_with(|| new.name().to_owned());
-                return (report, Some(entry));
-            }
+            Some(row) => return with_fields(new, assess(new.kind(), row)),
             None => Error::UnknownForm { route: "the creation", problem: "it names no id" },
         },
         Err(error) => error,
@@ -236,120 +261,48 @@ async fn call(client: &Client, new: &NewCreation) -> (Report, Option<Entry>) {
         Error::Rejected { .. } => State::Rejected,
         _ => State::NotSent,
     };
-    failed(state, error.to_string())
+    failed(state, &error)
 }
 
-/// The row in the response to a creation. Documents and recordings differ.
-fn created(answer: &Value) -> Option<&Value> {
-    let places = ["/data/data/0", "/data/data", "/data/0", "/data", ""];
-    let mut rows = places.iter().filter_map(|place| answer.pointer(place));
-    rows.find(|row| row["id"].is_string())
+/// Adds the fields of the request that Qontak's row lacks: it may have only an id.
+fn with_fields(new: &NewCreation, mut report: Report) -> Report {
+    let mut fields = new.fields();
+    if let Some(Value::Object(shown)) = report.result.take() {
+        fields.extend(shown);
+    }
+    report.result = Some(fields.into());
+    report
 }
 
-/// What Qontak's row says about a creation that it took, and those of its fields that are stored.
-fn assess(kind: Kind, row: &Value) -> (Report, Entry) {
-    let text = |name: &str| row[name].as_str().unwrap_or_default().to_ascii_lowercase();
-    let failed = |why: &str| (State::Failed, Some(why.to_owned()));
-    let (state, error) = match kind {
-        Kind::Template => match text("status").as_str() {
-            "" | "created" | "submitted" | "pending" | "in_appeal" => (State::Processing, None),
-            "rejected" => failed("rejected in review"),
-            _ => (State::Done, None),
-        },
-        Kind::ContactList if row["finished_at"].is_null() => (State::Processing, None),
-        Kind::ContactList if text("progress") != "success" => failed("the import failed"),
-        // Qontak calls an import a success that has imported nobody.
-        Kind::ContactList if row["contacts_count_success"] == 0 => {
-            failed("no contact was imported")
-        }
-        Kind::ContactList => (State::Done, None),
-    };
-    let entry = catalog::entry(list(kind), row).expect("`created` has found its id");
-    let (qontak_id, result) = (Some(entry.id.clone()), Some(entry.data.clone()));
-    (Report { state, qontak_id, result, error }, entry)
-}
-
-const fn list(kind: Kind) -> names::Kind {
+/// An error as it is stored and shown. Qontak's messages about a contact list may quote contacts.
+fn describe(kind: Kind, error: &Error) -> String {
     match kind {
-        Kind::Template => names::Kind::Template,
-        Kind::ContactList => names::Kind::ContactList,
+        Kind::Template => error.to_string(),
+        Kind::ContactList => error.without_messages(),
     }
 }
 
 /// Stores a report, and adds what Qontak has created to the lists: the next sync would do it much later.
 async fn store(
     db: &PgPool,
-    creation_id: Uuid,
+    attempt: Attempt,
     kind: Kind,
     report: &Report,
-    entry: Option<&Entry>,
 ) -> sqlx::Result<Option<CreationRow>> {
-    let row = creation::report(db, creation_id, report).await?;
-    if let (Some(row), Some(entry)) = (&row, entry) {
-        let (organization_id, now) = (&row.organization_id, Timestamp::now());
-        names::store(db, organization_id, list(kind), std::slice::from_ref(entry), now).await?;
+    let row = creation::report(db, attempt, report).await?;
+    if report.result.is_some()
+        && let Some(row) = &row
+        && let (Some(id), Some(data)) = (&row.qontak_id, &row.result)
+    {
+        let name = data["name"].as_str().unwrap_or(&row.name).to_owned();
+        let entry = Entry { id: id.clone(), name: Some(name), data: data.clone() };
+        let now = Timestamp::now();
+        names::store(db, &row.organization_id, catalog_kind(kind), &[entry], now).await?;
     }
     Ok(row)
 }
 
-/// Asks Qontak about creations that it is processing, and notes those that were interrupted.
-async fn check(db: PgPool, clients: Clients) {
-    let checked = async {
-        for _ in 0..creation::note_interrupted(&db).await? {
-            counted(State::Unknown);
-        }
-        for pending in creation::take_pending(&db).await? {
-            check_one(&db, &clients, pending).await?;
-        }
-        Ok::<_, sqlx::Error>(())
-    };
-    if let Err(cause) = checked.await {
-        NOT_CHECKED.occurred(Failure::from(cause));
-    }
-}
-
-async fn check_one(db: &PgPool, clients: &Clients, pending: Pending) -> sqlx::Result<()> {
-    let Pending { creation_id, organization_id, kind, qontak_id } = pending;
-    let mut found = None;
-    for client in clients.values() {
-        if matches!(client.organization_id().await, Ok(Some(id)) if id == organization_id) {
-            found = Some(client);
-        }
-    }
-    let Some(client) = found else { return Ok(()) };
-    // Qontak's own id, but a path must not depend on that.
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-    if !qontak_id.chars().all(is_plain) {
-        return Ok(());
-    }
-    let route = match kind {
-        Kind::Template => Route::get_path(
-            "templates/{id}/whatsapp",
-            format!("templates/{qontak_id}/whatsapp"),
-            String::new(),
-        ),
-        Kind::ContactList => Route::get_path(
-            "contacts/contact_lists/{id}",
-            format!("contacts/contact_lists/{qontak_id}"),
-            String::new(),
-        ),
-    };
-    let answer = match client.call(route, None).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            NOT_CHECKED.occurred(error);
-            return Ok(());
-        }
-    };
-    let Some(row) = created(&answer) else { return Ok(()) };
-    let (report, entry) = assess(kind, row);
-    if report.state != State::Processing {
-        counted(report.state);
-    }
-    store(db, creation_id, kind, &report, Some(&entry)).await.map(drop)
-}
-
 /// Counts a creation that reached this state.
-fn counted(state: State) {
+fn count(state: State) {
     counter!("qontak_receiver_creations_total", "state" => state.as_str()).increment(1);
 }

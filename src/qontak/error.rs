@@ -33,7 +33,7 @@ pub enum Error {
     #[error("rate limit of {host} exceeded; retry in {}s", .wait.as_secs())]
     RateLimited { host: String, wait: Duration },
     #[error("{host} rejected the request with {status}: {messages}")]
-    Rejected { host: String, status: StatusCode, messages: String },
+    Rejected { host: String, status: StatusCode, messages: String, fields: String },
     #[error("{host} is unavailable ({status}); retry later")]
     Unavailable { host: String, status: StatusCode },
     #[error("the credentials belong to organisation {found}, not {expected}")]
@@ -42,8 +42,11 @@ pub enum Error {
     UnknownForm { route: &'static str, problem: &'static str },
     #[error("stored tokens cannot be decrypted; check database.encryption_key")]
     Decrypt,
-    #[error("tokens not available: {0}")]
+    // Without the cause: callers of the API read it.
+    #[error("stored tokens cannot be read or written; check the database")]
     Database(#[from] sqlx::Error),
+    #[error("calls wait too long for the rate limit, the tokens or an answer; retry later")]
+    Late,
     #[error("another replica is refreshing the tokens for too long; retry later")]
     RefreshBusy,
 }
@@ -62,13 +65,31 @@ impl Error {
         )
     }
 
-    /// Whether the call may have had an effect although it failed.
+    /// The error without Qontak's messages, which may quote contacts: only the names of the fields at fault.
+    pub fn without_messages(&self) -> String {
+        match self {
+            Self::Rejected { host, status, fields, .. } if fields.is_empty() => {
+                format!("{host} rejected the request with {status}")
+            }
+            Self::Rejected { host, status, fields, .. } => {
+                format!("{host} rejected the request with {status}; fields: {fields}")
+            }
+            Self::Forbidden { host, .. } => {
+                format!("{host} forbids the call; check the role or scope of the credentials")
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether a call that creates may have had an effect although it failed. Some servers redirect after
+    /// they have created something.
     pub const fn may_have_effect(&self) -> bool {
         matches!(
             self,
             Self::Lost { .. }
                 | Self::Timeout { .. }
                 | Self::TooLarge { .. }
+                | Self::Redirected { .. }
                 | Self::NotJson { .. }
                 | Self::Unavailable { .. }
                 | Self::UnknownForm { .. }

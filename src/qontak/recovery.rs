@@ -22,7 +22,7 @@ use crate::model::Timestamp;
 use crate::store::qontak_check::{Check, Kind, claim, finish};
 use crate::store::{Failure, ledger, qontak_backfill, reconciliation};
 
-/// Longest time between two looks at the ledger.
+/// Longest poll interval of the ledger.
 const MAX_TICK: Duration = Duration::from_secs(60);
 
 /// A backfill begins this much earlier: Qontak's clock and this one differ.

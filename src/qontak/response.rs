@@ -1,5 +1,6 @@
 //! What a response means, and how long to wait after a 429.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::http::HeaderName;
@@ -23,8 +24,8 @@ const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// Skew of the clock that Mekari's gateway accepts.
 const MAX_SKEW_SECONDS: i64 = 300;
 
-/// A word with so many digits may be a phone number.
-const MIN_PHONE_DIGITS: usize = 9;
+/// Digits of the shortest number that may be a phone number. Dates have as many, and are left out as well.
+const MIN_PHONE_DIGITS: usize = 7;
 
 /// Maximum length of Qontak's messages in an error.
 const MAX_MESSAGE: usize = 200;
@@ -32,7 +33,7 @@ const MAX_MESSAGE: usize = 200;
 /// The JSON of a successful response, or what is wrong.
 pub fn read(answer: &Answer, route: &'static str, attempt: u32) -> Result<Value, Error> {
     let (status, host) = (answer.status, answer.host.clone());
-    let json = serde_json::from_slice::<Value>(&answer.body).ok();
+    let json = serde_json::from_slice::<Value>(&answer.body).ok().map(without_nul);
     let messages = || json.as_ref().map_or_else(String::new, messages);
     match status.as_u16() {
         200..=299 => json.ok_or(Error::NotJson { host, status }),
@@ -48,7 +49,23 @@ pub fn read(answer: &Answer, route: &'static str, attempt: u32) -> Result<Value,
             Err(Error::RateLimited { host, wait })
         }
         500.. => Err(Error::Unavailable { host, status }),
-        _ => Err(Error::Rejected { host, status, messages: messages() }),
+        _ => {
+            let fields = json.as_ref().map_or_else(String::new, fields);
+            Err(Error::Rejected { host, status, messages: messages(), fields })
+        }
+    }
+}
+
+/// Removes NUL from all texts: Postgres stores none.
+fn without_nul(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.contains('\0') => text.replace('\0', "").into(),
+        Value::Array(values) => values.into_iter().map(without_nul).collect(),
+        Value::Object(fields) => {
+            let fields = fields.into_iter();
+            fields.map(|(name, value)| (name.replace('\0', ""), without_nul(value))).collect()
+        }
+        other => other,
     }
 }
 
@@ -98,14 +115,37 @@ fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
     }
 }
 
+/// Names of the fields that Rails' form of an error is about.
+fn fields(body: &Value) -> String {
+    let messages = body["error"]["messages"].as_array().into_iter().flatten();
+    let errors = messages.filter_map(|message| message["active_model_errors"].as_object());
+    let is_name = |name: &&str| {
+        name.len() < 40 && name.bytes().all(|c| c.is_ascii_lowercase() || b"_.".contains(&c))
+    };
+    let names: BTreeSet<&str> =
+        errors.flat_map(|errors| errors.keys().map(String::as_str)).filter(is_name).collect();
+    names.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 /// Qontak's messages may repeat what was sent: leaves out URLs, long words, since tokens are long, and
-/// phone numbers.
+/// phone numbers, which may be written in groups.
 fn without_secrets(text: &str) -> String {
-    let digits = |word: &str| word.bytes().filter(u8::is_ascii_digit).count();
-    let is_harmless =
-        |word: &&str| !word.contains("://") && word.len() < 20 && digits(word) < MIN_PHONE_DIGITS;
-    let words = text.split_whitespace().map(|word| if is_harmless(&word) { word } else { "…" });
-    words.collect::<Vec<_>>().join(" ")
+    let is_secret = |word: &str| word.contains("://") || word.len() >= 20;
+    let is_part = |word: &str| word.bytes().all(|c| c.is_ascii_digit() || b"+-().,;:".contains(&c));
+    let digits = |words: &[&str]| {
+        words.iter().flat_map(|word| word.bytes()).filter(u8::is_ascii_digit).count()
+    };
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let groups = words.chunk_by(|a, b| is_part(a) && is_part(b));
+    let shown = groups.map(|group| {
+        let is_number = digits(group) >= MIN_PHONE_DIGITS;
+        if is_number || group.iter().any(|word| is_secret(word)) {
+            "…".to_owned()
+        } else {
+            group.join(" ")
+        }
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -168,7 +208,11 @@ mod tests {
             ),
             (
                 json!({"error": {"messages": ["+6281200010001 is invalid since 2025-06-12"]}}),
-                "… is invalid since 2025-06-12",
+                "… is invalid since …",
+            ),
+            (
+                json!({"error": {"messages": ["call +62 812 0001 0001 or 81200010, code 1015"]}}),
+                "call … or … code 1015",
             ),
         ] {
             assert_eq!(messages(&body), expected, "{body}");
@@ -183,6 +227,7 @@ mod tests {
         };
         for (status, body, expected) in [
             (200, "{}", "{}"),
+            (200, r#"{"a\u0000":["b\u0000c"]}"#, r#"{"a":["bc"]}"#),
             (200, "<html>", "api.example answered 200 OK without JSON; check base_url"),
             (302, "", "api.example redirects; set the address that it redirects to"),
             (404, "", "api.example does not know rooms"),
@@ -195,6 +240,12 @@ mod tests {
         ] {
             assert_eq!(show(status, body), expected);
         }
+        let body = r#"{"error":{"messages":[{"active_model_errors":{"name":["Siti is taken"],"62 8":[]}}]}}"#;
+        let error = read(&answer(422, body), "rooms", 0).unwrap_err().without_messages();
+        assert_eq!(
+            error,
+            "api.example rejected the request with 422 Unprocessable Entity; fields: name"
+        );
         assert!(show(401, "").contains("rejected the credentials"));
         let mut late = answer(401, "");
         let date = HeaderValue::from_static("Tue, 24 Aug 2021 02:18:19 GMT");

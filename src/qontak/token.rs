@@ -4,6 +4,7 @@
 //! refreshes at a time (an advisory lock; the others read what it stored), and a new pair is committed
 //! before it is used. A pair that could not be committed is kept in memory and committed first.
 
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
@@ -27,7 +29,7 @@ use crate::config;
 use crate::model::Timestamp;
 use crate::store::qontak_token;
 
-/// Pause before the next look at what another replica stores.
+/// Poll interval for the pair that another replica stores.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Maximum wait for the refresh of another replica.
@@ -51,6 +53,8 @@ pub struct Tokens {
     refresh: Option<Refresh>,
     db: PgPool,
     state: Mutex<State>,
+    /// Calls of [`get`](Self::get), which may refresh.
+    tasks: std::sync::Mutex<JoinSet<()>>,
 }
 
 /// What refreshing needs.
@@ -110,11 +114,41 @@ impl Tokens {
             refresh,
             db,
             state: Mutex::default(),
+            tasks: std::sync::Mutex::default(),
         }
     }
 
     /// A valid access token. `rejected` is one that Qontak has just answered with 401.
+    ///
+    /// In a task of its own: if its caller is cancelled, a pair that Qontak has just replaced is stored
+    /// nevertheless.
     pub async fn get(
+        self: &Arc<Self>,
+        transport: &Transport,
+        rejected: Option<&SecretString>,
+    ) -> Result<SecretString, Error> {
+        let (tokens, transport, rejected) = (self.clone(), transport.clone(), rejected.cloned());
+        let (done, found) = oneshot::channel();
+        let task = async move { _ = done.send(tokens.find(&transport, rejected.as_ref()).await) };
+        {
+            let mut tasks = self.tasks();
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(task);
+        }
+        found.await.expect("the task does not panic, and is not aborted while somebody waits")
+    }
+
+    /// Waits until a refresh that is in progress has ended.
+    pub async fn finish(&self) {
+        let tasks = std::mem::take(&mut *self.tasks());
+        tasks.join_all().await;
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn find(
         &self,
         transport: &Transport,
         rejected: Option<&SecretString>,

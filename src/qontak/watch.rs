@@ -24,7 +24,7 @@ use crate::store::qontak_check::{self, Check, Kind, claim, finish};
 use crate::store::qontak_hook::{self, HookRow};
 use crate::store::{Failure, qontak_status};
 
-/// Longest time between two looks at what the replicas stored.
+/// Longest poll interval for what the replicas stored.
 const MAX_TICK: Duration = Duration::from_secs(60);
 
 /// The check of the status page, which belongs to no organisation.

@@ -155,9 +155,9 @@ pub struct ContactListData {
     source_id: Option<String>,
     /// Number of contacts.
     contacts_count: Option<i64>,
-    /// Those that were imported.
+    /// Number of contacts that were imported.
     contacts_count_success: Option<i64>,
-    /// Those that were not.
+    /// Number of contacts that failed to import.
     contacts_count_failed: Option<i64>,
     /// Names of its columns.
     contact_variables: Option<Vec<String>>,

@@ -10,6 +10,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -26,8 +27,8 @@ use crate::store::creation::{self, Claim, CreationRow, State as CreationState};
 /// Time in which a caller gets Qontak's answer. A longer call goes on without it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// Maximum size of a request body: JSON may need 6 bytes for a character of a file.
-const MAX_BODY_BYTES: usize = MAX_CSV + (1 << 20);
+/// Maximum size of a request body: JSON writes the quotes and line breaks of a file as two bytes each.
+const MAX_BODY_BYTES: usize = 2 * MAX_CSV + (1 << 20);
 
 const HEADER: &str = "Idempotency-Key";
 const MAX_KEY: usize = 255;
@@ -48,8 +49,9 @@ impl FromRequest<ReadState> for Sent {
         let (head, body) = request.into_parts();
         let key =
             head.headers.get(HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if key.is_empty() || key.len() > MAX_KEY {
-            let expected = format!("is needed as a header, 1 to {MAX_KEY} characters of ASCII");
+        if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(|c| c.is_ascii_graphic()) {
+            let expected =
+                format!("is needed as a header, 1 to {MAX_KEY} characters of ASCII without spaces");
             return Err(Error::parameter(HEADER, expected));
         }
         let limit = state.read_timeout;
@@ -67,18 +69,18 @@ impl FromRequest<ReadState> for Sent {
 /// Requires a key with the scope `write`, and the setting `api.write`. The template is checked first: a 422
 /// names everything that is wrong with it, or has Qontak's own refusal. A request that is repeated with the
 /// same `Idempotency-Key` within 30 days is not sent again, and answered with the state of the first one.
-/// After a 503 it is sent again. A 502 means that nobody knows whether Qontak took it.
+/// After a 503 it is sent again. A 502 means that it is unknown whether Qontak accepted it.
 #[utoipa::path(
     post, path = "/templates", request_body = NewTemplate, security(("key" = ["write"])),
     params(
         super::reader::OrganizationQuery,
-        ("Idempotency-Key" = String, Header, description = "Any text that is new for each template: 1 to 255 characters of ASCII.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+        ("Idempotency-Key" = String, Header, description = "Any text that is new for each template: 1 to 255 characters of ASCII without spaces.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     responses(
-        (status = CREATED, body = One<CreationRow>, description = "Qontak took it; `Location` shows what becomes of it."),
+        (status = CREATED, body = One<CreationRow>, description = "Accepted by Qontak; `Location` shows the state."),
         (status = ACCEPTED, body = One<CreationRow>, description = "Qontak has not answered yet; `Location` shows the result."),
         (status = CONFLICT, body = ErrorResponse, description = "The first request with this key is being sent."),
-        (status = BAD_GATEWAY, body = ErrorResponse, description = "Unknown whether Qontak took it."),
+        (status = BAD_GATEWAY, body = ErrorResponse, description = "Unknown whether Qontak accepted it."),
     )
 )]
 pub async fn template(
@@ -97,13 +99,13 @@ pub async fn template(
     post, path = "/contact-lists", request_body = NewContactList, security(("key" = ["write"])),
     params(
         super::reader::OrganizationQuery,
-        ("Idempotency-Key" = String, Header, description = "Any text that is new for each list: 1 to 255 characters of ASCII.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
+        ("Idempotency-Key" = String, Header, description = "Any text that is new for each list: 1 to 255 characters of ASCII without spaces.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
     responses(
-        (status = CREATED, body = One<CreationRow>, description = "Qontak took it; `Location` shows what becomes of it."),
+        (status = CREATED, body = One<CreationRow>, description = "Accepted by Qontak; `Location` shows the state."),
         (status = ACCEPTED, body = One<CreationRow>, description = "Qontak has not answered yet; `Location` shows the result."),
         (status = CONFLICT, body = ErrorResponse, description = "The first request with this key is being sent."),
-        (status = BAD_GATEWAY, body = ErrorResponse, description = "Unknown whether Qontak took it."),
+        (status = BAD_GATEWAY, body = ErrorResponse, description = "Unknown whether Qontak accepted it."),
     )
 )]
 pub async fn contact_list(
@@ -148,8 +150,8 @@ async fn create(
         kind: new.kind(),
         name: new.name(),
     };
-    let creation_id = match creation::claim(&state.primary, &request).await? {
-        Claim::Call(creation_id) => creation_id,
+    let attempt = match creation::claim(&state.primary, &request).await? {
+        Claim::Call(attempt) => attempt,
         Claim::Known(row) if row.state == CreationState::Sending => {
             let problem = "the first request with this Idempotency-Key is being sent to Qontak";
             return Err(Error::Conflict(problem));
@@ -159,11 +161,11 @@ async fn create(
             return Err(Error::parameter(HEADER, "was used for another request; use a new one"));
         }
     };
-    let Some(sent) = creations.send(creation_id, target, new) else {
+    let Some(sent) = creations.send(attempt, target, new) else {
         let error = "the service is stopping or busy".to_owned();
         creation::report(
             &state.primary,
-            creation_id,
+            attempt,
             &creation::Report {
                 state: CreationState::NotSent,
                 qontak_id: None,
@@ -178,26 +180,47 @@ async fn create(
         Ok(Ok(row)) => respond(row),
         // Qontak is slow, or its answer cannot be stored.
         _ => {
-            let row = creation::find(&state.primary, None, creation_id).await?;
-            respond(row.ok_or(Error::Internal)?)
+            let id = attempt.creation_id;
+            match creation::find(&state.primary, None, id).await {
+                Ok(row) => respond(row.ok_or(Error::Internal)?),
+                // It may have been sent, so this is no ordinary outage.
+                Err(_) => Err(unknown("the database is unavailable", &location(id))),
+            }
         }
     }
 }
 
-/// The organisation in which the caller creates something: the one it asks for, or the only one.
+/// The organisation in which the caller creates something: the one it asks for, or the only one. One that
+/// cannot be reached matters only if it could be meant.
 async fn target(creations: &Creations, reader: &Reader) -> Result<Target, Error> {
-    let targets = creations.targets().await.map_err(|error| Error::NotSent(error.to_string()))?;
-    let mut targets = targets.into_iter().filter(|it| reader.shows(Some(&it.organization_id)));
-    let target = targets.next().ok_or(Error::NotFound)?;
-    if targets.any(|it| it.organization_id != target.organization_id) {
-        return Err(Error::parameter("organization_id", "is needed; there are several"));
+    let is_given = reader.organizations().is_some_and(|organizations| organizations.len() == 1);
+    let mut targets = creations.targets();
+    let (mut found, mut failed): (Option<Target>, _) = (None, None);
+    while let Some(target) = targets.next().await {
+        match target {
+            Ok(target) if !reader.shows(Some(&target.organization_id)) => {}
+            Ok(target) if is_given => return Ok(target),
+            Ok(target) => {
+                if found.is_some_and(|it| it.organization_id != target.organization_id) {
+                    return Err(Error::parameter(
+                        "organization_id",
+                        "is needed; there are several",
+                    ));
+                }
+                found = Some(target);
+            }
+            Err(error) => failed = Some(error),
+        }
     }
-    Ok(target)
+    match failed {
+        Some(error) => Err(Error::NotSent(error.to_string())),
+        None => found.ok_or(Error::NotFound),
+    }
 }
 
 /// The response to a request whose creation has this state.
 fn respond(row: CreationRow) -> Result<Response, Error> {
-    let location = format!("/v1/creations/{}", row.creation_id);
+    let location = location(row.creation_id);
     let error = row.error.clone().unwrap_or_default();
     let status = match row.state {
         CreationState::Processing | CreationState::Done | CreationState::Failed => {
@@ -206,12 +229,18 @@ fn respond(row: CreationRow) -> Result<Response, Error> {
         CreationState::Sending => StatusCode::ACCEPTED,
         CreationState::Rejected => return Err(Error::Unprocessable(vec![error])),
         CreationState::NotSent => return Err(Error::NotSent(error)),
-        CreationState::Unknown => {
-            let advice = "it is not sent again; look for it at Qontak before you use another \
-                Idempotency-Key";
-            let text = format!("{error}; {advice}. See GET {location}");
-            return Err(Error::UnknownResult(text));
-        }
+        CreationState::Unknown => return Err(unknown(&error, &location)),
     };
     Ok((status, [(LOCATION, location)], one(row)).into_response())
+}
+
+fn location(creation_id: Uuid) -> String {
+    format!("/v1/creations/{creation_id}")
+}
+
+/// The response if Qontak may have accepted a creation.
+fn unknown(error: &str, location: &str) -> Error {
+    let advice =
+        "it is not sent again; look for it at Qontak before you use another Idempotency-Key";
+    Error::UnknownResult(format!("{error}; {advice}. See GET {location}"))
 }

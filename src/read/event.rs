@@ -26,8 +26,7 @@ query! {
     pub struct EventQuery {
         /// Filter by kind; events of any of several.
         kind: AnyOf<Kind>,
-        /// Filter by the event name, as Qontak sent it or in lower case; events
-        /// with any of several.
+        /// Filter by the event name, as Qontak sent it or in lower case; events with any of several.
         name: Labels,
         /// Filter by outcome; events with any of several, `quarantined,malformed`.
         outcome: AnyOf<Outcome>,

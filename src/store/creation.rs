@@ -47,17 +47,17 @@ impl Kind {
 pub enum State {
     /// Qontak is being called.
     Sending,
-    /// Qontak took it and has not finished: the template is in review, the list is being imported.
+    /// Qontak accepted it and has not finished: the template is in review, the list is being imported.
     Processing,
     /// The template is approved, the list is imported.
     Done,
-    /// The template was rejected in review, or no contact was imported.
+    /// The template was rejected in review or deleted, or no contact was imported.
     Failed,
     /// Qontak refused it; nothing was created.
     Rejected,
     /// Qontak did not get it; the same request may be sent again.
     NotSent,
-    /// Qontak may have taken it; it is not sent again.
+    /// Qontak may have accepted it; it is not sent again.
     Unknown,
 }
 
@@ -82,11 +82,12 @@ pub struct CreationRow {
     pub kind: Kind,
     /// Name of the template or contact list.
     pub name: String,
-    /// How far it is.
+    /// State of the creation.
     pub state: State,
-    /// Qontak's id of the template or contact list; null unless Qontak took it.
+    /// Qontak's id of the template or contact list; null unless Qontak accepted it.
     pub qontak_id: Option<String>,
-    /// Qontak's row, as of `checked_at`; null unless Qontak took it.
+    /// Qontak's row, as of `checked_at`, with fields of the request that it lacks; null unless Qontak
+    /// accepted it.
     #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>)]
     pub result: Option<Value>,
     /// Why the state is `failed`, `rejected`, `not_sent` or `unknown`; else null.
@@ -111,11 +112,20 @@ pub struct Request<'a> {
     pub name: &'a str,
 }
 
+/// An attempt to send a creation. The report of an earlier one could end the state of a later one, so that
+/// the creation is sent twice.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the columns of table creation say it")]
+pub struct Attempt {
+    pub creation_id: Uuid,
+    pub attempt: i32,
+}
+
 /// Whether to call Qontak.
 #[derive(Debug)]
 pub enum Claim {
     /// Call Qontak: this creation is new, or did not reach Qontak before.
-    Call(Uuid),
+    Call(Attempt),
     /// The request was sent before.
     Known(Box<CreationRow>),
     /// Another request was sent with this idempotency key.
@@ -125,16 +135,18 @@ pub enum Claim {
 /// Inserts a creation, with its entry in the audit log, or finds the one with this idempotency key.
 pub async fn claim(db: &PgPool, request: &Request<'_>) -> sqlx::Result<Claim> {
     let mut transaction = db.begin().await?;
-    let claimed = sqlx::query_scalar!(
+    let claimed = sqlx::query_as!(
+        Attempt,
         r#"
             insert into creation (
                 creation_id, organization_id, idempotency_key, request_sha256, key_name, kind, name
             )
             values ($1, $2, $3, $4, $5, $6, $7)
             on conflict (organization_id, idempotency_key) do update
-            set state = 'sending', error = null, updated_at = now(), key_name = excluded.key_name
+            set state = 'sending', attempt = creation.attempt + 1, error = null, updated_at = now(),
+                key_name = excluded.key_name
             where creation.state = 'not_sent' and creation.request_sha256 = excluded.request_sha256
-            returning creation_id
+            returning creation_id, attempt
         "#,
         Uuid::now_v7(),
         request.organization_id,
@@ -146,16 +158,16 @@ pub async fn claim(db: &PgPool, request: &Request<'_>) -> sqlx::Result<Claim> {
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    if let Some(creation_id) = claimed {
+    if let Some(attempt) = claimed {
         let entry = audit::Entry {
             key_name: request.key_name.to_owned(),
             action: Action::Create,
-            target: format!("{} {creation_id}", request.kind.as_str()),
+            target: format!("{} {}", request.kind.as_str(), attempt.creation_id),
             status: 0,
         };
         audit::insert(&mut *transaction, &entry).await?;
         transaction.commit().await?;
-        return Ok(Claim::Call(creation_id));
+        return Ok(Claim::Call(attempt));
     }
     let found = sqlx::query!(
         r#"
@@ -175,22 +187,30 @@ pub async fn claim(db: &PgPool, request: &Request<'_>) -> sqlx::Result<Claim> {
     Ok(Claim::Known(Box::new(row.ok_or(sqlx::Error::RowNotFound)?)))
 }
 
+/// A query that returns rows of the table: SQL before and after their columns, and its arguments.
+macro_rules! query_rows {
+    ($before:literal, $after:literal, $($argument:expr),+ $(,)?) => {
+        sqlx::query_as!(
+            CreationRow,
+            $before + r#"
+                creation_id, organization_id, idempotency_key, kind as "kind: Kind", name,
+                state as "state: State", qontak_id, result, error,
+                created_at, updated_at, checked_at
+            "# + $after,
+            $($argument),+
+        )
+    };
+}
+
 /// Finds a creation. `organizations` of `None` means all.
 pub async fn find(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
     creation_id: Uuid,
 ) -> sqlx::Result<Option<CreationRow>> {
-    sqlx::query_as!(
-        CreationRow,
-        r#"
-            select
-                creation_id, organization_id, idempotency_key, kind as "kind: Kind", name,
-                state as "state: State", qontak_id, result, error,
-                created_at, updated_at, checked_at
-            from creation
-            where creation_id = $1 and ($2::text[] is null or organization_id = any($2))
-        "#,
+    query_rows!(
+        "select",
+        "from creation where creation_id = $1 and ($2::text[] is null or organization_id = any($2))",
         creation_id,
         organizations,
     )
@@ -208,33 +228,35 @@ pub struct Report {
     pub error: Option<String>,
 }
 
-/// Stores what a call has shown. A call that was thought to be interrupted may end after all.
+/// Stores what a call of an attempt has shown, unless there is a later one. A call that was thought to be
+/// interrupted may end after all.
 pub async fn report(
     db: impl PgExecutor<'_>,
-    creation_id: Uuid,
+    Attempt { creation_id, attempt }: Attempt,
     report: &Report,
 ) -> sqlx::Result<Option<CreationRow>> {
-    sqlx::query_as!(
-        CreationRow,
+    query_rows!(
         r#"
             update creation
             set state = $2,
                 qontak_id = coalesce($3, qontak_id),
-                result = coalesce($4, result),
+                -- Fields that Qontak does not show this time stay.
+                result = case when $4::jsonb is null then result else coalesce(result, '{}') || $4 end,
                 error = $5,
                 updated_at = case when state = $2 then updated_at else now() end,
                 checked_at = case when $4::jsonb is null then checked_at else now() end
-            where creation_id = $1 and state in ('sending', 'unknown', 'processing')
+            where creation_id = $1
+                and attempt = $6
+                and state in ('sending', 'unknown', 'processing')
             returning
-                creation_id, organization_id, idempotency_key, kind as "kind: Kind", name,
-                state as "state: State", qontak_id, result, error,
-                created_at, updated_at, checked_at
         "#,
+        "",
         creation_id,
         report.state.as_str(),
         report.qontak_id,
         report.result,
         report.error,
+        attempt,
     )
     .fetch_optional(db)
     .await
@@ -260,9 +282,12 @@ pub async fn note_interrupted(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
 #[expect(missing_docs, reason = "the columns of table creation say it")]
 pub struct Pending {
     pub creation_id: Uuid,
+    pub attempt: i32,
     pub organization_id: String,
     pub kind: Kind,
     pub qontak_id: String,
+    /// Whether Qontak has had time to show it.
+    pub is_old: bool,
 }
 
 /// Takes creations that Qontak is processing and about which it was not asked for a while: 2 seconds at
@@ -286,7 +311,8 @@ pub async fn take_pending(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Pending>>
                 for update skip locked
             ))
             returning
-                creation_id, organization_id, kind as "kind: Kind", qontak_id as "qontak_id!"
+                creation_id, attempt, organization_id, kind as "kind: Kind",
+                qontak_id as "qontak_id!", created_at < now() - interval '10 min' as "is_old!"
         "#
     )
     .fetch_all(db)

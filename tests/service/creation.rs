@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, PgPool};
+use tokio::task::JoinSet;
 
 use super::binary::{DEADLINE, Process, run};
 use super::harness::{KEY_OF_ALL, settings};
@@ -35,7 +36,12 @@ pub fn sha256(key: &str) -> String {
 pub fn writing(db: &PgPool, qontak: &FakeQontak) -> BTreeMap<String, String> {
     let mut settings = settings(&db.connect_options());
     settings.extend(qontak.hmac());
-    let changed = [("RECEIVER__API__WRITE", "true"), ("RECEIVER__BACKFILL__AUTO", "false")];
+    let changed = [
+        ("RECEIVER__API__WRITE", "true"),
+        ("RECEIVER__BACKFILL__AUTO", "false"),
+        // A busy machine must not end a call at a stop.
+        ("RECEIVER__HTTP__STOP_TIMEOUT", "60s"),
+    ];
     let changed = changed.into_iter().chain(WRITER_SETTINGS);
     settings.extend(changed.map(|(name, value)| (name.to_owned(), value.to_owned())));
     settings
@@ -124,6 +130,18 @@ impl Setup {
         count("POST whatsapp") + count("POST async")
     }
 
+    /// Sends a request whose call the fake holds, and waits until the call is there.
+    pub async fn post_held(&self, path: &str, key: &str, body: &Value) -> JoinSet<Answer> {
+        self.qontak.change(json!({ "hold": true }));
+        let calls = self.calls();
+        let mut held = JoinSet::new();
+        let (url, path, key) = (self.service.url.clone(), path.to_owned(), key.to_owned());
+        let body = body.clone();
+        held.spawn(async move { request(&url, &path, &key, &body).await });
+        super::spool::wait_until(async || self.calls() > calls).await;
+        held
+    }
+
     /// Lets the fake answer the next call that creates something with a fault. Before it, the service
     /// checks its credentials.
     pub fn fail_next(&self, fault: &str) {
@@ -201,6 +219,11 @@ async fn contact_list_is_uploaded_and_followed_until_it_is_imported(db: PgPool) 
     let answer = setup.post("/v1/contact-lists", "k", &contact_list("Pelanggan \"Bogor\"")).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     assert_eq!(answer.body["data"]["state"], "processing", "{answer:?}");
+    // Qontak has named an id only; the rest is from the request.
+    let listed = setup.get_as("/v1/contact-lists", KEY_OF_ALL).await.1["data"][0].take();
+    assert_eq!(listed["id"], answer.body["data"]["qontak_id"], "{listed}");
+    assert_eq!(listed["name"], "Pelanggan \"Bogor\"", "{listed}");
+    assert_eq!(listed["source_type"], "spreadsheet", "{listed}");
     let done = setup.wait_for_state(&answer, "done").await;
     assert_eq!(done["result"]["contacts_count_success"], 2, "{done}");
     assert_eq!(done["result"]["contact_variables"], json!(["phone_number", "full_name", "kota"]));
@@ -216,10 +239,12 @@ async fn contact_list_is_uploaded_and_followed_until_it_is_imported(db: PgPool) 
     assert_eq!(done["result"]["source_id"], "7", "{done}");
 
     // Qontak calls it a success that nobody was imported, and quotes contacts in its messages.
-    setup.qontak.change(json!({ "verdict": "EMPTY" }));
+    setup.qontak.change(json!({ "outcome": "EMPTY" }));
     let answer = setup.post("/v1/contact-lists", "empty", &contact_list("Kosong")).await;
     let failed = setup.wait_for_state(&answer, "failed").await;
     assert_eq!(failed["error"], "no contact was imported", "{failed}");
+    // Qontak has written the number as a text.
+    assert_eq!(failed["result"]["contacts_count_success"], 0, "{failed}");
     for table in ["creation", "catalog", "audit"] {
         let sql = format!("select count(*) from {table} where {table}::text like '%6281200010%'");
         let numbers = setup.number(&sql).await;
@@ -230,13 +255,35 @@ async fn contact_list_is_uploaded_and_followed_until_it_is_imported(db: PgPool) 
 #[sqlx::test]
 async fn template_that_is_rejected_in_review_has_failed(db: PgPool) {
     let setup = Setup::start(db).await;
-    setup.qontak.change(json!({ "verdict": "REJECTED" }));
+    setup.qontak.change(json!({ "outcome": "REJECTED" }));
     let answer = setup.post("/v1/templates", "key", &template("promo")).await;
     let failed = setup.wait_for_state(&answer, "failed").await;
     assert_eq!(failed["error"], "rejected in review");
     let history = format!("/v1/templates/{}/history", failed["qontak_id"].as_str().unwrap());
     let history = setup.get_as(&history, KEY_OF_ALL).await.1;
     assert_eq!(history["data"][0]["status"], "REJECTED", "{history}");
+}
+
+#[sqlx::test]
+async fn template_that_is_deleted_or_not_found_has_failed(db: PgPool) {
+    let setup = Setup::start(db).await;
+    setup.qontak.change(json!({ "outcome": "DELETED" }));
+    let answer = setup.post("/v1/templates", "deleted", &template("deleted")).await;
+    let failed = setup.wait_for_state(&answer, "failed").await;
+    assert_eq!(failed["error"], "deleted or disabled at Qontak");
+
+    // A status that is not known leaves the state open; Postgres stores no NUL.
+    setup.qontak.change(json!({ "outcome": "A\u{0}NEW_ONE" }));
+    let answer = setup.post("/v1/templates", "new", &template("new")).await;
+    let path = answer.location.clone().unwrap();
+    let row = setup.wait_for(&path, WRITER, |row| row["result"]["status"] == "ANEW_ONE").await;
+    assert_eq!(row["state"], "processing", "{row}");
+
+    setup.qontak.change(json!({ "outcome": "GONE" }));
+    setup.execute("update creation set created_at = now() - interval '11 min'").await;
+    setup.execute("update creation set checked_at = created_at where name = 'new'").await;
+    let failed = setup.wait_for_state(&answer, "failed").await;
+    assert_eq!(failed["error"], "Qontak does not have it any more");
 }
 
 #[sqlx::test]

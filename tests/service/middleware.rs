@@ -131,7 +131,9 @@ async fn configured_origins_get_cors_headers_on_every_response(db: PgPool) {
     assert_eq!(allowed.status, StatusCode::OK);
     assert_eq!(values(&allowed, "access-control-allow-origin"), [ORIGIN]);
     let headers = values(&allowed, "access-control-allow-headers").join(",");
-    assert!(headers.contains("authorization") && headers.contains("if-none-match"), "{headers}");
+    for name in ["authorization", "if-none-match", "idempotency-key"] {
+        assert!(headers.contains(name), "{headers}");
+    }
     assert_eq!(values(&allowed, "access-control-allow-methods"), ["GET,HEAD,POST,DELETE"]);
 
     // Error responses have the CORS headers too.
@@ -142,7 +144,8 @@ async fn configured_origins_get_cors_headers_on_every_response(db: PgPool) {
         let exposed = values(&response, "access-control-expose-headers").join(",");
         assert_eq!(
             exposed,
-            "content-disposition,etag,link,retry-after,x-cell-limit,x-ignored-parameters,x-request-id"
+            "content-disposition,etag,link,location,retry-after,x-cell-limit,x-ignored-parameters,\
+             x-request-id"
         );
         assert!(values(&response, "vary").join(",").contains("origin"));
         assert_eq!(response.headers.get("access-control-allow-credentials"), None);

@@ -152,13 +152,20 @@ async fn unknown_id_causes_a_sync_at_most_once_a_minute(db: PgPool) {
     assert_eq!(syncs(&qontak), 1);
     let client = reqwest::Client::new();
     post(&client, &first.url, message_of("a-new-agent", &qontak)).await.unwrap();
-    // Each replica looks for unknown ids at its start, and then once a minute.
-    let look = async || {
-        let replica = Process::start(asking(&db, &qontak, "1h")).await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+    // Each replica looks for unknown ids at its start, and then once a minute. It goes on with another
+    // organisation, by name: when that is asked for its lists, the check of this one has ended.
+    let check = async |seed: u64| {
+        let other = FakeQontak::start_with(seed).await;
+        let mut settings = asking(&db, &qontak, "1h");
+        let named = |(name, value): (String, String)| {
+            (name.replace("__SHOP__", &format!("__SHOP{seed}__")), value)
+        };
+        settings.extend(other.hmac().into_iter().map(named));
+        let replica = Process::start(settings).await;
+        super::spool::wait_until(async || syncs(&other) == 1).await;
         drop(replica);
     };
-    look().await;
+    check(8).await;
     assert_eq!(syncs(&qontak), 1, "the first sync was less than a minute ago");
     let age = "update qontak_check set checked_at = checked_at - interval '1 min'";
     sqlx::query(age).execute(&db).await.unwrap();
@@ -173,7 +180,7 @@ async fn unknown_id_causes_a_sync_at_most_once_a_minute(db: PgPool) {
     assert_eq!(syncs(&qontak), 2);
     // It is known now that Qontak does not list it.
     sqlx::query(age).execute(&db).await.unwrap();
-    look().await;
+    check(9).await;
     assert_eq!(syncs(&qontak), 2);
     drop((first, second));
 }

@@ -230,6 +230,26 @@ async fn token_rotates_once_while_three_replicas_ask(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn refreshed_tokens_are_stored_though_the_caller_has_gone(db: PgPool) {
+    let qontak = FakeQontak::start().await;
+    let client = client(&db, &qontak.bearer());
+    qontak.change(json!({ "expire": true, "hold": true }));
+    {
+        let mut call = std::pin::pin!(client.check_organization());
+        let is_replaced = async || qontak.show()["refreshes"] == 1;
+        tokio::select! {
+            found = &mut call => panic!("{found:?}"),
+            () = super::spool::wait_until(is_replaced) => {}
+        }
+    }
+    qontak.change(json!({ "hold": false }));
+    client.finish().await;
+    client.check_organization().await.unwrap();
+    let state = qontak.show();
+    assert_eq!((&state["refreshes"], &state["reused"]), (&json!(1), &json!(0)));
+}
+
+#[sqlx::test]
 async fn token_is_refreshed_before_it_expires(db: PgPool) {
     let qontak = FakeQontak::start().await;
     let client = client(&db, &qontak.bearer());

@@ -1,7 +1,7 @@
 //! A contact list to create: a spreadsheet that is uploaded, or a source that Qontak knows.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -10,7 +10,7 @@ use crate::qontak::client::Body;
 
 const MAX_NAME: usize = 255;
 
-/// Maximum length of a spreadsheet.
+/// Maximum size of a spreadsheet, in bytes.
 pub const MAX_CSV: usize = 4 << 20;
 
 /// The source of a list that comes as a file.
@@ -30,7 +30,7 @@ pub struct NewContactList {
     #[schema(nullable = false, max_length = 255)]
     source_id: Option<String>,
     /// The spreadsheet as CSV, for `spreadsheet`: a header with the names of the columns, and a row per
-    /// contact.
+    /// contact. At most 4 MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     csv: Option<String>,
@@ -61,6 +61,9 @@ impl NewContactList {
         if is_spreadsheet {
             match (fields.value("csv"), &csv) {
                 (None, _) => fields.reject("csv", "is missing"),
+                (_, Some(csv)) if csv.len() > MAX_CSV => {
+                    fields.reject("csv", &format!("must have at most {MAX_CSV} bytes"));
+                }
                 (_, Some(csv)) => {
                     if let Err(expected) = check_csv(csv) {
                         fields.reject("csv", &expected);
@@ -79,6 +82,15 @@ impl NewContactList {
         fields.finish();
         let list = Self { name, source_type, source_id, csv };
         if problems.is_empty() { Ok(list) } else { Err(problems) }
+    }
+
+    /// Fields as Qontak's row has them.
+    pub fn fields(&self) -> Map<String, Value> {
+        let source_id =
+            self.source_id.iter().map(|id| ("source_id".to_owned(), id.as_str().into()));
+        let fields = [("name", &self.name), ("source_type", &self.source_type)];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.as_str().into()));
+        fields.into_iter().chain(source_id).collect()
     }
 
     /// The call's body: a form.

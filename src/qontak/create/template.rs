@@ -1,7 +1,7 @@
 //! A WhatsApp template to create, by the rules of Qontak's API: it cannot be edited after it is submitted.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::fields::Fields;
@@ -108,6 +108,12 @@ impl NewTemplate {
         if problems.is_empty() { Ok(template) } else { Err(problems) }
     }
 
+    /// Fields as Qontak's row has them.
+    pub fn fields(&self) -> Map<String, Value> {
+        let fields = [("category", &self.category), ("language", &self.language)];
+        fields.map(|(name, value)| (name.to_owned(), value.as_str().into())).into_iter().collect()
+    }
+
     /// The call's body, in the form that Qontak's API was recorded with.
     pub fn body(&self) -> Body {
         Body::Json(json!({
@@ -161,7 +167,7 @@ impl NewComponent {
     }
 }
 
-/// Whether it looks like one of WhatsApp's languages. Their list grows, so Qontak decides.
+/// Whether it has the form of one of WhatsApp's languages. Their list grows, so Qontak decides.
 fn is_language(text: &str) -> bool {
     let (language, country) = text.split_once('_').map_or((text, None), |(a, b)| (a, Some(b)));
     let is_word =

@@ -92,6 +92,12 @@ fn is_signed(
 
 /// `POST /oauth/token`: replaces both tokens. An old refresh token is refused.
 pub async fn refresh(Extract(fake): Extract<Fake>, Json(body): Json<Value>) -> Response {
+    let response = replace_tokens(&fake, &body);
+    fake.wait().await;
+    response
+}
+
+fn replace_tokens(fake: &Fake, body: &Value) -> Response {
     let mut state = fake.state();
     let current = state.credentials();
     let is_client = body["client_id"] == current.client_id.as_str()

@@ -1,4 +1,4 @@
-//! Templates and contact lists that a client creates. They become done after some looks at them, as at
+//! Templates and contact lists that a client creates. They become done after some polls, as at
 //! Qontak after some time.
 
 use axum::extract::{Path, Query, Request, State as Extract};
@@ -15,8 +15,8 @@ use super::response::error;
 use super::state::{Fake, State};
 use crate::simulate::world::Subject;
 
-/// Number of looks after which something is done.
-const LOOKS: u32 = 2;
+/// Number of polls after which something is done.
+const POLLS: u32 = 2;
 
 /// Routes of what is created.
 pub fn routes() -> Router<Fake> {
@@ -58,18 +58,21 @@ async fn create_template(Extract(fake): Extract<Fake>, Json(body): Json<Value>) 
         "quality_rating": null,
         "quality_rating_text": null,
     });
-    state.templates.push(Created { row: row.clone(), looks: 0 });
+    state.templates.push(Created { row: row.clone(), polls: 0 });
     let data = json!({ "status": "success", "data": [row] });
     (StatusCode::CREATED, Json(json!({ "status": "success", "data": data }))).into_response()
 }
 
 async fn show_template(Extract(fake): Extract<Fake>, Path(id): Path<String>) -> Response {
     let mut state = fake.state();
-    let verdict = state.verdict.clone();
+    let outcome = state.outcome.clone();
     let Some(template) = find(&mut state.templates, &id) else { return not_found() };
-    template.looks += 1;
-    if template.looks >= LOOKS {
-        template.row["status"] = verdict.as_deref().unwrap_or("APPROVED").into();
+    if outcome.as_deref() == Some("GONE") {
+        return not_found();
+    }
+    template.polls += 1;
+    if template.polls >= POLLS {
+        template.row["status"] = outcome.as_deref().unwrap_or("APPROVED").into();
     }
     Json(json!({ "status": "success", "data": template.row })).into_response()
 }
@@ -94,6 +97,9 @@ async fn create_contact_list(Extract(fake): Extract<Fake>, request: Request) -> 
     if file.is_none() && part("source_id").is_none() {
         return invalid(("file", "can't be blank"));
     }
+    if fake.state().outcome.as_deref() == Some("REJECTED") {
+        return invalid(("file", "Siti +62 812 0001 0001 is invalid"));
+    }
     let header = file.as_deref().and_then(|file| file.lines().next()).unwrap_or_default();
     let variables: Vec<&str> = header.split(',').filter(|name| !name.is_empty()).collect();
     let count = file.as_deref().map_or(3, |file| file.lines().skip(1).count());
@@ -110,13 +116,25 @@ async fn create_contact_list(Extract(fake): Extract<Fake>, request: Request) -> 
 
 async fn show_contact_list(Extract(fake): Extract<Fake>, Path(id): Path<String>) -> Response {
     let mut state = fake.state();
-    let (now, is_empty) = (state.now(), state.verdict.as_deref() == Some("EMPTY"));
+    let (now, outcome) = (state.now(), state.outcome.clone().unwrap_or_default());
+    let is_empty = outcome == "EMPTY";
     let Some(list) = find(&mut state.contact_lists, &id) else { return not_found() };
-    list.looks += 1;
-    if list.looks >= LOOKS {
+    if outcome == "GONE" {
+        return not_found();
+    }
+    if outcome == "PENDING" {
+        // As in the answer to its creation.
+        return Json(json!({ "status": "success", "data": { "id": id } })).into_response();
+    }
+    list.polls += 1;
+    if list.polls >= POLLS {
         let count = list.row["contacts_count"].clone();
         let of = if is_empty { "contacts_count_failed" } else { "contacts_count_success" };
         list.row[of] = count;
+        if is_empty {
+            // A number may also be a text.
+            list.row["contacts_count_success"] = "0".into();
+        }
         list.row["progress"] = "success".into();
         list.row["finished_at"] = json!(now);
         if is_empty {
@@ -165,7 +183,7 @@ impl State {
         for (name, value) in fields.as_object().into_iter().flatten() {
             row[name] = value.clone();
         }
-        self.contact_lists.push(Created { row, looks: 0 });
+        self.contact_lists.push(Created { row, polls: 0 });
         id
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{OriginalUri, Request, State as Extract};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use futures_util::stream;
@@ -59,6 +59,9 @@ pub async fn inject(Extract(fake): Extract<Fake>, request: Request, next: Next) 
         *state.requests.entry(name).or_default() += 1;
         state.faults.pop_front()
     };
+    if request.method() == Method::POST {
+        fake.wait().await;
+    }
     match fault {
         None | Some(Fault::Pass) => next.run(request).await,
         Some(Fault::LostAnswer) => {

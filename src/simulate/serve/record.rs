@@ -39,8 +39,8 @@ pub struct Record {
 pub struct Created {
     /// Its row.
     pub row: Value,
-    /// How often a client has looked at it.
-    pub looks: u32,
+    /// Number of times that a client has asked for it.
+    pub polls: u32,
 }
 
 /// What receivers lack.

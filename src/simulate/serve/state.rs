@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,13 @@ impl Fake {
         self.state().show()
     }
 
+    /// Waits until calls are not held any more.
+    pub(super) async fn wait(&self) {
+        while self.state().is_held {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Locks the state.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no holder of the lock panics")
@@ -109,6 +117,8 @@ pub struct Change {
     pub fault: Option<Fault>,
     /// Number of requests with the fault.
     pub times: usize,
+    /// Whether calls that create something, and answers to refreshes of tokens, wait.
+    pub hold: Option<bool>,
     /// Lets the access token expire.
     pub expire: bool,
     /// Lifetime of the next access token, in seconds.
@@ -127,8 +137,9 @@ pub struct Change {
     pub has_messages: Option<bool>,
     /// Titles of the incidents of the status page.
     pub incidents: Option<Vec<String>>,
-    /// What becomes of created templates, such as `REJECTED`; with `EMPTY` no contact is imported.
-    pub verdict: Option<String>,
+    /// Status that created templates get, such as `REJECTED`. `PENDING` leaves contact lists unfinished,
+    /// with `EMPTY` no contact is imported, with `GONE` nothing created is found.
+    pub outcome: Option<String>,
     /// Whether these credentials may list contact lists.
     pub has_contact_lists: Option<bool>,
     /// A contact list that somebody creates in the dashboard: some of its fields.
@@ -140,6 +151,8 @@ pub struct State {
     pub ids: Ids,
     /// Seconds to add to the clock.
     pub clock_offset: i64,
+    /// Whether calls that create something, and answers to refreshes of tokens, wait.
+    pub is_held: bool,
     /// Number of the current pair of tokens.
     pub generation: u32,
     /// Whether the current access token has expired.
@@ -161,7 +174,7 @@ pub struct State {
     pub expected: Expected,
     pub faults: VecDeque<Fault>,
     pub incidents: Vec<String>,
-    pub verdict: Option<String>,
+    pub outcome: Option<String>,
     pub has_contact_lists: bool,
     pub templates: Vec<Created>,
     pub contact_lists: Vec<Created>,
@@ -176,6 +189,7 @@ impl State {
         Self {
             ids: Ids::new(seed),
             clock_offset: 0,
+            is_held: false,
             generation: 0,
             is_expired: false,
             expires_in: 29_823_918,
@@ -192,7 +206,7 @@ impl State {
             expected: Expected::new(Ids::new(seed)),
             faults: VecDeque::new(),
             incidents: Vec::new(),
-            verdict: None,
+            outcome: None,
             has_contact_lists: true,
             templates: Vec::new(),
             contact_lists: Vec::new(),
@@ -240,6 +254,7 @@ impl State {
         if let Some(fault) = change.fault {
             self.faults.extend(std::iter::repeat_n(fault, change.times.max(1)));
         }
+        self.is_held = change.hold.unwrap_or(self.is_held);
         self.is_expired |= change.expire;
         self.expires_in = change.expires_in.unwrap_or(self.expires_in);
         self.clock_offset = change.clock_offset.unwrap_or(self.clock_offset);
@@ -252,7 +267,7 @@ impl State {
         if let Some(list) = &change.contact_list {
             self.create_contact_list(list);
         }
-        self.verdict = change.verdict.or_else(|| self.verdict.take());
+        self.outcome = change.outcome.or_else(|| self.outcome.take());
         self.incidents = change.incidents.unwrap_or_else(|| self.incidents.clone());
     }
 

@@ -10,7 +10,7 @@ use super::super::qontak_client::FakeQontak;
 use super::{Setup, WRITER, contact_list, request, sha256, template, writing};
 
 /// A template with a field changed; null removes it.
-fn with(place: &str, value: Value) -> Value {
+fn template_with(place: &str, value: Value) -> Value {
     let mut template = template("promo");
     *template.pointer_mut(place).unwrap() = value;
     template
@@ -19,7 +19,7 @@ fn with(place: &str, value: Value) -> Value {
 #[sqlx::test]
 async fn invalid_requests_name_every_field_at_fault_and_are_not_sent(db: PgPool) {
     let setup = Setup::start(db).await;
-    let body = |text: &str| with("/components/1/text", text.into());
+    let body = |text: &str| template_with("/components/1/text", text.into());
     let name = "name: must consist of lower-case letters, digits and _";
     for (request, expected) in [
         (json!([]), vec!["body: must be a JSON object"]),
@@ -32,36 +32,39 @@ async fn invalid_requests_name_every_field_at_fault_and_are_not_sent(db: PgPool)
                 "components: is missing",
             ],
         ),
-        (with("/name", "Promo".into()), vec![name]),
-        (with("/name", "promo gajian".into()), vec![name]),
-        (with("/name", 7.into()), vec!["name: must be a text of 1 to 512 characters"]),
+        (template_with("/name", "Promo".into()), vec![name]),
+        (template_with("/name", "promo gajian".into()), vec![name]),
+        (template_with("/name", 7.into()), vec!["name: must be a text of 1 to 512 characters"]),
         (
-            with("/name", "a".repeat(513).into()),
+            template_with("/name", "a".repeat(513).into()),
             vec!["name: must be a text of 1 to 512 characters"],
         ),
         (
-            with("/category", "marketing".into()),
+            template_with("/category", "marketing".into()),
             vec!["category: must be one of AUTHENTICATION, MARKETING, UTILITY"],
         ),
         (
-            with("/language", "Indonesia".into()),
+            template_with("/language", "Indonesia".into()),
             vec!["language: must be a language such as id or en_US"],
         ),
-        (with("/components", "BODY".into()), vec!["components: must be an array"]),
+        (template_with("/components", "BODY".into()), vec!["components: must be an array"]),
         (
-            with("/components/1/type", "FOOTER".into()),
+            template_with("/components/1/type", "FOOTER".into()),
             vec!["components: must contain one of type BODY"],
         ),
         (
-            with("/components/0/type", "BODY".into()),
+            template_with("/components/0/type", "BODY".into()),
             vec!["components[1].type: must not occur twice"],
         ),
         (
-            with("/components/2/type", "CAROUSEL".into()),
+            template_with("/components/2/type", "CAROUSEL".into()),
             vec!["components[2].type: must be one of HEADER, BODY, FOOTER, BUTTONS"],
         ),
-        (with("/components/2/buttons", Value::Null), vec!["components[2].buttons: is missing"]),
-        (with("/components/1/text", Value::Null), vec!["components[1].text: is missing"]),
+        (
+            template_with("/components/2/buttons", Value::Null),
+            vec!["components[2].buttons: is missing"],
+        ),
+        (template_with("/components/1/text", Value::Null), vec!["components[1].text: is missing"]),
         (
             body(&"é".repeat(1025)),
             vec!["components[1].text: must be a text of 1 to 1024 characters"],
@@ -114,18 +117,25 @@ async fn invalid_requests_name_every_field_at_fault_and_are_not_sent(db: PgPool)
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{request}: {answer:?}");
         assert_eq!(answer.body["error"]["messages"], json!(expected), "{request}");
     }
-    for key in ["", &"k".repeat(256)] {
+    for key in ["", "a key", &"k".repeat(256)] {
         let answer = setup.post("/v1/templates", key, &template("promo")).await;
-        let expected = "Idempotency-Key: is needed as a header, 1 to 255 characters of ASCII";
+        let expected =
+            "Idempotency-Key: is needed as a header, 1 to 255 characters of ASCII without spaces";
         assert_eq!(answer.message(), expected, "{answer:?}");
     }
     let mut large = contact_list("large");
-    large["csv"] = "a\n".repeat(3 << 20).into();
+    large["csv"] = "a\n".repeat(5 << 20).into();
     let answer = setup.post("/v1/contact-lists", "key", &large).await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{answer:?}");
+    large["csv"] = format!("a\n{}", "é".repeat(2 << 20)).into();
+    let answer = setup.post("/v1/contact-lists", "key", &large).await;
+    assert_eq!(answer.message(), "csv: must have at most 4194304 bytes", "{answer:?}");
     let rows = setup.number("select count(*) from creation").await;
     assert_eq!((setup.calls(), rows), (0, 0));
     // What is at the limit of a rule passes.
+    large["csv"] = "\"\"\"\"\"a\"\n".repeat(1 << 19).into();
+    let answer = setup.post("/v1/contact-lists", "large", &large).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     let text = format!("{}    {}", "😀".repeat(500), "a".repeat(520));
     let answer = setup.post("/v1/templates", "key", &body(&text)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
@@ -174,6 +184,27 @@ async fn creating_needs_the_setting_the_scope_and_the_organisation(db: PgPool) {
     assert_eq!(send(WRITER, &of(&other)).await.0, StatusCode::CREATED);
     let created = |qontak: &FakeQontak| qontak.show()["created"].take();
     assert_eq!((created(&qontak), created(&other)), (json!(1), json!(1)));
+
+    // One that cannot be reached is in the way only if it could be meant.
+    for id in [None, Some("an-organization")] {
+        let mut settings = settings.clone();
+        let url = "http://127.0.0.1:9".to_owned();
+        settings.insert("RECEIVER__QONTAK__OTHER__BASE_URL".into(), url);
+        if let Some(id) = id {
+            settings.insert("RECEIVER__QONTAK__OTHER__ORGANIZATION_ID".into(), id.into());
+        }
+        let service = Process::start(settings).await;
+        let path = of(&qontak);
+        let body = template(&format!("promo_{}", id.is_some()));
+        let answer = request(&service.url, &path, &format!("{id:?}"), &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let answer = request(&service.url, "/v1/templates", "any", &body).await;
+        let expected = match id {
+            None => StatusCode::SERVICE_UNAVAILABLE,
+            Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        assert_eq!(answer.status, expected, "{answer:?}");
+    }
 
     // A creation of another organisation is not shown.
     let ids: Vec<uuid::Uuid> =
