@@ -240,10 +240,7 @@ async fn send(db: PgPool, Job { attempt, client, new, deadline, done }: Job) {
 /// Calls Qontak once. Nothing is sent before Qontak has accepted the credentials, so that fewer errors
 /// leave open whether it was accepted.
 async fn call(client: &Client, new: &NewCreation, deadline: Instant) -> Report {
-    let failed = |state, error: &Error| {
-        let error = describe(new.kind(), error);
-        Report { state, qontak_id: None, result: None, error: Some(error) }
-    };
+    let failed = |state, error: &Error| Report::of_error(state, describe(new.kind(), error));
     let checked = timeout_at(deadline, client.check_organization()).await;
     if let Err(error) = checked.unwrap_or(Err(Error::Late)) {
         return failed(State::NotSent, &error);

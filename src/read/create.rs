@@ -22,7 +22,7 @@ use crate::http::Error;
 use crate::http::error::ErrorResponse;
 use crate::http::extract::Id;
 use crate::qontak::create::{Creations, MAX_CSV, NewContactList, NewCreation, NewTemplate, Target};
-use crate::store::creation::{self, Claim, CreationRow, State as CreationState};
+use crate::store::creation::{self, Claim, CreationRow, Report, State as CreationState};
 
 /// Time in which a caller gets Qontak's answer. A longer call goes on without it.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(25);
@@ -163,17 +163,8 @@ async fn create(
     };
     let Some(sent) = creations.send(attempt, target, new) else {
         let error = "the service is stopping or busy".to_owned();
-        creation::report(
-            &state.primary,
-            attempt,
-            &creation::Report {
-                state: CreationState::NotSent,
-                qontak_id: None,
-                result: None,
-                error: Some(error.clone()),
-            },
-        )
-        .await?;
+        let report = Report::of_error(CreationState::NotSent, error.clone());
+        creation::report(&state.primary, attempt, &report).await?;
         return Err(Error::NotSent(error));
     };
     match timeout(ANSWER_TIMEOUT, sent).await {

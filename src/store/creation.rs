@@ -228,6 +228,13 @@ pub struct Report {
     pub error: Option<String>,
 }
 
+impl Report {
+    /// A report without a row of Qontak's.
+    pub const fn of_error(state: State, error: String) -> Self {
+        Self { state, qontak_id: None, result: None, error: Some(error) }
+    }
+}
+
 /// Stores what a call of an attempt has shown, unless there is a later one. A call that was thought to be
 /// interrupted may end after all.
 pub async fn report(

@@ -71,12 +71,9 @@ async fn check_one(db: &PgPool, clients: &Clients, pending: Pending) -> Result<(
         },
         // What was just created may not be shown yet.
         Err(Error::NotFound { .. }) if !is_old => return Ok(()),
-        Err(Error::NotFound { .. }) => Report {
-            state: State::Failed,
-            qontak_id: None,
-            result: None,
-            error: Some("Qontak does not have it any more".to_owned()),
-        },
+        Err(Error::NotFound { .. }) => {
+            Report::of_error(State::Failed, "Qontak does not have it any more".to_owned())
+        }
         Err(error) => return Err(describe(kind, &error)),
     };
     let attempt = Attempt { creation_id, attempt };

@@ -225,7 +225,8 @@ fn key(row: &CatalogRow) -> Key {
     (row.id.clone(), organization_id)
 }
 
-fn place(id: &str, organization_id: Option<&str>) -> Place {
+/// Place in a list of any rows that are ordered by these.
+pub(super) fn place(id: &str, organization_id: Option<&str>) -> Place {
     Place::by_ids(vec![id.to_owned(), organization_id.unwrap_or_default().to_owned()])
 }
 

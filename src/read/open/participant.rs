@@ -9,6 +9,7 @@ use serde_json::Value;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
+use super::catalog::place;
 use super::page::{OpenList, Page, PageQuery, Place};
 use crate::http::Error;
 use crate::http::extract::Id;
@@ -97,9 +98,7 @@ pub async fn list_users(
         None => None,
     };
     let rows = page.cut(list(page.walk()).await?);
-    let place = |user: &User| {
-        Place::by_ids(vec![user.id.clone(), user.organization_id.clone().unwrap_or_default()])
-    };
+    let place = |user: &User| place(&user.id, user.organization_id.as_deref());
     Ok(page.respond(rows, total, place, |user| user))
 }
 
