@@ -87,7 +87,7 @@ assert(sent.some(({ status }) => status !== null && rank(status) === 2));
 const times = sent.flatMap(({ status_times }) => status_times.read ?? []);
 assert(times.every(({ source }) => ["channel", "body", "received"].includes(source)));
 const me = ok(await client.GET("/v1/me")).data;
-const scopes: ("read" | "read_masked" | "export" | "replay")[] = me.scopes;
+const scopes: ("read" | "read_masked" | "export" | "replay" | "write")[] = me.scopes;
 assert(scopes.includes("export"));
 
 // Errors.
