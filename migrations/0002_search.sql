@@ -75,6 +75,8 @@ begin
             '$.**.caption',
             '$.**.filename',
             '$.**.formatted_name',
+            '$.**.phones[*].phone',
+            '$.**.phones[*].wa_id',
             '$.**.location.name',
             '$.**.location.address'
         ]::jsonpath[]) as path
@@ -84,7 +86,7 @@ begin
 end
 $$;
 
-comment on function shown_texts is 'Texts of buttons and raw_message that a chat shows: titles, descriptions, captions, names of files, places and contacts.';
+comment on function shown_texts is 'Texts of buttons and raw_message that a chat shows: titles, descriptions, captions, names of files and places, names and numbers of contacts.';
 
 create function message_text(text text, file jsonb, buttons jsonb, raw_message jsonb) returns text
     language sql immutable parallel safe
@@ -117,7 +119,7 @@ comment on function message_day is 'Days since 1970 (UTC), in hex.';
 --
 -- Each emoji or other symbol is a word, and so is a flag, which consists of two characters. "Rp"
 -- separates words if it stands before digits, so that an amount is found with or without it.
--- `store/search/word.rs` splits queries the same way.
+-- `store/search/word.rs` splits queries the same way, and leaves out a "Rp " before digits.
 create function message_words(
     organization_id text, at timestamptz, text text, file jsonb, buttons jsonb, raw_message jsonb
 )

@@ -26,7 +26,7 @@ query! {
     pub struct EventQuery {
         /// Filter by kind; events of any of several.
         kind: AnyOf<Kind>,
-        /// Filter by the event name, as Qontak sent it or in lower case; events with any of several.
+        /// Filter by the event name, in any case; events with any of several.
         name: Labels,
         /// Filter by outcome; events with any of several, `quarantined,malformed`.
         outcome: AnyOf<Outcome>,
@@ -55,7 +55,7 @@ impl EventQuery {
         let (since, until) = period(self.start_date, self.end_date, &Utc)?;
         let filter = Filter {
             kind: self.kind.map(AnyOf::names),
-            name: self.name.map(Labels::spellings),
+            name: self.name.map(Labels::lower_case),
             outcome: self.outcome.map(AnyOf::names),
             subject_id: self.subject_id.map(|text| text.0),
             has_reasons: self.has_reasons.map(|flag| flag.0),

@@ -61,9 +61,11 @@ async fn renamed_events_are_applied_by_their_shape_and_keep_their_name(db: PgPoo
         ("conversation_changed", "room_updated"),
         ("blast_status", "broadcast_log_status"),
     ] {
-        let events = service.data(&format!("/v1/events?name={name}")).await;
-        assert_eq!(events.as_array().unwrap().len(), 1, "{name}");
-        assert_eq!((&events[0]["name"], &events[0]["kind"]), (&json!(name), &json!(kind)));
+        for name_as_typed in [name.to_owned(), name.to_uppercase()] {
+            let events = service.data(&format!("/v1/events?name={name_as_typed}")).await;
+            assert_eq!(events.as_array().unwrap().len(), 1, "{name_as_typed}");
+            assert_eq!((&events[0]["name"], &events[0]["kind"]), (&json!(name), &json!(kind)));
+        }
     }
     assert_eq!(service.data("/v1/events?name=nothing").await, json!([]));
 }

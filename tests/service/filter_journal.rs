@@ -52,6 +52,7 @@ async fn events_are_found_by_any_of_several_kinds_names_and_outcomes(db: PgPool)
         ("kind=status_message&outcome=quarantined,malformed", "4"),
         ("name=room_created,status_template", "16"),
         ("name=room_created&name=none", "1"),
+        ("name=Room_Created", "1"),
         // A name may contain a comma.
         ("name=brand,%20new", "3"),
         ("name=brand,%20new&name=room_resolved", "23"),

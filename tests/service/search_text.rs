@@ -123,6 +123,9 @@ async fn numbers_are_found_as_they_stand_in_the_text(db: PgPool) {
         ("Pesanan 2025-06-0012", &["m0"]),
         ("1.250.000", &["m1"]),
         ("Rp1.250.000", &["m1"]),
+        ("Rp 1.250.000", &["m1"]),
+        ("rp. 1.250.000", &["m1"]),
+        ("total rp 1.250", &["m1"]),
         ("1.250.000,-", &["m1"]),
         ("14:30:00", &["m1"]),
         ("INV/2025/06/00417", &["m2"]),
@@ -153,6 +156,10 @@ async fn file_names_captions_and_titles_are_found(db: PgPool) {
             "location": {"name": "Toko Maju", "address": "Jalan Braga 7", "latitude": -6.9}}]}}),
         json!({"type": "unsupported", "text": null, "raw_message": {"messages": [{"errors": [
             {"code": 131_051, "title": "Message type unknown"}]}]}}),
+        json!({"type": "contacts", "text": null, "raw_message": {"messages": [{"type": "contacts",
+            "contacts": [{"name": {"formatted_name": "Kantor Sales"}, "phones": [
+                {"phone": "+62 813-5555-0099", "wa_id": "6281355550099", "type": "WORK"},
+                {"phone": "0361 222387"}]}]}]}}),
     ];
     let service = service_with(db, &messages).await;
     let cases: &[(&str, &[&str])] = &[
@@ -173,6 +180,11 @@ async fn file_names_captions_and_titles_are_found(db: PgPool) {
         ("row", &[]),
         ("hubungi cs", &["m4"]),
         ("opaque", &[]),
+        ("081355550099", &["m8"]),
+        ("+62 813-5555-0099", &["m8"]),
+        ("813-5555-0099", &["m8"]),
+        ("0361 222387", &["m8"]),
+        ("kantor 0361", &["m8"]),
         ("cokelat", &["m5"]),
         ("braga", &["m6"]),
         ("toko maju", &["m6"]),

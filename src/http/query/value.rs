@@ -214,12 +214,9 @@ impl Parameter for Labels {
 }
 
 impl Labels {
-    /// The texts as given and in lower case, for names that are stored as they are sent but are nearly
-    /// always in lower case.
-    pub fn spellings(self) -> Vec<String> {
-        let lower = self.0.iter().map(|label| label.trim().to_ascii_lowercase());
-        let lower: Vec<String> = lower.filter(|lower| !self.0.contains(lower)).collect();
-        [self.0, lower].concat()
+    /// The texts without the space around them, in lower case as far as they are ASCII.
+    pub fn lower_case(self) -> Vec<String> {
+        self.0.into_iter().map(|label| label.trim().to_ascii_lowercase()).collect()
     }
 }
 

@@ -200,7 +200,7 @@ pub struct EventRow {
 pub struct Filter {
     /// Any of these `event.kind`.
     pub kind: Option<Vec<String>>,
-    /// Any of these `event.name`.
+    /// Any of these `event.name`, in lower case.
     pub name: Option<Vec<String>>,
     /// Any of these `event.outcome`.
     pub outcome: Option<Vec<String>>,
@@ -267,7 +267,7 @@ pub async fn list(
                         and ($2::text[] is null or kind = any($2))
                         and ($3::text[] is null or outcome = any($3))
                         and ($4::text is null or subject_id = $4)
-                        and ($5::text[] is null or name = any($5))
+                        and ($5::text[] is null or lower(name) = any($5))
                         and ($6::boolean is null or (cardinality(reasons) > 0) = $6)
                         and ($7::text is null or endpoint = $7)
                         and ($8::text is null or request_id = $8)

@@ -32,7 +32,7 @@ pub const PATTERN: &str = concat!(
     "]*$",
 );
 
-/// Splits a text into words, which spaces and punctuation separate, and `rp` before a digit. Each
+/// Splits a text into words, which spaces and punctuation separate, and `rp` before digits. Each
 /// emoji or other symbol is a word; repeats of it are left out.
 pub fn split(text: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -61,6 +61,10 @@ pub fn split(text: &str) -> Vec<String> {
 fn end_word(words: &mut Vec<String>, word: &mut String) {
     let is_amount = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit());
     let rest = word.strip_prefix("rp").filter(is_amount).unwrap_or(word);
+    // The index has `rp` as a word only of a message with a space between it and the amount.
+    if is_amount(&rest) && words.last().is_some_and(|last| last == "rp") {
+        words.pop();
+    }
     if !rest.is_empty() {
         words.push(rest.chars().take(MAX_CHARACTERS).collect());
     }
