@@ -1,6 +1,20 @@
 -- The journal, and what is written with it in the same transaction: the ledger and the batches of the
 -- event stream.
 
+-- Types of their own for what every row of the journal has: 4 bytes instead of up to 30.
+create type event_kind as enum (
+    'receive_message_from_customer', 'receive_message_from_agent', 'status_message',
+    'broadcast_log_status', 'room_created', 'room_resolved', 'room_updated',
+    'agent_assigned_to_room', 'agent_unassigned_from_room', 'agent_handover_room',
+    'custom_agent_allocation', 'status_template', 'available_user_status', 'unknown'
+);
+
+comment on type event_kind is 'Kind of an event: the names of enum Kind of the service.';
+
+create type event_outcome as enum ('applied', 'recorded', 'quarantined', 'malformed');
+
+comment on type event_outcome is 'applied: written to projections. recorded: changes no table. quarantined: JSON that could not be identified. malformed: not JSON.';
+
 -- Every acknowledged webhook with its body, byte for byte, and the columns by which it is found. One
 -- partition per day, so that old days are dropped as a whole. There is no default partition: rows in it
 -- would block the creation of the right one. `store/partition.rs` creates the partitions.
@@ -12,14 +26,12 @@ create table event (
     event_id        uuid        not null,
     received_at     timestamptz not null,
     endpoint        text        collate "C" not null,
-    kind            text        collate "C",
+    kind            event_kind,
     name            text        collate "C",
     organization_id text        collate "C" not null,
     subject_id      text        collate "C",
-    outcome         text        collate "C" not null
-        constraint event_outcome_known
-        check (outcome in ('applied', 'recorded', 'quarantined', 'malformed')),
-    reasons         text[]      not null,
+    outcome         event_outcome not null,
+    reasons         text[],
     dedup_key       bytea       not null,
     deliveries      integer     not null,
     body            bytea       not null,
@@ -31,6 +43,12 @@ create table event (
     constraint event_dedup_key unique (dedup_key, day)
 ) partition by range (day);
 
+create function name_sent(name text, kind event_kind) returns text
+    language sql stable parallel safe
+    return nullif(coalesce(name, kind::text), '');
+
+comment on function name_sent is 'Name of an event as sent, from columns name and kind; null if the body has none.';
+
 -- Bodies are compressed already; a second attempt by Postgres would only cost time.
 alter table event alter column body set storage external;
 
@@ -40,11 +58,11 @@ comment on column event.event_id is 'UUIDv7 whose time is received_at, to the mi
 comment on column event.received_at is 'Time the request was authenticated, by this service''s clock.';
 comment on column event.endpoint is 'Name of the configured endpoint whose token was used.';
 comment on column event.kind is 'Type of the event: receive_message_from_customer, …, room_updated, unknown. Null if it could not be determined.';
-comment on column event.name is 'Name of the event as sent by Qontak. Null if the body has none.';
+comment on column event.name is 'Name of the event as sent by Qontak, if it is not that of its kind; empty if the body has none.';
 comment on column event.organization_id is 'Organisation in the body, else of the endpoint, else empty.';
 comment on column event.subject_id is 'Id of the message, room, broadcast log, template or user that the event is about.';
-comment on column event.outcome is 'applied: written to projections. recorded: changes no table. quarantined: JSON that could not be identified. malformed: not JSON.';
-comment on column event.reasons is 'Why the event is quarantined or malformed, and each field that could not be used, with the expected value.';
+comment on column event.outcome is 'What became of the event; of a replay, the last one.';
+comment on column event.reasons is 'Why the event is quarantined or malformed, and each field that could not be used, with the expected value. Null if there are none.';
 comment on column event.dedup_key is 'First half of the SHA-256 of endpoint and body; for kinds without a time in the body also of the 10-minute window.';
 comment on column event.deliveries is 'Number of deliveries of the same bytes on that day, at least 1.';
 comment on column event.body is 'The request body (decompressed if it was sent compressed), plain or as a zstd frame. Not jsonb, which refuses NUL, reorders keys and drops duplicate keys. `qontak-receiver body` prints it.';
@@ -66,13 +84,9 @@ create index event_by_kind on event (kind, day, event_id)
     );
 comment on index event_by_kind is 'GET /v1/events?kind=: events of a rare kind.';
 
--- Without the frequent names, like event_by_kind. A hash index, because a name may have any length.
-create index event_by_name on event using hash (name)
-    where name not in (
-        'receive_message_from_customer', 'receive_message_from_agent', 'status_message',
-        'broadcast_log_status'
-    );
-comment on index event_by_name is 'GET /v1/events?name=: events of a rare or new name.';
+-- Names that are not those of their kind. A hash index, because a name may have any length.
+create index event_by_name on event using hash (lower(btrim(name))) where name is not null;
+comment on index event_by_name is 'GET /v1/events?name=: events of a new name.';
 
 create index event_by_outcome on event (outcome, day, event_id) where outcome <> 'applied';
 comment on index event_by_outcome is 'GET /v1/events?outcome=: events that were not applied.';
@@ -86,7 +100,7 @@ create index event_by_organization on event (organization_id, endpoint);
 comment on index event_by_organization is 'GET /v1/events: events of a small organisation, and of a rarely used endpoint.';
 
 -- Almost empty as long as Qontak does not change its format; after a change it is needed.
-create index event_with_reasons on event (day, event_id) where cardinality(reasons) > 0;
+create index event_with_reasons on event (day, event_id) where reasons is not null;
 comment on index event_with_reasons is 'GET /v1/events?has_reasons=true: events with fields that could not be used.';
 
 -- Deliveries, counted by the transaction that stores them. Each writer task has rows of its own, so

@@ -119,7 +119,13 @@ begin
         relation || '_1',
         (
             select string_agg(
-                format('%I %s', attname, format_type(atttypid, atttypmod)), ', '
+                format(
+                    '%I %s', attname,
+                    case
+                        when atttypid in (select oid from pg_type where typtype = 'e') then 'text'
+                        else format_type(atttypid, atttypmod)
+                    end
+                ), ', '
                 order by
                     coalesce(
                         array_position(

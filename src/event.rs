@@ -148,7 +148,7 @@ impl Changes {
     ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
+#[sqlx(type_name = "event_outcome", rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// Stored in the journal and in at least one other table.

@@ -27,19 +27,18 @@ select
     received_at::date,
     (lpad(to_hex((extract(epoch from received_at) * 1000)::bigint), 12, '0') || '7'
         || substr(tie, 1, 3) || '8' || substr(tie, 4, 15))::uuid,
-    received_at, case when fill.chance(35, n, 2000) = 0 then 'test' else 'qontak' end, kind,
-    nullif(kind, 'room_updated'),
+    received_at, case when fill.chance(35, n, 2000) = 0 then 'test' else 'qontak' end, kind::event_kind,
+    case kind when 'room_updated' then '' end,
     case when outcome in ('applied', 'recorded') then organization_id else '' end,
     case
         when outcome not in ('applied', 'recorded') then null
         when kind ~ '^room|^agent' then room_id
         else fill.id('message', message)
     end,
-    outcome,
+    outcome::event_outcome,
     case outcome
         when 'quarantined' then array['missing_subject_id: id: expected the message''s id, text']
         when 'malformed' then array['unparsable: EOF while parsing a string at line 12 column 31']
-        else '{}'
     end,
     sha256(convert_to(tie, 'UTF8')),
     1 + (fill.chance(31, n, 20) = 0)::integer,
@@ -107,9 +106,11 @@ from (
     from fill.numbered_room
     cross join unnest(array['hukum', 'komplain', 'pelanggan lama', 'vip']) as tag
     union
-    select organization_id, 'event_kind', kind from event where kind is not null
+    select organization_id, 'event_kind', kind::text from event where kind is not null
     union
-    select organization_id, 'event_name', name from event where name is not null
+    select organization_id, 'event_name', name_sent(name, kind)
+    from event
+    where name_sent(name, kind) is not null
 ) as occurring;
 
 insert into facet (organization_id, name, value, last_on)

@@ -5,9 +5,20 @@ use utoipa::ToSchema;
 
 /// Kind of an event. Names are Qontak's, except for `room_updated` and `unknown`.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantNames, ToSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+    sqlx::Type,
+    ToSchema,
 )]
 #[schema(rename_all = "snake_case")]
+#[sqlx(type_name = "event_kind", rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", ascii_case_insensitive)]
 #[expect(missing_docs, reason = "Qontak's names")]
 pub enum Kind {

@@ -54,9 +54,9 @@ impl EventQuery {
     fn filter(self) -> Result<Filter, Error> {
         let (since, until) = period(self.start_date, self.end_date, &Utc)?;
         let filter = Filter {
-            kind: self.kind.map(AnyOf::names),
+            kind: self.kind.map(|kinds| kinds.0),
             name: self.name.map(Labels::lower_case),
-            outcome: self.outcome.map(AnyOf::names),
+            outcome: self.outcome.map(|outcomes| outcomes.0),
             subject_id: self.subject_id.map(|text| text.0),
             has_reasons: self.has_reasons.map(|flag| flag.0),
             endpoint: self.endpoint.map(|text| text.0),

@@ -81,7 +81,8 @@ pub async fn list(
                             organization_id, sender_id, room_id, at, asked_at,
                             case when is_first then 'opening' else 'next' end
                         from response
-                        where response.organization_id = own.organization_id
+                        where hashtext(response.organization_id) = hashtext(own.organization_id)
+                            and response.organization_id = own.organization_id
                             and author = 'agent' and at >= $2 and at < $3
                         order by at desc
                         limit $4

@@ -224,7 +224,7 @@ pub async fn erase_subjects(db: impl PgExecutor<'_>, traces: &Traces) -> sqlx::R
     let erased = sqlx::query!(
         r#"
             update event
-            set body = '', dictionary = null, body_bytes = 0, subject_id = null, reasons = '{}',
+            set body = '', dictionary = null, body_bytes = 0, subject_id = null, reasons = null,
                 erased_at = now()
             where subject_id = any($1) and erased_at is null
         "#,
@@ -273,7 +273,7 @@ pub async fn erase_page(
     let erased = sqlx::query!(
         r#"
             update event
-            set body = '', dictionary = null, body_bytes = 0, subject_id = null, reasons = '{}',
+            set body = '', dictionary = null, body_bytes = 0, subject_id = null, reasons = null,
                 erased_at = now()
             from unnest($1::date[], $2::uuid[]) as found (day, event_id)
             where event.day = found.day and event.event_id = found.event_id
@@ -331,7 +331,7 @@ pub async fn erase_organization(db: &PgPool, organization_id: &str) -> sqlx::Res
             r#"
                 update event
                 set body = '', dictionary = null, body_bytes = 0, subject_id = null,
-                    reasons = '{}', erased_at = now()
+                    reasons = null, erased_at = now()
                 where (day, event_id) in (
                     select day, event_id
                     from event

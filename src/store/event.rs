@@ -75,6 +75,16 @@ impl Written {
     }
 }
 
+/// Column `name` of an event: the name as sent; null if it is Qontak's for the kind, empty if the body
+/// has none.
+pub fn stored_name(event: &Event) -> Option<&str> {
+    match (event.name.as_deref(), event.kind.map(Kind::as_str)) {
+        (Some(name), Some(kind)) if name == kind && Kind::from_name(name).is_some() => None,
+        (None, Some(_)) => Some(""),
+        (name, _) => name,
+    }
+}
+
 /// Updates rows with the results of replays. Returns the previous outcome by event id.
 pub async fn replay(
     db: &mut PgConnection,
@@ -101,24 +111,24 @@ pub async fn replay(
                 for update of event
             )
             update event set
-                kind = new.kind,
+                kind = new.kind::event_kind,
                 name = new.name,
                 organization_id = new.organization_id,
                 subject_id = new.subject_id,
-                outcome = new.outcome,
-                reasons = string_to_array(new.reasons, e'\n'),
+                outcome = new.outcome::event_outcome,
+                reasons = string_to_array(nullif(new.reasons, ''), e'\n'),
                 parser_version = $9
             from new
             join old using (day, event_id)
             where event.day = old.day and event.event_id = old.event_id
             returning
-                event.event_id, old.outcome as "outcome: Outcome",
+                event.event_id, old.outcome as "outcome!: Outcome",
                 old.organization_id
         "#,
         &column(events, |event| event.received_at().day()),
         &column(events, |event| event.id().0),
         &column(events, |event| event.kind.map(Kind::as_str)) as _,
-        &column(events, |event| event.name.as_deref()) as _,
+        &column(events, |event| stored_name(event)) as _,
         &column(events, |event| event.organization_id.as_str()) as _,
         &column(events, |event| event.subject_id.as_deref()) as _,
         &column(events, |event| event.outcome.as_str()) as _,

@@ -5,9 +5,10 @@
 //! inserted is inserted once more, without effect.
 
 use std::collections::{BTreeSet, HashSet};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use chrono::NaiveDate;
+use foldhash::quality::RandomState;
 use sqlx::PgExecutor;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
@@ -73,11 +74,12 @@ pub struct Entry<'a> {
     pub day: Option<NaiveDate>,
 }
 
-/// Values that the table is known to have, as hashes with a random key.
+/// Values that the table is known to have, as hashes with a random key. Each event has a dozen values, and
+/// the hasher of the standard library took 3 % of the time of an event.
 #[derive(Debug, Default)]
 pub struct Known {
     hasher: RandomState,
-    hashes: HashSet<u64>,
+    hashes: HashSet<u64, RandomState>,
 }
 
 impl Known {

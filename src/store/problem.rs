@@ -329,8 +329,8 @@ pub async fn event_names(
     Ok(rows.into_iter().map(|row| (row.organization_id, row.value)).collect())
 }
 
-/// Time an organisation's first event with this name was received today or yesterday, by the index of
-/// rare names.
+/// Time an organisation's first event with this name was received today or yesterday, by index
+/// `event_by_name`.
 pub async fn first_event_at(
     db: impl PgExecutor<'_>,
     organization_id: &str,
@@ -341,12 +341,11 @@ pub async fn first_event_at(
         r#"
             select min(received_at) as "at: Timestamp"
             from event
-            where name = $2 and organization_id = $1 and day >= ($3::timestamptz at time zone 'UTC')::date
+            where lower(btrim(name)) = lower(btrim($2))
+                and name = $2
+                and organization_id = $1
+                and day >= ($3::timestamptz at time zone 'UTC')::date
                 and received_at >= $3
-                and name not in (
-                    'receive_message_from_customer', 'receive_message_from_agent',
-                    'status_message', 'broadcast_log_status'
-                )
         "#,
         organization_id,
         name,

@@ -55,7 +55,8 @@ pub async fn measure(
                     cross join lateral (
                         select author, organization_id, room_id, at, asked_at
                         from response
-                        where response.organization_id = own.organization_id
+                        where hashtext(response.organization_id) = hashtext(own.organization_id)
+                            and response.organization_id = own.organization_id
                             and at >= $2 and at < $3
                         order by at desc
                         limit $4

@@ -215,8 +215,10 @@ pub async fn events(
         r#"
             select
                 event_id as "event_id!", received_at as "received_at!", endpoint as "endpoint!",
-                kind, name, nullif(event.organization_id, '') as organization_id, event.subject_id,
-                outcome as "outcome!", reasons as "reasons!", deliveries as "deliveries!",
+                kind::text, name_sent(name, kind) as name,
+                nullif(event.organization_id, '') as organization_id, event.subject_id,
+                outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!",
+                deliveries as "deliveries!",
                 coalesce(body_bytes, length(body)) as "body_bytes!",
                 parser_version as "parser_version!", request_id as "request_id!"
             from unnest($2::text[], $4::text[]) as subject (subject_id, organization_id)

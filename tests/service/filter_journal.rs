@@ -1,11 +1,13 @@
 //! Filters of the journal and of the ledger.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Request, StatusCode};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
-use super::harness::{BOUND_TOKEN, Service, TOKEN, webhook};
+use super::harness::{BOUND_TOKEN, KEY_REPLAY_ONLY, Service, TOKEN, webhook};
 use super::read::read_all_pages;
 
 /// Posts one event of each of several kinds and outcomes; returns the list of all.
@@ -39,6 +41,47 @@ async fn requests(service: &Service, query: &str) -> String {
 }
 
 #[sqlx::test]
+async fn names_are_shown_as_sent_also_after_a_replay(db: PgPool) {
+    let service = Service::start(db).await;
+    let names = [
+        Some("room_created"),
+        Some(" Room_Created"),
+        Some("room_updated"),
+        Some("unknown"),
+        Some("conversation_changed"),
+        Some(""),
+        None,
+    ];
+    for name in names {
+        let mut body = json!({"id": "r", "status": "assigned", "last_activity_at": "2025-06-12T02:15:03Z",
+            "unread_count": 1, "session_at": null, "organization_id": "o"});
+        if let Some(name) = name {
+            body["data_event"] = json!(name);
+        }
+        service.post(body.to_string()).await;
+    }
+    let list = || async {
+        let events = service.data("/v1/events").await;
+        let events = events.as_array().unwrap().iter().rev();
+        events.map(|event| event["name"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let shown = list().await;
+    let expected = names.map(|name| name.filter(|name| !name.is_empty()).map(str::to_owned));
+    assert_eq!(shown, expected);
+    for (name, expected) in [("room_created", 2), ("room_updated", 1), ("unknown", 1)] {
+        let found = service.data(&format!("/v1/events?name={name}")).await;
+        assert_eq!(found.as_array().unwrap().len(), expected, "{name}");
+    }
+    for event in service.data("/v1/events").await.as_array().unwrap() {
+        let url = format!("/v1/events/{}/replay", event["event_id"].as_str().unwrap());
+        let request = Request::post(url).header(AUTHORIZATION, format!("Bearer {KEY_REPLAY_ONLY}"));
+        let response = service.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status, StatusCode::OK);
+    }
+    assert_eq!(list().await, shown);
+}
+
+#[sqlx::test]
 async fn events_are_found_by_any_of_several_kinds_names_and_outcomes(db: PgPool) {
     let service = Service::start(db).await;
     assert_eq!(post_events(&service).await.len(), 7);
@@ -53,6 +96,8 @@ async fn events_are_found_by_any_of_several_kinds_names_and_outcomes(db: PgPool)
         ("name=room_created,status_template", "16"),
         ("name=room_created&name=none", "1"),
         ("name=Room_Created", "1"),
+        ("name=room_created,status_message&kind=status_message,status_template", "04"),
+        ("name=room_created&kind=status_message", ""),
         // A name may contain a comma.
         ("name=brand,%20new", "3"),
         ("name=brand,%20new&name=room_resolved", "23"),

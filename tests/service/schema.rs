@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use qontak_receiver::event::{Kind, Outcome};
 use serde_json::Value;
 use sqlx::PgPool;
+use strum::VariantNames;
 
 use super::openapi::routes;
 
@@ -46,6 +48,21 @@ async fn every_function_and_index_has_a_comment(db: PgPool) {
     .await
     .unwrap();
     assert_eq!(without_comment, Vec::<String>::new());
+}
+
+#[sqlx::test]
+async fn types_of_the_journal_have_the_names_of_the_service(db: PgPool) {
+    for (name, expected) in [("event_kind", Kind::VARIANTS), ("event_outcome", Outcome::VARIANTS)] {
+        let labels: Vec<String> = sqlx::query_scalar(
+            "select enumlabel::text from pg_enum where enumtypid = $1::regtype
+             order by enumsortorder",
+        )
+        .bind(name)
+        .fetch_all(&db)
+        .await
+        .unwrap();
+        assert_eq!(labels, expected, "{name}");
+    }
 }
 
 #[sqlx::test]

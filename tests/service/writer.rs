@@ -204,7 +204,7 @@ async fn ledger_adds_up_and_matches_the_journal(db: PgPool) {
     });
     assert_eq!(json!(sum), expected);
     let journal: Vec<(String, i64, i64)> = sqlx::query_as(
-        "select outcome, count(*), sum(deliveries) from event group by outcome order by outcome",
+        "select outcome::text, count(*), sum(deliveries) from event group by outcome order by outcome",
     )
     .fetch_all(&service.db)
     .await

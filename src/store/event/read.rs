@@ -62,8 +62,8 @@ pub async fn count_selected(
                 and ($5::uuid[] is null or event_id = any($5))
                 and ($6::timestamptz is null or received_at >= $6)
                 and ($7::timestamptz is null or received_at < $7)
-                and ($8::text is null or kind = $8)
-                and ($9::text is null or outcome = $9)
+                and ($8::text is null or kind = $8::text::event_kind)
+                and ($9::text is null or outcome = $9::text::event_outcome)
                 and erased_at is null
                 and ($10::text[] is null or organization_id = any($10))
         "#,
@@ -106,8 +106,8 @@ pub async fn select(
                 and ($5::uuid[] is null or event_id = any($5))
                 and ($6::timestamptz is null or received_at >= $6)
                 and ($7::timestamptz is null or received_at < $7)
-                and ($8::text is null or kind = $8)
-                and ($9::text is null or outcome = $9)
+                and ($8::text is null or kind = $8::text::event_kind)
+                and ($9::text is null or outcome = $9::text::event_outcome)
                 and erased_at is null
                 and ($11::text[] is null or organization_id = any($11))
             order by day, event_id
@@ -199,14 +199,14 @@ pub struct EventRow {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Any of these `event.kind`.
-    pub kind: Option<Vec<String>>,
-    /// Any of these `event.name`, in lower case.
+    pub kind: Option<Vec<Kind>>,
+    /// Any of these names, in lower case.
     pub name: Option<Vec<String>>,
     /// Any of these `event.outcome`.
-    pub outcome: Option<Vec<String>>,
+    pub outcome: Option<Vec<Outcome>>,
     /// `event.subject_id`.
     pub subject_id: Option<String>,
-    /// Whether `event.reasons` is not empty.
+    /// Whether there are reasons.
     pub has_reasons: Option<bool>,
     /// `event.endpoint`.
     pub endpoint: Option<String>,
@@ -216,6 +216,27 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Received before this time.
     pub until: Option<Timestamp>,
+}
+
+impl Filter {
+    /// Kinds whose name is one of those looked for; `None` if there are none.
+    fn kinds_with_name(&self) -> Option<Vec<Kind>> {
+        let names = self.name.iter().flatten();
+        let kinds: Vec<Kind> = names.filter_map(|name| Kind::from_name(name)).collect();
+        (!kinds.is_empty()).then_some(kinds)
+    }
+
+    /// Kinds looked for, by themselves or by their names: an event with the name of a kind is of this
+    /// kind, so the index of kinds finds it.
+    fn kinds(&self, with_name: Option<&[Kind]>) -> Option<Vec<Kind>> {
+        let has_all = |kinds: &&[Kind]| kinds.len() == self.name.as_ref().map_or(0, Vec::len);
+        match (&self.kind, with_name.filter(has_all)) {
+            (Some(kinds), Some(named)) => {
+                Some(kinds.iter().filter(|kind| named.contains(kind)).copied().collect())
+            }
+            (kinds, named) => kinds.clone().or_else(|| named.map(<[Kind]>::to_vec)),
+        }
+    }
 }
 
 /// Place of an event in the list.
@@ -252,23 +273,27 @@ pub async fn list(
         }
     }
     let day = |id: Option<EventId>| id.and_then(EventId::received_at).map(Timestamp::day);
+    let named_kinds = filter.kinds_with_name();
+    let kinds = filter.kinds(named_kinds.as_deref());
     macro_rules! page {
         ($order:tt) => {
             sqlx::query_as!(
                 EventRow,
                 r#"
                     select
-                        event_id, received_at, endpoint, kind, name,
-                        nullif(organization_id, '') as organization_id, subject_id, outcome,
-                        reasons, deliveries, coalesce(body_bytes, length(body)) as "body_bytes!",
+                        event_id, received_at, endpoint, kind::text, name_sent(name, kind) as name,
+                        nullif(organization_id, '') as organization_id, subject_id,
+                        outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!",
+                        deliveries, coalesce(body_bytes, length(body)) as "body_bytes!",
                         parser_version, request_id
                     from event
                     where ($1::text[] is null or organization_id = any($1))
-                        and ($2::text[] is null or kind = any($2))
-                        and ($3::text[] is null or outcome = any($3))
+                        and ($2::event_kind[] is null or kind = any($2))
+                        and ($3::event_outcome[] is null or outcome = any($3))
                         and ($4::text is null or subject_id = $4)
-                        and ($5::text[] is null or lower(name) = any($5))
-                        and ($6::boolean is null or (cardinality(reasons) > 0) = $6)
+                        and ($5::text[] is null or lower(btrim(name)) = any($5)
+                            or $14::event_kind[] is not null and name is null and kind = any($14))
+                        and ($6::boolean is null or (reasons is not null) = $6)
                         and ($7::text is null or endpoint = $7)
                         and ($8::text is null or request_id = $8)
                         -- The day is redundant: partition pruning does not understand the row
@@ -279,8 +304,8 @@ pub async fn list(
                     limit $13
                 "#,
                 organizations,
-                filter.kind.as_deref(),
-                filter.outcome.as_deref(),
+                kinds.as_deref() as _,
+                filter.outcome.as_deref() as _,
                 filter.subject_id.as_deref(),
                 filter.name.as_deref(),
                 filter.has_reasons,
@@ -291,6 +316,7 @@ pub async fn list(
                 day(end),
                 end.map(|id| id.0),
                 walk.rows,
+                named_kinds.as_deref() as _,
             )
             .fetch_all(db)
             .await
@@ -312,9 +338,9 @@ pub async fn find_stored(
         EventRow,
         r#"
             select
-                event_id, received_at, endpoint, kind, name,
-                nullif(organization_id, '') as organization_id, subject_id, outcome, reasons,
-                deliveries, coalesce(body_bytes, length(body)) as "body_bytes!", parser_version, request_id
+                event_id, received_at, endpoint, kind::text, name_sent(name, kind) as name,
+                nullif(organization_id, '') as organization_id, subject_id,
+                outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!", deliveries, coalesce(body_bytes, length(body)) as "body_bytes!", parser_version, request_id
             from event
             where day = $1
                 and event_id = $2

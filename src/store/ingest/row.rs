@@ -15,7 +15,7 @@ use crate::event::{Kind, PARSER_VERSION};
 use crate::model::{
     Attribute, Broadcast, BroadcastLog, CatalogState, Message, Room, RoomEvent, Sender, Statuses,
 };
-use crate::store::event::{JournalRow, Repeat};
+use crate::store::event::{JournalRow, Repeat, stored_name};
 use crate::store::facet;
 use crate::store::ledger::LedgerChange;
 use crate::store::resolution::Resolution;
@@ -132,9 +132,12 @@ row_type!(JournalRow<'_>, "event_1", |row, record| {
     let JournalRow { event, deliveries, body } = row;
     encode!(
         record: event.received_at().day(), event.id().0, event.received_at(),
-        *event.webhook.endpoint, event.kind.map(Kind::as_str), event.name, event.organization_id,
-        event.subject_id, *event.outcome.as_str(), event.reasons[..], event.dedup_key.0[..],
-        deliveries, body.bytes[..], body.dictionary, body.length, PARSER_VERSION,
+        *event.webhook.endpoint, event.kind.map(Kind::as_str), stored_name(event), event.organization_id,
+        event.subject_id, *event.outcome.as_str()
+    );
+    record.encode((!event.reasons.is_empty()).then_some(&event.reasons))?;
+    encode!(
+        record: event.dedup_key.0[..], deliveries, body.bytes[..], body.dictionary, body.length, PARSER_VERSION,
         event.webhook.request_id
     );
 });
