@@ -1,6 +1,7 @@
 //! Child processes, and the CPU time and memory of processes as reported in /proc.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Command as StdCommand, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -19,6 +20,13 @@ pub fn this_as(role: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.arg(role).env_clear().kill_on_drop(true);
     Ok(command)
+}
+
+/// A program of Node.js that runs in this folder, where its packages are; killed on drop.
+pub fn node(folder: &Path) -> Command {
+    let mut command = Command::new("node");
+    command.arg("server.js").current_dir(folder).kill_on_drop(true);
+    command
 }
 
 /// Sends events by `simulate`. Returns whether all got the expected response, and the report.
@@ -43,8 +51,15 @@ impl Server {
         role: &str,
         settings: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
+        Self::spawn(this_as(role)?, settings).await.with_context(|| role.to_owned())
+    }
+
+    /// Starts a program that listens as the service does, and returns once it accepts connections.
+    pub async fn spawn(
+        mut command: Command,
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
         let address = free_address()?;
-        let mut command = this_as(role)?;
         // Logs are written, but must not compete with Postgres for the disk.
         command.envs(settings).envs(listen_settings(address)?).stdout(Stdio::null());
         let child = command.spawn()?;
@@ -52,8 +67,8 @@ impl Server {
         let mut server = Self { address, pid, child };
         let started = Instant::now();
         while TcpStream::connect(address).await.is_err() {
-            ensure!(server.child.try_wait()?.is_none(), "{role}: exited");
-            ensure!(started.elapsed().as_secs() < 60, "{role}: not listening after 60s");
+            ensure!(server.child.try_wait()?.is_none(), "exited");
+            ensure!(started.elapsed().as_secs() < 60, "not listening after 60s");
             sleep(Duration::from_millis(20)).await;
         }
         Ok(server)
@@ -104,6 +119,25 @@ pub fn family_cpu_us(pid: u32) -> anyhow::Result<f64> {
         (parent == pid).then_some(cpu_us)
     });
     Ok(own + ended + running.sum::<f64>())
+}
+
+/// Share of the machine's CPU that is in use, measured for a second: 0 to 1.
+pub async fn cpu_in_use() -> anyhow::Result<f64> {
+    let before = cpu_ticks()?;
+    sleep(Duration::from_secs(1)).await;
+    let after = cpu_ticks()?;
+    let idle = (after.1 - before.1) as f64;
+    Ok(1.0 - idle / (after.0 - before.0).max(1) as f64)
+}
+
+/// All CPU time of the machine and its idle part, from proc(5), in hundredths of a second.
+fn cpu_ticks() -> anyhow::Result<(u64, u64)> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let cpu = stat.lines().next().context("/proc/stat is empty")?;
+    // user nice system idle iowait irq softirq steal
+    let ticks: Vec<u64> =
+        cpu.split_whitespace().skip(1).take(8).map(str::parse).collect::<Result<_, _>>()?;
+    Ok((ticks.iter().sum(), ticks[3] + ticks[4]))
 }
 
 /// A memory value of /proc/PID/status: `VmRSS:` is the current, `VmHWM:` the highest.

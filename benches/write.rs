@@ -5,6 +5,7 @@ mod measure;
 pub mod postgres;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -13,16 +14,23 @@ use tokio::time::sleep;
 
 use self::measure::{COLUMNS, Measurement, Service, simulate};
 use self::postgres::Cluster;
-use crate::process::memory_mb;
+use crate::process::{cpu_in_use, memory_mb};
 use crate::report::{self, Target, median, number, table};
 
 const EXPLANATION: &str = "\
 The services take turns: *ours* has default settings; *no search* is ours without the search \
 indexes; *one each* is the same server and parser with one transaction per event, 16 at a time; \
-*ceiling* drops the event after parsing. Each connection sends its next event after the response to \
+*ceiling* drops the event after parsing; *Express* is a program of Node.js that inserts the body into one \
+table, by a pool of 10 connections. Each connection sends its next event after the response to \
 the last. CPU, from /proc, and WAL are per acknowledged delivery. Disk is the growth of all tables and \
 indexes per stored event. Memory is the peak of the service. No checkpoint occurs during the run. Values \
 are medians of all rounds, ratios are medians of the ratios of each round.";
+
+/// Share of the CPU that other processes may use before the run.
+const MAX_CPU_IN_USE: f64 = 0.1;
+
+/// How much the events/s of a service may differ between rounds.
+const MAX_SPREAD: f64 = 1.15;
 
 const CONNECTIONS: [u16; 4] = [1, 16, 64, 256];
 
@@ -40,6 +48,9 @@ pub struct Arguments {
     /// Number of rounds.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
+    /// Folder of the Express peer with its packages.
+    #[arg(long)]
+    express: Option<PathBuf>,
     /// Measure this scenario only; may be repeated.
     #[arg(long, value_enum)]
     only: Vec<Scenario>,
@@ -78,10 +89,12 @@ enum Variant {
     Ours,
     NoSearch,
     OneEach,
+    Express,
 }
 
 impl Variant {
-    const ALL: [Self; 4] = [Self::Ceiling, Self::Ours, Self::NoSearch, Self::OneEach];
+    const ALL: [Self; 5] =
+        [Self::Ceiling, Self::Ours, Self::NoSearch, Self::OneEach, Self::Express];
 
     /// Its name, and the role of this program.
     const fn describe(self) -> (&'static str, &'static str) {
@@ -90,6 +103,7 @@ impl Variant {
             Self::Ours => ("ours", "receiver"),
             Self::NoSearch => ("no search", "receiver"),
             Self::OneEach => ("one each", "one-each"),
+            Self::Express => ("Express", "node"),
         }
     }
 }
@@ -118,11 +132,14 @@ pub async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
     }
     let mut cluster = Cluster::connect(&arguments.cluster).await?;
     cluster.drop_databases().await?;
+    let cpu_in_use = cpu_in_use().await?;
     let results = run_rounds(&mut cluster, &arguments).await;
     cluster.drop_databases().await?;
     let results = results?;
     let Arguments { cluster, rounds, seconds, .. } = arguments;
-    let tables = format!("{rounds} rounds, {seconds} s per measurement. {}", results.tables());
+    let noise = results.noise(cpu_in_use);
+    let tables =
+        format!("{rounds} rounds, {seconds} s per measurement. {noise}{}", results.tables());
     report::print(&cluster, &tables, &results.targets()).await
 }
 
@@ -142,7 +159,7 @@ async fn run_rounds(cluster: &mut Cluster, arguments: &Arguments) -> anyhow::Res
             let progress = format!("round {round}: {}", scenario.describe().0);
             eprintln!("{progress}");
             let database = copy.as_deref().filter(|_| scenario == Scenario::Stored);
-            run_scenario(cluster, scenario, database, arguments.seconds, &mut results)
+            run_scenario(cluster, scenario, database, arguments, &mut results)
                 .await
                 .context(progress)?;
         }
@@ -157,13 +174,19 @@ async fn run_scenario(
     cluster: &mut Cluster,
     scenario: Scenario,
     database: Option<&str>,
-    seconds: f64,
+    arguments: &Arguments,
     results: &mut Results,
 ) -> anyhow::Result<()> {
+    let express = arguments.express.as_deref();
     let mut services = Vec::new();
     for variant in Variant::ALL {
-        if variant != Variant::NoSearch || scenario == Scenario::Messages {
-            services.push(Service::start(cluster, variant, database).await?);
+        let is_measured = match variant {
+            Variant::NoSearch => scenario == Scenario::Messages,
+            Variant::Express => scenario == Scenario::Messages && express.is_some(),
+            _ => true,
+        };
+        if is_measured {
+            services.push(Service::start(cluster, variant, database, express).await?);
         }
     }
     if scenario == Scenario::Messages {
@@ -176,7 +199,7 @@ async fn run_scenario(
         let count = if is_large { "10000" } else { "500" };
         simulate(&service.url, scenario, 64, ["--count", count]).await?;
     }
-    let seconds = seconds.to_string();
+    let seconds = arguments.seconds.to_string();
     for connections in CONNECTIONS {
         if (scenario, connections) == (Scenario::Messages, 1) {
             results.insert_ms.push(cluster.time_single_inserts().await?);
@@ -213,6 +236,36 @@ impl Results {
         median(rounds.map(|(one, other)| one.events_per_s / other.events_per_s))
     }
 
+    /// What to say of a machine that is too noisy; empty if it is quiet.
+    fn noise(&self, cpu_in_use: f64) -> String {
+        let spread = self.spread();
+        if cpu_in_use <= MAX_CPU_IN_USE && (spread.is_nan() || spread <= MAX_SPREAD) {
+            return String::new();
+        }
+        let noise = format!(
+            "**The machine was too noisy to tell**: before the run other processes used {:.0} % of its CPU \
+             (at most {:.0} % is quiet), and between rounds the events/s of a service differed by a factor \
+             of {} (at most {MAX_SPREAD} is quiet).\n\n",
+            cpu_in_use * 100.0,
+            MAX_CPU_IN_USE * 100.0,
+            number(spread),
+        );
+        eprintln!("{noise}");
+        noise
+    }
+
+    /// Highest ÷ lowest number of events/s of the same service in different rounds: the median of all
+    /// rows.
+    fn spread(&self) -> f64 {
+        let spreads = self.rows.values().filter(|runs| runs.len() > 1).map(|runs| {
+            let rates = runs.iter().map(|run| run.events_per_s);
+            let (least, most) = rates
+                .fold((f64::MAX, 0_f64), |(least, most), rate| (least.min(rate), most.max(rate)));
+            most / least
+        });
+        median(spreads)
+    }
+
     /// One table per scenario.
     fn tables(&self) -> String {
         let mut header = vec!["service", "connections"];
@@ -247,6 +300,8 @@ impl Results {
         let lone = median(lone.map(|(run, insert_ms)| run.p50_ms / insert_ms));
         let stored = self.ratio((Scenario::Stored, 256, Variant::Ours), ours);
         let ratio = |variant| self.ratio(ours, full(variant));
+        let express =
+            self.median(full(Variant::Express), |run| run.service_cpu_us + run.postgres_cpu_us);
         let memory = self.median(ours, |run| run.memory_mb);
         let idle = median(self.idle_mb.iter().copied());
         let disk = self.median(ours, |run| run.disk_bytes);
@@ -254,6 +309,7 @@ impl Results {
         // With 256 connections unless the target says otherwise.
         vec![
             Target::at_most("CPU of service and Postgres per event, µs", 60.0, cpu),
+            Target::at_least("CPU per event, Express ÷ ours", 5.8, express / cpu),
             Target::at_least("events/s, ours ÷ one each", 12.0, ratio(Variant::OneEach)),
             Target::at_least("events/s, ours ÷ ceiling", 0.5, ratio(Variant::Ceiling)),
             Target::at_most("p99 ÷ (256 ÷ events/s)", 2.0, queueing),

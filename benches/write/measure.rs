@@ -1,5 +1,6 @@
 //! One measurement: a service under the load of `simulate`, which sends in a closed loop.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
@@ -8,7 +9,9 @@ use sqlx::PgConnection;
 
 use super::postgres::{Cluster, content};
 use super::{Scenario, Variant};
-use crate::process::{self, Server, family_cpu_us, memory_mb, reset_peak_memory, stat, this_as};
+use crate::process::{
+    self, Server, family_cpu_us, memory_mb, node, reset_peak_memory, stat, this_as,
+};
 
 const TOKEN: &str = "a-token-for-the-benchmark";
 
@@ -52,12 +55,15 @@ impl Service {
         cluster: &mut Cluster,
         variant: Variant,
         database: Option<&str>,
+        express: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let (name, role) = variant.describe();
         let (mut url, mut connection) = ("postgres://localhost/unused".to_owned(), None);
         if variant != Variant::Ceiling {
             let opened = cluster.open(database).await?;
-            (url, connection) = (opened.0, Some(opened.1));
+            url = opened.0;
+            // Express has a table of its own.
+            connection = (variant != Variant::Express).then_some(opened.1);
         }
         let settings = [
             ("DATABASE_URL", url),
@@ -70,7 +76,11 @@ impl Service {
             migrate.arg("migrate").envs(settings.clone()).stdout(Stdio::null());
             ensure!(migrate.status().await?.success(), "migrate failed");
         }
-        let server = Server::start(role, settings).await.context(name)?;
+        let command = match express.filter(|_| variant == Variant::Express) {
+            Some(folder) => node(folder),
+            None => this_as(role)?,
+        };
+        let server = Server::spawn(command, settings).await.context(name)?;
         let url = format!("http://{}/webhooks/qontak/{TOKEN}", server.address);
         Ok(Self { variant, url, database: connection, server })
     }
