@@ -1,4 +1,5 @@
--- Copies of the files of messages (`[media]`). The tables stay empty unless media.folder is set.
+-- Copies of the files of messages (`[media]`). The tables stay empty unless media.folder or
+-- media.bucket is set.
 
 -- One row per message with a file. It exists as long as there may be a copy: what deletes a message sets
 -- `deleted`, and the row goes when the copy is gone.
@@ -17,13 +18,13 @@ create table media (
     constraint media_pkey primary key (message_id, organization_id)
 );
 
-comment on table media is 'Files of messages that are copied into media.folder.';
+comment on table media is 'Files of messages that are copied into media.folder or media.bucket.';
 comment on column media.organization_id is 'Organisation of the message; empty if unknown.';
 comment on column media.message_id is 'The message.';
-comment on column media.state is 'waiting: is fetched at next_attempt_at. stored: in the folder. failed: given up. deleted: the message is gone, its copy goes next.';
+comment on column media.state is 'waiting: is fetched at next_attempt_at. stored: copied. failed: given up. deleted: the message is gone, its copy goes next.';
 comment on column media.attempts is 'Number of attempts.';
 comment on column media.next_attempt_at is 'When it is fetched next. While a replica fetches it: when another one takes over.';
-comment on column media.sha256 is 'SHA-256 of the copy, hex: its name in the folder. Messages with the same file share one copy.';
+comment on column media.sha256 is 'SHA-256 of the copy, hex: its name. Set before the copy is written. Messages with the same file share one copy.';
 comment on column media.content_type is 'Media type of the copy, as the server of the link named it.';
 comment on column media.bytes is 'Size of the copy.';
 comment on column media.stored_at is 'When it was copied.';

@@ -79,7 +79,7 @@ async fn check(config: &Config, url: Option<&str>) -> Vec<Check> {
     if config.spool.folder().is_some() || config.spool.servers.is_empty() {
         checks.push(disk::spool(&config.spool));
     }
-    checks.extend(disk::media(&config.media));
+    checks.extend(disk::media(&config.media).await);
     if !config.spool.servers.is_empty() {
         checks.push(nats::streams(config).await);
         checks.extend(nats::monitors(&config.spool).await);

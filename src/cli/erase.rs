@@ -8,7 +8,7 @@ use clap::Args;
 use super::output::print_line;
 use crate::config::Config;
 use crate::media;
-use crate::media::folder::Folder;
+use crate::media::Storage;
 use crate::model::phone;
 use crate::store;
 use crate::store::audit::{self, Action, Entry};
@@ -75,8 +75,8 @@ pub async fn run(mut config: Config, arguments: Arguments) -> anyhow::Result<()>
 
 /// Removes the copies of files. What fails here, the service does within seconds.
 async fn remove_copies(config: &Config, db: &sqlx::PgPool) {
-    let Some(folder) = config.media.folder() else { return };
-    match media::remove_deleted(db, &Folder::new(folder)).await {
+    let Some(storage) = Storage::new(&config.media) else { return };
+    match media::remove_deleted(db, &storage).await {
         Ok(count) => print_line(format_args!("media: {count} file(s) removed")),
         Err(error) => print_line(format_args!("media: not removed, the service will: {error}")),
     }

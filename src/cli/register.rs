@@ -169,7 +169,7 @@ fn print_hooks(hooks: &Hooks, registration: &Registration<'_>, old: Option<&Webh
     print_line(format_args!("Only Qontak's dashboard can switch on: {events}"));
 }
 
-const fn code(error: &RegisterError) -> u8 {
+fn code(error: &RegisterError) -> u8 {
     match error {
         RegisterError::Preflight(_) => REFUSED,
         RegisterError::Verify(_) => NOT_AS_EXPECTED,
@@ -179,7 +179,7 @@ const fn code(error: &RegisterError) -> u8 {
 }
 
 /// Exit code of a failed call.
-pub const fn code_of_call(error: &Error) -> u8 {
+pub fn code_of_call(error: &Error) -> u8 {
     if error.is_about_credentials() {
         CREDENTIALS
     } else if error.is_temporary() {

@@ -38,6 +38,7 @@ pub fn refuse(settings: &Config) -> anyhow::Result<()> {
         media.folder().is_none() || media.folder() != spool.folder(),
         "media.folder: must differ from spool.folder, which belongs to one process"
     );
+    media.check()?;
     ensure!(
         !api.write || !settings.qontak.is_empty(),
         "api.write: needs an organisation in [qontak], such as RECEIVER__QONTAK__SHOP__CLIENT_ID"

@@ -4,7 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::ensure;
+use axum::http::Uri;
 use axum::http::uri::Authority;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::bounds::{Integer, Milliseconds};
@@ -14,6 +17,12 @@ use super::source;
 #[serde(deny_unknown_fields)]
 pub struct Media {
     pub folder: PathBuf,
+    pub bucket: BucketName,
+    pub endpoint: Endpoint,
+    pub region: Word,
+    pub access_key_id: Word,
+    pub secret_access_key: SecretString,
+    pub path_style: bool,
     #[serde(with = "Integer::<1, { 2 << 30 }>")]
     pub max_bytes: u64,
     #[serde(deserialize_with = "source::list")]
@@ -26,9 +35,101 @@ pub struct Media {
 }
 
 impl Media {
-    /// The folder; `None` if files are not copied.
+    /// The folder; `None` if there is none.
     pub fn folder(&self) -> Option<&Path> {
         (!self.folder.as_os_str().is_empty()).then_some(self.folder.as_path())
+    }
+
+    /// Name of the bucket; `None` if there is none.
+    pub fn bucket(&self) -> Option<&str> {
+        (!self.bucket.0.is_empty()).then_some(self.bucket.0.as_str())
+    }
+
+    /// Scheme and authority of the server of the bucket; without the setting, Amazon's.
+    pub fn server(&self) -> (String, String) {
+        let amazon = || ("https".to_owned(), format!("s3.{}.amazonaws.com", self.region.0));
+        self.endpoint.0.clone().unwrap_or_else(amazon)
+    }
+
+    /// Checks that there is one storage, and that the settings of a bucket are complete.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let has_key = !self.access_key_id.0.is_empty();
+        if self.bucket().is_none() {
+            ensure!(
+                self.endpoint.0.is_none() && !has_key,
+                "media.bucket: not set, but media.endpoint or media.access_key_id is; set it, or remove them"
+            );
+            return Ok(());
+        }
+        ensure!(
+            self.folder().is_none(),
+            "media.bucket: is set, and media.folder too; files are copied to one place, so remove one of \
+             them"
+        );
+        ensure!(has_key, "media.access_key_id: not set; media.bucket needs it");
+        ensure!(
+            !self.secret_access_key.expose_secret().is_empty(),
+            "media.secret_access_key: not set; media.bucket needs it"
+        );
+        ensure!(!self.region.0.is_empty(), "media.region: must not be empty; write us-east-1");
+        Ok(())
+    }
+}
+
+/// Name of a bucket; may be empty.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct BucketName(String);
+
+impl TryFrom<String> for BucketName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        match text.chars().all(is_allowed) {
+            true => Ok(Self(text)),
+            false => Err("expected the name of a bucket: letters, digits, hyphens and dots"),
+        }
+    }
+}
+
+/// Text that the header `Authorization` can contain; may be empty.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Word(pub String);
+
+impl TryFrom<String> for Word {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.chars().all(|c| c.is_ascii_graphic() && !",/".contains(c)) {
+            true => Ok(Self(text)),
+            false => Err("expected ASCII without spaces, commas and slashes"),
+        }
+    }
+}
+
+/// Scheme and authority of a server; may be empty.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Endpoint(Option<(String, String)>);
+
+impl TryFrom<String> for Endpoint {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let uri: Option<Uri> = text.parse().ok();
+        let uri = uri.filter(|uri| uri.path() == "/" && uri.query().is_none());
+        let parts = uri.as_ref().and_then(|uri| uri.scheme_str().zip(uri.authority()));
+        match parts {
+            Some((scheme @ ("http" | "https"), authority)) if !authority.as_str().contains('@') => {
+                Ok(Self(Some((scheme.to_owned(), authority.to_string()))))
+            }
+            _ => Err("expected an address without a path, such as http://minio:9000"),
+        }
     }
 }
 
@@ -104,5 +205,18 @@ mod tests {
         assert!(!pattern("application/pdf").matches("application/pdf2"));
         assert!(TypePattern::try_from("*".to_owned()).is_err());
         assert!(Host::try_from("a.example:80".to_owned()).is_err());
+    }
+
+    #[test]
+    fn endpoints_are_addresses_without_a_path() {
+        let endpoint = |text: &str| Endpoint::try_from(text.to_owned()).map(|it| it.0);
+        assert_eq!(endpoint(""), Ok(None));
+        let expected = Some(("http".to_owned(), "minio:9000".to_owned()));
+        assert_eq!(endpoint("http://minio:9000/"), Ok(expected));
+        for wrong in
+            ["minio:9000", "https://a.example/bucket", "https://k:s@a.example", "s3://copies"]
+        {
+            assert!(endpoint(wrong).is_err(), "{wrong}");
+        }
     }
 }

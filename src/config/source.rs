@@ -92,7 +92,7 @@ fn is_setting(name: &str) -> bool {
 /// What a variable such as `RECEIVER_HTTP_LISTEN` was meant to be. Other variables that begin with
 /// `RECEIVER_` are not ours: Kubernetes makes some for a service of this name.
 fn with_two_underscores(name: &str) -> Option<String> {
-    const SECTIONS: [&str; 20] = [
+    const SECTIONS: [&str; 21] = [
         "HTTP",
         "API",
         "OPS",
@@ -102,6 +102,7 @@ fn with_two_underscores(name: &str) -> Option<String> {
         "STREAM",
         "SEARCH",
         "RETENTION",
+        "MEDIA",
         "LOG",
         "REGISTER",
         "WATCH",

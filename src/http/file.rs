@@ -1,7 +1,6 @@
-//! Response with a file: conditional requests and ranges (RFC 9110), in constant memory.
+//! Response with a file: conditional requests and ranges (RFC 9110).
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{
@@ -11,12 +10,8 @@ use axum::http::header::{
 use axum::http::{Response as HttpResponse, StatusCode};
 use axum::response::Response;
 use futures_util::stream;
-use tokio::task::spawn_blocking;
 
 use super::Error;
-
-/// Bytes that are read at once.
-const CHUNK_BYTES: u64 = 128 << 10;
 
 /// Part of a file that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,15 +22,16 @@ enum Part {
     Unsatisfiable,
 }
 
-/// Responds with a file of this size. `tag` identifies its content; the response names `headers` too.
+/// Responds with a file of this size. `tag` identifies its content; the response names `headers` too. `read`
+/// gets the first byte and the number of bytes that are wanted, if any are.
 ///
 /// Every use asks again whether it may be seen, so caches revalidate it.
-pub fn respond(
+pub async fn respond<F: Future<Output = Result<Body, Error>>>(
     request: &HeaderMap,
-    file: File,
     bytes: u64,
     tag: &str,
     headers: HeaderMap,
+    read: impl FnOnce(u64, u64) -> F,
 ) -> Result<Response, Error> {
     let tag = format!("\"{tag}\"");
     let text = |name: HeaderName| request.get(name).and_then(|value| value.to_str().ok());
@@ -75,7 +71,7 @@ pub fn respond(
         }
     };
     set(&mut response, CONTENT_LENGTH, length.to_string());
-    *response.body_mut() = body(file, first, length);
+    *response.body_mut() = read(first, length).await?;
     Ok(response)
 }
 
@@ -105,26 +101,6 @@ fn part(header: &str, bytes: u64) -> Part {
         },
     };
     if first >= bytes { Part::Unsatisfiable } else { Part::Range(first, last) }
-}
-
-fn body(file: File, first: u64, length: u64) -> Body {
-    let parts = stream::try_unfold((file, first, length), |(file, at, left)| async move {
-        if left == 0 {
-            return Ok(None);
-        }
-        let read = spawn_blocking(move || read(file, at, left.min(CHUNK_BYTES))).await;
-        let (file, part) = read.map_err(io::Error::other)??;
-        let bytes = part.len() as u64;
-        Ok::<_, io::Error>(Some((part, (file, at + bytes, left - bytes))))
-    });
-    Body::from_stream(parts)
-}
-
-fn read(mut file: File, at: u64, length: u64) -> io::Result<(File, Bytes)> {
-    file.seek(SeekFrom::Start(at))?;
-    let mut part = vec![0; length as usize];
-    file.read_exact(&mut part)?;
-    Ok((file, part.into()))
 }
 
 #[cfg(test)]

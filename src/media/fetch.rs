@@ -1,4 +1,4 @@
-//! One download into the folder: redirects, limits of size and type, timeout.
+//! One download: redirects, limits of size and type, timeout.
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::sync::mpsc;
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use super::address::{self, Refused, ResolveError, Resolver};
-use super::folder::{Download, Folder};
+use super::download::Download;
 use super::kind;
+use super::storage::{Storage, StorageError};
 use crate::config::Media;
 
 /// Time for connecting to each address of a host.
@@ -70,12 +71,9 @@ pub enum FetchError {
     /// `media.types`.
     #[error("its type {0} is not in media.types")]
     Type(String),
-    /// The folder cannot be written.
-    #[error("the folder cannot be written: {0}")]
-    Folder(#[from] std::io::Error),
-    /// A bug.
-    #[error("writing the file panicked")]
-    Panic(#[from] JoinError),
+    /// The storage, or the disk of temporary files, cannot be written.
+    #[error("the copy cannot be written: {0}")]
+    Storage(#[from] StorageError),
 }
 
 impl FetchError {
@@ -99,12 +97,12 @@ pub struct Fetched {
 pub struct Fetcher {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Empty<Bytes>>,
     settings: Media,
-    folder: Folder,
+    storage: Storage,
 }
 
 impl Fetcher {
-    /// Downloads into this folder.
-    pub fn new(settings: &Media, folder: Folder) -> Self {
+    /// Downloads for this storage.
+    pub fn new(settings: &Media, storage: Storage) -> Self {
         let resolver = Resolver { allow_loopback: settings.allow_loopback };
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
@@ -112,7 +110,7 @@ impl Fetcher {
         // `address::check` refuses http.
         let tls = HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new()).build(tls.wrap_connector(tcp));
-        Self { client, settings: settings.clone(), folder }
+        Self { client, settings: settings.clone(), storage }
     }
 
     /// Downloads the file of a link.
@@ -164,24 +162,19 @@ impl Fetcher {
         if announced.is_some_and(|bytes| bytes > max_bytes) {
             return Err(FetchError::TooLarge(max_bytes));
         }
-        let mut download = self.write(response.into_body()).await?;
+        let download = self.write(response.into_body()).await?;
         let media_type = named.or_else(|| kind::guess(download.start()).map(str::to_owned));
         let content_type = media_type.unwrap_or_else(|| "application/octet-stream".to_owned());
         self.check_type(&content_type)?;
-        let finished = spawn_blocking(move || {
-            let sha256 = download.finish()?;
-            Ok::<_, std::io::Error>((download, sha256))
-        });
-        let (download, sha256) = finished.await??;
-        Ok(Fetched { download, sha256, content_type })
+        Ok(Fetched { sha256: download.sha256(), download, content_type })
     }
 
     /// Writes a body to a new file.
     async fn write(&self, mut body: Incoming) -> Result<Download, FetchError> {
         let (parts, mut queue) = mpsc::channel::<Bytes>(QUEUED_PARTS);
-        let folder = self.folder.clone();
+        let storage = self.storage.clone();
         let writer = spawn_blocking(move || {
-            let mut download = folder.begin()?;
+            let mut download = storage.begin()?;
             while let Some(part) = queue.blocking_recv() {
                 download.write(&part)?;
             }
@@ -201,7 +194,8 @@ impl Fetcher {
             }
         }
         drop(parts);
-        Ok(writer.await??)
+        let written = writer.await.map_err(StorageError::from)?;
+        Ok(written.map_err(StorageError::from)?)
     }
 
     fn check_type(&self, media_type: &str) -> Result<(), FetchError> {

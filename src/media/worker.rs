@@ -6,17 +6,16 @@ use futures_util::{StreamExt, stream};
 use metrics::{counter, gauge, histogram};
 use sqlx::PgPool;
 use tokio::sync::watch::Receiver;
-use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::fetch::{FetchError, Fetched, Fetcher};
-use super::folder::Folder;
+use super::storage::{Storage, StorageError};
 use crate::config::{Config, Media};
 use crate::store;
 use crate::store::media::{self, Claim, Copy};
 use crate::telemetry::fault::Fault;
 
-static NO_FOLDER: Fault = Fault::error("media folder unusable, files are not copied");
+static UNUSABLE: Fault = Fault::error("media folder or bucket unusable, files are not copied");
 static INTERRUPTED: Fault = Fault::warn("copying of files interrupted");
 
 /// Interval at which new files are looked for.
@@ -31,8 +30,8 @@ const CLAIMED: i64 = 16;
 const MAX_ATTEMPTS: i32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Pause after a failure of the folder, which is no attempt.
-const FOLDER_PAUSE: Duration = Duration::from_secs(60);
+/// Pause after a failure of the storage, which is no attempt.
+const STORAGE_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why the work stopped.
 #[derive(Debug, thiserror::Error)]
@@ -40,31 +39,28 @@ pub enum MediaError {
     /// The database failed.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
-    /// The folder cannot be written.
-    #[error("folder: {0}")]
-    Folder(#[from] std::io::Error),
-    /// A bug.
-    #[error("work on the folder panicked")]
-    Panic(#[from] JoinError),
+    /// The storage cannot be written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// Copies files.
 pub struct Worker {
     fetcher: Fetcher,
-    folder: Folder,
+    storage: Storage,
     settings: Media,
     /// Its connections.
     pub db: PgPool,
 }
 
 impl Worker {
-    /// `None` unless `media.folder` is set. Fails if `database.url` cannot be parsed.
+    /// `None` if files are not copied. Fails if `database.url` cannot be parsed.
     pub fn new(config: &Config) -> sqlx::Result<Option<Self>> {
         let settings = config.media.clone();
-        let Some(folder) = settings.folder().map(Folder::new) else { return Ok(None) };
-        let fetcher = Fetcher::new(&settings, folder.clone());
+        let Some(storage) = Storage::new(&settings) else { return Ok(None) };
+        let fetcher = Fetcher::new(&settings, storage.clone());
         let db = store::connect_to_read(&config.database, PARALLEL as u32 + 2)?;
-        Ok(Some(Self { fetcher, folder, settings, db }))
+        Ok(Some(Self { fetcher, storage, settings, db }))
     }
 
     /// Works until `stopping`, which interrupts downloads; they are repeated.
@@ -83,22 +79,25 @@ impl Worker {
             };
             match done {
                 Ok(()) => {}
-                Err(cause @ MediaError::Folder(_)) => NO_FOLDER.occurred(cause),
+                Err(cause @ MediaError::Storage(_)) => {
+                    // No file is fetched before it works again.
+                    is_prepared = false;
+                    UNUSABLE.occurred(cause);
+                }
                 Err(cause) => INTERRUPTED.occurred(cause),
             }
         }
     }
 
-    /// One round. Files are found even while the folder is unusable.
+    /// One round. Files are found even while the storage is unusable.
     async fn work(&self, is_prepared: &mut bool) -> Result<(), MediaError> {
         while media::search(&self.db).await? {}
         gauge!("qontak_receiver_media_waiting").set(media::waiting(&self.db).await? as f64);
         if !*is_prepared {
-            let folder = self.folder.clone();
-            spawn_blocking(move || folder.prepare()).await??;
+            self.storage.prepare().await?;
             *is_prepared = true;
         }
-        remove_deleted(&self.db, &self.folder).await?;
+        remove_deleted(&self.db, &self.storage).await?;
         loop {
             let claims = media::claim(&self.db, CLAIMED, self.claim_time()).await?;
             if claims.is_empty() {
@@ -111,10 +110,11 @@ impl Worker {
         }
     }
 
-    /// Longer than the attempts take: after it, the replica that claimed them has ended.
+    /// Longer than the attempts take, each a download and an upload: after it, the replica that claimed them
+    /// has ended.
     fn claim_time(&self) -> Duration {
         let rounds = CLAIMED as u32 / PARALLEL as u32;
-        (self.settings.timeout + Duration::from_secs(15)) * rounds
+        (2 * self.settings.timeout + Duration::from_secs(15)) * rounds
     }
 
     async fn copy(&self, claim: Claim) -> Result<(), MediaError> {
@@ -125,7 +125,7 @@ impl Worker {
         let error = match self.fetcher.fetch(url).await {
             Err(error) => error,
             Ok(fetched) => match self.store(&claim, fetched).await {
-                Err(MediaError::Folder(error)) => error.into(),
+                Err(MediaError::Storage(error)) => error.into(),
                 Err(error) => return Err(error),
                 Ok(()) => {
                     let seconds = started.elapsed().as_secs_f64();
@@ -135,31 +135,31 @@ impl Worker {
                 }
             },
         };
-        self.fail(&claim, &error).await
+        self.fail(&claim, &error).await?;
+        match error {
+            FetchError::Storage(error) => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     async fn store(&self, claim: &Claim, fetched: Fetched) -> Result<(), MediaError> {
         let Fetched { download, sha256, content_type } = fetched;
+        if !media::reserve(&self.db, claim, &sha256).await? {
+            return Ok(());
+        }
         let bytes = download.bytes();
+        self.storage.place(download, &sha256).await?;
         let copy = Copy { sha256, content_type, bytes: i64::try_from(bytes).unwrap_or(i64::MAX) };
-        let (folder, sha256) = (self.folder.clone(), copy.sha256.clone());
-        let place = async {
-            spawn_blocking(move || folder.place(download, &sha256)).await??;
-            Ok::<_, MediaError>(())
-        };
-        if media::store(&self.db, claim, &copy, place).await? {
+        if media::store(&self.db, claim, &copy).await? {
             counter!("qontak_receiver_media_bytes_total").increment(bytes);
         }
         Ok(())
     }
 
     async fn fail(&self, claim: &Claim, error: &FetchError) -> Result<(), MediaError> {
-        if let FetchError::Folder(cause) = error {
-            NO_FOLDER.occurred(cause);
-        }
         let steps = claim.attempts.clamp(1, MAX_ATTEMPTS).unsigned_abs() - 1;
         let (attempts, pause) = match error {
-            FetchError::Folder(_) => (claim.attempts - 1, Some(FOLDER_PAUSE)),
+            FetchError::Storage(_) => (claim.attempts - 1, Some(STORAGE_PAUSE)),
             error if error.is_permanent() || claim.attempts >= MAX_ATTEMPTS => {
                 (claim.attempts, None)
             }
@@ -171,15 +171,9 @@ impl Worker {
 }
 
 /// Removes the copies of messages that were deleted. Returns how many messages had one.
-pub async fn remove_deleted(db: &PgPool, folder: &Folder) -> Result<u64, MediaError> {
+pub async fn remove_deleted(db: &PgPool, storage: &Storage) -> Result<u64, MediaError> {
     let mut count = 0;
-    let remove = |sha256: String| {
-        let folder = folder.clone();
-        async move {
-            spawn_blocking(move || folder.remove(&sha256)).await??;
-            Ok::<_, MediaError>(())
-        }
-    };
+    let remove = async |sha256: String| Ok::<_, MediaError>(storage.remove(&sha256).await?);
     while media::sweep(db, remove).await? {
         count += 1;
     }

@@ -236,7 +236,10 @@ impl Client {
         histogram!("qontak_receiver_qontak_wait_seconds", "reason" => "limit")
             .record(waited.as_secs_f64());
         match &self.credentials {
-            Credentials::Bearer(tokens) => tokens.get(&self.transport, rejected).await.map(Some),
+            Credentials::Bearer(tokens) => {
+                let token = tokens.get(&self.transport, rejected).await;
+                token.map(Some).map_err(Error::of_refresh)
+            }
             Credentials::Hmac { .. } => Ok(None),
         }
     }

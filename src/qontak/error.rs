@@ -10,6 +10,10 @@ use axum::http::StatusCode;
 pub enum Error {
     #[error("cannot connect to {host}; check the address, DNS and the firewall")]
     Connect { host: String },
+    #[error(
+        "certificate of {host} is not trusted, or it speaks no TLS; check the address and the clock"
+    )]
+    Tls { host: String },
     #[error("connection to {host} was lost")]
     Lost { host: String },
     #[error("{host} did not respond within {}s", .limit.as_secs())]
@@ -49,20 +53,33 @@ pub enum Error {
     Late,
     #[error("another replica is refreshing the tokens for too long; retry later")]
     RefreshBusy,
+    #[error("tokens cannot be refreshed: {0}")]
+    Refresh(Box<Self>),
 }
 
 impl Error {
     /// Whether repeating a call that only reads may help at once.
-    pub const fn is_temporary(&self) -> bool {
-        matches!(
-            self,
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Refresh(cause) => cause.is_temporary(),
             Self::Connect { .. }
-                | Self::Lost { .. }
-                | Self::Timeout { .. }
-                | Self::NotJson { .. }
-                | Self::RateLimited { .. }
-                | Self::Unavailable { .. }
-        )
+            | Self::Lost { .. }
+            | Self::Timeout { .. }
+            | Self::NotJson { .. }
+            | Self::RateLimited { .. }
+            | Self::Unavailable { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// An error of a refresh of tokens as one of the call that needs them. That call was not sent, so neither
+    /// its effect is unknown nor was it rejected.
+    pub fn of_refresh(self) -> Self {
+        match self {
+            error @ Self::Rejected { .. } => Self::Refresh(Box::new(error)),
+            error if error.may_have_effect() => Self::Refresh(Box::new(error)),
+            error => error,
+        }
     }
 
     /// The error without Qontak's messages, which may quote contacts: only the names of the fields at fault.

@@ -3,6 +3,8 @@
 //! hyper with rustls, ring and Mozilla's root certificates, as sqlx has it: one TLS stack in the binary,
 //! no C library, and no dependence on certificates of the container image.
 
+use std::error::Error as StdError;
+use std::io;
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
@@ -91,7 +93,11 @@ impl Transport {
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| {
                 let host = host.clone();
-                if error.is_connect() { Error::Connect { host } } else { Error::Lost { host } }
+                match error.is_connect() {
+                    true if is_tls(&error) => Error::Tls { host },
+                    true => Error::Connect { host },
+                    false => Error::Lost { host },
+                }
             })?;
             let (parts, body) = response.into_parts();
             let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|error| {
@@ -112,5 +118,24 @@ impl Transport {
         let limit = self.timeout;
         let timed_out = |_| Err(Error::Timeout { host: host.clone(), limit });
         tokio::time::timeout(limit, exchange).await.unwrap_or_else(timed_out)
+    }
+}
+
+/// Whether a connection failed after TCP. rustls reports all its errors as invalid data.
+fn is_tls(mut error: &(dyn StdError + 'static)) -> bool {
+    loop {
+        let io = error.downcast_ref::<io::Error>();
+        if io.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+            return true;
+        }
+        // The source of an I/O error is that of the error within it.
+        let next = match io.and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn StdError + 'static)),
+            None => error.source(),
+        };
+        match next {
+            Some(next) => error = next,
+            None => return false,
+        }
     }
 }

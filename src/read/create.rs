@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::time::timeout;
+use utoipa::IntoResponses;
 use uuid::Uuid;
 
 use super::envelope::{One, one};
@@ -64,6 +65,24 @@ impl FromRequest<ReadState> for Sent {
     }
 }
 
+/// Responses to a request that creates something.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+enum Responses {
+    /// Accepted by Qontak; `Location` shows the state.
+    #[response(status = CREATED)]
+    Created(One<CreationRow>),
+    /// Qontak has not answered yet; `Location` shows the result.
+    #[response(status = ACCEPTED)]
+    Accepted(One<CreationRow>),
+    /// The first request with this key is being sent.
+    #[response(status = CONFLICT)]
+    Conflict(ErrorResponse),
+    /// Unknown whether Qontak accepted it.
+    #[response(status = BAD_GATEWAY)]
+    BadGateway(ErrorResponse),
+}
+
 /// Create a WhatsApp template at Qontak
 ///
 /// Requires a key with the scope `write`, and the setting `api.write`. The template is checked first: a 422
@@ -76,12 +95,7 @@ impl FromRequest<ReadState> for Sent {
         super::reader::OrganizationQuery,
         ("Idempotency-Key" = String, Header, description = "Any text that is new for each template: 1 to 255 characters of ASCII without spaces.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
-    responses(
-        (status = CREATED, body = One<CreationRow>, description = "Accepted by Qontak; `Location` shows the state."),
-        (status = ACCEPTED, body = One<CreationRow>, description = "Qontak has not answered yet; `Location` shows the result."),
-        (status = CONFLICT, body = ErrorResponse, description = "The first request with this key is being sent."),
-        (status = BAD_GATEWAY, body = ErrorResponse, description = "Unknown whether Qontak accepted it."),
-    )
+    responses(Responses)
 )]
 pub async fn template(
     AuthorizedWrite { reader }: AuthorizedWrite,
@@ -101,12 +115,7 @@ pub async fn template(
         super::reader::OrganizationQuery,
         ("Idempotency-Key" = String, Header, description = "Any text that is new for each list: 1 to 255 characters of ASCII without spaces.", min_length = 1, max_length = 255, pattern = "^[!-~]+$"),
     ),
-    responses(
-        (status = CREATED, body = One<CreationRow>, description = "Accepted by Qontak; `Location` shows the state."),
-        (status = ACCEPTED, body = One<CreationRow>, description = "Qontak has not answered yet; `Location` shows the result."),
-        (status = CONFLICT, body = ErrorResponse, description = "The first request with this key is being sent."),
-        (status = BAD_GATEWAY, body = ErrorResponse, description = "Unknown whether Qontak accepted it."),
-    )
+    responses(Responses)
 )]
 pub async fn contact_list(
     AuthorizedWrite { reader }: AuthorizedWrite,

@@ -1,7 +1,6 @@
-//! Files of messages, from the copies in `media.folder`.
+//! Files of messages, from the copies in `media.folder` or `media.bucket`.
 
-use std::io::ErrorKind;
-
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{
     CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
@@ -10,7 +9,6 @@ use axum::http::header::{
 use axum::response::Response;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use tokio::task::spawn_blocking;
 use utoipa::ToSchema;
 
 use super::reader::{Authorized, OrganizationQuery};
@@ -19,6 +17,7 @@ use crate::config::Scope;
 use crate::http::extract::Id;
 use crate::http::{Error, file};
 use crate::media::kind;
+use crate::media::storage::StorageError;
 use crate::store::media::{self, MediaRow};
 use crate::store::message::{self, MessageRow};
 use crate::telemetry::fault::Fault;
@@ -55,8 +54,9 @@ struct FileBytes(Vec<u8>);
 
 /// Get the file of a message
 ///
-/// The copy that this service has made (`media.folder`), whole or the part of `Range`. 404 if the message has
-/// no file, or its file is not copied; the message says which. Keys with scope `read_masked` get 403.
+/// The copy that this service has made (`media.folder` or `media.bucket`), whole or the part of `Range`. 404 if
+/// the message has no file, or its file is not copied; the message says which. Keys with scope `read_masked`
+/// get 403.
 #[utoipa::path(
     get, path = "/messages/{id}/file", params(OrganizationQuery),
     responses(
@@ -92,24 +92,32 @@ pub async fn show(
     let key = key.ok_or(Error::NotFound)?;
     let found = media::find(state.db(), &key).await?;
     let row = found.ok_or_else(|| Error::NoFile("the message has no file".to_owned()))?;
-    let Some(folder) = state.media.clone() else {
-        return Err(Error::NoFile("files are not copied; media.folder is not set".to_owned()));
+    let Some(storage) = &state.media else {
+        let problem = "files are not copied; media.folder and media.bucket are not set";
+        return Err(Error::NoFile(problem.to_owned()));
     };
     let (Some(sha256), Some(bytes), "stored") = (&row.sha256, row.bytes, row.state.as_str()) else {
         return Err(Error::NoFile(problem(&row)));
     };
-    let hash = sha256.clone();
-    let opened = spawn_blocking(move || folder.open(&hash)).await.map_err(|_| Error::Internal)?;
-    let opened = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            let is_missing = error.kind() == ErrorKind::NotFound;
-            UNREADABLE.occurred(error);
-            let missing = "the copy of the file is gone from media.folder".to_owned();
-            return Err(if is_missing { Error::NoFile(missing) } else { Error::Internal });
-        }
+    let read = async |first, length| match storage.read(sha256, first, length).await {
+        Ok(content) => Ok(Body::from_stream(content)),
+        Err(error) => Err(unreadable(error)),
     };
-    file::respond(&request, opened, bytes.unsigned_abs(), sha256, headers(&row))
+    file::respond(&request, bytes.unsigned_abs(), sha256, headers(&row), read).await
+}
+
+fn unreadable(error: StorageError) -> Error {
+    let response = match &error {
+        error if error.is_missing() => {
+            Error::NoFile("the copy of the file is gone from media.folder or media.bucket".into())
+        }
+        error if error.is_temporary() => {
+            Error::NotReady("the copy of the file cannot be read now, retry later")
+        }
+        _ => Error::Internal,
+    };
+    UNREADABLE.occurred(error);
+    response
 }
 
 /// Why there is no copy.
@@ -118,7 +126,7 @@ fn problem(row: &MediaRow) -> String {
         ("waiting", None) => "the file is not copied yet, retry later".to_owned(),
         ("waiting", Some(error)) => format!("the file is not copied yet, retry later: {error}"),
         ("failed", Some(error)) => format!("the file could not be copied: {error}"),
-        _ => "the file was not copied: its message came before media.folder was set".to_owned(),
+        _ => "the file was not copied: its message came before files were copied".to_owned(),
     }
 }
 

@@ -13,7 +13,7 @@ use super::replica::Replica;
 use super::stream::event_tail::EventTail;
 use crate::config::Config;
 use crate::ingest::Ingest;
-use crate::media::folder::Folder;
+use crate::media::Storage;
 use crate::qontak::create::Creations;
 use crate::store;
 
@@ -42,7 +42,7 @@ pub struct Parts {
     /// `audit.reads`.
     pub audit_reads: bool,
     /// Copies of the files of messages; `None` if none are made.
-    pub media: Option<Folder>,
+    pub media: Option<Storage>,
     /// Creates templates and contact lists at Qontak; `None` unless `api.write` is set.
     pub creations: Option<Creations>,
 }
@@ -97,7 +97,7 @@ impl ReadState {
             read_timeout,
             cors_origins: cors_origins.collect(),
             audit_reads: config.audit.reads,
-            media: config.media.folder().map(Folder::new),
+            media: Storage::new(&config.media),
             creations,
         })))
     }

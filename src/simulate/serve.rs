@@ -54,6 +54,7 @@ impl Fake {
     }
 
     fn router(self) -> Router {
+        let faults = from_fn_with_state(self.clone(), fault::inject);
         let api = || {
             interaction::routes()
                 .merge(catalog::routes())
@@ -63,12 +64,12 @@ impl Fake {
                 .route("/health", get(async || Json(json!({ "status": "ok" }))))
                 .fallback(async || error(StatusCode::NOT_FOUND, &["Resource not found."]))
                 .layer(from_fn_with_state(self.clone(), auth::check))
-                .layer(from_fn_with_state(self.clone(), fault::inject))
+                .layer(faults.clone())
         };
         Router::new()
             .nest("/api/open/v1", api())
             .nest("/qontak/chat/v1", api())
-            .route("/oauth/token", post(auth::refresh))
+            .route("/oauth/token", post(auth::refresh).layer(faults.clone()))
             .route("/api/v2/summary.json", get(status_page::summary))
             .route("/fake", get(show).patch(change))
             .route("/fake/send", post(sender::send))

@@ -1,8 +1,11 @@
-//! Tables `media` and `media_position`: files of messages that are copied into a folder.
+//! Tables `media` and `media_position`: files of messages that are copied into a folder or a bucket.
 //!
 //! Files are found by following the batches of applied events, as the stream does, so writing messages
-//! costs nothing more. A copy is stored and removed under a lock on its hash: of two messages with the same
-//! file, the one that is deleted never takes the copy of the one that is being stored.
+//! costs nothing more.
+//!
+//! A message's hash is committed before its copy is written, so that of two messages with the same file, the
+//! one that is deleted never takes the copy of the other one; and a copy that was written by a process that
+//! was killed is found. No transaction that has written waits for the storage: the stream would wait too.
 
 use std::time::Duration;
 
@@ -223,22 +226,37 @@ async fn lock(db: impl PgExecutor<'_>, sha256: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Stores a copy: `place` puts the file into the folder. `false` if the message was deleted meanwhile; then
-/// nothing is placed.
-pub async fn store<E: From<sqlx::Error>>(
-    db: &PgPool,
-    claim: &Claim,
-    copy: &Copy,
-    place: impl Future<Output = Result<(), E>>,
-) -> Result<bool, E> {
+/// Notes the hash of the copy that is to be written: from now on [`sweep`] leaves it alone. `false` if the
+/// message was deleted meanwhile.
+pub async fn reserve(db: &PgPool, claim: &Claim, sha256: &str) -> sqlx::Result<bool> {
     let mut transaction = db.begin().await?;
-    lock(&mut *transaction, &copy.sha256).await?;
+    lock(&mut *transaction, sha256).await?;
     let updated = sqlx::query!(
         r#"
             update media
-            set state = 'stored', sha256 = $3, content_type = $4, bytes = $5, stored_at = now(),
-                error = null
+            set sha256 = $3
             where message_id = $1 and organization_id = $2 and state = 'waiting'
+        "#,
+        claim.message_id,
+        claim.organization_id,
+        sha256,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(updated.rows_affected() == 1)
+}
+
+/// Notes that the copy is written. `false` if the message was deleted meanwhile: the copy is removed with its
+/// row.
+pub async fn store(db: impl PgExecutor<'_>, claim: &Claim, copy: &Copy) -> sqlx::Result<bool> {
+    let state = sqlx::query_scalar!(
+        r#"
+            update media
+            set state = case state when 'waiting' then 'stored' else state end,
+                sha256 = $3, content_type = $4, bytes = $5, stored_at = now(), error = null
+            where message_id = $1 and organization_id = $2 and state in ('waiting', 'deleted')
+            returning state
         "#,
         claim.message_id,
         claim.organization_id,
@@ -246,35 +264,39 @@ pub async fn store<E: From<sqlx::Error>>(
         copy.content_type,
         copy.bytes,
     )
-    .execute(&mut *transaction)
+    .fetch_optional(db)
     .await?;
-    let is_wanted = updated.rows_affected() == 1;
-    if is_wanted {
-        place.await?;
-    }
-    transaction.commit().await?;
-    Ok(is_wanted)
+    Ok(state.is_some_and(|state| state == "stored"))
 }
 
 /// Deletes a row whose message was deleted. `remove` removes its copy, if no other message has it. `false` if
-/// there is no such row.
-pub async fn sweep<E: From<sqlx::Error>, F: Future<Output = Result<(), E>>>(
+/// there is no such row, or another replica deletes one.
+pub async fn sweep<E: From<sqlx::Error>>(
     db: &PgPool,
-    remove: impl FnOnce(String) -> F,
+    remove: impl AsyncFnOnce(String) -> Result<(), E>,
 ) -> Result<bool, E> {
     let mut transaction = db.begin().await?;
-    let deleted = sqlx::query!(
+    let is_alone = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock(hashtextextended('media sweep', 0)) as "it!""#
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    if !is_alone {
+        return Ok(false);
+    }
+    let found = sqlx::query!(
         r#"
-            delete from media
-            where ctid = any(array(
-                select ctid from media where state = 'deleted' limit 1 for update skip locked
-            ))
-            returning sha256
+            select message_id, organization_id, sha256
+            from media
+            where state = 'deleted'
+                -- Not while its copy is being written.
+                and (sha256 is null or stored_at is not null or next_attempt_at <= now())
+            limit 1
         "#
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some(row) = deleted else { return Ok(false) };
+    let Some(row) = found else { return Ok(false) };
     if let Some(sha256) = row.sha256 {
         lock(&mut *transaction, &sha256).await?;
         let is_shared = sqlx::query_scalar!(
@@ -287,6 +309,13 @@ pub async fn sweep<E: From<sqlx::Error>, F: Future<Output = Result<(), E>>>(
             remove(sha256).await?;
         }
     }
+    sqlx::query!(
+        "delete from media where message_id = $1 and organization_id = $2",
+        row.message_id,
+        row.organization_id,
+    )
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     Ok(true)
 }

@@ -73,8 +73,17 @@ impl Answer {
 
 impl Setup {
     pub async fn start(db: PgPool) -> Self {
+        Self::start_with(db, FakeQontak::hmac).await
+    }
+
+    /// Starts with these credentials.
+    pub async fn start_with(
+        db: PgPool,
+        credentials: impl Fn(&FakeQontak) -> BTreeMap<String, String>,
+    ) -> Self {
         let qontak = FakeQontak::start().await;
-        let settings = writing(&db, &qontak);
+        let mut settings = writing(&db, &qontak);
+        settings.extend(credentials(&qontak));
         let service = Process::start(settings.clone()).await;
         let setup = Self { qontak, settings, service, db };
         // The last call of the first sync: faults are for what the test does.

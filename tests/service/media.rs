@@ -1,18 +1,21 @@
 //! Copies of the files of messages, fetched from a server in this process.
 
+mod bucket;
+mod fake_s3;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
+use futures_util::StreamExt;
 use qontak_receiver::event::BodyHash;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -54,6 +57,11 @@ impl Files {
                 futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0; 4096]));
             ([(CONTENT_TYPE, "image/png")], Body::from_stream(parts))
         };
+        let large = async |Path(byte): Path<u8>| {
+            let parts = futures_util::stream::iter((0..1024).map(move |_| vec![byte; 64 << 10]));
+            let parts = parts.map(Ok::<_, std::io::Error>);
+            ([(CONTENT_TYPE, "video/mp4")], Body::from_stream(parts))
+        };
         let to = |url: &'static str| get(async move || (StatusCode::FOUND, [(LOCATION, url)]));
         let routes = Router::new()
             .route("/image.png", get(png))
@@ -61,6 +69,7 @@ impl Files {
             .route("/unnamed", get(unnamed))
             .route("/busy.png", get(once_busy))
             .route("/endless.png", get(endless))
+            .route("/large/{byte}", get(large))
             .route("/page.html", get(async || ([(CONTENT_TYPE, "text/html")], "<script>")))
             .route("/moved.png", get(async || Redirect::temporary("/image.png")))
             .route("/loop.png", to("/loop.png"))
@@ -162,7 +171,7 @@ async fn send(service: &Process, body: Vec<u8>) {
 }
 
 /// Copies in the folder, without downloads.
-fn copies(folder: &Path) -> Vec<String> {
+fn copies(folder: &std::path::Path) -> Vec<String> {
     let mut found = Vec::new();
     for part in std::fs::read_dir(folder.join("media")).into_iter().flatten() {
         let part = part.unwrap().path();

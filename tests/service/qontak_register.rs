@@ -1,6 +1,8 @@
 //! `qontak-receiver register` and `check` against a fake of Qontak.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::response::Redirect;
@@ -9,6 +11,9 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::binary::{Process, run};
 use super::harness::{TOKEN, settings};
@@ -284,4 +289,39 @@ async fn check_reports_credentials_clock_and_toggles(db: PgPool) {
     let (code, printed) = command(&setup.settings, &["check"]).await;
     assert_eq!(code, 1, "{printed}");
     assert!(printed.contains("the clock differs by"), "{printed}");
+}
+
+/// Serves TLS with a certificate of its own making:
+/// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 36500 -subj /CN=localhost …`.
+async fn serve_untrusted(listener: TcpListener, connections: Arc<AtomicUsize>) {
+    let certificate = CertificateDer::from(&include_bytes!("tls/certificate.der")[..]);
+    let key = PrivateKeyDer::try_from(&include_bytes!("tls/key.der")[..]).unwrap();
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let server =
+        ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let server = server.unwrap().with_no_client_auth().with_single_cert(vec![certificate], key);
+    let acceptor = TlsAcceptor::from(Arc::new(server.unwrap()));
+    loop {
+        let (connection, _) = listener.accept().await.unwrap();
+        connections.fetch_add(1, Ordering::SeqCst);
+        assert!(acceptor.accept(connection).await.is_err());
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn server_with_an_untrusted_certificate_gets_no_credentials(db: PgPool) {
+    let mut setup = Setup::start(&db).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("localhost:{}", listener.local_addr().unwrap().port());
+    let (connections, mut serving) = (Arc::new(AtomicUsize::new(0)), JoinSet::new());
+    serving.spawn(serve_untrusted(listener, connections.clone()));
+    setup.settings.extend(environment(&[("BASE_URL", &format!("https://{host}"))]));
+    let url = setup.url();
+    let (code, printed) = setup.register(&["--url", &url]).await;
+    let expected = format!(
+        "certificate of {host} is not trusted, or it speaks no TLS; check the address and the clock"
+    );
+    assert!(printed.contains(&expected), "{printed}");
+    assert_eq!((code, connections.load(Ordering::SeqCst)), (1, 1), "{printed}");
+    assert!(serving.try_join_next().is_none());
 }

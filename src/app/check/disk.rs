@@ -9,6 +9,7 @@ use super::Check;
 use crate::config;
 use crate::ingest::spool::folder::{self, FileSystem};
 use crate::ingest::spool::segment;
+use crate::media::Storage;
 
 /// Time for making a webhook durable from which callers wait noticeably.
 const SLOW: Duration = Duration::from_millis(100);
@@ -31,11 +32,29 @@ pub fn file_system(settings: &config::Spool, folder: &Path) -> Check {
     Check::ok("spool", format!("{} MiB free", free_bytes >> 20))
 }
 
-/// Checks the folder of copied files; `None` if files are not copied. Webhooks do not need it.
-pub fn media(settings: &config::Media) -> Option<Check> {
-    let folder = settings.folder()?;
+/// Checks where files are copied; `None` if they are not. Webhooks do not need it.
+pub async fn media(settings: &config::Media) -> Option<Check> {
+    match (settings.folder(), Storage::new(settings)?) {
+        (Some(folder), _) => Some(media_folder(settings, folder)),
+        (None, bucket) => Some(media_bucket(&bucket).await),
+    }
+}
+
+/// Tests the bucket, and the disk of temporary files.
+async fn media_bucket(bucket: &Storage) -> Check {
+    if let Err(cause) = bucket.begin() {
+        let problem = format!("no temporary file: {cause}; mount a disk there, or set TMPDIR");
+        return Check::warn("media", problem);
+    }
+    match bucket.prepare().await {
+        Ok(()) => Check::ok("media", "an object can be written to the bucket, read and deleted"),
+        Err(problem) => Check::warn("media", problem.to_string()),
+    }
+}
+
+fn media_folder(settings: &config::Media, folder: &Path) -> Check {
     let place = folder.display();
-    Some(match free_bytes(folder) {
+    match free_bytes(folder) {
         Err(problem) => Check::warn("media", format!("{problem}; check media.folder")),
         Ok(free) if free < settings.max_bytes => {
             let free = free >> 20;
@@ -55,7 +74,7 @@ pub fn media(settings: &config::Media) -> Option<Check> {
             let free = free >> 20;
             Check::ok("media", format!("{place} is created at the first start, {free} MiB free"))
         }
-    })
+    }
 }
 
 /// Free space for a folder, which need not exist; or why files would not be kept there.

@@ -27,6 +27,8 @@ pub enum Fault {
     RateLimitReset,
     /// 429 with the seconds in a message.
     RateLimitMessage,
+    /// 401, as if the token had expired.
+    Unauthorized,
     /// 500 in Qontak's envelope.
     ServerError,
     /// 502 with a page.
@@ -51,15 +53,17 @@ pub enum Fault {
 
 /// Middleware: counts requests, and answers with the next fault if there is one.
 pub async fn inject(Extract(fake): Extract<Fake>, request: Request, next: Next) -> Response {
+    let uri = request.extensions().get::<OriginalUri>().map_or(request.uri(), |uri| &uri.0);
+    let path = uri.path().to_owned();
     let fault = {
         let mut state = fake.state();
-        let path = request.extensions().get::<OriginalUri>().map_or("", |uri| uri.0.path());
         let name = path.rsplit('/').next().unwrap_or_default();
         let name = format!("{} {name}", request.method());
         *state.requests.entry(name).or_default() += 1;
         state.faults.pop_front()
     };
-    if request.method() == Method::POST {
+    // A refresh is executed, and its answer waits.
+    if request.method() == Method::POST && path != "/oauth/token" {
         fake.wait().await;
     }
     match fault {
@@ -87,6 +91,9 @@ impl Fault {
                 ([("x-ratelimit-reset", "1")], limited(&[LIMIT])).into_response()
             }
             Self::RateLimitMessage => limited(&[LIMIT, "rate_limit_reset: 1"]).into_response(),
+            Self::Unauthorized => {
+                error(StatusCode::UNAUTHORIZED, &["Invalid token"]).into_response()
+            }
             Self::ServerError => {
                 error(StatusCode::INTERNAL_SERVER_ERROR, &["Internal server error"]).into_response()
             }

@@ -181,6 +181,28 @@ pub const CASES: &[Case] = &[
         &[("RECEIVER__MEDIA__FOLDER", "/nowhere/media")],
         "warn media: /nowhere/media: its parent folder does not exist; check media.folder",
     ),
+    setting(
+        &[("RECEIVER__MEDIA__FOLDER", "/tmp/media"), ("RECEIVER__MEDIA__BUCKET", "copies")],
+        "fail settings: media.bucket: is set, and media.folder too; files are copied to one place, so \
+         remove one of them",
+    ),
+    setting(
+        &[("RECEIVER__MEDIA__BUCKET", "copies")],
+        "fail settings: media.access_key_id: not set; media.bucket needs it",
+    ),
+    setting(
+        &[("RECEIVER__MEDIA__BUCKET", "copies"), ("RECEIVER__MEDIA__ACCESS_KEY_ID", "key")],
+        "fail settings: media.secret_access_key: not set; media.bucket needs it",
+    ),
+    setting(
+        &[("RECEIVER__MEDIA__ENDPOINT", "http://minio:9000")],
+        "fail settings: media.bucket: not set, but media.endpoint or media.access_key_id is; set it, or \
+         remove them",
+    ),
+    setting(
+        &[("RECEIVER__MEDIA__ENDPOINT", "http://minio:9000/copies")],
+        "fail settings: media.endpoint: expected an address without a path, such as http://minio:9000",
+    ),
     setting(&[("RECEIVER__SPOOL__FOLDER", "/proc/spool")], "fail spool: /proc/spool: "),
     setting(
         &[

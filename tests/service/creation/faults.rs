@@ -6,6 +6,7 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 
 use super::super::binary::Process;
+use super::super::qontak_client::FakeQontak;
 use super::super::spool::wait_until;
 use super::{Setup, WRITER, contact_list, request, template, writing};
 
@@ -58,6 +59,33 @@ async fn what_did_not_reach_qontak_is_sent_again_with_the_same_key(db: PgPool) {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
     assert!(answer.message().contains("the clock differs by"), "{answer:?}");
     assert_eq!((setup.calls(), &setup.qontak.show()["created"]), (calls, &json!(2)));
+}
+
+#[sqlx::test]
+async fn creation_whose_tokens_are_not_refreshed_is_not_sent_and_may_be_repeated(db: PgPool) {
+    let setup = Setup::start_with(db, FakeQontak::bearer).await;
+    for (fault, reason) in [
+        ("server_error", " is unavailable (500 Internal Server Error); retry later"),
+        ("html", " answered 200 OK without JSON; check base_url"),
+        ("reset", " was lost"),
+        ("drip", " did not respond within 20s"),
+    ] {
+        // Of the check, the creation, and the refresh that its 401 leads to.
+        for fault in ["pass", "unauthorized", fault] {
+            setup.qontak.change(json!({ "fault": fault }));
+        }
+        let body = template(&format!("promo_{fault}"));
+        let answer = setup.post("/v1/templates", fault, &body).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{fault}: {answer:?}");
+        let begin = "not sent to Qontak: tokens cannot be refreshed: ";
+        assert!(answer.message().starts_with(begin), "{fault}: {answer:?}");
+        assert!(answer.message().contains(reason), "{fault}: {answer:?}");
+        let unknown = "select count(*) from creation where state = 'unknown'";
+        assert_eq!(setup.number(unknown).await, 0, "{fault}");
+        let answer = setup.post("/v1/templates", fault, &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{fault}: {answer:?}");
+    }
+    assert_eq!(setup.qontak.show()["created"], 4);
 }
 
 #[sqlx::test]
