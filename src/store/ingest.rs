@@ -31,18 +31,18 @@ pub async fn ingest(
 ) -> sqlx::Result<Vec<Stored>> {
     let replays: Vec<&Event> = events.iter().filter(|event| event.is_replay).collect();
     if replays.is_empty() {
-        let known = Known::of_other_days(&mut *db, events).await?;
+        let known = Known::of_other_days(db, events).await?;
         let batch = Batch::of(writer_id, events, &known, HashMap::new());
         let written = batch.write(&mut *db, facets).await;
         if !written.as_ref().is_err_and(failure::is_repeat) {
             return written;
         }
-        let known = Known::list(&mut *db, events).await?;
+        let known = Known::list(db, events).await?;
         return Batch::of(writer_id, events, &known, HashMap::new()).write(db, facets).await;
     }
     let mut transaction = db.begin().await?;
     let replayed = event::replay(&mut transaction, &replays).await?;
-    let known = Known::list(&mut *transaction, events).await?;
+    let known = Known::list(&mut transaction, events).await?;
     let batch = Batch::of(writer_id, events, &known, replayed);
     let stored = batch.write(&mut *transaction, facets).await?;
     transaction.commit().await?;

@@ -387,6 +387,33 @@ async fn damaged_body_is_quarantined_and_never_parsed(db: PgPool) {
 }
 
 #[sqlx::test]
+async fn damaged_webhook_whose_original_is_committed_does_not_stay_in_the_spool(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let webhook = messages(1);
+    let spool = || {
+        let disk = Disk::in_folder(folder.path()).unwrap();
+        assert_eq!(disk.append(&webhook, 1 << 20).unwrap(), 1);
+        files(folder.path(), ".segment").remove(0)
+    };
+    let commit = async || {
+        let disk = Disk::in_folder(folder.path()).unwrap();
+        let service = Service::start_on(db.clone(), Some(disk), &[]).await;
+        let spool = &service.app.ingest.spools[0];
+        wait_until(async || spool.depth().events == 0).await;
+        service.data(&format!("/v1/events/{}", webhook[0].id.0)).await
+    };
+    spool();
+    let original = commit().await;
+    // As after a crash between its commit and its removal from the spool.
+    let file = spool();
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(commit().await, original);
+    assert_eq!((&original["outcome"], &original["deliveries"]), (&json!("applied"), &json!(1)));
+}
+
+#[sqlx::test]
 async fn webhooks_are_acknowledged_on_a_slow_spool_disk(db: PgPool) {
     let device = SimulatedDisk::new();
     let service = Service::start_on(db.clone(), Some(device.disk()), &SHORT_TIMEOUTS).await;
