@@ -108,7 +108,7 @@ async fn journal_that_refuses_every_row_is_logged_once_and_not_as_quarantine(db:
     sqlx::raw_sql("drop trigger refuse on event").execute(&db).await.unwrap();
     let log = recover(service).await;
     assert_eq!(lines(&log, "batch not stored"), 1, "{log:#?}");
-    assert_eq!(lines(&log, "quarantined"), 0, "{log:#?}");
+    assert_eq!(lines(&log, "event rejected by the database"), 0, "{log:#?}");
 }
 
 #[sqlx::test(migrations = false)]

@@ -354,6 +354,28 @@ fn damaged_file_is_kept_aside_and_its_other_webhooks_stay_in_the_spool() {
     }
 }
 
+#[test]
+fn segments_with_unusual_names_and_unreadable_ones_cost_no_webhooks() {
+    let folder = tempfile::tempdir().unwrap();
+    for webhook in messages(2) {
+        Disk::in_folder(folder.path()).unwrap().append(&[webhook], 1 << 20).unwrap();
+    }
+    let second = files(folder.path(), ".segment").remove(1);
+    let (_, marker) = second.to_str().unwrap().rsplit_once('-').unwrap();
+    // A key has 24 bits for the number.
+    for number in [1_u64 << 24, u64::MAX] {
+        let second = files(folder.path(), marker).remove(0);
+        fs::rename(&second, folder.path().join(format!("{number}-{marker}"))).unwrap();
+        assert_eq!(spooled(&Disk::in_folder(folder.path()).unwrap()), ["m0", "m1"]);
+    }
+    // It cannot be read, as a file of another user or in a bad sector.
+    fs::create_dir(folder.path().join("0000000005-0123456789abcdef.segment")).unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    assert_eq!(spooled(&disk), ["m0", "m1"]);
+    assert_eq!(disk.append(&messages(3)[2..], 1 << 20).unwrap(), 1);
+    assert_eq!(spooled(&disk), ["m0", "m1", "m2"]);
+}
+
 #[sqlx::test]
 async fn damaged_body_is_quarantined_and_never_parsed(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();

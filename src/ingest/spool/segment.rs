@@ -14,6 +14,10 @@ use super::record::{self, Marker};
 use crate::event::Webhook;
 use crate::model::Timestamp;
 
+/// Largest number of a segment that is used: a larger one in the name of a file would not fit into the keys
+/// of its webhooks, and the service never writes it.
+pub const MAX_NUMBER: u64 = 1 << 23;
+
 /// Name of a segment.
 pub fn name(number: u64, marker: Marker) -> String {
     format!("{number:010}-{:016x}.segment", u64::from_be_bytes(marker))
