@@ -44,6 +44,14 @@ impl Comparison {
         if journal != messages {
             self.problems.push("journal and messages contain different events".to_owned());
         }
+        // All messages have the same text.
+        let texts: i64 = sqlx::query_scalar("select count(distinct text) from message")
+            .fetch_one(&mut db)
+            .await
+            .unwrap();
+        if texts > 1 {
+            self.problems.push("a damaged body was applied".to_owned());
+        }
         self.compare_ledger(&mut db).await;
         self.compare_clock(&mut db, deployment).await;
         let missing: BTreeSet<String> = report.acknowledged.difference(&journal).cloned().collect();
