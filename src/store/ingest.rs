@@ -173,9 +173,12 @@ impl<'a> Batch<'a> {
 async fn wait_for_standby(db: &mut PgConnection) -> sqlx::Result<()> {
     /// Key of the advisory lock.
     const LOCK: i64 = 0x716f_6e74_616b_0001;
-    // A transaction with an id is one that writes.
+    // A transaction that only has an id does not wait: it needs a record in the WAL.
     sqlx::query_scalar!(
-        r#"select pg_current_xact_id()::text as "id!" from pg_advisory_xact_lock($1)"#,
+        r#"
+            select pg_logical_emit_message(true, 'qontak_receiver', '')::text as "position!"
+            from pg_advisory_xact_lock($1)
+        "#,
         LOCK,
     )
     .fetch_one(db)

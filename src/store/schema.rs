@@ -100,7 +100,7 @@ pub async fn unlogged_tables(pool: &PgPool) -> sqlx::Result<Vec<String>> {
         r#"
             select relname::text as "relname!"
             from pg_class
-            where relnamespace = (select relnamespace from pg_class where oid = 'event'::regclass)
+            where relnamespace = (select relnamespace from pg_class where oid = to_regclass('event'))
                 and relkind = 'r'
                 and relpersistence = 'u'
             order by relname
