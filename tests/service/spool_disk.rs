@@ -355,6 +355,26 @@ fn damaged_file_is_kept_aside_and_its_other_webhooks_stay_in_the_spool() {
 }
 
 #[test]
+fn file_damaged_under_the_process_is_copied_before_it_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    disk.append(&messages(3), 1 << 20).unwrap();
+    let file = files(folder.path(), ".segment").remove(0);
+    let mut bytes = fs::read(&file).unwrap();
+    // In the data about the second webhook.
+    let at = bytes.len() / 3 + 30;
+    bytes[at] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(spooled(&disk), ["m0", "m2"]);
+    let keys: Vec<u64> = disk.first(10, 1 << 20).unwrap().into_iter().map(|(key, _)| key).collect();
+    disk.remove(&keys).unwrap();
+    assert!(!file.exists());
+    let copies = files(folder.path(), "spool.corrupt-");
+    assert_eq!(copies.len(), 1);
+    assert_eq!(fs::read(&copies[0]).unwrap(), bytes);
+}
+
+#[test]
 fn segments_with_unusual_names_and_unreadable_ones_cost_no_webhooks() {
     let folder = tempfile::tempdir().unwrap();
     for webhook in messages(2) {

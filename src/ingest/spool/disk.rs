@@ -8,6 +8,7 @@
 //! damaged file must not stop the service. Webhooks that are committed are listed beside their
 //! segment, without an fsync: after a power cut they are committed again, which has no effect.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -170,6 +171,10 @@ impl Disk {
             }
             if !lost.is_empty() {
                 report_lost(lost.len());
+                let segments: BTreeSet<u64> = lost.iter().map(|key| number_of(*key)).collect();
+                for number in segments {
+                    segment::keep_copy(&contents.segments[&number].path);
+                }
                 contents.remove(&lost)?;
             }
             Ok(found)
