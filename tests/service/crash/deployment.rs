@@ -10,7 +10,7 @@ use super::machine::Machine;
 use super::replica::Replica;
 use super::spool_damage::{self, Damaged};
 use crate::nats::nodes::Nodes;
-use crate::nats::{Settings, messages_in};
+use crate::nats::{Settings, try_messages_in};
 
 /// Processes under test.
 pub struct Deployment {
@@ -67,7 +67,7 @@ impl Deployment {
                 }
             }
             if let Some(more) = &self.more {
-                while messages_in(&more.nats).await > 0 {}
+                while try_messages_in(&more.nats).await != Some(0) {}
             }
         };
         let recovered = timeout(DEADLINE, recovering).await;
