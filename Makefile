@@ -32,7 +32,7 @@ image: ## build the container image and start it once, with Docker or buildah
 sbom: ## list the components of the program (CycloneDX)
 	@scripts/sbom.sh
 
-soak: ## kill, stop and freeze services and PostgreSQL, count lost events: make soak DURATION=600
+soak: ## inject faults into processes, disks, clock and network, count lost events: make soak DURATION=600
 	@scripts/soak.sh
 
 SECONDS ?= 60

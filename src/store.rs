@@ -115,5 +115,7 @@ pub use self::connect::{
 pub use self::event::{PreviousOutcome, Stored, Written};
 pub use self::failure::{Failure, is_outage};
 pub use self::probe::test_write;
-pub use self::schema::{Schema, assess_schema, clock, durability, migrate, pending_migrations};
+pub use self::schema::{
+    Schema, assess_schema, clock, durability, migrate, pending_migrations, unlogged_tables,
+};
 pub use self::writer_connection::WriterConnection;

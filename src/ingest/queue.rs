@@ -19,6 +19,10 @@ const GATHER_TIMEOUT: Duration = Duration::from_millis(1);
 /// A batch that has this many jobs does not wait: the fixed cost of a batch is small for each of them.
 const GATHERED_JOBS: usize = 64;
 
+/// Size from which a batch gets no more jobs: while it is written, there are several copies of its bodies in
+/// memory. With bodies of the usual size a batch is full by number before.
+const MAX_BATCH_BYTES: usize = 4 << 20;
+
 /// A task and the channel for its result.
 pub struct Job<T, R> {
     /// The task.
@@ -33,6 +37,13 @@ pub struct Reply<R> {
     space: OwnedSemaphorePermit,
     gauge: Gauge,
     callers: Arc<Callers>,
+}
+
+impl<T, R> Job<T, R> {
+    /// Space in the queue.
+    fn bytes(&self) -> usize {
+        self.reply.space.num_permits()
+    }
 }
 
 impl<R> Reply<R> {
@@ -156,24 +167,29 @@ impl<T, R> Clone for Sender<T, R> {
 }
 
 impl<T, R> Receiver<T, R> {
-    /// Waits for the first job and moves all queued jobs, at most `max_jobs`, into `jobs`. Returns false
-    /// if all senders are gone and the queue is empty.
+    /// Waits for the first job and moves all queued jobs into `jobs`, at most `max_jobs`, up to the one that
+    /// reaches [`MAX_BATCH_BYTES`]. Returns false if all senders are gone and the queue is empty.
     ///
     /// Callers that send one job after the other would otherwise take turns in two groups, each of them
     /// half a batch. So a batch waits shortly until there are as many jobs as there were callers when
     /// the batch before ended. A lone caller never waits.
     pub async fn take(&mut self, jobs: &mut Vec<Job<T, R>>, max_jobs: usize) -> bool {
         let Some(job) = self.jobs.recv().await else { return false };
+        let mut bytes = job.bytes();
         jobs.push(job);
         let (expected, deadline) = self.callers.expected();
         while jobs.len() < expected.min(GATHERED_JOBS).min(max_jobs)
+            && bytes < MAX_BATCH_BYTES
             && let Ok(Some(job)) = timeout_at(deadline, self.jobs.recv()).await
         {
+            bytes += job.bytes();
             jobs.push(job);
         }
         while jobs.len() < max_jobs
+            && bytes < MAX_BATCH_BYTES
             && let Ok(job) = self.jobs.try_recv()
         {
+            bytes += job.bytes();
             jobs.push(job);
         }
         true
@@ -219,6 +235,28 @@ mod tests {
         assert_eq!(200, sizes.iter().sum::<usize>());
         // A batch may miss a caller on a busy machine.
         assert!(sizes.len() < 150, "{} batches for 100 of two jobs", sizes.len());
+    }
+
+    #[tokio::test]
+    async fn batch_ends_with_the_job_that_reaches_its_size() {
+        let (sender, mut receiver) = queue(Gauge::noop(), 32 << 20);
+        let mut tasks = JoinSet::new();
+        for _ in 0..10 {
+            let sender = sender.clone();
+            tasks.spawn(async move {
+                sender.submit((), 1 << 20, Duration::from_secs(60)).await.unwrap();
+            });
+        }
+        while sender.space.available_permits() > 22 << 20 {
+            yield_now().await;
+        }
+        drop(sender);
+        let (mut sizes, mut jobs) = (Vec::new(), Vec::new());
+        while receiver.take(&mut jobs, 100).await {
+            sizes.push(jobs.len());
+            jobs.drain(..).for_each(|job| job.reply.send(()));
+        }
+        assert_eq!(sizes, [4, 4, 2]);
     }
 
     #[tokio::test]

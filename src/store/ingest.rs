@@ -10,7 +10,7 @@ mod row;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-use sqlx::{Connection, PgConnection, PgExecutor};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use self::row::Row;
@@ -31,20 +31,20 @@ pub async fn ingest(
 ) -> sqlx::Result<Vec<Stored>> {
     let replays: Vec<&Event> = events.iter().filter(|event| event.is_replay).collect();
     if replays.is_empty() {
-        let known = Known::of_other_days(&mut *db, events).await?;
+        let known = Known::of_other_days(db, events).await?;
         let batch = Batch::of(writer_id, events, &known, HashMap::new());
-        let written = batch.write(&mut *db, facets).await;
+        let written = batch.write(db, facets).await;
         if !written.as_ref().is_err_and(failure::is_repeat) {
             return written;
         }
-        let known = Known::list(&mut *db, events).await?;
+        let known = Known::list(db, events).await?;
         return Batch::of(writer_id, events, &known, HashMap::new()).write(db, facets).await;
     }
     let mut transaction = db.begin().await?;
     let replayed = event::replay(&mut transaction, &replays).await?;
-    let known = Known::list(&mut *transaction, events).await?;
+    let known = Known::list(&mut transaction, events).await?;
     let batch = Batch::of(writer_id, events, &known, replayed);
-    let stored = batch.write(&mut *transaction, facets).await?;
+    let stored = batch.write(&mut transaction, facets).await?;
     transaction.commit().await?;
     Ok(stored)
 }
@@ -131,9 +131,12 @@ impl<'a> Batch<'a> {
 
     async fn write(
         self,
-        db: impl PgExecutor<'_>,
+        db: &mut PgConnection,
         facets: &BTreeSet<facet::Entry<'_>>,
     ) -> sqlx::Result<Vec<Stored>> {
+        if self.journal.is_empty() && self.repeats.is_empty() && self.ledger.is_empty() {
+            wait_for_standby(&mut *db).await?;
+        }
         let facets = owned(facet::folded(facets));
         sqlx::query!(
             r#"
@@ -160,6 +163,27 @@ impl<'a> Batch<'a> {
         .await?;
         Ok(self.stored)
     }
+}
+
+/// Has a transaction that writes nothing wait for a synchronous standby, as one that writes does.
+///
+/// An event that is stored already may be on the primary only: its commit waited for the standby, and the
+/// wait was cut off by a crash or a terminated session. Its webhook must then stay in the spool. The lock
+/// is held while the commit waits, so that repeated attempts do not occupy a connection each.
+async fn wait_for_standby(db: &mut PgConnection) -> sqlx::Result<()> {
+    /// Key of the advisory lock.
+    const LOCK: i64 = 0x716f_6e74_616b_0001;
+    // A transaction that only has an id does not wait: it needs a record in the WAL.
+    sqlx::query_scalar!(
+        r#"
+            select pg_logical_emit_message(true, 'qontak_receiver', '')::text as "position!"
+            from pg_advisory_xact_lock($1)
+        "#,
+        LOCK,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(())
 }
 
 /// Completes what becomes of each event with the replays. `replayed` are their previous outcomes.

@@ -94,6 +94,22 @@ pub async fn durability(pool: &PgPool) -> sqlx::Result<Vec<(String, String)>> {
         .collect())
 }
 
+/// Lists tables that somebody has made unlogged: a crash of the server empties them.
+pub async fn unlogged_tables(pool: &PgPool) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"
+            select relname::text as "relname!"
+            from pg_class
+            where relnamespace = (select relnamespace from pg_class where oid = to_regclass('event'))
+                and relkind = 'r'
+                and relpersistence = 'u'
+            order by relname
+        "#
+    )
+    .fetch_all(pool)
+    .await
+}
+
 /// Returns the time of the database server's clock.
 pub async fn clock(pool: &PgPool) -> sqlx::Result<Timestamp> {
     sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#).fetch_one(pool).await

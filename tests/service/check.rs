@@ -91,6 +91,16 @@ async fn database_that_was_never_migrated_is_found(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn unlogged_tables_are_found(db: PgPool) {
+    let settings = settings(&db.connect_options());
+    assert!(run(&settings, &["migrate"]).await.status.success());
+    execute(&db.connect_options(), "alter table message set unlogged").await;
+    let (_, found) = problems(&run(&settings, &["check", "--json"]).await);
+    let problem = "message is unlogged; run: alter table message set logged";
+    assert!(found.iter().any(|found| found.contains(problem)), "{found:#?}");
+}
+
+#[sqlx::test(migrations = false)]
 async fn database_with_another_encoding_is_found_and_refused(db: PgPool) {
     let name = format!("ascii_{}", std::process::id());
     let create =

@@ -1,11 +1,13 @@
 //! Several servers in `DATABASE_URL`, real ones: the service uses the primary and follows a promotion.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::json;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
+use tokio::time::sleep;
 
 use super::binary::{self, Process};
 use super::crash::Cluster;
@@ -89,6 +91,42 @@ async fn promotion_is_followed_without_a_restart_and_nothing_is_lost() {
     assert_eq!(code, Some(0));
     let changes = log.iter().filter(|line| line.contains("another server has become the primary"));
     assert_eq!(changes.count(), 1, "{log:#?}");
+}
+
+#[tokio::test]
+async fn spooled_webhook_stays_until_the_standby_has_its_event() {
+    let primary = Cluster::make().await;
+    let standby = primary.standby().await;
+    execute(&primary, "alter system set synchronous_standby_names = '*'").await;
+    execute(&primary, "select pg_reload_conf()").await;
+    let spool = tempfile::tempdir().unwrap();
+    let mut settings = settings_of(&primary);
+    settings.insert("RECEIVER__SPOOL__FOLDER".into(), spool.path().to_str().unwrap().into());
+    let service = Process::start(settings).await;
+    let client = reqwest::Client::new();
+    let post = async |id: &str| binary::post(&client, &service.url, message(id)).await.unwrap();
+    let spooled = async || {
+        let response = client.get(format!("{}/readyz?verbose", service.ops)).send().await.unwrap();
+        response.json::<serde_json::Value>().await.unwrap()["spool"]["events"].as_u64().unwrap()
+    };
+    assert_eq!(post("before").await, StatusCode::OK);
+    standby.stop().await;
+    assert_eq!(post("spooled").await, StatusCode::OK);
+    assert_eq!(spooled().await, 1);
+    // Its commit waits for the standby, until its session is ended. Then it is on the primary only.
+    let end = "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'";
+    let count = "select count(*) from message";
+    let mut server = PgConnection::connect(&primary.url).await.unwrap();
+    while sqlx::query_scalar::<_, i64>(count).fetch_one(&mut server).await.unwrap() < 2 {
+        sqlx::raw_sql(end).execute(&mut server).await.unwrap();
+        sleep(Duration::from_millis(100)).await;
+    }
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(spooled().await, 1);
+    standby.start().await;
+    wait_until(async || spooled().await == 0).await;
+    let mut server = PgConnection::connect(&standby.url).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i64>(count).fetch_one(&mut server).await.unwrap(), 2);
 }
 
 #[tokio::test]

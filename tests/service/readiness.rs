@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-use super::binary::{Process, run};
+use super::binary::{Process, post, run};
 use super::fixtures::body;
 use super::harness::{Service, settings};
 use super::spool::{SHORT_TIMEOUTS, outcome, wait_for_events, wait_until};
@@ -59,6 +59,56 @@ async fn readyz_and_check_name_a_read_only_database(db: PgPool) {
     let events: i64 =
         sqlx::query_scalar("select count(*) from event").fetch_one(&db).await.unwrap();
     assert_eq!(events, 0);
+}
+
+/// Posts webhooks that are not stored.
+async fn post_in_vain(service: &Process) {
+    let client = reqwest::Client::new();
+    for i in 0..20 {
+        let body = json!({"data_event": "status_message", "id": format!("m{i}")}).to_string();
+        let status = post(&client, &service.url, body.into()).await.unwrap();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{i}");
+    }
+}
+
+/// Stops a service that stores webhooks again; returns its log.
+async fn recover(service: Process) -> Vec<String> {
+    let client = reqwest::Client::new();
+    let is_stored =
+        async || post(&client, &service.url, body("01")).await.unwrap() == StatusCode::OK;
+    wait_until(is_stored).await;
+    service.signal("TERM");
+    service.wait_for_exit().await.1
+}
+
+/// Number of lines of a log with this text.
+fn lines(log: &[String], text: &str) -> usize {
+    log.iter().filter(|line| line.contains(text)).count()
+}
+
+#[sqlx::test(migrations = false)]
+async fn outage_is_logged_once_at_its_begin_and_once_at_its_end(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    set_read_only(&db, true).await;
+    post_in_vain(&service).await;
+    set_read_only(&db, false).await;
+    let log = recover(service).await;
+    assert_eq!(lines(&log, r#""message":"database unavailable""#), 1, "{log:#?}");
+    assert_eq!(lines(&log, r#""message":"database available again""#), 1, "{log:#?}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn journal_that_refuses_every_row_is_logged_once_and_not_as_quarantine(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    let refuse = "create function refuse() returns trigger language plpgsql as
+            $$ begin raise exception 'no'; end $$;
+        create trigger refuse before insert on event for each row execute function refuse()";
+    sqlx::raw_sql(refuse).execute(&db).await.unwrap();
+    post_in_vain(&service).await;
+    sqlx::raw_sql("drop trigger refuse on event").execute(&db).await.unwrap();
+    let log = recover(service).await;
+    assert_eq!(lines(&log, "batch not stored"), 1, "{log:#?}");
+    assert_eq!(lines(&log, "event rejected by the database"), 0, "{log:#?}");
 }
 
 #[sqlx::test(migrations = false)]

@@ -354,6 +354,48 @@ fn damaged_file_is_kept_aside_and_its_other_webhooks_stay_in_the_spool() {
     }
 }
 
+#[test]
+fn file_damaged_under_the_process_is_copied_before_it_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    disk.append(&messages(3), 1 << 20).unwrap();
+    let file = files(folder.path(), ".segment").remove(0);
+    let mut bytes = fs::read(&file).unwrap();
+    // In the data about the second webhook.
+    let at = bytes.len() / 3 + 30;
+    bytes[at] ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(spooled(&disk), ["m0", "m2"]);
+    let keys: Vec<u64> = disk.first(10, 1 << 20).unwrap().into_iter().map(|(key, _)| key).collect();
+    disk.remove(&keys).unwrap();
+    assert!(!file.exists());
+    let copies = files(folder.path(), "spool.corrupt-");
+    assert_eq!(copies.len(), 1);
+    assert_eq!(fs::read(&copies[0]).unwrap(), bytes);
+}
+
+#[test]
+fn segments_with_unusual_names_and_unreadable_ones_cost_no_webhooks() {
+    let folder = tempfile::tempdir().unwrap();
+    for webhook in messages(2) {
+        Disk::in_folder(folder.path()).unwrap().append(&[webhook], 1 << 20).unwrap();
+    }
+    let second = files(folder.path(), ".segment").remove(1);
+    let (_, marker) = second.to_str().unwrap().rsplit_once('-').unwrap();
+    // A key has 24 bits for the number.
+    for number in [1_u64 << 24, u64::MAX] {
+        let second = files(folder.path(), marker).remove(0);
+        fs::rename(&second, folder.path().join(format!("{number}-{marker}"))).unwrap();
+        assert_eq!(spooled(&Disk::in_folder(folder.path()).unwrap()), ["m0", "m1"]);
+    }
+    // It cannot be read, as a file of another user or in a bad sector.
+    fs::create_dir(folder.path().join("0000000005-0123456789abcdef.segment")).unwrap();
+    let disk = Disk::in_folder(folder.path()).unwrap();
+    assert_eq!(spooled(&disk), ["m0", "m1"]);
+    assert_eq!(disk.append(&messages(3)[2..], 1 << 20).unwrap(), 1);
+    assert_eq!(spooled(&disk), ["m0", "m1", "m2"]);
+}
+
 #[sqlx::test]
 async fn damaged_body_is_quarantined_and_never_parsed(db: PgPool) {
     let folder = tempfile::tempdir().unwrap();
@@ -384,6 +426,33 @@ async fn damaged_body_is_quarantined_and_never_parsed(db: PgPool) {
         assert!(event["reasons"][0].as_str().unwrap().starts_with("damaged:"), "{event}");
         assert_eq!(service.count("message").await, 0);
     }
+}
+
+#[sqlx::test]
+async fn damaged_webhook_whose_original_is_committed_does_not_stay_in_the_spool(db: PgPool) {
+    let folder = tempfile::tempdir().unwrap();
+    let webhook = messages(1);
+    let spool = || {
+        let disk = Disk::in_folder(folder.path()).unwrap();
+        assert_eq!(disk.append(&webhook, 1 << 20).unwrap(), 1);
+        files(folder.path(), ".segment").remove(0)
+    };
+    let commit = async || {
+        let disk = Disk::in_folder(folder.path()).unwrap();
+        let service = Service::start_on(db.clone(), Some(disk), &[]).await;
+        let spool = &service.app.ingest.spools[0];
+        wait_until(async || spool.depth().events == 0).await;
+        service.data(&format!("/v1/events/{}", webhook[0].id.0)).await
+    };
+    spool();
+    let original = commit().await;
+    // As after a crash between its commit and its removal from the spool.
+    let file = spool();
+    let mut bytes = fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(commit().await, original);
+    assert_eq!((&original["outcome"], &original["deliveries"]), (&json!("applied"), &json!(1)));
 }
 
 #[sqlx::test]

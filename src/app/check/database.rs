@@ -123,14 +123,16 @@ pub async fn clock(db: &PgPool) -> sqlx::Result<Check> {
 
 /// Whether commits survive a crash of the server.
 pub async fn durability(db: &PgPool) -> sqlx::Result<Check> {
-    let weak = store::durability(db).await?;
-    let weak: Vec<String> =
-        weak.into_iter().map(|(setting, value)| format!("{setting} is {value}")).collect();
+    let settings = store::durability(db).await?.into_iter();
+    let settings = settings.map(|(setting, value)| format!("{setting} is {value}; turn it on"));
+    let tables = store::unlogged_tables(db).await?.into_iter();
+    let tables =
+        tables.map(|table| format!("{table} is unlogged; run: alter table {table} set logged"));
+    let weak: Vec<String> = settings.chain(tables).collect();
     if weak.is_empty() {
         return Ok(Check::ok("durability", "commits are flushed to disk"));
     }
-    let weak = weak.join(", ");
-    let text = format!("{weak}: acknowledged events can be lost in a crash; turn it on");
+    let text = format!("acknowledged events can be lost in a crash: {}", weak.join("; "));
     Ok(Check::fail("durability", text))
 }
 

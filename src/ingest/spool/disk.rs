@@ -8,8 +8,9 @@
 //! damaged file must not stop the service. Webhooks that are committed are listed beside their
 //! segment, without an fsync: after a power cut they are committed again, which has no effect.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -88,7 +89,7 @@ impl Disk {
         } else {
             let last = segment::list(folder)?.last().map_or(0, |(_, number, _)| *number);
             let mut contents = disk.contents.lock().unwrap_or_else(PoisonError::into_inner);
-            contents.next = last + NUMBERS_OF_PREDECESSOR;
+            contents.next = last.min(segment::MAX_NUMBER) + NUMBERS_OF_PREDECESSOR;
         }
         Ok(disk)
     }
@@ -170,6 +171,10 @@ impl Disk {
             }
             if !lost.is_empty() {
                 report_lost(lost.len());
+                let segments: BTreeSet<u64> = lost.iter().map(|key| number_of(*key)).collect();
+                for number in segments {
+                    segment::keep_copy(&contents.segments[&number].path);
+                }
                 contents.remove(&lost)?;
             }
             Ok(found)
@@ -304,7 +309,7 @@ impl Disk {
     }
 
     /// Reads all segments. The webhooks of a damaged one are copied to a new segment, and the file is
-    /// kept under another name.
+    /// kept under another name. One that cannot be read at all stays as it is.
     fn load(&self, contents: &mut Contents) -> io::Result<()> {
         let mut damaged = Vec::new();
         for (path, number, marker) in segment::list(&self.folder)? {
@@ -312,17 +317,14 @@ impl Disk {
             if contents.segments.values().any(|segment| segment.path == path) {
                 continue;
             }
-            let number = match contents.segments.contains_key(&number) {
-                true => contents.next,
-                false => number,
-            };
-            let bytes = fs::read(&path)?;
+            let is_free = number <= segment::MAX_NUMBER && !contents.segments.contains_key(&number);
+            let number = if is_free { number } else { contents.next };
+            let Some((file, bytes)) = read(&path) else { continue };
             let Scan { records, unreadable } = record::scan(&bytes, marker);
             if unreadable > 0 || bytes.is_empty() {
                 damaged.push((number, records.len(), unreadable));
             }
             let committed = segment::committed(&path);
-            let file = OpenOptions::new().read(true).write(true).open(&path)?;
             let length = bytes.len() as u64;
             contents.next = contents.next.max(number + 1);
             contents.segments.insert(number, Segment { path, marker, file, length });
@@ -351,6 +353,23 @@ impl Disk {
         let loaded: Vec<u64> = contents.segments.keys().copied().collect();
         loaded.into_iter().try_for_each(|number| contents.delete_if_empty(number))
     }
+}
+
+/// Opens and reads a segment. Not an error of all others: those are to be committed.
+fn read(path: &Path) -> Option<(File, Vec<u8>)> {
+    let open = || {
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok((file, bytes))
+    };
+    let read: io::Result<_> = open();
+    read.inspect_err(|error| {
+        let file = path.display();
+        error!(%error, %file, "spool file cannot be read, its webhooks wait for the next start");
+        counter!("qontak_receiver_spool_damaged_total").increment(1);
+    })
+    .ok()
 }
 
 fn report_lost(webhooks: usize) {

@@ -10,9 +10,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use super::record::{self, Marker};
 use crate::event::Webhook;
 use crate::model::Timestamp;
+
+/// Largest number of a segment that is used: a larger one in the name of a file would not fit into the keys
+/// of its webhooks, and the service never writes it.
+pub const MAX_NUMBER: u64 = 1 << 23;
 
 /// Name of a segment.
 pub fn name(number: u64, marker: Marker) -> String {
@@ -43,6 +49,22 @@ fn parse_name(name: &str) -> Option<(u64, Marker)> {
 pub fn path_of_damaged(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("spool.corrupt-{}-{name}", Timestamp::now().0.timestamp()))
+}
+
+/// Copies a segment that was damaged under its process, unless there is a copy: it is deleted when its other
+/// webhooks are committed.
+pub fn keep_copy(path: &Path) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = path.parent().unwrap_or(path);
+    let is_copy = |entry: &fs::DirEntry| {
+        let other = entry.file_name().to_string_lossy().into_owned();
+        other.len() > name.len() && other.ends_with(&*name)
+    };
+    let has_copy =
+        fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|it| is_copy(&it)));
+    if !has_copy && let Err(error) = fs::copy(path, path_of_damaged(path)) {
+        warn!(%error, file = %path.display(), "damaged spool file not copied");
+    }
 }
 
 /// Reads all readable webhooks of a segment, also of a damaged one, and the number of other bytes.

@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{Days, NaiveDate, TimeDelta, Timelike, Utc};
-use sqlx::PgExecutor;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::body::CompressedBody;
@@ -120,7 +120,11 @@ fn is_same(one: Timestamp, other: Timestamp) -> bool {
 
 /// Events of a batch that earlier transactions stored.
 #[derive(Debug, Default)]
-pub struct Known(HashMap<(DedupKey, NaiveDate), KnownRow>);
+pub struct Known {
+    by_key: HashMap<(DedupKey, NaiveDate), KnownRow>,
+    /// Rows of damaged webhooks: their bodies, and so their keys, may have been stored whole before.
+    of_damaged: HashMap<Uuid, KnownRow>,
+}
 
 #[derive(Debug)]
 struct KnownRow {
@@ -134,7 +138,7 @@ impl Known {
     /// Looks for the rows that events may repeat and the unique index does not find, which are those of
     /// another day. Nearly always there can be none, and this does not query: a statement that can read
     /// all partitions of the journal takes 4 µs for each of them.
-    pub async fn of_other_days(db: impl PgExecutor<'_>, events: &[Event]) -> sqlx::Result<Self> {
+    pub async fn of_other_days(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Self> {
         // Rows of the next day exist from midnight on, by a clock that may be ahead of this one.
         let today = Timestamp(Utc::now() + TimeDelta::minutes(5)).day();
         let may_have_rows = |event: &Event| {
@@ -149,7 +153,7 @@ impl Known {
     }
 
     /// Looks for the rows of these events.
-    pub async fn list(db: impl PgExecutor<'_>, events: &[Event]) -> sqlx::Result<Self> {
+    pub async fn list(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Self> {
         let keys: Vec<&[u8]> = events.iter().map(|event| &event.dedup_key.0[..]).collect();
         let mut all_days: Vec<NaiveDate> =
             events.iter().flat_map(|event| days(event.received_at())).collect();
@@ -166,7 +170,7 @@ impl Known {
             &all_days,
             &keys as _,
         )
-        .fetch_all(db)
+        .fetch_all(&mut *db)
         .await?;
         let rows = rows.into_iter().map(|row| {
             let key = row.dedup_key.as_slice().try_into();
@@ -174,17 +178,54 @@ impl Known {
             let (event_id, outcome, received_at) = (row.event_id, row.outcome, row.received_at);
             ((key, row.day), KnownRow { day: row.day, event_id, outcome, received_at })
         });
-        Ok(Self(rows.collect()))
+        let by_key = rows.collect();
+        let damaged: Vec<Uuid> = events
+            .iter()
+            .filter(|event| event.webhook.is_damaged)
+            .map(|event| event.id().0)
+            .collect();
+        let of_damaged = match damaged[..] {
+            [] => HashMap::new(),
+            _ => Self::list_by_id(db, &all_days, &damaged).await?,
+        };
+        Ok(Self { by_key, of_damaged })
+    }
+
+    async fn list_by_id(
+        db: &mut PgConnection,
+        days: &[NaiveDate],
+        ids: &[Uuid],
+    ) -> sqlx::Result<HashMap<Uuid, KnownRow>> {
+        let rows = sqlx::query!(
+            r#"
+                select
+                    day, event_id, outcome as "outcome: Outcome",
+                    received_at as "received_at: Timestamp"
+                from event
+                where day = any($1) and event_id = any($2)
+            "#,
+            days,
+            ids,
+        )
+        .fetch_all(db)
+        .await?;
+        let rows = rows.into_iter().map(|row| {
+            let (day, event_id) = (row.day, row.event_id);
+            let (outcome, received_at) = (row.outcome, row.received_at);
+            (event_id, KnownRow { day, event_id, outcome, received_at })
+        });
+        Ok(rows.collect())
     }
 
     /// The row of an event, its own one if there are several.
     fn find(&self, event: &Event) -> Option<&KnownRow> {
         let rows = || {
             let rows = days(event.received_at());
-            rows.filter_map(|day| self.0.get(&(event.dedup_key, day)))
+            rows.filter_map(|day| self.by_key.get(&(event.dedup_key, day)))
         };
-        rows()
-            .find(|row| row.event_id == event.id().0)
+        self.of_damaged
+            .get(&event.id().0)
+            .or_else(|| rows().find(|row| row.event_id == event.id().0))
             .or_else(|| rows().find(|row| is_same(event.received_at(), row.received_at)))
     }
 }

@@ -34,7 +34,8 @@ pub struct Report {
 }
 
 impl Report {
-    fn add(&mut self, other: Self) {
+    /// Adds another report.
+    pub fn add(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         self.spooled += other.spooled;
         self.rejected += other.rejected;
@@ -47,68 +48,85 @@ impl Report {
 }
 
 pub struct Clients {
-    is_stopping: Arc<AtomicBool>,
+    client: PostingClient,
     clients: JoinSet<Report>,
 }
 
 impl Clients {
-    /// Starts clients that post to these URLs at random.
-    pub fn start(urls: &[String; 2]) -> Self {
-        let (is_stopping, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    /// Starts clients that post to these URLs at random. Their first message has the number `first`.
+    pub fn start(urls: [String; 2], first: usize) -> Self {
+        let client = PostingClient {
+            http: Client::builder().timeout(Duration::from_secs(20)).build().unwrap(),
+            urls: Arc::new(urls),
+            next: Arc::new(AtomicUsize::new(first)),
+            is_stopping: Arc::default(),
+        };
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
-            let client = PostingClient {
-                urls: urls.clone(),
-                next: next.clone(),
-                is_stopping: is_stopping.clone(),
-            };
-            clients.spawn(client.post());
+            clients.spawn(client.clone().post());
         }
-        Self { is_stopping, clients }
+        Self { client, clients }
     }
 
-    /// Stops the clients; returns the sum of their reports.
-    pub async fn stop(self) -> Report {
-        self.is_stopping.store(true, Ordering::Relaxed);
+    /// Posts messages at once.
+    pub fn burst(&mut self, messages: usize) {
+        for _ in 0..messages {
+            let client = self.client.clone();
+            self.clients.spawn(async move {
+                let mut report = Report::default();
+                client.post_message(&mut report).await;
+                report
+            });
+        }
+    }
+
+    /// Stops the clients; returns the sum of their reports, and the number of the next message.
+    pub async fn stop(self) -> (Report, usize) {
+        self.client.is_stopping.store(true, Ordering::Relaxed);
         let mut report = Report::default();
         self.clients.join_all().await.into_iter().for_each(|one| report.add(one));
-        report
+        (report, self.client.next.load(Ordering::Relaxed))
     }
 }
 
 /// Client that posts until it is stopped.
+#[derive(Clone)]
 struct PostingClient {
-    urls: [String; 2],
+    http: Client,
+    urls: Arc<[String; 2]>,
     next: Arc<AtomicUsize>,
     is_stopping: Arc<AtomicBool>,
 }
 
 impl PostingClient {
     async fn post(self) -> Report {
-        let http = Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
         let mut report = Report::default();
         while !self.is_stopping.load(Ordering::Relaxed) {
-            let i = self.next.fetch_add(1, Ordering::Relaxed);
-            let id = format!("m{i:08}");
-            let body = json!({
-                "data_event": "receive_message_from_customer", "id": id, "status": "created",
-                "room_id": format!("r{}", i % 100), "organization_id": ORGANIZATION,
-                "text": "halo ".repeat(200), "created_at": "2025-06-12T02:15:03.000Z",
-                "sender_id": format!("s{}", i % 100), "room": {"unread_count": i,
-                "last_activity_at": 1_749_694_503 + i},
-            });
-            // Some messages are sent three times to random replicas, whatever the responses are.
-            let times = if rand::rng().random_ratio(1, 10) { 3 } else { 1 };
-            for _ in 0..times {
-                let url = &self.urls[rand::rng().random_range(0..2)];
-                let began = Instant::now();
-                let request = http.post(url).header(CONTENT_TYPE, "application/json");
-                let response = request.body(body.to_string()).send().await;
-                record(&mut report, &id, response, began).await;
-            }
+            self.post_message(&mut report).await;
             sleep(Duration::from_millis(10)).await;
         }
         report
+    }
+
+    async fn post_message(&self, report: &mut Report) {
+        let i = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = format!("m{i:08}");
+        let body = json!({
+            "data_event": "receive_message_from_customer", "id": id, "status": "created",
+            "room_id": format!("r{}", i % 100), "organization_id": ORGANIZATION,
+            "text": "halo ".repeat(200), "created_at": "2025-06-12T02:15:03.000Z",
+            "sender_id": format!("s{}", i % 100), "room": {"unread_count": i,
+            "last_activity_at": 1_749_694_503 + i},
+        });
+        // Some messages are sent three times to random replicas, whatever the responses are.
+        let times = if rand::rng().random_ratio(1, 10) { 3 } else { 1 };
+        for _ in 0..times {
+            let url = &self.urls[rand::rng().random_range(0..2)];
+            let began = Instant::now();
+            let request = self.http.post(url).header(CONTENT_TYPE, "application/json");
+            let response = request.body(body.to_string()).send().await;
+            record(report, &id, response, began).await;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Replica of the service that is restarted many times.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,19 +19,22 @@ use crate::harness::{TOKEN, settings};
 /// Replica with its own spool and fixed addresses.
 pub struct Replica {
     pub webhook: String,
-    readyz: String,
+    /// Address and port of the webhooks.
+    pub address: String,
+    /// URL of health and metrics.
+    ops: String,
     settings: BTreeMap<String, String>,
     process: Option<Child>,
     peak_resident_mib: u64,
     http: Client,
-    _spool: TempDir,
+    spool: TempDir,
 }
 
 impl Replica {
-    pub fn new(database: &str, max_spool_bytes: u32, nats: &[(&str, String)]) -> Self {
+    /// `more` are more environment variables.
+    pub fn new(database: &str, max_spool_bytes: u32, more: &[(String, String)]) -> Self {
         let spool = tempfile::tempdir().unwrap();
-        let options: PgConnectOptions = database.parse().unwrap();
-        let mut settings = settings(&options);
+        let mut settings = settings(&PgConnectOptions::new());
         let (http, ops) = (free_port(), free_port());
         for (name, value) in [
             ("HTTP__LISTEN", format!("127.0.0.1:{http}")),
@@ -41,16 +45,23 @@ impl Replica {
         ] {
             settings.insert(format!("RECEIVER__{name}"), value);
         }
-        settings.extend(nats.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        settings.insert("DATABASE_URL".to_owned(), database.to_owned());
+        settings.extend(more.iter().cloned());
         Self {
+            address: format!("127.0.0.1:{http}"),
             webhook: format!("http://127.0.0.1:{http}/webhooks/qontak/{TOKEN}"),
-            readyz: format!("http://127.0.0.1:{ops}/readyz?verbose"),
+            ops: format!("http://127.0.0.1:{ops}"),
             settings,
             process: None,
             peak_resident_mib: 0,
             http: Client::builder().timeout(Duration::from_secs(10)).build().unwrap(),
-            _spool: spool,
+            spool,
         }
+    }
+
+    /// Folder of its spool.
+    pub fn spool(&self) -> &Path {
+        self.spool.path()
     }
 
     pub fn start(&mut self) {
@@ -70,10 +81,30 @@ impl Replica {
 
     /// Number of webhooks in the spool; `None` while the replica is not ready.
     pub async fn spooled_events(&self) -> Option<u64> {
-        let response = self.http.get(&self.readyz).send().await.ok()?;
+        let request = self.http.get(format!("{}/readyz?verbose", self.ops));
+        let response = request.send().await.ok()?;
         let response: Value = response.error_for_status().ok()?.json().await.ok()?;
         let in_nats = response["nats"]["events"].as_u64().unwrap_or(0);
         Some(response["spool"]["events"].as_u64()? + in_nats)
+    }
+
+    /// Waits until a metric without labels is above 0.
+    pub async fn wait_for_metric(&self, name: &str) {
+        let counted = async {
+            while !self.metrics().await.lines().any(|line| {
+                line.strip_prefix(name).is_some_and(|value| value.starts_with(' ') && value != " 0")
+            }) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(DEADLINE, counted).await.unwrap_or_else(|_| panic!("{name} stays at 0"));
+    }
+
+    async fn metrics(&self) -> String {
+        let Ok(response) = self.http.get(format!("{}/metrics", self.ops)).send().await else {
+            return String::new();
+        };
+        response.text().await.unwrap_or_default()
     }
 
     pub async fn kill(&mut self) {
