@@ -83,7 +83,9 @@ impl Writer {
     ///
     /// Dropping the future does not cancel the write.
     pub async fn write(&self, event: Event) -> Result<Receipt, WriteError> {
-        let bytes = event.webhook.body.len();
+        // Its changes hold parts of the body once more, at most all of it.
+        let copies = if event.changes.is_empty() { 1 } else { 2 };
+        let bytes = event.webhook.body.len() * copies;
         self.queue.submit(event, bytes, self.timeout).await?
     }
 

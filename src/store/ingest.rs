@@ -171,8 +171,8 @@ impl<'a> Batch<'a> {
 /// wait was cut off by a crash or a terminated session. Its webhook must then stay in the spool. The lock
 /// is held while the commit waits, so that repeated attempts do not occupy a connection each.
 async fn wait_for_standby(db: &mut PgConnection) -> sqlx::Result<()> {
-    /// Key of the advisory lock.
-    const LOCK: i64 = 0x716f_6e74_616b_0001;
+    /// Key of the advisory lock, which nothing else uses.
+    const LOCK: i64 = 0x716f_6e74_616b_0003;
     // A transaction that only has an id does not wait: it needs a record in the WAL.
     sqlx::query_scalar!(
         r#"
