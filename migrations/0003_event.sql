@@ -43,6 +43,12 @@ create table event (
     constraint event_dedup_key unique (dedup_key, day)
 ) partition by range (day);
 
+create function folded_name(name text) returns text
+    language sql immutable parallel safe
+    return lower(btrim(name, e' \t\n\r'));
+
+comment on function folded_name is 'Name of an event as it is compared: without the space around it, in lower case.';
+
 create function name_sent(name text, kind event_kind) returns text
     language sql stable parallel safe
     return nullif(coalesce(name, kind::text), '');
@@ -85,7 +91,7 @@ create index event_by_kind on event (kind, day, event_id)
 comment on index event_by_kind is 'GET /v1/events?kind=: events of a rare kind.';
 
 -- Names that are not those of their kind. A hash index, because a name may have any length.
-create index event_by_name on event using hash (lower(btrim(name))) where name is not null;
+create index event_by_name on event using hash (folded_name(name)) where name is not null;
 comment on index event_by_name is 'GET /v1/events?name=: events of a new name.';
 
 create index event_by_outcome on event (outcome, day, event_id) where outcome <> 'applied';

@@ -320,7 +320,8 @@ begin
         )
         select
             day, event_id, received_at, endpoint, kind::event_kind, name, organization_id, subject_id,
-            outcome::event_outcome, reasons, dedup_key, deliveries, body, dictionary, body_bytes, parser_version, request_id
+            outcome::event_outcome, reasons, dedup_key, deliveries, body, dictionary, body_bytes,
+            parser_version, request_id
         from unnest(events);
         get diagnostics inserted = row_count;
         if inserted < cardinality(events) then

@@ -7,8 +7,8 @@ create table replay (
     organizations text[],
     from_at       timestamptz,
     to_at         timestamptz not null,
-    kind          text        collate "C",
-    outcome       text        collate "C",
+    kind          event_kind,
+    outcome       event_outcome,
     state         text        collate "C" not null default 'running'
         constraint replay_state_known
         check (state in ('running', 'done', 'canceled', 'failed')),

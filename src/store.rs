@@ -79,6 +79,7 @@ mod failure;
 mod ingest;
 pub mod lease;
 pub mod ledger;
+pub mod lock;
 pub mod media;
 pub mod message;
 pub mod organization;

@@ -28,7 +28,11 @@ select
     (lpad(to_hex((extract(epoch from received_at) * 1000)::bigint), 12, '0') || '7'
         || substr(tie, 1, 3) || '8' || substr(tie, 4, 15))::uuid,
     received_at, case when fill.chance(35, n, 2000) = 0 then 'test' else 'qontak' end, kind::event_kind,
-    case kind when 'room_updated' then '' end,
+    case
+        when kind <> 'room_updated' then null
+        when fill.chance(36, n, 20) = 0 then 'conversation_changed'
+        else ''
+    end,
     case when outcome in ('applied', 'recorded') then organization_id else '' end,
     case
         when outcome not in ('applied', 'recorded') then null

@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 201] = [
+pub const CASES: [Case; 202] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -207,6 +207,7 @@ pub const CASES: [Case; 201] = [
     list(ALL, "/v1/events?kind=agent_handover_room"),
     list(ALL, "/v1/events?name=status_message"),
     list(ALL, "/v1/events?name=agent_handover_room"),
+    list(ALL, "/v1/events?name=conversation_changed"),
     list(ALL, "/v1/events?outcome=applied"),
     list(ALL, "/v1/events?outcome=recorded"),
     list(ALL, "/v1/events?outcome=quarantined"),

@@ -1,12 +1,13 @@
 //! `qontak-receiver replay`: parses events of the journal again and applies the result.
 
 use std::io::{self, Write};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use chrono::{NaiveDate, NaiveTime};
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use strum::VariantNames;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -56,14 +57,22 @@ struct Events {
     #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<Timestamp>,
     /// Events of this kind
-    #[arg(long, value_parser = PossibleValuesParser::new(Kind::VARIANTS))]
-    kind: Option<String>,
+    #[arg(long, value_parser = one_of::<Kind>())]
+    kind: Option<Kind>,
     /// Events with this outcome
-    #[arg(long, value_parser = PossibleValuesParser::new(Outcome::VARIANTS))]
-    outcome: Option<String>,
+    #[arg(long, value_parser = one_of::<Outcome>())]
+    outcome: Option<Outcome>,
     /// All events in the journal
     #[arg(long)]
     all: bool,
+}
+
+/// Parses one of the names of an enum.
+fn one_of<T>() -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = strum::ParseError> + VariantNames + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(T::VARIANTS).try_map(|name| name.parse())
 }
 
 /// Parses a day or a time.

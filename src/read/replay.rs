@@ -65,8 +65,8 @@ pub async fn start(
         organizations,
         from,
         to: Some(to),
-        kind: kind.map(|kind| kind.as_str().to_owned()),
-        outcome: outcome.map(|outcome| outcome.as_str().to_owned()),
+        kind,
+        outcome,
     };
     Ok(one(replay::insert(&state.primary, &reader.key().name, &selection, to).await?))
 }

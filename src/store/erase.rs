@@ -21,7 +21,7 @@ const PAGE_ROWS: i64 = 5000;
 const MIN_NEEDLE_BYTES: usize = 8;
 
 /// Tables of an organisation, without the journal.
-const TABLES: [&str; 22] = [
+pub(super) const TABLES: [&str; 22] = [
     "message",
     "message_channel_id",
     "message_count",

@@ -17,7 +17,7 @@ use self::row::Row;
 use super::event::{self, Deliveries, JournalRow, Known, PreviousOutcome, Repeat, Stored, Written};
 use super::ledger::{self, LedgerChange};
 use super::resolution::{self, Resolution};
-use super::{facet, failure};
+use super::{facet, failure, lock};
 use crate::event::{Changes, Event};
 use crate::model::{Broadcast, BroadcastLog, CatalogState, Message, Room, RoomEvent, Sender};
 
@@ -33,12 +33,13 @@ pub async fn ingest(
     if replays.is_empty() {
         let known = Known::of_other_days(db, events).await?;
         let batch = Batch::of(writer_id, events, &known, HashMap::new());
-        let written = batch.write(db, facets).await;
+        let written = batch.write_durably(db, facets).await;
         if !written.as_ref().is_err_and(failure::is_repeat) {
             return written;
         }
         let known = Known::list(db, events).await?;
-        return Batch::of(writer_id, events, &known, HashMap::new()).write(db, facets).await;
+        let batch = Batch::of(writer_id, events, &known, HashMap::new());
+        return batch.write_durably(db, facets).await;
     }
     let mut transaction = db.begin().await?;
     let replayed = event::replay(&mut transaction, &replays).await?;
@@ -129,7 +130,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn write(
+    /// Writes the batch. If all events are stored already, waits as for a commit.
+    async fn write_durably(
         self,
         db: &mut PgConnection,
         facets: &BTreeSet<facet::Entry<'_>>,
@@ -137,6 +139,14 @@ impl<'a> Batch<'a> {
         if self.journal.is_empty() && self.repeats.is_empty() && self.ledger.is_empty() {
             wait_for_standby(&mut *db).await?;
         }
+        self.write(db, facets).await
+    }
+
+    async fn write(
+        self,
+        db: &mut PgConnection,
+        facets: &BTreeSet<facet::Entry<'_>>,
+    ) -> sqlx::Result<Vec<Stored>> {
         let facets = owned(facet::folded(facets));
         sqlx::query!(
             r#"
@@ -169,17 +179,16 @@ impl<'a> Batch<'a> {
 ///
 /// An event that is stored already may be on the primary only: its commit waited for the standby, and the
 /// wait was cut off by a crash or a terminated session. Its webhook must then stay in the spool. The lock
-/// is held while the commit waits, so that repeated attempts do not occupy a connection each.
+/// is held while the commit waits, so that repeated attempts do not occupy a connection each: they end by
+/// `lock_timeout`.
 async fn wait_for_standby(db: &mut PgConnection) -> sqlx::Result<()> {
-    /// Key of the advisory lock, which nothing else uses.
-    const LOCK: i64 = 0x716f_6e74_616b_0003;
     // A transaction that only has an id does not wait: it needs a record in the WAL.
     sqlx::query_scalar!(
         r#"
             select pg_logical_emit_message(true, 'qontak_receiver', '')::text as "position!"
             from pg_advisory_xact_lock($1)
         "#,
-        LOCK,
+        lock::STANDBY,
     )
     .fetch_one(db)
     .await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{Days, NaiveDate};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgExecutor, PgPool};
 
-use super::lease;
+use super::{lease, lock};
 use crate::model::Timestamp;
 
 /// Timeout of detaching a partition: it waits for all transactions that use the journal. The next run goes
@@ -227,9 +227,7 @@ pub async fn list(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<NaiveDate>> {
 
 /// Lets one replica at a time create partitions: replicas may start together.
 async fn lock(db: &mut PgConnection) -> sqlx::Result<()> {
-    // Any number that nothing else in this database uses: "qontak" in ASCII.
-    const PARTITIONS: i64 = 0x716f_6e74_616b;
-    sqlx::query!("select pg_advisory_xact_lock($1)", PARTITIONS).execute(db).await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", lock::PARTITIONS).execute(db).await?;
     Ok(())
 }
 

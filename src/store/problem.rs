@@ -341,7 +341,8 @@ pub async fn first_event_at(
         r#"
             select min(received_at) as "at: Timestamp"
             from event
-            where lower(btrim(name)) = lower(btrim($2))
+            where name is not null
+                and folded_name(name) = folded_name($2)
                 and name = $2
                 and organization_id = $1
                 and day >= ($3::timestamptz at time zone 'UTC')::date

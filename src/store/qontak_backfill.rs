@@ -3,10 +3,8 @@
 
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
+use super::lock;
 use crate::model::Timestamp;
-
-/// First key of the advisory locks of backfills; the second is the hash of the name.
-const LOCK: i32 = 0x716b_0002;
 
 /// A walk through one of Qontak's lists.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +34,7 @@ pub async fn try_lock(db: &PgPool, name: &str) -> sqlx::Result<Option<PgConnecti
     let mut connection = db.acquire().await?.detach();
     let is_locked = sqlx::query_scalar!(
         r#"select pg_try_advisory_lock($1, hashtext($2)) as "is_locked!""#,
-        LOCK,
+        lock::BACKFILL,
         name,
     )
     .fetch_one(&mut connection)

@@ -2,10 +2,8 @@
 
 use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
 
+use super::lock;
 use crate::model::Timestamp;
-
-/// First key of the advisory locks of refreshes; the second is the hash of the name.
-const LOCK: i32 = 0x716b_0001;
 
 /// Begins the refresh of an organisation's tokens. `None` if another replica is refreshing them. Lasts
 /// until the transaction ends, also if this process dies.
@@ -20,7 +18,7 @@ pub async fn try_lock(
             -- A call of Qontak's API takes place within the transaction.
             from set_config('idle_in_transaction_session_timeout', '60s', true)
         "#,
-        LOCK,
+        lock::TOKENS,
         name,
     )
     .fetch_one(&mut *transaction)

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::event::Selection;
+use crate::event::{Kind, Outcome};
 use crate::model::{EventId, Timestamp};
 
 /// Time without progress after which another replica takes over.
@@ -57,16 +58,16 @@ pub async fn insert(
             )
             values ($1, $2, $3, $4, $5, $6, $7)
             returning
-                replay_id, created_at, state, from_at, to_at, kind, outcome, events, changed,
-                error, updated_at
+                replay_id, created_at, state, from_at, to_at, kind::text, outcome::text, events,
+                changed, error, updated_at
         "#,
         Uuid::now_v7(),
         key_name,
         selection.organizations.as_deref(),
         selection.from as _,
         to as _,
-        selection.kind,
-        selection.outcome,
+        selection.kind as _,
+        selection.outcome as _,
     )
     .fetch_one(db)
     .await
@@ -82,8 +83,8 @@ pub async fn find(
         ReplayRow,
         r#"
             select
-                replay_id, created_at, state, from_at, to_at, kind, outcome, events, changed,
-                error, updated_at
+                replay_id, created_at, state, from_at, to_at, kind::text, outcome::text, events,
+                changed, error, updated_at
             from replay
             where replay_id = $1
                 and ($2::text[] is null or coalesce(organizations <@ $2, false))
@@ -138,7 +139,8 @@ pub async fn take(db: impl PgExecutor<'_>) -> sqlx::Result<Option<Task>> {
             )
             returning
                 replay_id, organizations, from_at as "from_at: Timestamp",
-                to_at as "to_at: Timestamp", kind, outcome, after_id
+                to_at as "to_at: Timestamp", kind as "kind: Kind",
+                outcome as "outcome: Outcome", after_id
         "#,
         TAKE_OVER.as_secs_f64(),
     )

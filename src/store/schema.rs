@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, PgPool};
 
+use super::erase;
 use crate::model::Timestamp;
 
 /// Returns the migrations compiled into this program.
@@ -94,7 +95,8 @@ pub async fn durability(pool: &PgPool) -> sqlx::Result<Vec<(String, String)>> {
         .collect())
 }
 
-/// Lists tables that somebody has made unlogged: a crash of the server empties them.
+/// Lists tables that somebody has made unlogged: a crash of the server empties them. Another application may
+/// have unlogged tables of its own beside them.
 pub async fn unlogged_tables(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"
@@ -103,8 +105,12 @@ pub async fn unlogged_tables(pool: &PgPool) -> sqlx::Result<Vec<String>> {
             where relnamespace = (select relnamespace from pg_class where oid = to_regclass('event'))
                 and relkind = 'r'
                 and relpersistence = 'u'
+                and (relname = any($1) or oid in (
+                    select inhrelid from pg_inherits where inhparent = to_regclass('event')
+                ))
             order by relname
-        "#
+        "#,
+        &erase::TABLES.map(str::to_owned) as _,
     )
     .fetch_all(pool)
     .await

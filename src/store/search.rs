@@ -7,6 +7,7 @@ mod word;
 
 use sqlx::{Connection, PgExecutor, PgPool};
 
+use super::lock;
 use crate::model::{Timestamp, phone};
 
 /// Indexes by name. GIN collects new entries in a pending list that every search scans: a longer list
@@ -26,9 +27,6 @@ const INDEXES: [(&str, &str); 2] = [
     ),
 ];
 
-/// Advisory lock: one replica at a time changes the indexes.
-const LOCK: i64 = 0x716f_6e74_616b_0001;
-
 /// Creates the search indexes if search is `enabled`, or else drops them, without blocking writes.
 /// With many messages this takes minutes. It does nothing while another replica does the same.
 pub async fn sync_indexes(pool: &PgPool, enabled: bool) -> sqlx::Result<()> {
@@ -36,7 +34,7 @@ pub async fn sync_indexes(pool: &PgPool, enabled: bool) -> sqlx::Result<()> {
     sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut db).await?;
     // `try`, because `concurrently` waits for all other statements, also for one that waits for this
     // lock.
-    let lock = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_ours!""#, LOCK);
+    let lock = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_ours!""#, lock::SEARCH_INDEXES);
     if lock.fetch_one(&mut db).await? {
         if enabled {
             let extend = "create extension if not exists pg_trgm;

@@ -3,8 +3,10 @@
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use qontak_receiver::event::{Kind, Outcome};
 use qontak_receiver::read::page::EXPORTS;
 use qontak_receiver::store;
+use qontak_receiver::store::event::Selection;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgPool};
 
@@ -118,6 +120,7 @@ async fn no_query_reads_more_rows_than_its_page_needs(db: PgPool) {
             .extend(found.iter().map(|objection| format!("{} {path}: {objection}", case.key)));
     }
     objections.extend(of_console(&service, &plans, &ids).await);
+    objections.extend(of_replays(&service, &plans).await);
     // The stream has no end, so it is not among the cases: resume far back, read the first pages.
     plans.take();
     let mut subscriber = Subscriber::start_with(&service, CASES[0].key, "", None).await;
@@ -164,6 +167,31 @@ const SUMS: [&str; 4] = [
 ];
 /// Rows of a page of the console, about.
 const PAGE_ROWS: usize = 50;
+
+/// Objections to the queries of replays that select few of many events.
+async fn of_replays(service: &Service, plans: &Plans) -> Vec<String> {
+    let selections = [
+        Selection { kind: Some(Kind::AgentHandoverRoom), ..Selection::default() },
+        Selection { outcome: Some(Outcome::Quarantined), ..Selection::default() },
+    ];
+    let db = &service.app.qontak_db;
+    let mut objections = Vec::new();
+    for selection in &selections {
+        plans.take();
+        // Often enough for Postgres to use a generic plan.
+        for _ in 0..7 {
+            let count = store::event::count_selected(db, selection, None).await.unwrap();
+            let page = store::event::select(db, selection, None, 1000).await.unwrap();
+            assert_eq!((count > 0, count), (true, page.len() as i64));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let logged = plans.take();
+        assert!(!logged.is_empty(), "no plan was logged");
+        let found = logged.iter().flat_map(|plan| plan.objections(100.0));
+        objections.extend(found.map(|objection| format!("{selection:?}: {objection}")));
+    }
+    objections
+}
 
 /// Objections to the plans of all pages of the console.
 async fn of_console(service: &Service, plans: &Plans, ids: &Ids) -> Vec<String> {

@@ -66,6 +66,20 @@ async fn replay_one(service: &Service, key: &str, id: &str) -> Response {
 }
 
 #[sqlx::test]
+async fn replay_without_changes_waits_for_no_other_writer(db: PgPool) {
+    let service = with_history(db).await;
+    let id = service.data("/v1/events?outcome=applied&limit=1").await[0]["event_id"].take();
+    let mut waiting = service.db.begin().await.unwrap();
+    sqlx::query("select pg_advisory_xact_lock($1)")
+        .bind(qontak_receiver::store::lock::STANDBY)
+        .execute(&mut *waiting)
+        .await
+        .unwrap();
+    let response = replay_one(&service, KEY_REPLAY_ONLY, id.as_str().unwrap()).await;
+    assert_eq!(response.status, StatusCode::OK, "{}", response.text());
+}
+
+#[sqlx::test]
 async fn dry_run_over_the_api_tells_the_outcome_and_stores_nothing(db: PgPool) {
     let service = with_history(db).await;
     let of = "where subject_id = '1b6321cd-5091-4cd9-bd8b-91220cd20198' and endpoint = 'qontak'";

@@ -27,10 +27,10 @@ pub struct Selection {
     pub from: Option<Timestamp>,
     /// Received before this time.
     pub to: Option<Timestamp>,
-    /// `event.kind`.
-    pub kind: Option<String>,
-    /// `event.outcome`.
-    pub outcome: Option<String>,
+    /// Of this kind.
+    pub kind: Option<Kind>,
+    /// With this outcome.
+    pub outcome: Option<Outcome>,
 }
 
 impl Selection {
@@ -62,8 +62,8 @@ pub async fn count_selected(
                 and ($5::uuid[] is null or event_id = any($5))
                 and ($6::timestamptz is null or received_at >= $6)
                 and ($7::timestamptz is null or received_at < $7)
-                and ($8::text is null or kind = $8::text::event_kind)
-                and ($9::text is null or outcome = $9::text::event_outcome)
+                and ($8::event_kind is null or kind = $8)
+                and ($9::event_outcome is null or outcome = $9)
                 and erased_at is null
                 and ($10::text[] is null or organization_id = any($10))
         "#,
@@ -74,8 +74,8 @@ pub async fn count_selected(
         ids,
         selection.from as _,
         selection.to as _,
-        selection.kind,
-        selection.outcome,
+        selection.kind as _,
+        selection.outcome as _,
         selection.organizations.as_deref(),
     )
     .fetch_one(&mut *db)
@@ -106,8 +106,8 @@ pub async fn select(
                 and ($5::uuid[] is null or event_id = any($5))
                 and ($6::timestamptz is null or received_at >= $6)
                 and ($7::timestamptz is null or received_at < $7)
-                and ($8::text is null or kind = $8::text::event_kind)
-                and ($9::text is null or outcome = $9::text::event_outcome)
+                and ($8::event_kind is null or kind = $8)
+                and ($9::event_outcome is null or outcome = $9)
                 and erased_at is null
                 and ($11::text[] is null or organization_id = any($11))
             order by day, event_id
@@ -120,8 +120,8 @@ pub async fn select(
         ids,
         selection.from as _,
         selection.to as _,
-        selection.kind,
-        selection.outcome,
+        selection.kind as _,
+        selection.outcome as _,
         limit,
         selection.organizations.as_deref(),
     )
@@ -291,7 +291,7 @@ pub async fn list(
                         and ($2::event_kind[] is null or kind = any($2))
                         and ($3::event_outcome[] is null or outcome = any($3))
                         and ($4::text is null or subject_id = $4)
-                        and ($5::text[] is null or lower(btrim(name)) = any($5)
+                        and ($5::text[] is null or name is not null and folded_name(name) = any($5)
                             or $14::event_kind[] is not null and name is null and kind = any($14))
                         and ($6::boolean is null or (reasons is not null) = $6)
                         and ($7::text is null or endpoint = $7)
@@ -340,7 +340,8 @@ pub async fn find_stored(
             select
                 event_id, received_at, endpoint, kind::text, name_sent(name, kind) as name,
                 nullif(organization_id, '') as organization_id, subject_id,
-                outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!", deliveries, coalesce(body_bytes, length(body)) as "body_bytes!", parser_version, request_id
+                outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!", deliveries,
+                coalesce(body_bytes, length(body)) as "body_bytes!", parser_version, request_id
             from event
             where day = $1
                 and event_id = $2

@@ -132,13 +132,13 @@ row_type!(JournalRow<'_>, "event_1", |row, record| {
     let JournalRow { event, deliveries, body } = row;
     encode!(
         record: event.received_at().day(), event.id().0, event.received_at(),
-        *event.webhook.endpoint, event.kind.map(Kind::as_str), stored_name(event), event.organization_id,
-        event.subject_id, *event.outcome.as_str()
+        *event.webhook.endpoint, event.kind.map(Kind::as_str), stored_name(event),
+        event.organization_id, event.subject_id, *event.outcome.as_str()
     );
     record.encode((!event.reasons.is_empty()).then_some(&event.reasons))?;
     encode!(
-        record: event.dedup_key.0[..], deliveries, body.bytes[..], body.dictionary, body.length, PARSER_VERSION,
-        event.webhook.request_id
+        record: event.dedup_key.0[..], deliveries, body.bytes[..], body.dictionary, body.length,
+        PARSER_VERSION, event.webhook.request_id
     );
 });
 

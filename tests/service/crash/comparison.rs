@@ -28,14 +28,20 @@ impl Comparison {
     /// a spool.
     pub async fn add(&mut self, deployment: &mut Deployment, report: &Report) {
         let mut db = PgConnection::connect(&deployment.cluster.url).await.unwrap();
-        let journal: Vec<(String, i64)> = sqlx::query_as(
-            "select subject_id, count(*) from event where outcome = 'applied'
-             group by subject_id, day",
+        // Copies on both sides of midnight may be two rows only if the replicas could not see each other's.
+        let journal: Vec<(String, bool)> = sqlx::query_as(
+            "select
+                subject_id,
+                count(*) > count(distinct day)
+                    or max(received_at) - min(received_at) > interval '10 s'
+             from event
+             where outcome = 'applied'
+             group by subject_id",
         )
         .fetch_all(&mut db)
         .await
         .unwrap();
-        let duplicated = journal.iter().filter(|row| row.1 > 1).map(|row| row.0.clone());
+        let duplicated = journal.iter().filter(|row| row.1).map(|row| row.0.clone());
         self.duplicated.extend(duplicated);
         let journal: BTreeSet<String> = journal.into_iter().map(|row| row.0).collect();
         let messages: Vec<String> =

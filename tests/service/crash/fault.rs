@@ -170,12 +170,16 @@ impl Deployment {
             DamageSpool(i) => self.damage_spool(i, &mut more, pause).await,
             DeleteSpool => self.delete_spool(&more, pause).await,
             Strangers(i) => {
+                let closed = "qontak_receiver_connections_evicted_total";
+                let before = self.replicas[i].count(closed).await;
                 let _strangers = strangers::crowd(&self.replicas[i].address);
-                self.expect_open(i, "qontak_receiver_connections_evicted_total", pause).await;
+                self.expect_open(i, (closed, before), pause).await;
             }
             Flood(i) => {
+                let closed = "qontak_receiver_connections_flooded_total";
+                let before = self.replicas[i].count(closed).await;
                 let _flood = strangers::flood(&self.replicas[i].address);
-                self.expect_open(i, "qontak_receiver_connections_flooded_total", pause).await;
+                self.expect_open(i, (closed, before), pause).await;
             }
             Midnight => {
                 more.machine.set_clock_before_midnight(TimeDelta::seconds(2));
@@ -215,9 +219,11 @@ impl Deployment {
         self.cluster.kill();
         more.nodes.kill_all();
         sleep(Duration::from_secs(1) + pause).await;
+        let noticed = "qontak_receiver_spool_damaged_total";
+        let before = self.replicas[0].count(noticed).await;
         if spool_damage::delete(self.replicas[0].spool()) {
             // Its next webhook lets it notice, and write them again.
-            self.replicas[0].wait_for_metric("qontak_receiver_spool_damaged_total").await;
+            self.replicas[0].wait_for_more(noticed, before).await;
         }
         if rand::rng().random() {
             self.replicas[0].kill().await;
@@ -228,9 +234,10 @@ impl Deployment {
         self.kills += 4;
     }
 
-    /// Waits until a replica has closed connections of strangers, and expects it to serve a client then.
-    async fn expect_open(&self, i: usize, closed: &str, pause: Duration) {
-        self.replicas[i].wait_for_metric(closed).await;
+    /// Waits until a replica has closed more connections of strangers than before, and expects it to serve a
+    /// client then.
+    async fn expect_open(&self, i: usize, (closed, before): (&str, f64), pause: Duration) {
+        self.replicas[i].wait_for_more(closed, before).await;
         sleep(pause).await;
         assert!(strangers::is_open(&self.replicas[i].webhook).await, "a webhook was kept out");
     }

@@ -88,16 +88,21 @@ impl Replica {
         Some(response["spool"]["events"].as_u64()? + in_nats)
     }
 
-    /// Waits until a metric without labels is above 0.
-    pub async fn wait_for_metric(&self, name: &str) {
+    /// Waits until a counter without labels is above this value.
+    pub async fn wait_for_more(&self, name: &str, before: f64) {
         let counted = async {
-            while !self.metrics().await.lines().any(|line| {
-                line.strip_prefix(name).is_some_and(|value| value.starts_with(' ') && value != " 0")
-            }) {
+            while self.count(name).await <= before {
                 sleep(Duration::from_millis(50)).await;
             }
         };
-        timeout(DEADLINE, counted).await.unwrap_or_else(|_| panic!("{name} stays at 0"));
+        timeout(DEADLINE, counted).await.unwrap_or_else(|_| panic!("{name} stays at {before}"));
+    }
+
+    /// Value of a counter without labels.
+    pub async fn count(&self, name: &str) -> f64 {
+        let metrics = self.metrics().await;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
     }
 
     async fn metrics(&self) -> String {
