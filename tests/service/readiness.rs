@@ -62,6 +62,29 @@ async fn readyz_and_check_name_a_read_only_database(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn sessions_that_began_read_only_are_not_kept(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    set_read_only(&db, true).await;
+    // At once, so that several sessions begin.
+    let all = (0..6).map(|_| readiness(&service));
+    for (status, _) in futures_util::future::join_all(all).await {
+        assert_eq!(status, 503);
+    }
+    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&db).await.unwrap();
+    let mut connection = db.acquire().await.unwrap();
+    sqlx::raw_sql("set default_transaction_read_only = off")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let reset = format!(r#"alter database "{name}" reset default_transaction_read_only"#);
+    sqlx::raw_sql(AssertSqlSafe(reset)).execute(&mut *connection).await.unwrap();
+    wait_until(async || readiness(&service).await.0 == 200).await;
+    for _ in 0..30 {
+        assert_eq!(readiness(&service).await, (200, Vec::new()));
+    }
+}
+
+#[sqlx::test(migrations = false)]
 async fn readyz_names_a_locked_journal(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let mut blocking = db.begin().await.unwrap();
