@@ -70,7 +70,8 @@ async fn sessions_that_began_read_only_are_not_kept(db: PgPool) {
     for (status, _) in futures_util::future::join_all(all).await {
         assert_eq!(status, 503);
     }
-    let name: String = sqlx::query_scalar("select current_database()").fetch_one(&db).await.unwrap();
+    let name: String =
+        sqlx::query_scalar("select current_database()").fetch_one(&db).await.unwrap();
     let mut connection = db.acquire().await.unwrap();
     sqlx::raw_sql("set default_transaction_read_only = off")
         .execute(&mut *connection)
