@@ -29,6 +29,9 @@ const PREPARE_INTERVAL: Duration = Duration::from_secs(2);
 /// Interval of the upkeep of the journal.
 const JOURNAL_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// Pause after an upkeep of the journal that failed, so that its alert ends soon after the cause.
+const JOURNAL_RETRY: Duration = Duration::from_secs(300);
+
 /// Timeout of [`keep_journal`]: a dead connection must not block the next run.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -103,8 +106,8 @@ pub async fn make_partitions(db: &PgPool, retention: &Retention) -> sqlx::Result
     partition::create(&mut *db.acquire().await?, days).await
 }
 
-/// Prepares the database if it was unavailable at start, then maintains it once an hour. Failures
-/// are retried the next hour: partitions exist for days ahead.
+/// Prepares the database if it was unavailable at start, then maintains it once an hour. An upkeep
+/// of the journal that failed is repeated sooner.
 pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) -> ! {
     while !is_prepared {
         tokio::time::sleep(PREPARE_INTERVAL).await;
@@ -118,7 +121,10 @@ pub async fn keep_database(config: &Config, db: &PgPool, mut is_prepared: bool) 
         interval.tick().await;
         match store::within(JOURNAL_TIMEOUT, keep_journal(db, config)).await {
             Ok(()) => succeeded("journal"),
-            Err(cause) => error!(error = %Failure::from(cause), "journal upkeep failed"),
+            Err(cause) => {
+                error!(error = %Failure::from(cause), "journal upkeep failed");
+                interval.reset_after(JOURNAL_RETRY);
+            }
         }
         let aged = retention::run_at_quiet_times(db, config);
         match store::within(RETENTION_TIMEOUT, aged).await {

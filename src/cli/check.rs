@@ -99,9 +99,13 @@ fn describe(error: sqlx::Error) -> String {
         sqlx::Error::Database(_) => Failure::from(error).to_string(),
         error => error.to_string(),
     };
-    match code {
+    match code.as_deref() {
         // Tables or rights are missing.
         Some(code) if code.starts_with("42") => format!("cannot be read: {text}"),
+        Some("55P03" | "57014") => {
+            format!("{text}; a transaction holds a lock on a table, or the database is overloaded")
+        }
+        Some("53300") => format!("{text}; end idle sessions, or raise max_connections"),
         _ => format!("{}: {text}", store::UNREACHABLE),
     }
 }

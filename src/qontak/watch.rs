@@ -200,8 +200,11 @@ impl Watch {
             let (organization, category) = (row.name, row.category);
             gauge!("qontak_receiver_qontak_hook_urls", "organization" => organization.clone(), "category" => category)
                 .set(f64::from(row.own_urls));
-            gauge!("qontak_receiver_qontak_hook_enabled", "organization" => organization, "event" => row.event)
-                .set(enabled);
+            // An event that is not wanted may be off, and the alert has no list of those that are.
+            if row.is_wanted {
+                gauge!("qontak_receiver_qontak_hook_enabled", "organization" => organization, "event" => row.event)
+                    .set(enabled);
+            }
         }
         for row in qontak_check::list(&self.db).await? {
             let failed = f64::from(u8::from(row.error.is_some()));

@@ -75,7 +75,7 @@ fn pool(settings: &config::Database, connections: u32) -> PgPoolOptions {
         // after a release it would never return to the pool. (sqlx still pings once more after
         // `after_release`; a connection that dies within that round trip is only ended by TCP.)
         .test_before_acquire(false)
-        .after_release(move |connection, _| Box::pin(is_usable(connection, limit, has_standby)))
+        .after_release(move |connection, _| Box::pin(is_kept(connection, limit, has_standby)))
 }
 
 /// Pings a connection. On an error the pool closes it, and if its server has become a standby.
@@ -89,6 +89,28 @@ async fn is_usable(
     }
     within(limit, connection.ping()).await?;
     Ok(true)
+}
+
+/// Whether a released connection returns to the pool.
+///
+/// A session that began while `default_transaction_read_only` was set keeps that value after the setting is
+/// reset. A standby is read-only anyway, and a role for reading may have the setting on purpose there.
+async fn is_kept(
+    connection: &mut PgConnection,
+    limit: Duration,
+    has_standby: bool,
+) -> sqlx::Result<bool> {
+    if has_standby {
+        return is_usable(connection, limit, has_standby).await;
+    }
+    let is_kept = sqlx::query_scalar!(
+        r#"
+            select
+                pg_is_in_recovery()
+                or not current_setting('default_transaction_read_only')::boolean as "is_kept!"
+        "#
+    );
+    within(limit, is_kept.fetch_one(connection)).await
 }
 
 /// Runs `work` with a timeout, because a dead connection may never return an error.

@@ -100,6 +100,8 @@ async fn toggle_that_is_switched_off_is_reported_until_it_is_on_again(db: PgPool
     let metrics = wait_for_metric(&service, gauge).await;
     let urls = r#"qontak_hook_urls{organization="shop",category="message_interactions"} 1"#;
     assert!(metrics.contains(urls), "{metrics}");
+    // It is off and not wanted: an alert on 0 must not fire.
+    assert!(!metrics.contains(r#"event="room_created"}"#), "{metrics}");
     let requests = r#"qontak_receiver_qontak_requests_total{organization="shop",route="message_interactions","#;
     assert!(metrics.contains(requests), "{metrics}");
 

@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 use super::binary::{Process, post, run};
 use super::fixtures::body;
-use super::harness::{Service, settings};
+use super::harness::{KEY_OF_ALL, Service, settings};
 use super::spool::{SHORT_TIMEOUTS, outcome, wait_for_events, wait_until};
 use super::spool_disk::SimulatedDisk;
 
@@ -109,6 +109,32 @@ async fn journal_that_refuses_every_row_is_logged_once_and_not_as_quarantine(db:
     let log = recover(service).await;
     assert_eq!(lines(&log, "batch not stored"), 1, "{log:#?}");
     assert_eq!(lines(&log, "event rejected by the database"), 0, "{log:#?}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn sessions_that_began_read_only_are_not_kept(db: PgPool) {
+    let service = Process::start(settings(&db.connect_options())).await;
+    set_read_only(&db, true).await;
+    // At once, so that several sessions begin. Reads succeed, so that nothing closes these.
+    let client = reqwest::Client::new();
+    let rooms = format!("{}/v1/rooms", service.url);
+    let reads = (0..32).map(|_| client.get(&rooms).bearer_auth(KEY_OF_ALL).send());
+    for response in futures_util::future::join_all(reads).await {
+        assert_eq!(response.unwrap().status(), StatusCode::OK);
+    }
+    let name: String =
+        sqlx::query_scalar("select current_database()").fetch_one(&db).await.unwrap();
+    let mut connection = db.acquire().await.unwrap();
+    sqlx::raw_sql("set default_transaction_read_only = off")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let reset = format!(r#"alter database "{name}" reset default_transaction_read_only"#);
+    sqlx::raw_sql(AssertSqlSafe(reset)).execute(&mut *connection).await.unwrap();
+    wait_until(async || readiness(&service).await.0 == 200).await;
+    for _ in 0..30 {
+        assert_eq!(readiness(&service).await, (200, Vec::new()));
+    }
 }
 
 #[sqlx::test(migrations = false)]

@@ -82,6 +82,9 @@ fn free_bytes(folder: &Path) -> Result<u64, String> {
     let problem = |text: &str| format!("{}: {text}", folder.display());
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     let place = if folder.exists() { folder } else { parent.unwrap_or(Path::new(".")) };
+    if folder.exists() && !folder.is_dir() {
+        return Err(problem("is not a folder"));
+    }
     if !place.is_dir() {
         return Err(problem("its parent folder does not exist"));
     }

@@ -176,7 +176,10 @@ pub const CASES: &[Case] = &[
         &[("RECEIVER__SPOOL__FOLDER", "/dev/shm/spool")],
         "fail spool: /dev/shm/spool: is on tmpfs, which loses its files with the container or machine",
     ),
-    setting(&[("RECEIVER__SPOOL__FOLDER", "/etc/hostname")], "fail spool: /etc/hostname: "),
+    setting(
+        &[("RECEIVER__SPOOL__FOLDER", "/etc/hostname")],
+        "fail spool: /etc/hostname: is not a folder; check spool.folder",
+    ),
     setting(
         &[("RECEIVER__MEDIA__FOLDER", "/nowhere/media")],
         "warn media: /nowhere/media: its parent folder does not exist; check media.folder",
