@@ -47,10 +47,9 @@ const TEST: &[u8] = b"written by qontak-receiver to test the bucket; may be dele
 /// A bucket.
 pub struct Bucket {
     client: Client<HttpsConnector<HttpConnector>, Body>,
-    scheme: String,
+    /// Up to the name of an object.
+    address: Uri,
     host: String,
-    /// `/` or `/bucket/`, before the name of an object.
-    path: String,
     region: String,
     key_id: String,
     secret: SecretString,
@@ -59,19 +58,15 @@ pub struct Bucket {
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.host, self.path)
+        self.address.fmt(f)
     }
 }
 
 impl Bucket {
     /// The bucket of the settings; `None` without one.
     pub fn new(settings: &Media) -> Option<Self> {
-        let bucket = settings.bucket()?;
-        let (scheme, host) = settings.server();
-        let (host, path) = match settings.path_style {
-            true => (host, format!("/{bucket}/")),
-            false => (format!("{bucket}.{host}"), "/".to_owned()),
-        };
+        let address = settings.bucket_address()?;
+        let host = address.authority()?.to_string();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -81,11 +76,10 @@ impl Bucket {
             .build(tls.wrap_connector(tcp));
         Some(Self {
             client,
-            scheme,
+            address,
             host,
-            path,
-            region: settings.region.0.clone(),
-            key_id: settings.access_key_id.0.clone(),
+            region: settings.region.as_str().to_owned(),
+            key_id: settings.access_key_id.as_str().to_owned(),
             secret: settings.secret_access_key.clone(),
             upload_timeout: settings.timeout,
         })
@@ -160,19 +154,17 @@ impl Bucket {
 
     /// A signed request.
     fn request(&self, method: Method, name: &str, sha256: &str, body: Body) -> Request<Body> {
-        let path = format!("{}{name}", self.path);
+        let uri: Uri = format!("{}{name}", self.address).parse().expect("names need no encoding");
         let date = signature::date(Timestamp::now());
-        let (host, method_name) = (self.host.as_str(), method.as_str());
-        let signed =
-            signature::Request { method: method_name, host, path: &path, sha256, date: &date };
+        let (host, method_name, path) = (self.host.as_str(), method.as_str(), uri.path());
+        let signed = signature::Request { method: method_name, host, path, sha256, date: &date };
         let secret = self.secret.expose_secret();
         let authorization = signature::authorization(&signed, &self.region, &self.key_id, secret);
         let mut authorization = HeaderValue::try_from(authorization).expect("checked as settings");
         authorization.set_sensitive(true);
-        let uri = format!("{}://{host}{path}", self.scheme);
         Request::builder()
             .method(method)
-            .uri(uri.parse::<Uri>().expect("checked as settings"))
+            .uri(uri)
             .header(HOST, host)
             .header(USER_AGENT, concat!("qontak-receiver/", env!("CARGO_PKG_VERSION")))
             .header("x-amz-content-sha256", sha256)
