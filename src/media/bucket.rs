@@ -54,6 +54,9 @@ pub struct Bucket {
     key_id: String,
     secret: SecretString,
     upload_timeout: Duration,
+    /// Name of the object with which it is tested: another one for each process, or replicas would remove
+    /// each other's.
+    test_name: String,
 }
 
 impl fmt::Debug for Bucket {
@@ -82,15 +85,23 @@ impl Bucket {
             key_id: settings.access_key_id.as_str().to_owned(),
             secret: settings.secret_access_key.clone(),
             upload_timeout: settings.timeout,
+            test_name: format!("test-{}", Uuid::new_v4()),
         })
     }
 
-    /// Writes, reads and removes an object.
+    /// Writes, reads and removes an object. Not to be called twice at once.
     pub async fn test(&self) -> Result<(), BucketError> {
-        let name = format!("test-{}", Uuid::new_v4());
+        let tested = self.write_and_read().await;
+        // Also after an error: the object may have been written.
+        let removed = self.remove(&self.test_name).await;
+        tested.and(removed)
+    }
+
+    async fn write_and_read(&self) -> Result<(), BucketError> {
         let sha256 = super::hex(Sha256::digest(TEST));
-        self.put(&name, &sha256, TEST.len() as u64, TEST.into()).await?;
-        let mut content = self.read(&name, 0, TEST.len() as u64).await?;
+        let request = self.put(&self.test_name, &sha256, TEST.len() as u64, TEST.into());
+        self.send(request, RESPONSE_TIMEOUT).await?;
+        let mut content = self.read(&self.test_name, 0, TEST.len() as u64).await?;
         let mut read = Vec::new();
         while let Some(part) = content.next().await {
             read.extend(part.map_err(|_| BucketError::Lost { host: self.host.clone() })?);
@@ -98,27 +109,22 @@ impl Bucket {
         if read != TEST {
             return Err(BucketError::Different { host: self.host.clone() });
         }
-        self.remove(&name).await
+        Ok(())
     }
 
     /// Writes a complete download.
     pub async fn upload(&self, download: Download, sha256: &str) -> Result<(), BucketError> {
         let bytes = download.bytes();
         let body = Body::from_stream(download.into_stream());
-        self.put(&super::name(sha256), sha256, bytes, body).await
-    }
-
-    async fn put(
-        &self,
-        name: &str,
-        sha256: &str,
-        bytes: u64,
-        body: Body,
-    ) -> Result<(), BucketError> {
-        let mut request = self.request(Method::PUT, name, sha256, body);
-        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        let request = self.put(&super::name(sha256), sha256, bytes, body);
         self.send(request, self.upload_timeout).await?;
         Ok(())
+    }
+
+    fn put(&self, name: &str, sha256: &str, bytes: u64, body: Body) -> Request<Body> {
+        let mut request = self.request(Method::PUT, name, sha256, body);
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        request
     }
 
     /// Reads a part of an object.

@@ -30,8 +30,11 @@ const CLAIMED: i64 = 16;
 const MAX_ATTEMPTS: i32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Pause after a failure of the storage, which is no attempt.
+/// Pause of a file after a failure of the storage, which is no attempt.
 const STORAGE_PAUSE: Duration = Duration::from_secs(60);
+
+/// Longest pause between two tests of an unusable storage; below the time after which a fault has ended.
+const MAX_TEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Why the work stopped.
 #[derive(Debug, thiserror::Error)]
@@ -67,35 +70,43 @@ impl Worker {
     pub async fn run(self, mut stopping: Receiver<bool>) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_prepared = false;
+        let mut test_at = Some(Instant::now());
+        let mut pause = TICK;
         loop {
             tokio::select! {
                 _ = tick.tick() => {}
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             }
             let done = tokio::select! {
-                done = self.work(&mut is_prepared) => done,
+                done = self.work(&mut test_at) => done,
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             };
             match done {
                 Ok(()) => {}
                 Err(cause @ MediaError::Storage(_)) => {
                     // No file is fetched before it works again.
-                    is_prepared = false;
+                    test_at = Some(Instant::now() + pause);
+                    pause = MAX_TEST_PAUSE.min(2 * pause);
                     UNUSABLE.occurred(cause);
                 }
                 Err(cause) => INTERRUPTED.occurred(cause),
             }
+            if test_at.is_none() {
+                pause = TICK;
+            }
         }
     }
 
-    /// One round. Files are found even while the storage is unusable.
-    async fn work(&self, is_prepared: &mut bool) -> Result<(), MediaError> {
+    /// One round. Files are found even while the storage is unusable: until it is tested at `test_at`.
+    async fn work(&self, test_at: &mut Option<Instant>) -> Result<(), MediaError> {
         while media::search(&self.db).await? {}
         gauge!("qontak_receiver_media_waiting").set(media::waiting(&self.db).await? as f64);
-        if !*is_prepared {
+        if let Some(at) = *test_at {
+            if Instant::now() < at {
+                return Ok(());
+            }
             self.storage.prepare().await?;
-            *is_prepared = true;
+            *test_at = None;
         }
         remove_deleted(&self.db, &self.storage).await?;
         loop {

@@ -135,6 +135,25 @@ async fn unavailable_bucket_is_told_and_files_wait_for_it(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn tests_of_a_bucket_leave_nothing_behind(db: PgPool) {
+    let bucket = FakeS3::start().await;
+    bucket.content().fault = Fault::Forbidden("GET");
+    let service = start(&db, with_bucket(&db, &bucket)).await;
+    wait_until(async || bucket.content().tests.len() >= 2).await;
+    wait_until(async || bucket.copies().is_empty()).await;
+    service.signal("TERM");
+    service.wait_for_exit().await;
+    bucket.content().objects.clear();
+
+    // What may not be removed is one object, not one per test.
+    bucket.content().tests.clear();
+    bucket.content().fault = Fault::Forbidden("DELETE");
+    let _service = start(&db, with_bucket(&db, &bucket)).await;
+    wait_until(async || bucket.content().tests.len() >= 3).await;
+    assert_eq!(bucket.copies().len(), 1);
+}
+
+#[sqlx::test(migrations = false)]
 async fn copy_whose_upload_was_not_confirmed_is_removed_with_its_message(db: PgPool) {
     let (files, bucket) = (Files::start().await, FakeS3::start().await);
     bucket.content().fault = Fault::LostAnswer;
