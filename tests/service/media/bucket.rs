@@ -104,7 +104,7 @@ async fn unavailable_bucket_is_told_and_files_wait_for_it(db: PgPool) {
     assert_eq!((files.hits(), bucket.copies().len()), (40, 1));
 
     // It becomes unavailable while files are copied, which is no attempt.
-    bucket.content().fault = Fault::ErrorOfCopies(503, "SlowDown");
+    bucket.content().fault = Fault::Error(503, "SlowDown");
     let response = file(&service, "m1").await;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(response.headers().contains_key("retry-after"));
@@ -129,6 +129,27 @@ async fn unavailable_bucket_is_told_and_files_wait_for_it(db: PgPool) {
     let told = "media folder or bucket unusable, files are not copied";
     let lines: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().any(|it| it["message"] == told && it["level"] == "ERROR"), "{lines:#?}");
+}
+
+#[sqlx::test(migrations = false)]
+async fn file_that_a_working_bucket_refuses_is_given_up(db: PgPool) {
+    let (files, bucket) = (Files::start().await, FakeS3::start().await);
+    bucket.content().fault = Fault::ErrorOfCopies(400, "EntityTooLarge");
+    let service = start(&db, with_bucket(&db, &bucket)).await;
+    send(&service, message("m1", "1", &files.url("/image.png"))).await;
+    let attempts = "select max(attempts)::bigint from media where error is not null";
+    wait_until(async || problem(&service, "m1").await.contains("cannot be written")).await;
+    assert_eq!(number(&db, attempts).await, 1);
+    sqlx::query("update media set attempts = 5, next_attempt_at = now()")
+        .execute(&db)
+        .await
+        .unwrap();
+    let reason = "the file could not be copied: the copy cannot be written";
+    wait_for_problem(&service, "m1", reason).await;
+    service.signal("TERM");
+    let log = service.wait_for_exit().await.1.join("\n");
+    assert!(!log.contains("media folder or bucket unusable"), "{log}");
+    assert!(log.contains("copy of a file not written") && log.contains("EntityTooLarge"), "{log}");
 }
 
 #[sqlx::test(migrations = false)]
