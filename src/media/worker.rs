@@ -17,6 +17,7 @@ use crate::telemetry::fault::Fault;
 
 static UNUSABLE: Fault = Fault::error("media folder or bucket unusable, files are not copied");
 static NOT_WRITTEN: Fault = Fault::warn("copy of a file not written");
+static NOT_REMOVED: Fault = Fault::error("copy of a deleted file not removed");
 static INTERRUPTED: Fault = Fault::warn("copying of files interrupted");
 
 /// Interval at which new files are looked for.
@@ -109,7 +110,11 @@ impl Worker {
             self.storage.prepare().await?;
             *test_at = None;
         }
-        remove_deleted(&self.db, &self.storage).await?;
+        match remove_deleted(&self.db, &self.storage).await {
+            // Files are copied nevertheless.
+            Err(MediaError::Storage(error)) => NOT_REMOVED.occurred(error),
+            removed => _ = removed?,
+        }
         loop {
             let claims = media::claim(&self.db, CLAIMED, self.claim_time()).await?;
             if claims.is_empty() {

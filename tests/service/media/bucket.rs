@@ -172,6 +172,29 @@ async fn tests_of_a_bucket_leave_nothing_behind(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn copy_that_cannot_be_removed_holds_back_nothing(db: PgPool) {
+    let (files, bucket) = (Files::start().await, FakeS3::start().await);
+    let settings = with_bucket(&db, &bucket);
+    let service = start(&db, settings.clone()).await;
+    send(&service, message("m1", "6281200010001", &files.url("/image.png"))).await;
+    wait_until(async || file(&service, "m1").await.status() == StatusCode::OK).await;
+    bucket.content().fault = Fault::Forbidden("DELETE");
+    let output = run(&settings, &["erase", "--phone", "6281200010001"]).await;
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("media: not removed, the service will"), "{printed}");
+    try_again(&db).await;
+    wait_until(async || bucket.content().requests.iter().filter(|it| *it == "DELETE").count() >= 2)
+        .await;
+    send(&service, message("m2", "2", &files.url("/changing/0"))).await;
+    wait_until(async || file(&service, "m2").await.status() == StatusCode::OK).await;
+    assert_eq!(bucket.copies().len(), 2);
+    bucket.content().fault = Fault::None;
+    try_again(&db).await;
+    wait_until(async || bucket.copies().len() == 1).await;
+    assert_eq!(file(&service, "m2").await.status(), StatusCode::OK);
+}
+
+#[sqlx::test(migrations = false)]
 async fn copy_whose_upload_was_not_confirmed_is_removed_with_its_message(db: PgPool) {
     let (files, bucket) = (Files::start().await, FakeS3::start().await);
     bucket.content().fault = Fault::LostAnswer;
