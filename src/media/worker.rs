@@ -164,6 +164,10 @@ impl Worker {
 
     async fn store(&self, claim: &Claim, fetched: Fetched) -> Result<(), MediaError> {
         let Fetched { download, sha256, content_type } = fetched;
+        if let Some(earlier) = claim.sha256.as_ref().filter(|it| **it != sha256) {
+            let remove = async |sha256: String| Ok(self.storage.remove(&sha256).await?);
+            media::discard::<MediaError>(&self.db, claim, earlier, remove).await?;
+        }
         if !media::reserve(&self.db, claim, &sha256).await? {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use self::removal::lock;
-pub use self::removal::sweep;
+pub use self::removal::{discard, sweep};
 use super::batch::{self, Position};
 use super::message::MessageKey;
 use super::rows::column;
@@ -29,6 +29,8 @@ pub struct Claim {
     pub organization_id: String,
     pub message_id: String,
     pub attempts: i32,
+    /// Hash of the copy that an earlier attempt may have written.
+    pub sha256: Option<String>,
     /// Link of the file; `None` if the message has none any more.
     pub url: Option<String>,
 }
@@ -168,7 +170,7 @@ pub async fn claim(
             where media.message_id = due.message_id
                 and media.organization_id = due.organization_id
             returning
-                media.organization_id, media.message_id, media.attempts,
+                media.organization_id, media.message_id, media.attempts, media.sha256,
                 (
                     select file ->> 'url'
                     from message

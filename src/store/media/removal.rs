@@ -5,6 +5,8 @@
 
 use sqlx::{PgConnection, PgExecutor, PgPool};
 
+use super::Claim;
+
 /// Deletes a row whose message was deleted. `remove` removes its copy, if no other message has it; if that
 /// fails, it is repeated after a minute. `false` if there is no such row, or another replica deletes one.
 pub async fn sweep<E: From<sqlx::Error>>(
@@ -65,6 +67,31 @@ pub async fn sweep<E: From<sqlx::Error>>(
     .await?;
     transaction.commit().await?;
     Ok(true)
+}
+
+/// Removes the copy that an earlier attempt may have written, before [`reserve`](super::reserve) notes another one. `remove`
+/// removes it, if no other message has it.
+pub async fn discard<E: From<sqlx::Error>>(
+    db: &PgPool,
+    claim: &Claim,
+    sha256: &str,
+    remove: impl AsyncFnOnce(String) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut transaction = db.begin().await?;
+    let Claim { organization_id, message_id, .. } = claim;
+    remove_unshared(&mut transaction, organization_id, message_id, sha256, remove).await?;
+    sqlx::query!(
+        r#"
+            update media
+            set sha256 = null
+            where message_id = $1 and organization_id = $2 and state = 'waiting'
+        "#,
+        message_id,
+        organization_id,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Removes a copy, unless another message has it.

@@ -195,6 +195,44 @@ async fn copy_that_cannot_be_removed_holds_back_nothing(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn copy_is_removed_when_the_next_attempt_fetches_other_bytes(db: PgPool) {
+    let (files, bucket) = (Files::start().await, FakeS3::start().await);
+    bucket.content().fault = Fault::LostAnswer;
+    let settings = with_bucket(&db, &bucket);
+    let service = start(&db, settings.clone()).await;
+    send(&service, message("m1", "6281200010001", &files.url("/changing/1"))).await;
+    wait_until(async || problem(&service, "m1").await.contains("cannot be written")).await;
+    let first = bucket.copies();
+    assert_eq!(first.len(), 1);
+    bucket.content().fault = Fault::None;
+    // The pause would be ten seconds.
+    try_again(&db).await;
+    wait_until(async || file(&service, "m1").await.status() == StatusCode::OK).await;
+    assert_eq!(bucket.copies().len(), 1);
+    assert_ne!(bucket.copies(), first);
+    let output = run(&settings, &["erase", "--phone", "6281200010001"]).await;
+    assert!(output.status.success(), "{output:?}");
+    wait_until(async || bucket.copies().is_empty()).await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn shared_copy_stays_when_the_next_attempt_fetches_other_bytes(db: PgPool) {
+    let (files, bucket) = (Files::start().await, FakeS3::start().await);
+    let service = start(&db, with_bucket(&db, &bucket)).await;
+    send(&service, message("m1", "1", &files.url("/image.png"))).await;
+    wait_until(async || file(&service, "m1").await.status() == StatusCode::OK).await;
+    bucket.content().fault = Fault::LostAnswer;
+    send(&service, message("m2", "2", &files.url("/changing/2"))).await;
+    wait_until(async || problem(&service, "m2").await.contains("cannot be written")).await;
+    assert_eq!(bucket.copies().len(), 1);
+    bucket.content().fault = Fault::None;
+    try_again(&db).await;
+    wait_until(async || file(&service, "m2").await.status() == StatusCode::OK).await;
+    assert_eq!(bucket.copies().len(), 2);
+    assert_eq!(file(&service, "m1").await.bytes().await.unwrap(), PNG);
+}
+
+#[sqlx::test(migrations = false)]
 async fn copy_whose_upload_was_not_confirmed_is_removed_with_its_message(db: PgPool) {
     let (files, bucket) = (Files::start().await, FakeS3::start().await);
     bucket.content().fault = Fault::LostAnswer;
