@@ -24,16 +24,17 @@ COPY src src
 ARG REVISION=unknown
 # Cargo compares modification times, and these files are older than the build of the placeholders.
 RUN touch src/lib.rs src/main.rs && REVISION=${REVISION} cargo build --release --locked --target "$(cat /target)" \
-    && mkdir -p /image/usr/local/bin /image/var/lib/qontak-receiver/spool \
+    && mkdir -p /image/usr/local/bin /image/var/lib/qontak-receiver/spool /image/tmp \
     && cp "target/$(cat /target)/release/qontak-receiver" /image/usr/local/bin/
 
 # Nothing but the program: root certificates and time zones are compiled in.
 FROM scratch
 COPY --from=build /image/usr /usr
-# Webhooks are stored here while the database is unavailable. The service writes no other files, so
-# the root file system can be read-only.
+# Webhooks are stored in the spool while the database is unavailable, and files in /tmp before they are copied into
+# media.bucket. The service writes no other files unless media.folder is set, so the root file system can be read-only.
 COPY --from=build --chown=65532:65532 /image/var /var
-VOLUME /var/lib/qontak-receiver/spool
+COPY --from=build --chown=65532:65532 /image/tmp /tmp
+VOLUME /var/lib/qontak-receiver/spool /tmp
 # A numeric id: runAsNonRoot of Kubernetes cannot verify a user name.
 USER 65532:65532
 ENV RECEIVER__HTTP__LISTEN=0.0.0.0:8080 \

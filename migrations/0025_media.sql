@@ -23,7 +23,7 @@ comment on column media.organization_id is 'Organisation of the message; empty i
 comment on column media.message_id is 'The message.';
 comment on column media.state is 'waiting: is fetched at next_attempt_at. stored: copied. failed: given up. deleted: the message is gone, its copy goes next.';
 comment on column media.attempts is 'Number of attempts.';
-comment on column media.next_attempt_at is 'When it is fetched next. While a replica fetches it: when another one takes over.';
+comment on column media.next_attempt_at is 'When it is fetched next. While a replica fetches it: when another one takes over. deleted: when its copy is removed.';
 comment on column media.sha256 is 'SHA-256 of the copy, hex: its name. Set before the copy is written. Messages with the same file share one copy.';
 comment on column media.content_type is 'Media type of the copy, as the server of the link named it.';
 comment on column media.bytes is 'Size of the copy.';
@@ -36,7 +36,7 @@ comment on index media_due is 'Files to fetch.';
 create index media_by_file on media using hash (sha256) where sha256 is not null;
 comment on index media_by_file is 'Messages that share a copy: it is removed with the last one.';
 
-create index media_deleted on media (message_id) where state = 'deleted';
+create index media_deleted on media (next_attempt_at) where state = 'deleted';
 comment on index media_deleted is 'Copies to remove.';
 
 create table media_position (

@@ -17,7 +17,7 @@ build_locally() {
     host=$(rustc -vV | sed -n 's/^host: //p')
     SQLX_OFFLINE=true RUSTFLAGS='-C target-feature=+crt-static' REVISION=$(revision) \
         cargo build --release --locked --target "$host" --target-dir target/image
-    mkdir -p "$1/image/usr/local/bin" "$1/image/var/lib/qontak-receiver/spool"
+    mkdir -p "$1/image/usr/local/bin" "$1/image/var/lib/qontak-receiver/spool" "$1/image/tmp"
     cp "target/image/$host/release/qontak-receiver" "$1/image/usr/local/bin/"
 }
 

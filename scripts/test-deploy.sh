@@ -23,6 +23,16 @@ find_caddy() {
 if [[ ${1:-} != --with-postgres ]]; then
     install_python_package kubernetes-validate 1.37.0
     target/kubernetes-validate/bin/kubernetes-validate --strict --quiet deploy/kubernetes/[!k]*.yaml
+    # With media.bucket, files are written to /tmp first, and the root file system is read-only.
+    target/kubernetes-validate/bin/python - <<'END'
+import yaml
+
+pod = next(yaml.safe_load_all(open("deploy/kubernetes/receiver.yaml")))["spec"]["template"]["spec"]
+mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+assert {"name": mounts.get("/tmp"), "emptyDir": {}} in pod["volumes"], "no emptyDir at /tmp"
+image = open("Dockerfile").read().split("FROM scratch")[1]
+assert "--chown=65532:65532 /image/tmp /tmp" in image, "the image has no /tmp of its user"
+END
     say 'manifests are valid'
 
     # As NATS' chart writes it, and as docker-compose.yml has it.

@@ -1,6 +1,7 @@
 //! Which files of messages are copied, and where to.
 #![expect(missing_docs, reason = "config/default.toml documents each setting")]
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ pub struct Media {
     pub folder: PathBuf,
     pub bucket: BucketName,
     pub endpoint: Endpoint,
-    pub region: Word,
-    pub access_key_id: Word,
+    pub region: Region,
+    pub access_key_id: AccessKeyId,
     pub secret_access_key: SecretString,
     pub path_style: bool,
     #[serde(with = "Integer::<1, { 2 << 30 }>")]
@@ -45,19 +46,28 @@ impl Media {
         (!self.bucket.0.is_empty()).then_some(self.bucket.0.as_str())
     }
 
-    /// Scheme and authority of the server of the bucket; without the setting, Amazon's.
-    pub fn server(&self) -> (String, String) {
+    /// Address of the bucket, to which names of objects are appended: `https://host/bucket/` or
+    /// `https://bucket.host/`; `None` if there is none.
+    pub fn bucket_address(&self) -> Option<Uri> {
+        let bucket = self.bucket()?;
         let amazon = || ("https".to_owned(), format!("s3.{}.amazonaws.com", self.region.0));
-        self.endpoint.0.clone().unwrap_or_else(amazon)
+        let (scheme, server) = self.endpoint.0.clone().unwrap_or_else(amazon);
+        let address = match self.path_style {
+            true => format!("{scheme}://{server}/{bucket}/"),
+            false => format!("{scheme}://{bucket}.{server}/"),
+        };
+        address.parse().ok()
     }
 
     /// Checks that there is one storage, and that the settings of a bucket are complete.
     pub fn check(&self) -> anyhow::Result<()> {
         let has_key = !self.access_key_id.0.is_empty();
+        let has_secret = !self.secret_access_key.expose_secret().is_empty();
         if self.bucket().is_none() {
             ensure!(
-                self.endpoint.0.is_none() && !has_key,
-                "media.bucket: not set, but media.endpoint or media.access_key_id is; set it, or remove them"
+                self.endpoint.0.is_none() && !has_key && !has_secret,
+                "media.bucket: not set, but media.endpoint, media.access_key_id or \
+                 media.secret_access_key is; set it, or remove them"
             );
             return Ok(());
         }
@@ -67,11 +77,15 @@ impl Media {
              them"
         );
         ensure!(has_key, "media.access_key_id: not set; media.bucket needs it");
+        ensure!(has_secret, "media.secret_access_key: not set; media.bucket needs it");
         ensure!(
-            !self.secret_access_key.expose_secret().is_empty(),
-            "media.secret_access_key: not set; media.bucket needs it"
+            self.path_style || !self.endpoint.is_ip(),
+            "media.path_style: must be true, because media.endpoint is an IP address"
         );
-        ensure!(!self.region.0.is_empty(), "media.region: must not be empty; write us-east-1");
+        ensure!(
+            self.bucket_address().is_some(),
+            "media.bucket: is no URL together with media.endpoint or media.region; correct them"
+        );
         Ok(())
     }
 }
@@ -93,12 +107,43 @@ impl TryFrom<String> for BucketName {
     }
 }
 
-/// Text that the header `Authorization` can contain; may be empty.
+/// Region of a bucket.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Word(pub String);
+pub struct Region(String);
 
-impl TryFrom<String> for Word {
+impl Region {
+    /// Its name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Region {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        match !text.is_empty() && text.chars().all(is_allowed) {
+            true => Ok(Self(text)),
+            false => Err("expected a region such as us-east-1: letters, digits and hyphens"),
+        }
+    }
+}
+
+/// Id of a key, which the header `Authorization` can contain; may be empty.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AccessKeyId(String);
+
+impl AccessKeyId {
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for AccessKeyId {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -113,6 +158,14 @@ impl TryFrom<String> for Word {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Endpoint(Option<(String, String)>);
+
+impl Endpoint {
+    /// Whether its host is an IP address, which has no subdomains.
+    fn is_ip(&self) -> bool {
+        let authority = self.0.as_ref().and_then(|(_, it)| it.parse::<Authority>().ok());
+        authority.is_some_and(|it| it.host().trim_matches(['[', ']']).parse::<IpAddr>().is_ok())
+    }
+}
 
 impl TryFrom<String> for Endpoint {
     type Error = &'static str;

@@ -47,31 +47,29 @@ const TEST: &[u8] = b"written by qontak-receiver to test the bucket; may be dele
 /// A bucket.
 pub struct Bucket {
     client: Client<HttpsConnector<HttpConnector>, Body>,
-    scheme: String,
+    /// Up to the name of an object.
+    address: Uri,
     host: String,
-    /// `/` or `/bucket/`, before the name of an object.
-    path: String,
     region: String,
     key_id: String,
     secret: SecretString,
     upload_timeout: Duration,
+    /// Name of the object with which it is tested: another one for each process, or replicas would remove
+    /// each other's.
+    test_name: String,
 }
 
 impl fmt::Debug for Bucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}{}", self.scheme, self.host, self.path)
+        self.address.fmt(f)
     }
 }
 
 impl Bucket {
     /// The bucket of the settings; `None` without one.
     pub fn new(settings: &Media) -> Option<Self> {
-        let bucket = settings.bucket()?;
-        let (scheme, host) = settings.server();
-        let (host, path) = match settings.path_style {
-            true => (host, format!("/{bucket}/")),
-            false => (format!("{bucket}.{host}"), "/".to_owned()),
-        };
+        let address = settings.bucket_address()?;
+        let host = address.authority()?.to_string();
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -81,22 +79,29 @@ impl Bucket {
             .build(tls.wrap_connector(tcp));
         Some(Self {
             client,
-            scheme,
+            address,
             host,
-            path,
-            region: settings.region.0.clone(),
-            key_id: settings.access_key_id.0.clone(),
+            region: settings.region.as_str().to_owned(),
+            key_id: settings.access_key_id.as_str().to_owned(),
             secret: settings.secret_access_key.clone(),
             upload_timeout: settings.timeout,
+            test_name: format!("test-{}", Uuid::new_v4()),
         })
     }
 
-    /// Writes, reads and removes an object.
+    /// Writes, reads and removes an object. Not to be called twice at once.
     pub async fn test(&self) -> Result<(), BucketError> {
-        let name = format!("test-{}", Uuid::new_v4());
+        let tested = self.write_and_read().await;
+        // Also after an error: the object may have been written.
+        let removed = self.remove(&self.test_name).await;
+        tested.and(removed)
+    }
+
+    async fn write_and_read(&self) -> Result<(), BucketError> {
         let sha256 = super::hex(Sha256::digest(TEST));
-        self.put(&name, &sha256, TEST.len() as u64, TEST.into()).await?;
-        let mut content = self.read(&name, 0, TEST.len() as u64).await?;
+        let request = self.put(&self.test_name, &sha256, TEST.len() as u64, TEST.into());
+        self.send(request, RESPONSE_TIMEOUT).await?;
+        let mut content = self.read(&self.test_name, 0, TEST.len() as u64).await?;
         let mut read = Vec::new();
         while let Some(part) = content.next().await {
             read.extend(part.map_err(|_| BucketError::Lost { host: self.host.clone() })?);
@@ -104,27 +109,22 @@ impl Bucket {
         if read != TEST {
             return Err(BucketError::Different { host: self.host.clone() });
         }
-        self.remove(&name).await
+        Ok(())
     }
 
     /// Writes a complete download.
     pub async fn upload(&self, download: Download, sha256: &str) -> Result<(), BucketError> {
         let bytes = download.bytes();
         let body = Body::from_stream(download.into_stream());
-        self.put(&super::name(sha256), sha256, bytes, body).await
-    }
-
-    async fn put(
-        &self,
-        name: &str,
-        sha256: &str,
-        bytes: u64,
-        body: Body,
-    ) -> Result<(), BucketError> {
-        let mut request = self.request(Method::PUT, name, sha256, body);
-        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        let request = self.put(&super::name(sha256), sha256, bytes, body);
         self.send(request, self.upload_timeout).await?;
         Ok(())
+    }
+
+    fn put(&self, name: &str, sha256: &str, bytes: u64, body: Body) -> Request<Body> {
+        let mut request = self.request(Method::PUT, name, sha256, body);
+        request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        request
     }
 
     /// Reads a part of an object.
@@ -160,19 +160,17 @@ impl Bucket {
 
     /// A signed request.
     fn request(&self, method: Method, name: &str, sha256: &str, body: Body) -> Request<Body> {
-        let path = format!("{}{name}", self.path);
+        let uri: Uri = format!("{}{name}", self.address).parse().expect("names need no encoding");
         let date = signature::date(Timestamp::now());
-        let (host, method_name) = (self.host.as_str(), method.as_str());
-        let signed =
-            signature::Request { method: method_name, host, path: &path, sha256, date: &date };
+        let (host, method_name, path) = (self.host.as_str(), method.as_str(), uri.path());
+        let signed = signature::Request { method: method_name, host, path, sha256, date: &date };
         let secret = self.secret.expose_secret();
         let authorization = signature::authorization(&signed, &self.region, &self.key_id, secret);
         let mut authorization = HeaderValue::try_from(authorization).expect("checked as settings");
         authorization.set_sensitive(true);
-        let uri = format!("{}://{host}{path}", self.scheme);
         Request::builder()
             .method(method)
-            .uri(uri.parse::<Uri>().expect("checked as settings"))
+            .uri(uri)
             .header(HOST, host)
             .header(USER_AGENT, concat!("qontak-receiver/", env!("CARGO_PKG_VERSION")))
             .header("x-amz-content-sha256", sha256)

@@ -44,7 +44,7 @@ const NO_URL: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Why a file was not fetched. `Display` contains nothing of the link.
+/// Why a file was not fetched. `Display` is shown to readers: it contains nothing of the link or the storage.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// The link, or one that it redirects to, may not be followed.
@@ -72,7 +72,7 @@ pub enum FetchError {
     #[error("its type {0} is not in media.types")]
     Type(String),
     /// The storage, or the disk of temporary files, cannot be written.
-    #[error("the copy cannot be written: {0}")]
+    #[error("the copy cannot be written")]
     Storage(#[from] StorageError),
 }
 

@@ -21,6 +21,11 @@ impl Folder {
         Self(path.to_owned())
     }
 
+    /// Its path.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
     /// Creates it, without its parents, and deletes what was left behind in it.
     pub fn prepare(&self) -> io::Result<()> {
         create(&self.0)?;

@@ -7,12 +7,16 @@
 //! one that is deleted never takes the copy of the other one; and a copy that was written by a process that
 //! was killed is found. No transaction that has written waits for the storage: the stream would wait too.
 
+mod removal;
+
 use std::time::Duration;
 
 use chrono::NaiveDate;
 use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
+use self::removal::lock;
+pub use self::removal::{discard, sweep};
 use super::batch::{self, Position};
 use super::message::MessageKey;
 use super::rows::column;
@@ -25,6 +29,8 @@ pub struct Claim {
     pub organization_id: String,
     pub message_id: String,
     pub attempts: i32,
+    /// Hash of the copy that an earlier attempt may have written.
+    pub sha256: Option<String>,
     /// Link of the file; `None` if the message has none any more.
     pub url: Option<String>,
 }
@@ -164,7 +170,7 @@ pub async fn claim(
             where media.message_id = due.message_id
                 and media.organization_id = due.organization_id
             returning
-                media.organization_id, media.message_id, media.attempts,
+                media.organization_id, media.message_id, media.attempts, media.sha256,
                 (
                     select file ->> 'url'
                     from message
@@ -218,14 +224,6 @@ pub async fn forget(db: impl PgExecutor<'_>, claim: &Claim) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// Locks a copy until the end of the transaction.
-async fn lock(db: impl PgExecutor<'_>, sha256: &str) -> sqlx::Result<()> {
-    sqlx::query!("select pg_advisory_xact_lock(hashtextextended('media ' || $1, 0))", sha256)
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
 /// Notes the hash of the copy that is to be written: from now on [`sweep`] leaves it alone. `false` if the
 /// message was deleted meanwhile.
 pub async fn reserve(db: &PgPool, claim: &Claim, sha256: &str) -> sqlx::Result<bool> {
@@ -254,7 +252,8 @@ pub async fn store(db: impl PgExecutor<'_>, claim: &Claim, copy: &Copy) -> sqlx:
         r#"
             update media
             set state = case state when 'waiting' then 'stored' else state end,
-                sha256 = $3, content_type = $4, bytes = $5, stored_at = now(), error = null
+                sha256 = $3, content_type = $4, bytes = $5, stored_at = now(), error = null,
+                next_attempt_at = now()
             where message_id = $1 and organization_id = $2 and state in ('waiting', 'deleted')
             returning state
         "#,
@@ -267,57 +266,6 @@ pub async fn store(db: impl PgExecutor<'_>, claim: &Claim, copy: &Copy) -> sqlx:
     .fetch_optional(db)
     .await?;
     Ok(state.is_some_and(|state| state == "stored"))
-}
-
-/// Deletes a row whose message was deleted. `remove` removes its copy, if no other message has it. `false` if
-/// there is no such row, or another replica deletes one.
-pub async fn sweep<E: From<sqlx::Error>>(
-    db: &PgPool,
-    remove: impl AsyncFnOnce(String) -> Result<(), E>,
-) -> Result<bool, E> {
-    let mut transaction = db.begin().await?;
-    let is_alone = sqlx::query_scalar!(
-        r#"select pg_try_advisory_xact_lock(hashtextextended('media sweep', 0)) as "it!""#
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
-    if !is_alone {
-        return Ok(false);
-    }
-    let found = sqlx::query!(
-        r#"
-            select message_id, organization_id, sha256
-            from media
-            where state = 'deleted'
-                -- Not while its copy is being written.
-                and (sha256 is null or stored_at is not null or next_attempt_at <= now())
-            limit 1
-        "#
-    )
-    .fetch_optional(&mut *transaction)
-    .await?;
-    let Some(row) = found else { return Ok(false) };
-    if let Some(sha256) = row.sha256 {
-        lock(&mut *transaction, &sha256).await?;
-        let is_shared = sqlx::query_scalar!(
-            r#"select exists (select from media where sha256 = $1 and state <> 'deleted') as "it!""#,
-            sha256,
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
-        if !is_shared {
-            remove(sha256).await?;
-        }
-    }
-    sqlx::query!(
-        "delete from media where message_id = $1 and organization_id = $2",
-        row.message_id,
-        row.organization_id,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(true)
 }
 
 /// Marks the copies of an organisation for removal. Returns their number.

@@ -52,6 +52,13 @@ impl Files {
             0 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
             _ => ([(CONTENT_TYPE, "image/png")], PNG).into_response(),
         };
+        let changing = async |Path(other): Path<usize>, State(hits): State<Arc<AtomicUsize>>| {
+            let content = match hits.fetch_add(1, Ordering::SeqCst) {
+                hit if hit < other => PNG.to_vec(),
+                hit => format!("other bytes {hit}").into_bytes(),
+            };
+            ([(CONTENT_TYPE, "image/png")], content)
+        };
         let endless = async || {
             let parts =
                 futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![0; 4096]));
@@ -68,6 +75,7 @@ impl Files {
             .route("/many/{name}", get(png))
             .route("/unnamed", get(unnamed))
             .route("/busy.png", get(once_busy))
+            .route("/changing/{other}", get(changing))
             .route("/endless.png", get(endless))
             .route("/large/{byte}", get(large))
             .route("/page.html", get(async || ([(CONTENT_TYPE, "text/html")], "<script>")))

@@ -34,9 +34,10 @@ pub fn file_system(settings: &config::Spool, folder: &Path) -> Check {
 
 /// Checks where files are copied; `None` if they are not. Webhooks do not need it.
 pub async fn media(settings: &config::Media) -> Option<Check> {
-    match (settings.folder(), Storage::new(settings)?) {
-        (Some(folder), _) => Some(media_folder(settings, folder)),
-        (None, bucket) => Some(media_bucket(&bucket).await),
+    let storage = Storage::new(settings)?;
+    match &storage {
+        Storage::Folder(folder) => Some(media_folder(settings, folder.root())),
+        Storage::Bucket(_) => Some(media_bucket(&storage).await),
     }
 }
 

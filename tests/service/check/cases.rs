@@ -199,8 +199,45 @@ pub const CASES: &[Case] = &[
     ),
     setting(
         &[("RECEIVER__MEDIA__ENDPOINT", "http://minio:9000")],
-        "fail settings: media.bucket: not set, but media.endpoint or media.access_key_id is; set it, or \
-         remove them",
+        "fail settings: media.bucket: not set, but media.endpoint, media.access_key_id or \
+         media.secret_access_key is; set it, or remove them",
+    ),
+    setting(
+        &[("RECEIVER__MEDIA__SECRET_ACCESS_KEY", "secret")],
+        "fail settings: media.bucket: not set, but media.endpoint, media.access_key_id or \
+         media.secret_access_key is; set it, or remove them",
+    ),
+    setting(
+        &[("RECEIVER__MEDIA__REGION", "a{b")],
+        "fail settings: media.region: expected a region such as us-east-1: letters, digits and hyphens",
+    ),
+    setting(
+        &[("RECEIVER__MEDIA__REGION", "a@b")],
+        "fail settings: media.region: expected a region such as us-east-1: letters, digits and hyphens",
+    ),
+    setting(
+        &[("RECEIVER__MEDIA__REGION", "a?b")],
+        "fail settings: media.region: expected a region such as us-east-1: letters, digits and hyphens",
+    ),
+    setting(
+        &[
+            ("RECEIVER__MEDIA__BUCKET", "copies"),
+            ("RECEIVER__MEDIA__ACCESS_KEY_ID", "key"),
+            ("RECEIVER__MEDIA__SECRET_ACCESS_KEY", "secret"),
+            ("RECEIVER__MEDIA__PATH_STYLE", "false"),
+            ("RECEIVER__MEDIA__ENDPOINT", "http://[::1]:9000"),
+        ],
+        "fail settings: media.path_style: must be true, because media.endpoint is an IP address",
+    ),
+    setting(
+        &[
+            ("RECEIVER__MEDIA__BUCKET", "copies"),
+            ("RECEIVER__MEDIA__ACCESS_KEY_ID", "key"),
+            ("RECEIVER__MEDIA__SECRET_ACCESS_KEY", "secret"),
+            ("RECEIVER__MEDIA__PATH_STYLE", "false"),
+            ("RECEIVER__MEDIA__ENDPOINT", "http://127.0.0.1:9000"),
+        ],
+        "fail settings: media.path_style: must be true, because media.endpoint is an IP address",
     ),
     setting(
         &[("RECEIVER__MEDIA__ENDPOINT", "http://minio:9000/copies")],

@@ -28,6 +28,8 @@ pub enum Fault {
     Error(u16, &'static str),
     /// The same for objects that are copies, so that a test of the bucket succeeds.
     ErrorOfCopies(u16, &'static str),
+    /// Forbids a method, such as `GET`.
+    Forbidden(&'static str),
     /// Stores a copy and answers an error.
     LostAnswer,
     /// Waits with each copy.
@@ -39,6 +41,8 @@ pub struct Content {
     pub fault: Fault,
     /// Requests of copies, as `GET`.
     pub requests: Vec<String>,
+    /// Names of the objects that were written as a test.
+    pub tests: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -54,6 +58,7 @@ impl FakeS3 {
             objects: BTreeMap::new(),
             fault: Fault::None,
             requests: Vec::new(),
+            tests: Vec::new(),
         }));
         let routes = Router::new().route("/copies/{*name}", any(serve)).with_state(content.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -109,6 +114,8 @@ async fn serve(
     let is_copy = name.contains('/');
     if is_copy {
         lock().requests.push(method.to_string());
+    } else if method == Method::PUT {
+        lock().tests.push(name.clone());
     }
     let fault = lock().fault;
     let Ok(body) = to_bytes(request.into_body(), usize::MAX).await else {
@@ -120,6 +127,7 @@ async fn serve(
     match fault {
         Fault::Error(status, code) => return error(status, code),
         Fault::ErrorOfCopies(status, code) if is_copy => return error(status, code),
+        Fault::Forbidden(forbidden) if method == forbidden => return error(403, "AccessDenied"),
         Fault::Hold if is_copy => {
             while lock().fault == Fault::Hold {
                 tokio::time::sleep(Duration::from_millis(20)).await;
