@@ -9,6 +9,7 @@ mod delivery;
 mod find;
 mod read;
 pub mod subject;
+mod webhook;
 
 use std::collections::HashMap;
 
@@ -18,7 +19,8 @@ use uuid::Uuid;
 pub(super) use self::body::decompress;
 pub use self::delivery::{Deliveries, JournalRow, Known, Repeat};
 pub use self::find::{find, find_body, find_webhook};
-pub use self::read::{EventRow, Filter, Place, Selection, count_selected, list, select};
+pub use self::read::{EventRow, Filter, Place, list};
+pub use self::webhook::{Selection, count_selected, select};
 use super::rows::column;
 use crate::event::{Event, Kind, Outcome, PARSER_VERSION};
 use crate::model::EventId;

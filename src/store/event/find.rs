@@ -3,7 +3,8 @@
 use sqlx::PgPool;
 
 use super::alias;
-use super::read::{EventRow, find_body_stored, find_stored, find_webhook_stored};
+use super::read::{EventRow, find_body_stored, find_stored};
+use super::webhook::find_webhook_stored;
 use crate::event::{Outcome, Webhook};
 use crate::model::EventId;
 
