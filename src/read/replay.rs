@@ -60,14 +60,7 @@ pub async fn start(
     };
     // Events received from now on are parsed by this version anyway.
     let to = until.unwrap_or_else(Timestamp::now);
-    let selection = Selection {
-        ids: Vec::new(),
-        organizations,
-        from,
-        to: Some(to),
-        kind,
-        outcome,
-    };
+    let selection = Selection { ids: Vec::new(), organizations, from, to: Some(to), kind, outcome };
     Ok(one(replay::insert(&state.primary, &reader.key().name, &selection, to).await?))
 }
 

@@ -34,7 +34,10 @@ pub async fn sync_indexes(pool: &PgPool, enabled: bool) -> sqlx::Result<()> {
     sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&mut db).await?;
     // `try`, because `concurrently` waits for all other statements, also for one that waits for this
     // lock.
-    let lock = sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "is_ours!""#, lock::SEARCH_INDEXES);
+    let lock = sqlx::query_scalar!(
+        r#"select pg_try_advisory_lock($1) as "is_ours!""#,
+        lock::SEARCH_INDEXES
+    );
     if lock.fetch_one(&mut db).await? {
         if enabled {
             let extend = "create extension if not exists pg_trgm;
