@@ -57,7 +57,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         };
         let small = small.measure(case, &case.paths(&small.ids), &plans).await?;
         let big = big.measure(case, &case.paths(&big.ids), &plans).await?;
-        anyhow::ensure!(big.returned > 0, "{}: no rows", case.path);
+        // Each contact has one room, so no room has earlier ones.
+        let is_empty = case.path.contains("/histories");
+        anyhow::ensure!(big.returned > 0 || is_empty, "{}: no rows", case.path);
         rows.push(Row { case, small, big, deep });
     }
     report::print(&arguments.big, &tables(&rows), &targets(&rows)).await
