@@ -108,14 +108,14 @@ comment on function is_beginning is 'Whether a word of the customer begins a wai
 -- without that time (of 2021) at least have the number of unread messages.
 --
 -- The times of a message and of its session may differ by seconds. A room whose events contain no
--- snapshot has no status.
+-- snapshot has no status. Stable, so that Postgres inlines it, see is_beginning.
 create function is_unanswered(
     status text, customer_at timestamptz, answer_at timestamptz, other_at timestamptz,
     is_unresponded boolean, session_at timestamptz, last_message_at timestamptz,
     unread_count bigint
 )
     returns boolean
-    language sql immutable parallel safe
+    language sql stable parallel safe
     return case
         when customer_at is null and answer_at is null
             or session_at > greatest(customer_at, answer_at, other_at) + interval '5 s'

@@ -39,9 +39,9 @@
 //! | `catalog_state` | states of templates and agents over time |
 //! | `reconciliation` | what Qontak had and this service lacked |
 //!
-//! Queries over several tables: `agent` (what agents did), `delivery` (delivery statuses of messages and
-//! broadcast logs),
-//! `erase` (a person or an organisation), `retention` (deletes rows by age), `search` (search queries and their indexes), `trace` (everything about an id or phone number).
+//! Queries over several tables: `agent` (names of agents), `delivery` (delivery statuses of messages and
+//! broadcast logs), `erase` (a person or an organisation), `retention` (deletes rows by age), `search`
+//! (search queries and their indexes), `trace` (everything about an id or phone number).
 //!
 //! Infrastructure:
 //!

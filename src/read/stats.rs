@@ -4,8 +4,12 @@
 //! Every figure is of counts or rows that are kept while events are written; see
 //! `docs/architecture.md`.
 
+mod agents;
 mod figures;
 mod period;
+mod seconds;
+
+use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -16,24 +20,22 @@ use utoipa::ToSchema;
 
 use self::figures::{
     Agent, Deliveries, Local, MAX_MEASURED, Messages, ResolutionTimes, Resolutions, Responses,
-    Rooms,
+    Rooms, Times,
 };
 use self::period::{Interval, Period, StatsQuery};
+use self::seconds::Seconds;
 use super::envelope::{One, one};
 use super::reader::{Authorized, OrganizationQuery};
 use crate::http::Error;
 use crate::model::Timestamp;
-use crate::store::agent::{self, Limits};
 use crate::store::broadcast_log::hour_count;
 use crate::store::message::count;
-use crate::store::resolution::{self, Resolved};
+use crate::store::resolution;
 use crate::store::response;
 use crate::store::room::stats;
 
 /// Maximum number of open rooms that are counted; counting them takes some 30 ms.
 const MAX_OPEN: i64 = 20_000;
-/// Maximum number of agents.
-const MAX_AGENTS: i64 = 200;
 
 #[derive(Serialize, ToSchema)]
 struct Stats {
@@ -87,18 +89,24 @@ pub async fn show(
     let organizations = reader.organizations();
     let messages = count::list(&db, organizations, starts, since, until).await?;
     let recipients = hour_count::list(&db, organizations, starts, since, until).await?;
-    let responses = response::measure(&db, organizations, since, until, MAX_MEASURED).await?;
-    let mut resolved =
-        resolution::list(&db, organizations, starts, since, until, MAX_MEASURED).await?;
-    let limits = Limits { facts: MAX_MEASURED, open: MAX_OPEN, agents: MAX_AGENTS };
-    let agents = agent::list(&db, organizations, since, until, limits).await?;
+    let answers = response::latest(&db, organizations, since, until, MAX_MEASURED).await?;
+    let counted = resolution::count(&db, organizations, starts, since, until).await?;
+    let resolved = resolution::latest(&db, organizations, since, until, MAX_MEASURED).await?;
     let open = stats::count_open(&db, organizations, MAX_OPEN).await?;
+    let agents = agents::list(&db, &answers, &resolved, &open).await?;
     let local = |time: Timestamp| Local(time.0.with_timezone(&period.time_zone));
     let start_of = |span: i32| {
         let index = usize::try_from(span).ok()?.checked_sub(1)?;
         Some(local(*starts.get(index)?))
     };
-    let whole: Vec<Resolved> = resolved.extract_if(.., |row| row.span.is_none()).collect();
+    let mut measured: HashMap<i32, (i64, Seconds)> = HashMap::new();
+    for row in &resolved {
+        let (read, seconds) = measured.entry(period.span_of(row.at)).or_default();
+        *read += 1;
+        seconds.extend(row.seconds);
+    }
+    // The first row is that of all rooms.
+    let all = open.first();
     let mut deliveries: Vec<(i32, Deliveries)> = Vec::new();
     for row in messages.iter().filter(|row| row.outgoing > 0) {
         match deliveries.last_mut() {
@@ -130,26 +138,30 @@ pub async fn show(
             .filter_map(|row| Some(Messages::new(start_of(row.span)?, row)))
             .collect(),
         deliveries: deliveries.into_iter().map(|(_, interval)| interval).collect(),
-        first_response: Responses::of("agent", &responses),
-        bot_response: Responses::of("bot", &responses),
-        resolutions: resolved
+        first_response: Responses::of(&answers, true),
+        bot_response: Responses::of(&answers, false),
+        resolution: ResolutionTimes::new(counted.iter().map(|row| row.count).sum(), &resolved),
+        resolutions: counted
             .into_iter()
             .filter_map(|row| {
+                let (read, seconds) = measured.remove(&row.span).unwrap_or_default();
+                let Times { p50_seconds, p95_seconds, .. } = Times::of(seconds);
+                let is_sample = read < row.count;
+                let at = start_of(row.span)?;
                 Some(Resolutions {
-                    at: start_of(row.span?)?,
+                    at,
                     resolutions: row.count,
-                    p50_seconds: row.p50_seconds,
-                    p95_seconds: row.p95_seconds,
-                    is_sample: row.measured < row.count,
+                    p50_seconds,
+                    p95_seconds,
+                    is_sample,
                 })
             })
             .collect(),
-        resolution: ResolutionTimes::new(whole.first()),
-        agents: agents.into_iter().map(Agent::from).collect(),
+        agents,
         rooms: Rooms {
-            open: open.open,
-            unanswered: open.unanswered,
-            is_sample: open.examined == MAX_OPEN,
+            open: all.map_or(0, |row| row.open),
+            unanswered: all.map_or(0, |row| row.unanswered),
+            is_sample: all.is_some_and(|row| row.examined == MAX_OPEN),
         },
     }))
 }

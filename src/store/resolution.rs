@@ -66,27 +66,25 @@ pub fn shown<'a>(events: impl Iterator<Item = &'a Event>) -> BTreeSet<Resolution
     rows
 }
 
-/// Resolutions in one interval, or in the whole period.
+/// A resolution that counts.
 #[derive(Debug)]
 pub struct Resolved {
-    /// Index of the interval in the request, from 1; `None` for the whole period.
-    pub span: Option<i32>,
-    /// Resolutions.
-    pub count: i64,
-    /// How many of them were measured.
-    pub measured: i64,
-    /// Median of the resolution times in seconds; `None` if none is known.
-    pub p50_seconds: Option<f64>,
-    /// 95th percentile of the resolution times in seconds; `None` if none is known.
-    pub p95_seconds: Option<f64>,
+    /// Organisation of the room; empty if unknown.
+    pub organization_id: String,
+    /// The room.
+    pub room_id: String,
+    /// User that resolved it; empty if unknown.
+    pub agent_id: String,
+    /// Time of the resolution.
+    pub at: Timestamp,
+    /// Resolution time; `None` if unknown.
+    pub seconds: Option<f64>,
 }
 
-/// Counts the resolutions from `since` until `until` (exclusive), and measures the latest `limit` of
-/// them. `starts` are the sorted starts of the intervals.
-pub async fn list(
+/// Lists the resolutions from `since` until `until` (exclusive), at most the latest `limit`.
+pub async fn latest(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
-    starts: &[Timestamp],
     since: Timestamp,
     until: Timestamp,
     limit: i64,
@@ -94,62 +92,74 @@ pub async fn list(
     sqlx::query_as!(
         Resolved,
         r#"
-            with counted as (
-                select width_bucket(at, $2::timestamptz[]) as span, count(*) as count
-                from resolution
-                where ($1::text[] is null or organization_id = any($1))
-                    and is_counted and at >= $3 and at < $4
-                group by 1
-            ), latest as (
+            select
+                organization_id as "organization_id!", room_id as "room_id!",
+                agent_id as "agent_id!", at as "at!: Timestamp",
+                extract(epoch from at - begun_at)::float8 as seconds
+            from (
                 (
-                    select at, begun_at
+                    select organization_id, room_id, agent_id, at, begun_at
                     from resolution
-                    where $1::text[] is null and is_counted and at >= $3 and at < $4
+                    where $1::text[] is null and is_counted and at >= $2 and at < $3
                     order by at desc
-                    limit $5
+                    limit $4
                 )
                 union all
-                select one.at, one.begun_at
+                select one.*
                 from unnest($1::text[]) as own (organization_id)
                 cross join lateral (
-                    select at, begun_at
+                    select organization_id, room_id, agent_id, at, begun_at
                     from resolution
                     where resolution.organization_id = own.organization_id
-                        and is_counted and at >= $3 and at < $4
+                        and is_counted and at >= $2 and at < $3
                     order by at desc
-                    limit $5
+                    limit $4
                 ) as one
                 order by at desc
-                limit $5
-            ), measured as (
-                select
-                    span, grouping(span) as is_whole, count(*) as measured,
-                    percentile_disc(0.5) within group (order by seconds) as p50_seconds,
-                    percentile_disc(0.95) within group (order by seconds) as p95_seconds
-                from (
-                    select
-                        width_bucket(at, $2::timestamptz[]) as span,
-                        extract(epoch from at - begun_at)::float8 as seconds
-                    from latest
-                ) as latest
-                group by grouping sets ((), (span))
-            )
-            select
-                null as "span?", coalesce((select sum(count)::bigint from counted), 0) as "count!",
-                measured as "measured!", p50_seconds, p95_seconds
-            from measured
-            where is_whole = 1
-            union all
-            select span, count, coalesce(measured, 0), p50_seconds, p95_seconds
-            from counted
-            left join measured using (span)
-            order by 1 nulls first
+                limit $4
+            ) as latest
+        "#,
+        organizations,
+        since as _,
+        until as _,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Number of resolutions in one interval.
+#[derive(Debug)]
+pub struct Counted {
+    /// Index of the interval in the request, from 1.
+    pub span: i32,
+    /// Resolutions.
+    pub count: i64,
+}
+
+/// Counts the resolutions from `since` until `until` (exclusive) in each interval. `starts` are the
+/// sorted starts of the intervals.
+pub async fn count(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    starts: &[Timestamp],
+    since: Timestamp,
+    until: Timestamp,
+) -> sqlx::Result<Vec<Counted>> {
+    sqlx::query_as!(
+        Counted,
+        r#"
+            select width_bucket(at, $2::timestamptz[]) as "span!", count(*) as "count!"
+            from resolution
+            where ($1::text[] is null or organization_id = any($1))
+                and is_counted and at >= $3 and at < $4
+            group by 1
+            order by 1
         "#,
         organizations,
         starts as _,
         since as _,
         until as _,
-        limit,
     )
     .fetch_all(db)
     .await

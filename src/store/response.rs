@@ -6,66 +6,62 @@ use sqlx::PgExecutor;
 
 use crate::model::Timestamp;
 
-/// Answers of one kind of author.
+/// An answer and the wait that it ended.
 #[derive(Debug)]
-pub struct Measured {
-    /// `agent` or `bot`.
-    pub author: String,
-    /// Answers.
-    pub count: i64,
-    /// Rooms of these answers.
-    pub rooms: i64,
-    /// Median of the waits in seconds.
-    pub p50_seconds: Option<f64>,
-    /// 95th percentile of the waits in seconds.
-    pub p95_seconds: Option<f64>,
+pub struct Answer {
+    /// Organisation of the room; empty if unknown.
+    pub organization_id: String,
+    /// The room.
+    pub room_id: String,
+    /// Whether an agent answered, not a bot.
+    pub is_from_agent: bool,
+    /// User that answered; `None` if unknown.
+    pub agent_id: Option<String>,
+    /// Whether it is the first answer since the room began or was last resolved.
+    pub is_first: bool,
+    /// Length of the wait.
+    pub seconds: f64,
 }
 
-/// Measures the waits that ended from `since` until `until` (exclusive), at most the latest `limit`.
-pub async fn measure(
+/// Lists the answers from `since` until `until` (exclusive), at most the latest `limit`. Their
+/// percentiles are computed by the caller: one read serves the figures of all and of each agent.
+pub async fn latest(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
     since: Timestamp,
     until: Timestamp,
     limit: i64,
-) -> sqlx::Result<Vec<Measured>> {
+) -> sqlx::Result<Vec<Answer>> {
     sqlx::query_as!(
-        Measured,
+        Answer,
         r#"
             select
-                author as "author!", count(*) as "count!",
-                count(distinct (organization_id, room_id)) as "rooms!",
-                percentile_disc(0.5) within group (order by seconds) as p50_seconds,
-                percentile_disc(0.95) within group (order by seconds) as p95_seconds
+                organization_id as "organization_id!", room_id as "room_id!",
+                author = 'agent' as "is_from_agent!", sender_id as agent_id,
+                is_first as "is_first!", extract(epoch from at - asked_at)::float8 as "seconds!"
             from (
-                select
-                    author, organization_id, room_id,
-                    extract(epoch from at - asked_at)::float8 as seconds
-                from (
-                    (
-                        select author, organization_id, room_id, at, asked_at
-                        from response
-                        where $1::text[] is null and at >= $2 and at < $3
-                        order by at desc
-                        limit $4
-                    )
-                    union all
-                    select one.*
-                    from unnest($1::text[]) as own (organization_id)
-                    cross join lateral (
-                        select author, organization_id, room_id, at, asked_at
-                        from response
-                        where hashtext(response.organization_id) = hashtext(own.organization_id)
-                            and response.organization_id = own.organization_id
-                            and at >= $2 and at < $3
-                        order by at desc
-                        limit $4
-                    ) as one
+                (
+                    select organization_id, room_id, author, sender_id, is_first, at, asked_at
+                    from response
+                    where $1::text[] is null and at >= $2 and at < $3
                     order by at desc
                     limit $4
-                ) as latest
-            ) as response
-            group by author
+                )
+                union all
+                select one.*
+                from unnest($1::text[]) as own (organization_id)
+                cross join lateral (
+                    select organization_id, room_id, author, sender_id, is_first, at, asked_at
+                    from response
+                    where hashtext(response.organization_id) = hashtext(own.organization_id)
+                        and response.organization_id = own.organization_id
+                        and at >= $2 and at < $3
+                    order by at desc
+                    limit $4
+                ) as one
+                order by at desc
+                limit $4
+            ) as latest
         "#,
         organizations,
         since as _,

@@ -1,14 +1,16 @@
 //! Figures of the statistics, as the response shows them.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, SecondsFormat};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
-use crate::store::agent::AgentRow;
+use super::seconds::Seconds;
 use crate::store::message::count::Counted;
 use crate::store::resolution::Resolved;
-use crate::store::response::Measured;
+use crate::store::response::Answer;
 
 /// Maximum number of response and resolution times that are measured: the latest ones.
 pub const MAX_MEASURED: i64 = 10_000;
@@ -196,43 +198,41 @@ impl Deliveries {
 }
 
 impl Responses {
-    pub fn of(author: &str, measured: &[Measured]) -> Self {
-        let read: i64 = measured.iter().map(|row| row.count).sum();
-        let own = measured.iter().find(|row| row.author == author);
+    /// The answers of agents, or those of bots, among those that were read.
+    pub fn of(answers: &[Answer], are_from_agents: bool) -> Self {
+        let own = || answers.iter().filter(|answer| answer.is_from_agent == are_from_agents);
+        let rooms: HashSet<(&str, &str)> =
+            own().map(|answer| (&*answer.organization_id, &*answer.room_id)).collect();
+        let times = Times::of(own().map(|answer| answer.seconds).collect());
         Self {
-            rooms: own.map_or(0, |row| row.rooms),
-            responses: own.map_or(0, |row| row.count),
-            p50_seconds: own.and_then(|row| row.p50_seconds),
-            p95_seconds: own.and_then(|row| row.p95_seconds),
-            is_sample: read == MAX_MEASURED,
+            rooms: rooms.len() as i64,
+            responses: times.count,
+            p50_seconds: times.p50_seconds,
+            p95_seconds: times.p95_seconds,
+            is_sample: answers.len() as i64 == MAX_MEASURED,
+        }
+    }
+}
+
+impl Times {
+    pub fn of(mut seconds: Seconds) -> Self {
+        Self {
+            count: seconds.count(),
+            p50_seconds: seconds.percentile(0.5),
+            p95_seconds: seconds.percentile(0.95),
         }
     }
 }
 
 impl ResolutionTimes {
-    pub fn new(whole: Option<&Resolved>) -> Self {
+    /// Figures of the resolutions that were read, of so many.
+    pub fn new(resolutions: i64, read: &[Resolved]) -> Self {
+        let times = Times::of(read.iter().filter_map(|row| row.seconds).collect());
         Self {
-            resolutions: whole.map_or(0, |row| row.count),
-            p50_seconds: whole.and_then(|row| row.p50_seconds),
-            p95_seconds: whole.and_then(|row| row.p95_seconds),
-            is_sample: whole.is_some_and(|row| row.measured < row.count),
-        }
-    }
-}
-
-impl From<AgentRow> for Agent {
-    fn from(row: AgentRow) -> Self {
-        let times = |count, p50_seconds, p95_seconds| Times { count, p50_seconds, p95_seconds };
-        Self {
-            id: row.id,
-            organization_id: Some(row.organization_id).filter(|id| !id.is_empty()),
-            name: row.name,
-            rooms: row.rooms,
-            opening_response: times(row.opening, row.opening_p50, row.opening_p95),
-            next_response: times(row.next, row.next_p50, row.next_p95),
-            resolution: times(row.resolutions, row.resolution_p50, row.resolution_p95),
-            open: row.open,
-            unanswered: row.unanswered,
+            resolutions,
+            p50_seconds: times.p50_seconds,
+            p95_seconds: times.p95_seconds,
+            is_sample: (read.len() as i64) < resolutions,
         }
     }
 }

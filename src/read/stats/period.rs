@@ -81,6 +81,11 @@ impl Period {
             starts,
         })
     }
+
+    /// Index of the interval that a time of the period is in, from 1, as SQL's `width_bucket`.
+    pub fn span_of(&self, time: Timestamp) -> i32 {
+        i32::try_from(self.starts.partition_point(|start| *start <= time)).unwrap_or(i32::MAX)
+    }
 }
 
 fn floor(time: DateTime<chrono::Utc>) -> DateTime<chrono::Utc> {
