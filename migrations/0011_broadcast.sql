@@ -267,8 +267,9 @@ comment on index broadcast_log_by_broadcast is 'GET /v1/broadcasts/{id}/logs and
 create index broadcast_log_by_time on broadcast_log (hashtext(organization_id), at);
 comment on index broadcast_log_by_time is 'GET /v1/delivery-statuses, newest first.';
 
--- Contains failed logs only.
-create index broadcast_log_by_error on broadcast_log (error_code, at) where error_code is not null;
+-- Contains failed logs only, a range in order of time per organisation and code.
+create index broadcast_log_by_error on broadcast_log (hashtext(organization_id), error_code, at)
+    where error_code is not null;
 comment on index broadcast_log_by_error is 'GET /v1/delivery-statuses?error=.';
 
 -- Has everything that a funnel needs, so one pass over it is enough: tens of milliseconds for 100,000

@@ -239,7 +239,7 @@ pub const CASES: [Case; 202] = [
     list(ALL, "/v1/delivery-statuses?phone={account}"),
     list(ALL, "/v1/delivery-statuses?end_date={day}"),
     list(ALL, "/v1/delivery-statuses?status=failed,read"),
-    list(ALL, "/v1/delivery-statuses?error=131049,130472"),
+    list(ALL, "/v1/delivery-statuses?error=131047,131026"),
     list(ALL, "/v1/delivery-statuses?broadcast_id={largest_broadcast}"),
     list(ALL, "/v1/delivery-statuses?broadcast_id={broadcast}&status=failed"),
     list(ALL, "/v1/delivery-statuses?channel=wa_cloud"),

@@ -4,6 +4,8 @@
 //! channel in the same organisation. The list shows the pair once, as the log, and several messages
 //! with one id at the channel once, too. So it merges all logs with the messages that have no log.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgExecutor};
 
@@ -22,7 +24,7 @@ pub struct Filter {
     /// Any of these effective statuses of log and message together.
     pub status: Option<Vec<String>>,
     /// Any of these error codes of the log, or of a message without one.
-    pub error_codes: Option<Vec<i64>>,
+    pub error_codes: Option<BTreeSet<i64>>,
     /// Broadcast of the log, or of a message without one.
     pub broadcast_id: Option<String>,
     /// Any of these channels of the message, its room or the channel integration of the log.
@@ -191,6 +193,8 @@ async fn list_logs(
         false => (place.at, "", ""),
         true => (place.at, place.id.as_str(), place.organization_id.as_str()),
     });
+    let error_codes =
+        filter.error_codes.as_ref().map(|codes| Vec::from_iter(codes.iter().copied()));
     macro_rules! page {
         ($cmp:tt, $order:tt) => {
             sqlx::query_as!(
@@ -200,6 +204,7 @@ async fn list_logs(
                         near.at as "at!", true as "is_log!", near.id as "id!",
                         near.organization_id as "organization_id!"
                     from unnest($1::int[]) as hash
+                    left join unnest($6::bigint[]) as code on true
                     cross join lateral (
                         select log.at, log.log_id as id, log.organization_id
                         from broadcast_log as log
@@ -235,10 +240,7 @@ async fn list_logs(
                                 least(log.read_seen_at, twin.read_seen_at),
                                 least(log.failed_seen_at, twin.failed_seen_at)
                             ) = any($2), false))
-                            and ($6::bigint[] is null or log.error_code = any($6))
-                            -- Redundant: one code keeps the order of `broadcast_log_by_error`.
-                            and (cardinality($6) is distinct from 1
-                                or log.error_code = ($6::bigint[])[1])
+                            and ($6 is null or log.error_code = code)
                             and ($13::text is null or log.broadcast_id = $13)
                             and ($14 is null or coalesce(coalesce(
                                 twin.channel,
@@ -272,7 +274,7 @@ async fn list_logs(
                 organizations,
                 filter.phones.as_deref(),
                 filter.status.as_deref().map(up_to) as _,
-                filter.error_codes.as_deref(),
+                error_codes as _,
                 filter.since as _,
                 filter.until as _,
                 from.map(|(at, ..)| at) as _,

@@ -1,5 +1,7 @@
 //! Filters of message lists, and the places of messages in them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::MessageRow;
@@ -33,7 +35,7 @@ pub struct Filter {
     /// Whether a broadcast sent it; unknown counts as no.
     pub is_campaign: Option<bool>,
     /// Any of these `message.error_code`.
-    pub error_codes: Option<Vec<i64>>,
+    pub error_codes: Option<BTreeSet<i64>>,
     /// Without a broadcast log, and one of several messages with the same id at the channel; for the
     /// list of deliveries only.
     pub is_without_log: bool,

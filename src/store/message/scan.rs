@@ -13,21 +13,24 @@ use super::MessageKey;
 use super::filter::{Filter, Place};
 use crate::model::Timestamp;
 use crate::store::facet::{self, Facet, Occurrence};
+use crate::store::rows::column;
 use crate::store::search::Query;
 
 /// Range of an index in which messages are ordered by time.
+#[derive(Clone)]
 struct IndexRange {
+    /// Hash of the organisation.
     hash: i32,
+    /// Room, if the filter names rooms.
     room_id: Option<String>,
+    /// Error code, if the filter names codes.
+    error_code: Option<i64>,
 }
 
 /// Scan in one direction from a place, or from the end of the list.
 pub struct Scan<'a> {
     organizations: Option<&'a [String]>,
-    /// Hashes of the organisations, one per index range.
-    pub hashes: Vec<i32>,
-    /// Rooms, one per index range, if the filter names rooms.
-    room_ids: Option<Vec<Option<String>>>,
+    index_ranges: Vec<IndexRange>,
     /// Which messages to find; a scan narrows its period.
     pub filter: Filter,
     from: Option<&'a Place>,
@@ -60,12 +63,17 @@ impl<'a> Scan<'a> {
         from: Option<&'a Place>,
         backward: bool,
     ) -> sqlx::Result<Self> {
-        let index_ranges = index_ranges(db, organizations, filter.room_ids.as_deref()).await?;
-        let (hashes, rooms) =
-            index_ranges.into_iter().map(|range| (range.hash, range.room_id)).unzip();
-        let room_ids = filter.room_ids.is_some().then_some(rooms);
+        let mut index_ranges = index_ranges(db, organizations, filter.room_ids.as_deref()).await?;
+        if let Some(codes) = &filter.error_codes {
+            let of_codes = |range: IndexRange| {
+                codes
+                    .iter()
+                    .map(move |code| IndexRange { error_code: Some(*code), ..range.clone() })
+            };
+            index_ranges = index_ranges.into_iter().flat_map(of_codes).collect();
+        }
         let filter = filter.clone();
-        let mut scan = Self { organizations, hashes, room_ids, filter, from, backward };
+        let mut scan = Self { organizations, index_ranges, filter, from, backward };
         scan.narrow(db).await?;
         Ok(scan)
     }
@@ -83,7 +91,7 @@ impl<'a> Scan<'a> {
         let found = facet::occurrences(&mut *db, self.organizations, Facet::Sender, &ids).await?;
         if found.is_empty() {
             self.filter.is_of_customer = true;
-        } else if !is_customer(db, &self.hashes, &ids[0]).await? {
+        } else if !is_customer(db, &self.hashes(), &ids[0]).await? {
             self.keep_ranges(&found);
             let last = found.iter().filter_map(|one| one.last_on).max();
             let end = last.and_then(|day| Timestamp::beginning(day.succ_opt()?, &Utc));
@@ -96,12 +104,12 @@ impl<'a> Scan<'a> {
 
     /// Drops the index ranges of other organisations.
     fn keep_ranges(&mut self, of: &[Occurrence]) {
-        let is_kept = |hash: &i32| of.iter().any(|one| one.hash == *hash);
-        if let Some(room_ids) = &mut self.room_ids {
-            let mut hashes = self.hashes.iter();
-            room_ids.retain(|_| hashes.next().is_some_and(is_kept));
-        }
-        self.hashes.retain(is_kept);
+        self.index_ranges.retain(|range| of.iter().any(|one| one.hash == range.hash));
+    }
+
+    /// Hashes of the organisations, one per index range.
+    pub fn hashes(&self) -> Vec<i32> {
+        column(&self.index_ranges, |range| range.hash)
     }
 
     /// Fetches the nearest `limit` messages. May leave the filter narrowed, so that
@@ -113,7 +121,7 @@ impl<'a> Scan<'a> {
     ) -> sqlx::Result<Vec<ScannedKey>> {
         // One range may contain the whole page. A few rows of each range bound how far the page can
         // reach, so that a selective filter is not applied to whole ranges.
-        let index_ranges = i64::try_from(self.hashes.len()).unwrap_or(1).max(1);
+        let index_ranges = i64::try_from(self.index_ranges.len()).unwrap_or(1).max(1);
         let share = limit / index_ranges + 1;
         if share < limit {
             let few = self.fetch(db, share, share * index_ranges).await?;
@@ -186,7 +194,11 @@ impl<'a> Scan<'a> {
         share: i64,
         limit: i64,
     ) -> sqlx::Result<Vec<ScannedKey>> {
-        let Self { organizations, hashes, room_ids, filter, from, backward } = self;
+        let Self { organizations, index_ranges, filter, from, backward } = self;
+        let room_ids = filter.room_ids.is_some();
+        let room_ids = room_ids.then(|| column(index_ranges, |range| range.room_id.as_deref()));
+        let error_codes = filter.error_codes.is_some();
+        let error_codes = error_codes.then(|| column(index_ranges, |range| range.error_code));
         // Here the words filter scanned rows and do not use the word index, so any day will do.
         let words = filter.query.as_ref().map(|query| query.message_tsquery(0..=0, None));
         let patterns = filter.query.as_ref().map(Query::text_patterns);
@@ -198,7 +210,8 @@ impl<'a> Scan<'a> {
                         select
                             near.organization_id as "organization_id!",
                             near.message_id as "message_id!", near.at as "at!"
-                        from unnest($1::int[], $2::text[]) as index_range (hash, range_room_id)
+                        from unnest($1::int[], $2::text[], $22::bigint[])
+                            as index_range (hash, range_room_id, range_error_code)
                         cross join lateral (
                             select organization_id, message_id, at
                             from message
@@ -208,7 +221,9 @@ impl<'a> Scan<'a> {
                                 -- frequent and would use the primary key for a rare organisation.
                                 and ($3::text[] is null or (organization_id = any($3)) is not false)
                                 and ($4::text[] is null or type = any($4))
-                                and ($5::text[] is null or status = any($5))
+                                -- `coalesce` hides the selectivity from the planner, which would
+                                -- multiply it by that of the next line.
+                                and ($5::text[] is null or coalesce(status = any($5), false))
                                 -- Redundant: matches the predicate of index `message_failed`.
                                 and ($5 is distinct from array['failed']
                                     or failed_seen_at is not null)
@@ -228,8 +243,10 @@ impl<'a> Scan<'a> {
                                     and message_words(
                                         '', '1970-01-01Z', text, file, buttons, raw_message
                                     ) @@ ($8::text)::tsquery)
-                                and ($18::text[] is null or channel = any($18))
-                                -- Redundant: one channel keeps the order of `message_by_channel`.
+                                -- One channel keeps the order of `message_by_channel`. It is not compared
+                                -- twice: the planner would multiply the selectivities, expect next to
+                                -- nothing, and read and sort all messages of the channel.
+                                and ($18::text[] is null or cardinality($18) = 1 or channel = any($18))
                                 and (cardinality($18) is distinct from 1 or channel = ($18::text[])[1])
                                 -- `coalesce` hides the selectivity from the planner, which would
                                 -- read and sort all messages to find those of an agent.
@@ -241,9 +258,7 @@ impl<'a> Scan<'a> {
                                     and coalesce(broadcast_id = $20, false))
                                 and ($21::boolean is distinct from true or is_campaign is true)
                                 and ($21::boolean is distinct from false or is_campaign is not true)
-                                and ($22::bigint[] is null or error_code = any($22))
-                                and (cardinality($22) is distinct from 1
-                                    or error_code = ($22::bigint[])[1])
+                                and ($22::bigint[] is null or error_code = range_error_code)
                                 and (not $10 or external_id is null or not exists (
                                     select
                                     from broadcast_log as log
@@ -272,8 +287,8 @@ impl<'a> Scan<'a> {
                         order by "# + $order + r#"
                         limit $17
                     "#,
-                    hashes,
-                    room_ids.as_deref() as _,
+                    &self.hashes(),
+                    room_ids as _,
                     *organizations,
                     filter.r#type.as_deref(),
                     filter.status.as_deref(),
@@ -293,7 +308,7 @@ impl<'a> Scan<'a> {
                     filter.sender_id.as_deref(),
                     filter.broadcast_id.as_deref(),
                     filter.is_campaign,
-                    filter.error_codes.as_deref(),
+                    error_codes as _,
                     filter.is_of_customer,
                 )
                 .fetch_all(db)
@@ -362,11 +377,13 @@ async fn index_ranges(
                 from next
                 where next.hash is not null
             )
-            select hash as "hash!", null as room_id from next where hash is not null
+            select hash as "hash!", null as room_id, null::bigint as error_code
+            from next
+            where hash is not null
             union
-            select hashtext(id), null from unnest($1) as id where $2 is null
+            select hashtext(id), null, null from unnest($1) as id where $2 is null
             union
-            select hashtext(organization_id), room_id from room where room_id = any($2)
+            select hashtext(organization_id), room_id, null from room where room_id = any($2)
         "#,
         organizations,
         room_ids,

@@ -72,9 +72,10 @@ pub async fn search(
     }
     let mut found: Vec<MessageKey> = found.into_iter().map(ScannedKey::into_key).collect();
     let Some(edge) = edge.filter(|_| (found.len() as i64) < limit) else { return Ok(found) };
-    let Some((oldest, newest)) = span(&mut db, &scan.hashes).await? else { return Ok(found) };
+    let hashes = scan.hashes();
+    let Some((oldest, newest)) = span(&mut db, &hashes).await? else { return Ok(found) };
     // Hashes only save work, and the size of a text query is limited.
-    let hashes = organizations.map(|_| scan.hashes.as_slice()).filter(|hashes| hashes.len() <= 8);
+    let hashes = organizations.map(|_| hashes.as_slice()).filter(|hashes| hashes.len() <= 8);
     let first = day(filter.since.map_or(oldest, |since| since.max(oldest)));
     let last = day(filter.until.map_or(newest, |until| until.min(newest)));
     let (mut next, mut days) = (day(edge), 1);
