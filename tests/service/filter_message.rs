@@ -188,6 +188,7 @@ async fn deliveries_are_filtered_by_broadcast_channel_and_several_values(db: PgP
         ("status=Failed&status=READ&broadcast_id=c", &["of-c"]),
         ("status=delivered", &[]),
         ("error=131026", &["131026"]),
+        ("error=131026,131026&error=131026", &["131026"]),
         ("error=131026,131049", &["131026", "131049"]),
         ("error=131049&error=131047", &["131049", "failed-alone"]),
         ("error=131047", &["failed-alone"]),
