@@ -174,4 +174,12 @@ where status = 'resolved';
 
 select rebuild_responses();
 
+-- In service they are inserted as they happen, so rows of one hour are side by side.
+create temporary table happened on commit drop as select * from response;
+truncate response;
+insert into response select * from happened order by at;
+create temporary table resolved on commit drop as select * from resolution;
+truncate resolution;
+insert into resolution select * from resolved order by at;
+
 commit;
