@@ -163,6 +163,24 @@ pub async fn days_ahead(db: impl PgExecutor<'_>) -> sqlx::Result<Option<u64>> {
     Ok((days.count() as u64).checked_sub(1))
 }
 
+/// Whether a partition that somebody made by hand takes the events of today.
+pub async fn is_replaced(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"
+            select exists (
+                select
+                from pg_inherits
+                join pg_class on pg_class.oid = inhrelid
+                where inhparent = 'event'::regclass
+                    and lower(pg_get_expr(relpartbound, pg_class.oid)) in ('default', $1)
+            ) as "is_replaced!"
+        "#,
+        bounds(Timestamp::now().day()),
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Lists what somebody has changed by hand, each with the statement that changes it back: default and
 /// foreign partitions, and detached ones of days that webhooks may still need.
 pub async fn problems(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<String>> {

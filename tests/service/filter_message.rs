@@ -171,7 +171,7 @@ async fn deliveries_are_filtered_by_broadcast_channel_and_several_values(db: PgP
     let logs =
         [failed("131026", 131_026), failed("131049", 131_049), log("sent", "sent", &[("sent", 0)])];
     post_all(&service, logs.into_iter().chain([other, twin, alone])).await;
-    let cases: [(&str, &[&str]); 19] = [
+    let cases: [(&str, &[&str]); 20] = [
         // The message of the broadcast has no log.
         ("broadcast_id=b", &["131026", "131049", "campaign", "sent"]),
         ("broadcast_id=b&status=failed", &["131026", "131049"]),

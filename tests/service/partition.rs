@@ -147,6 +147,10 @@ async fn default_and_foreign_partitions_are_named_with_the_way_back(db: PgPool) 
         execute(&db, &format!("drop table {name}")).await;
         // Webhooks are stored there.
         assert_eq!(post_one(&service, if table == "other" { "02" } else { "01" }).await, "applied");
+        let ready = reqwest::get(format!("{}/readyz", service.ops)).await.unwrap();
+        assert_eq!(ready.status(), StatusCode::OK);
+        let ready = ready.text().await.unwrap();
+        assert!(ready.contains("one made by hand takes today's events"), "{ready}");
         let checked = check(&settings).await;
         let line = format!("FAIL  partitions {table} {problem}; run: {}\n", detach(table));
         assert!(checked.contains(&line), "{checked}");

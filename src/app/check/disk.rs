@@ -73,7 +73,11 @@ fn media_folder(settings: &config::Media, folder: &Path) -> Check {
         },
         Ok(free) => {
             let free = free >> 20;
-            Check::ok("media", format!("{place} is created at the first start, {free} MiB free"))
+            let text = "does not exist and is created at the next start";
+            Check::ok(
+                "media",
+                format!("{place} {text}, {free} MiB free; mount it if it had copies"),
+            )
         }
     }
 }
