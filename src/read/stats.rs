@@ -105,8 +105,7 @@ pub async fn show(
         *read += 1;
         seconds.extend(row.seconds);
     }
-    // The first row is that of all rooms.
-    let all = open.first();
+    let all = open.iter().find(|row| row.agent_id.is_none());
     let mut deliveries: Vec<(i32, Deliveries)> = Vec::new();
     for row in messages.iter().filter(|row| row.outgoing > 0) {
         match deliveries.last_mut() {

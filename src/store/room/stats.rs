@@ -20,8 +20,8 @@ pub struct Open {
     pub unanswered: i64,
 }
 
-/// Counts open rooms, and rooms whose status is unknown, at most `limit` of them. The first row is
-/// that of all rooms. A room with several agents counts for each.
+/// Counts open rooms, and rooms whose status is unknown, at most `limit` of them: one row for all,
+/// and one for each agent. A room with several agents counts for each.
 pub async fn count_open(
     db: impl PgExecutor<'_>,
     organizations: Option<&[String]>,
