@@ -76,12 +76,13 @@ impl Ingest {
     ///
     /// Events go to the writer. If the write fails, or the database is known to be down, the
     /// webhook is appended to the first spool that takes it. With `spool.first` the spools are tried
-    /// before the writer.
-    pub async fn accept(&self, event: Event) -> Result<Receipt, WriteError> {
+    /// before the writer. Its caller has `waited` already.
+    pub async fn accept(&self, event: Event, waited: Duration) -> Result<Receipt, WriteError> {
+        let limit = self.timeout.saturating_sub(waited + share(self.spools.len()));
         if self.spools.is_empty() {
-            return self.writer.write(event).await;
+            return self.writer.write_within(limit, event).await;
         }
-        let began = Instant::now();
+        let began = Instant::now().checked_sub(waited).unwrap_or_else(Instant::now);
         let webhook = event.webhook.clone();
         let receipt = Receipt::spooled(&event);
         if self.spools_first {
@@ -99,7 +100,7 @@ impl Ingest {
                 }
                 Err(cause) => Err(cause),
             }
-        } else if let Ok(receipt) = self.writer.write(event).await {
+        } else if let Ok(receipt) = self.writer.write_within(limit, event).await {
             Ok(receipt)
         } else {
             self.append(webhook, began).await.map(|()| receipt)
@@ -110,7 +111,7 @@ impl Ingest {
     /// shows whether the database is available.
     async fn write_in_time(&self, event: Event, began: Instant) -> Result<Receipt, WriteError> {
         let left = self.timeout.saturating_sub(began.elapsed()).max(PROBE_TIMEOUT);
-        self.writer.clone().with_timeout(left).write(event).await
+        self.writer.write_within(left, event).await
     }
 
     /// Appends a webhook to the first spool that takes it. A spool has what is left of the caller's time,

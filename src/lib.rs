@@ -9,6 +9,7 @@
 //!   http/trace.rs            request id, log line, panics
 //!   receive.rs               the handler, in three steps
 //!     receive/auth.rs          token and body              request → Authentic
+//!     receive/large.rs         the share of large bodies
 //!     ingest.rs                Ingest::accept: store the event, or spool it
 //!       ingest/normalize.rs      parse; never fails        Webhook → Event
 //!         ingest/json.rs           JSON as slices of the body

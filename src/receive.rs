@@ -4,9 +4,10 @@
 
 pub mod auth;
 pub mod endpoint;
+pub mod large;
 pub mod state;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::{Bytes, HttpBody};
 use axum::http::header::CONTENT_LENGTH;
@@ -62,7 +63,7 @@ pub fn is_webhook(path: &str) -> bool {
 pub async fn respond<B, F>(
     request: Request<B>,
     state: &ReceiveState,
-    store: impl FnOnce(Event) -> F,
+    store: impl FnOnce(Event, Duration) -> F,
 ) -> Response
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -82,22 +83,27 @@ where
 async fn receive<B, F>(
     request: Request<B>,
     state: &ReceiveState,
-    store: impl FnOnce(Event) -> F,
+    store: impl FnOnce(Event, Duration) -> F,
 ) -> Result<Response, Error>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     F: Future<Output = Result<Receipt, WriteError>>,
 {
     let began = Instant::now();
-    let Authentic(webhook) = Authentic::read(request, state).await?;
+    let Authentic { webhook, mut large } = Authentic::read(request, state).await?;
     let read = Instant::now();
-    match normalize(webhook) {
+    let normalized = match &mut large {
+        None => normalize(webhook),
+        Some(large) => large.run(|| normalize(webhook)).await?,
+    };
+    match normalized {
         Normalized::Handshake(handshake) => Ok(handshake_response(&handshake)),
         Normalized::Event(event) => {
             let parsed = Instant::now();
             let organization_id = Some(event.organization_id.clone()).filter(|id| !id.is_empty());
             trace::note(|facts| facts.organization_id = organization_id);
-            let receipt = store(*event).await?;
+            let waited = large.as_ref().map_or(Duration::ZERO, |large| large.waited);
+            let receipt = store(*event, waited).await?;
             note_phases([began, read, parsed], &receipt);
             Ok(event_response(receipt))
         }

@@ -86,7 +86,8 @@ where
         };
         let state = state.clone();
         Box::pin(async move {
-            Ok(receive::respond(request, &state, |event| state.ingest.accept(event)).await)
+            let store = |event, waited| state.ingest.accept(event, waited);
+            Ok(receive::respond(request, &state, store).await)
         })
     }
 }

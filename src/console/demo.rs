@@ -63,7 +63,7 @@ async fn store(state: &ConsoleState, webhook: Webhook) -> Result<(), WriteError>
     let mut tries = 0;
     loop {
         let Normalized::Event(event) = normalize(webhook.clone()) else { return Ok(()) };
-        match state.read.ingest.accept(*event).await {
+        match state.read.ingest.accept(*event, Duration::ZERO).await {
             Ok(_) => return Ok(()),
             Err(error) if tries == MAX_TRIES => return Err(error),
             Err(_) => tries += 1,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use metrics::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// Memory used by an event in addition to its body.
 pub const OVERHEAD_BYTES: usize = 1024;
@@ -18,6 +18,13 @@ const GATHER_TIMEOUT: Duration = Duration::from_millis(1);
 
 /// A batch that has this many jobs does not wait: the fixed cost of a batch is small for each of them.
 const GATHERED_JOBS: usize = 64;
+
+/// Size from which a job is large.
+const LARGE_JOB_BYTES: usize = 64 << 10;
+
+/// Maximum size of all large jobs in the queue, of those being done too. So a small job waits for a few of
+/// them at most; the others wait outside. Qontak's bodies have 1 to 4 KB.
+const MAX_LARGE_BYTES: usize = 2 << 20;
 
 /// Size from which a batch gets no more jobs: while it is written, there are several copies of its bodies in
 /// memory. With bodies of the usual size a batch is full by number before.
@@ -35,6 +42,7 @@ pub struct Job<T, R> {
 pub struct Reply<R> {
     result: oneshot::Sender<R>,
     space: OwnedSemaphorePermit,
+    _large: Option<OwnedSemaphorePermit>,
     gauge: Gauge,
     callers: Arc<Callers>,
 }
@@ -106,6 +114,8 @@ pub enum QueueError {
 pub struct Sender<T, R> {
     jobs: mpsc::UnboundedSender<Job<T, R>>,
     space: Arc<Semaphore>,
+    /// The part of the space for large jobs.
+    large: Arc<Semaphore>,
     max_bytes: usize,
     gauge: Gauge,
     callers: Arc<Callers>,
@@ -123,14 +133,26 @@ pub fn queue<T, R>(gauge: Gauge, max_bytes: usize) -> (Sender<T, R>, Receiver<T,
     let space = Arc::new(Semaphore::new(max_bytes));
     let callers = Arc::new(Callers::new());
     let receiver = Receiver { jobs: receiver, callers: callers.clone() };
-    (Sender { jobs, space, max_bytes, gauge, callers }, receiver)
+    let large = Arc::new(Semaphore::new(MAX_LARGE_BYTES));
+    (Sender { jobs, space, large, max_bytes, gauge, callers }, receiver)
 }
 
 impl<T, R> Sender<T, R> {
-    /// Submits a task with a body of `bytes` and waits for its result.
+    /// Submits a task with a body of `bytes` and waits for its result. A large one waits before until there
+    /// is space for large ones.
     ///
-    /// Dropping the future does not cancel the task.
+    /// Dropping the future does not cancel a task that is in the queue.
     pub async fn submit(&self, task: T, bytes: usize, limit: Duration) -> Result<R, QueueError> {
+        let deadline = Instant::now() + limit;
+        let large = if bytes > LARGE_JOB_BYTES {
+            // One that is larger than all of it gets all of it.
+            let bytes = bytes.min(MAX_LARGE_BYTES) as u32;
+            let large = timeout_at(deadline, self.large.clone().acquire_many_owned(bytes)).await;
+            let large = large.map_err(|_| QueueError::TimedOut(limit))?;
+            Some(large.map_err(|_| QueueError::Closed)?)
+        } else {
+            None
+        };
         let max_bytes = self.max_bytes;
         let bytes = u32::try_from((bytes + OVERHEAD_BYTES).min(max_bytes)).unwrap_or(u32::MAX);
         let space = self.space.clone().try_acquire_many_owned(bytes);
@@ -139,9 +161,9 @@ impl<T, R> Sender<T, R> {
         let (result, receiver) = oneshot::channel();
         self.callers.enter();
         let (gauge, callers) = (self.gauge.clone(), self.callers.clone());
-        let reply = Reply { result, space, gauge, callers };
+        let reply = Reply { result, space, _large: large, gauge, callers };
         self.jobs.send(Job { task, reply }).map_err(|_| QueueError::Closed)?;
-        match timeout(limit, receiver).await {
+        match timeout_at(deadline, receiver).await {
             Ok(Ok(result)) => Ok(result),
             // The worker panicked, which ends the process.
             Ok(Err(_)) => Err(QueueError::Closed),
@@ -160,9 +182,10 @@ impl<T, R> Sender<T, R> {
 
 impl<T, R> Clone for Sender<T, R> {
     fn clone(&self) -> Self {
-        let Self { jobs, space, max_bytes, gauge, callers } = self;
-        let (jobs, space, gauge) = (jobs.clone(), space.clone(), gauge.clone());
-        Self { jobs, space, max_bytes: *max_bytes, gauge, callers: callers.clone() }
+        let Self { jobs, space, large, max_bytes, gauge, callers } = self;
+        let (jobs, space, large) = (jobs.clone(), space.clone(), large.clone());
+        let (gauge, callers) = (gauge.clone(), callers.clone());
+        Self { jobs, space, large, max_bytes: *max_bytes, gauge, callers }
     }
 }
 
@@ -201,6 +224,15 @@ mod tests {
     use tokio::task::{JoinSet, yield_now};
 
     use super::*;
+
+    fn submit(tasks: &mut JoinSet<()>, sender: &Sender<(), ()>, jobs: usize, bytes: usize) {
+        for _ in 0..jobs {
+            let sender = sender.clone();
+            tasks.spawn(async move {
+                _ = sender.submit((), bytes, Duration::from_secs(60)).await;
+            });
+        }
+    }
 
     /// Numbers of jobs of the batches, with callers that submit their jobs one after the other.
     async fn batches(callers: usize, jobs_of_each: usize) -> Vec<usize> {
@@ -241,12 +273,8 @@ mod tests {
     async fn batch_ends_with_the_job_that_reaches_its_size() {
         let (sender, mut receiver) = queue(Gauge::noop(), 32 << 20);
         let mut tasks = JoinSet::new();
-        for _ in 0..10 {
-            let sender = sender.clone();
-            tasks.spawn(async move {
-                sender.submit((), 1 << 20, Duration::from_secs(60)).await.unwrap();
-            });
-        }
+        let bytes = LARGE_JOB_BYTES - OVERHEAD_BYTES;
+        submit(&mut tasks, &sender, 160, bytes);
         while sender.space.available_permits() > 22 << 20 {
             yield_now().await;
         }
@@ -256,7 +284,53 @@ mod tests {
             sizes.push(jobs.len());
             jobs.drain(..).for_each(|job| job.reply.send(()));
         }
-        assert_eq!(sizes, [4, 4, 2]);
+        assert_eq!(sizes, [64, 64, 32]);
+    }
+
+    #[tokio::test]
+    async fn small_job_waits_for_no_more_large_ones_than_their_share() {
+        let (sender, mut receiver) = queue(Gauge::noop(), 32 << 20);
+        let mut tasks = JoinSet::new();
+        submit(&mut tasks, &sender, 10, 1 << 20);
+        while sender.large.available_permits() > 0 {
+            yield_now().await;
+        }
+        submit(&mut tasks, &sender, 1, 100);
+        let mut jobs = Vec::new();
+        while jobs.len() < 3 {
+            yield_now().await;
+            assert!(receiver.take(&mut jobs, 100).await);
+        }
+        assert_eq!(jobs.iter().map(Job::bytes).min(), Some(100 + OVERHEAD_BYTES));
+        // One more of the others enters with each that leaves.
+        drop(sender);
+        let mut done = 0;
+        while done < 11 {
+            assert!(jobs.len() <= 3, "{} jobs at once", jobs.len());
+            done += jobs.len();
+            jobs.drain(..).for_each(|job| job.reply.send(()));
+            if done < 11 {
+                assert!(receiver.take(&mut jobs, 100).await);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn large_job_that_finds_no_share_in_time_is_not_queued() {
+        let (sender, mut receiver) = queue::<_, ()>(Gauge::noop(), 32 << 20);
+        let mut tasks = JoinSet::new();
+        // Larger than the whole share.
+        submit(&mut tasks, &sender, 1, 3 << 20);
+        while sender.large.available_permits() > 0 {
+            yield_now().await;
+        }
+        let limit = Duration::from_millis(10);
+        assert_eq!(sender.submit((), 1 << 20, limit).await, Err(QueueError::TimedOut(limit)));
+        let mut jobs = Vec::new();
+        receiver.take(&mut jobs, 100).await;
+        assert_eq!(jobs.len(), 1);
+        drop(jobs);
+        assert!(receiver.jobs.try_recv().is_err());
     }
 
     #[tokio::test]

@@ -83,10 +83,15 @@ impl Writer {
     ///
     /// Dropping the future does not cancel the write.
     pub async fn write(&self, event: Event) -> Result<Receipt, WriteError> {
+        self.write_within(self.timeout, event).await
+    }
+
+    /// Writes an event with another timeout.
+    pub async fn write_within(&self, limit: Duration, event: Event) -> Result<Receipt, WriteError> {
         // Its changes hold parts of the body once more, at most all of it.
         let copies = if event.changes.is_empty() { 1 } else { 2 };
         let bytes = event.webhook.body.len() * copies;
-        self.queue.submit(event, bytes, self.timeout).await?
+        self.queue.submit(event, bytes, limit).await?
     }
 
     /// Whether the last transaction failed because the database was unavailable. Only another

@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 
 use super::endpoint::Limits;
+use super::large::{LARGE_BODY_BYTES, LargeBody};
 use super::state::ReceiveState;
 use crate::event::Webhook;
 use crate::http::server::admission::authenticate;
@@ -30,11 +31,16 @@ pub const PATH_BEFORE_TOKEN: &str = "/webhooks/qontak/";
 /// A function that takes an `Authentic` cannot forget the check: only [`read`](Self::read) creates
 /// one.
 #[derive(Debug)]
-pub struct Authentic(pub Webhook);
+pub struct Authentic<'a> {
+    /// The webhook.
+    pub webhook: Webhook,
+    /// Its place in the share of large bodies, if it is one.
+    pub large: Option<LargeBody<'a>>,
+}
 
-impl Authentic {
+impl<'a> Authentic<'a> {
     /// Checks the token of a request and reads its body.
-    pub async fn read<B>(request: Request<B>, state: &ReceiveState) -> Result<Self, Error>
+    pub async fn read<B>(request: Request<B>, state: &'a ReceiveState) -> Result<Self, Error>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
     {
@@ -48,12 +54,11 @@ impl Authentic {
             return Err(Error::MethodNotAllowed("POST"));
         }
         let encoding = accepted_encoding(request.headers())?;
-        let body = read_body(request.into_body(), &state.limits).await?;
-        let body = match encoding {
-            Encoding::Identity => body,
-            Encoding::Gzip => decompress(body, state.limits.max_body_bytes)?,
-        };
-        Ok(Self(Webhook {
+        let (mut body, mut large) = read_body(request.into_body(), &state.limits).await?;
+        if let Encoding::Gzip = encoding {
+            (body, large) = decompress_within_share(body, large, &state.limits).await?;
+        }
+        let webhook = Webhook {
             id: EventId::next(received_at),
             received_at,
             endpoint: endpoint.name.clone(),
@@ -61,7 +66,8 @@ impl Authentic {
             body,
             request_id: trace::current_request_id().unwrap_or_default(),
             is_damaged: false,
-        }))
+        };
+        Ok(Self { webhook, large })
     }
 }
 
@@ -112,7 +118,7 @@ fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     }
 }
 
-async fn read_body<B>(body: B, limits: &Limits) -> Result<Bytes, Error>
+async fn read_body<B>(body: B, limits: &Limits) -> Result<(Bytes, Option<LargeBody<'_>>), Error>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
@@ -122,16 +128,21 @@ where
 
 /// Collects a body. Memory is reserved for received bytes, not for the announced length: otherwise
 /// headers alone could exhaust the limit.
-async fn collect<B>(body: B, limits: &Limits) -> Result<Bytes, Error>
+///
+/// A large body waits for its share before more of it is read. Its sender waits too, because the
+/// connection takes no more bytes meanwhile.
+async fn collect<B>(body: B, limits: &Limits) -> Result<(Bytes, Option<LargeBody<'_>>), Error>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     let mut body = Limited::new(body, limits.max_body_bytes);
+    let announced_bytes = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     // Copied, because many small frames can use far more memory than their data.
     let mut read = Vec::new();
     let none = limits.body_bytes.try_acquire_many(0);
     // Released on return.
     let mut permit = none.expect("the semaphore is never closed");
+    let mut large = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|cause| match cause.is::<LengthLimitError>() {
             true => Error::BodyTooLarge(limits.max_body_bytes),
@@ -139,13 +150,42 @@ where
             false => Error::IncompleteBody,
         })?;
         let Ok(data) = frame.into_data() else { continue };
+        let expected_bytes = announced_bytes.max(read.len() + data.len());
+        if large.is_none() && expected_bytes > LARGE_BODY_BYTES {
+            large = match limits.large.enter().await {
+                Ok(large) => Some(large),
+                Err(error) => {
+                    limits.large.discard(body).await;
+                    return Err(error);
+                }
+            };
+            read.reserve_exact(expected_bytes.min(limits.max_body_bytes) - read.len());
+        }
         let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let more = limits.body_bytes.try_acquire_many(bytes);
         permit.merge(more.map_err(|_| Error::Overloaded("request bodies"))?);
         read.extend_from_slice(&data);
     }
     read.shrink_to_fit();
-    Ok(read.into())
+    Ok((read.into(), large))
+}
+
+/// Decompresses a body. One that becomes large is begun again within the share of large bodies.
+async fn decompress_within_share<'a>(
+    compressed: Bytes,
+    large: Option<LargeBody<'a>>,
+    limits: &'a Limits,
+) -> Result<(Bytes, Option<LargeBody<'a>>), Error> {
+    let mut large = match large {
+        Some(large) => large,
+        None => match decompress(compressed.clone(), LARGE_BODY_BYTES.min(limits.max_body_bytes)) {
+            Ok(body) => return Ok((body, None)),
+            Err(_) => limits.large.enter().await?,
+        },
+    };
+    let max_body_bytes = limits.max_body_bytes;
+    let body = large.run(move || decompress(compressed, max_body_bytes)).await??;
+    Ok((body, Some(large)))
 }
 
 /// Decompresses at most `max_bytes`: gzip can expand a thousandfold. Invalid gzip is returned

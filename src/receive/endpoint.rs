@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::Semaphore;
 
-use crate::config;
+use super::large::LargeBodies;
+use crate::config::{self, Config};
 
 /// Limits on request bodies.
 #[derive(Debug)]
@@ -21,15 +22,18 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Bytes available to all bodies being read.
     pub body_bytes: Semaphore,
+    /// The share of large bodies.
+    pub large: LargeBodies,
 }
 
 impl Limits {
     /// Takes the limits from the settings.
-    pub fn new(settings: &config::Http) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
-            max_body_bytes: settings.max_body_bytes,
-            body_timeout: settings.body_timeout,
-            body_bytes: Semaphore::new(settings.max_reading_bytes),
+            max_body_bytes: config.http.max_body_bytes,
+            body_timeout: config.http.body_timeout,
+            body_bytes: Semaphore::new(config.http.max_reading_bytes),
+            large: LargeBodies::new(config),
         }
     }
 }

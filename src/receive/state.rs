@@ -17,10 +17,6 @@ pub struct ReceiveState {
 impl ReceiveState {
     /// Takes endpoints and limits from the settings.
     pub fn new(config: &Config, ingest: Ingest) -> Self {
-        Self {
-            endpoints: Endpoints::new(&config.endpoint),
-            limits: Limits::new(&config.http),
-            ingest,
-        }
+        Self { endpoints: Endpoints::new(&config.endpoint), limits: Limits::new(config), ingest }
     }
 }

@@ -27,7 +27,7 @@ async fn connect_from(address: &str, service: &Process) -> Client {
 }
 
 /// Value of a metric without labels; 0 if it is absent.
-async fn metric(service: &Process, name: &str) -> f64 {
+pub async fn metric(service: &Process, name: &str) -> f64 {
     let metrics = reqwest::get(format!("{}/metrics", service.ops)).await.unwrap();
     let metrics = metrics.text().await.unwrap();
     let value = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));

@@ -226,8 +226,8 @@ async fn large_bodies_of_any_structure_use_bounded_memory(db: PgPool) {
         clients.join_all().await;
         let growth = service.peak_resident_mib() - before;
         println!("{}: {growth} MiB more than {before} MiB", body.name);
-        // 96 MiB are http.max_reading_bytes and writer.max_queue_bytes.
-        assert!(growth <= 128, "{}: {growth} MiB more than before", body.name);
+        // 16 MiB are the share of large bodies, 2 MiB that in the queue. Without shares it is 93 MiB and more.
+        assert!(growth <= 80, "{}: {growth} MiB more than before", body.name);
     }
 }
 

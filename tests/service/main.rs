@@ -48,6 +48,7 @@ mod handover;
 mod harness;
 mod identity;
 mod key;
+mod large_body;
 mod layout;
 mod leniency;
 mod limits;

@@ -142,7 +142,7 @@ impl Repair<'_> {
         let mut attempt = 1;
         loop {
             let Some(event) = event(webhook.clone()) else { return Ok(()) };
-            match self.ingest.accept(event).await {
+            match self.ingest.accept(event, Duration::ZERO).await {
                 Ok(_) => return Ok(()),
                 Err(error) if attempt == WRITE_ATTEMPTS => return Err(error),
                 Err(_) => sleep(WRITE_PAUSE).await,
