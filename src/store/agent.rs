@@ -65,7 +65,7 @@ pub async fn list(
             with fact as (
                 (
                     select
-                        organization_id, sender_id as agent_id, room_id, at, asked_at as since,
+                        organization, sender_id as agent_id, room_id, at, asked_at as since,
                         case when is_first then 'opening' else 'next' end as what
                     from response
                     where $1::text[] is null and author = 'agent' and at >= $2 and at < $3
@@ -75,14 +75,13 @@ pub async fn list(
                 union all
                 (
                     select one.*
-                    from unnest($1::text[]) as own (organization_id)
+                    from unnest(organization_numbers($1)) as own (organization)
                     cross join lateral (
                         select
-                            organization_id, sender_id, room_id, at, asked_at,
+                            organization, sender_id, room_id, at, asked_at,
                             case when is_first then 'opening' else 'next' end
                         from response
-                        where hashtext(response.organization_id) = hashtext(own.organization_id)
-                            and response.organization_id = own.organization_id
+                        where response.organization = own.organization
                             and author = 'agent' and at >= $2 and at < $3
                         order by at desc
                         limit $4
@@ -92,7 +91,7 @@ pub async fn list(
                 )
                 union all
                 (
-                    select organization_id, agent_id, room_id, at, begun_at, 'resolution'
+                    select organization, agent_id, room_id, at, begun_at, 'resolution'
                     from resolution
                     where $1::text[] is null and is_counted and at >= $2 and at < $3
                     order by at desc
@@ -101,11 +100,11 @@ pub async fn list(
                 union all
                 (
                     select one.*
-                    from unnest($1::text[]) as own (organization_id)
+                    from unnest(organization_numbers($1)) as own (organization)
                     cross join lateral (
-                        select organization_id, agent_id, room_id, at, begun_at, 'resolution'
+                        select organization, agent_id, room_id, at, begun_at, 'resolution'
                         from resolution
-                        where resolution.organization_id = own.organization_id
+                        where resolution.organization = own.organization
                             and is_counted and at >= $2 and at < $3
                         order by at desc
                         limit $4
@@ -116,7 +115,7 @@ pub async fn list(
                 union all
                 (
                     select
-                        room.organization_id, agent_id, room_id, null::timestamptz,
+                        room.organization, agent_id, room_id, null::timestamptz,
                         null::timestamptz,
                         case
                             when is_unanswered(
@@ -127,19 +126,19 @@ pub async fn list(
                         end
                     from (
                         select
-                            organization_id, room_id, agent_ids, status, is_unresponded,
+                            organization, room_id, agent_ids, status, is_unresponded,
                             session_at, last_message_at, unread_count
                         from room
                         where array[status] && array['unassigned', 'assigned']
-                            and ($1::text[] is null or organization_id = any($1))
+                            and ($1::text[] is null or organization = any(organization_numbers($1)))
                         limit $5
                     ) as room
-                    left join room_word as word using (room_id, organization_id)
+                    left join room_word as word using (room_id, organization)
                     cross join unnest(room.agent_ids) as agent_id
                 )
             ), measured as (
                 select
-                    organization_id, agent_id,
+                    organization, agent_id,
                     count(distinct room_id) filter (where what not in ('open', 'unanswered'))
                         as rooms,
                     count(*) filter (where what = 'opening') as opening,
@@ -163,24 +162,24 @@ pub async fn list(
                     select *, extract(epoch from at - since)::float8 as seconds from fact
                 ) as fact
                 where agent_id <> ''
-                group by organization_id, agent_id
-                order by rooms desc, open desc, agent_id, organization_id
+                group by organization, agent_id
+                order by rooms desc, open desc, agent_id, organization
                 limit $6
             )
             select
-                agent_id as "id!", measured.organization_id as "organization_id!",
+                agent_id as "id!", organization_id(measured.organization) as "organization_id!",
                 coalesce(catalog.name, sender.name) as "name?", rooms as "rooms!",
                 opening as "opening!", opening_p50, opening_p95, next as "next!", next_p50, next_p95, resolutions as "resolutions!",
                 resolution_p50, resolution_p95, open as "open!", unanswered as "unanswered!"
             from measured
             left join sender
                 on sender.sender_id = measured.agent_id
-                and sender.organization_id = measured.organization_id
+                and sender.organization = measured.organization
             left join catalog
                 on catalog.kind = 'agent'
                 and catalog.id = measured.agent_id
-                and catalog.organization_id = measured.organization_id
-            order by rooms desc, open desc, agent_id, measured.organization_id
+                and catalog.organization_id = organization_id(measured.organization)
+            order by rooms desc, open desc, agent_id, measured.organization
         "#,
         organizations,
         since as _,

@@ -97,7 +97,7 @@ pub async fn list(
             with counted as (
                 select width_bucket(at, $2::timestamptz[]) as span, count(*) as count
                 from resolution
-                where ($1::text[] is null or organization_id = any($1))
+                where ($1::text[] is null or organization = any(organization_numbers($1)))
                     and is_counted and at >= $3 and at < $4
                 group by 1
             ), latest as (
@@ -110,11 +110,11 @@ pub async fn list(
                 )
                 union all
                 select one.at, one.begun_at
-                from unnest($1::text[]) as own (organization_id)
+                from unnest(organization_numbers($1)) as own (organization)
                 cross join lateral (
                     select at, begun_at
                     from resolution
-                    where resolution.organization_id = own.organization_id
+                    where resolution.organization = own.organization
                         and is_counted and at >= $3 and at < $4
                     order by at desc
                     limit $5

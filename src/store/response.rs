@@ -34,16 +34,16 @@ pub async fn measure(
         r#"
             select
                 author as "author!", count(*) as "count!",
-                count(distinct (organization_id, room_id)) as "rooms!",
+                count(distinct (organization, room_id)) as "rooms!",
                 percentile_disc(0.5) within group (order by seconds) as p50_seconds,
                 percentile_disc(0.95) within group (order by seconds) as p95_seconds
             from (
                 select
-                    author, organization_id, room_id,
+                    author, organization, room_id,
                     extract(epoch from at - asked_at)::float8 as seconds
                 from (
                     (
-                        select author, organization_id, room_id, at, asked_at
+                        select author, organization, room_id, at, asked_at
                         from response
                         where $1::text[] is null and at >= $2 and at < $3
                         order by at desc
@@ -51,12 +51,11 @@ pub async fn measure(
                     )
                     union all
                     select one.*
-                    from unnest($1::text[]) as own (organization_id)
+                    from unnest(organization_numbers($1)) as own (organization)
                     cross join lateral (
-                        select author, organization_id, room_id, at, asked_at
+                        select author, organization, room_id, at, asked_at
                         from response
-                        where hashtext(response.organization_id) = hashtext(own.organization_id)
-                            and response.organization_id = own.organization_id
+                        where response.organization = own.organization
                             and at >= $2 and at < $3
                         order by at desc
                         limit $4

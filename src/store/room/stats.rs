@@ -34,14 +34,14 @@ pub async fn count_open(
                 )) as "unanswered!"
             from (
                 select
-                    room_id, organization_id, status, is_unresponded, session_at, last_message_at,
+                    room_id, organization, status, is_unresponded, session_at, last_message_at,
                     unread_count
                 from room
                 where (array[status] && array['unassigned', 'assigned'] or status is null)
-                    and ($1::text[] is null or organization_id = any($1))
+                    and ($1::text[] is null or organization = any(organization_numbers($1)))
                 limit $2
             ) as open
-            left join room_word as word using (room_id, organization_id)
+            left join room_word as word using (room_id, organization)
         "#,
         organizations,
         limit,
