@@ -69,7 +69,7 @@ where
     let state = Arc::new(ReceiveState::new(config, ingest));
     let service = service_fn(move |request| {
         let (state, write) = (state.clone(), write.clone());
-        async move { Ok(receive::respond(request, &state, write).await) }
+        async move { Ok(receive::respond(request, &state, |event, _| write(event)).await) }
     });
     let listener = TcpListener::bind(config.http.listen).await?;
     let connections = Connections::new(config.http.max_connections);

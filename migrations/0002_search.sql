@@ -121,12 +121,12 @@ comment on function message_day is 'Days since 1970 (UTC), in hex.';
 -- separates words if it stands before digits, so that an amount is found with or without it.
 -- `store/search/word.rs` splits queries the same way, and leaves out a "Rp " before digits.
 create function message_words(
-    organization_id text, at timestamptz, text text, file jsonb, buttons jsonb, raw_message jsonb
+    organization integer, at timestamptz, text text, file jsonb, buttons jsonb, raw_message jsonb
 )
     returns tsvector
     language sql immutable parallel safe
     return array_to_tsvector(string_to_array(
-        message_day(at) || '~' || to_hex(hashtext(organization_id))
+        message_day(at) || '~' || to_hex(organization)
             || regexp_replace(
                 regexp_replace(
                     ' ' || message_text(text, file, buttons, raw_message),
@@ -139,7 +139,7 @@ create function message_words(
         ' '
     ));
 
-comment on function message_words is 'Words of a message, and ~ with the hash of its organisation, each behind its day.';
+comment on function message_words is 'Words of a message, and ~ with the number of its organisation, each behind its day.';
 
 -- Postgres takes trigrams from letters and digits of the database's locale, so from no emoji, and
 -- with locale C from ASCII only. A text without trigrams would be compared with the whole index.

@@ -23,12 +23,12 @@ comment on type event_outcome is 'applied: written to projections. recorded: cha
 -- it takes a fifth, on disk and in WAL (`store/event/body.rs`).
 create table event (
     day             date        not null,
+    organization    integer     not null,
     event_id        uuid        not null,
     received_at     timestamptz not null,
     endpoint        text        collate "C" not null,
     kind            event_kind,
     name            text        collate "C",
-    organization_id text        collate "C" not null,
     subject_id      text        collate "C",
     outcome         event_outcome not null,
     reasons         text[],
@@ -60,12 +60,12 @@ alter table event alter column body set storage external;
 
 comment on table event is 'The journal: every acknowledged webhook as received.';
 comment on column event.day is 'UTC day of received_at; selects the partition.';
+comment on column event.organization is 'Number of the organisation in the body, else of the endpoint, else 0.';
 comment on column event.event_id is 'UUIDv7 whose time is received_at, to the millisecond.';
 comment on column event.received_at is 'Time the request was authenticated, by this service''s clock.';
 comment on column event.endpoint is 'Name of the configured endpoint whose token was used.';
 comment on column event.kind is 'Type of the event: receive_message_from_customer, …, room_updated, unknown. Null if it could not be determined.';
 comment on column event.name is 'Name of the event as sent by Qontak, if it is not that of its kind; empty if the body has none.';
-comment on column event.organization_id is 'Organisation in the body, else of the endpoint, else empty.';
 comment on column event.subject_id is 'Id of the message, room, broadcast log, template or user that the event is about.';
 comment on column event.outcome is 'What became of the event; of a replay, the last one.';
 comment on column event.reasons is 'Why the event is quarantined or malformed, and each field that could not be used, with the expected value. Null if there are none.';
@@ -102,7 +102,7 @@ comment on index event_not_understood is 'GET /v1/events?outcome=quarantined,mal
 
 -- Postgres stores an organisation once for many rows, so this takes 8 bytes and 90 bytes of WAL per
 -- event, and the endpoint adds nothing. With one organisation and one endpoint it is of no use.
-create index event_by_organization on event (organization_id, endpoint);
+create index event_by_organization on event (organization, endpoint);
 comment on index event_by_organization is 'GET /v1/events: events of a small organisation, and of a rarely used endpoint.';
 
 -- Almost empty as long as Qontak does not change its format; after a change it is needed.

@@ -9,7 +9,7 @@
 -- the columns that change with every event stand side by side, from `key` on. Filters in these indexes
 -- are columns of their own: for HOT, Postgres compares columns, not the expressions of an index.
 create table room (
-    organization_id        text        collate "C" not null,
+    organization           integer     not null,
     room_id                text        collate "C" not null,
     received_at            timestamptz not null,
     name                   text        collate "C",
@@ -53,11 +53,11 @@ create table room (
     activity_slot          timestamptz not null default 'epoch',
     is_untagged            boolean     not null default true,
     is_without_agent       boolean     not null default true,
-    constraint room_pkey primary key (room_id, organization_id)
+    constraint room_pkey primary key (room_id, organization)
 ) with (fillfactor = 85);
 
 comment on table room is 'Conversations, each the fold of all its snapshots.';
-comment on column room.organization_id is 'Organisation of the room; empty if neither a body nor an endpoint named one.';
+comment on column room.organization is 'Number of the organisation of the room; 0 if neither a body nor an endpoint named one.';
 comment on column room.room_id is 'Qontak''s id of the room; opaque text.';
 comment on column room.received_at is 'Time of the first event about it, by this service''s clock.';
 comment on column room.name is 'Display name of the contact.';
@@ -113,7 +113,7 @@ comment on index room_by_activity is 'GET /v1/rooms of several or all organisati
 -- Otherwise a key for a small organisation would scan past the rooms of all others. Written together with
 -- room_by_activity, once per minute of activity.
 create index room_by_organization on room (
-    organization_id, activity_slot, session_hour, is_untagged, is_without_agent, is_blocked
+    organization, activity_slot, session_hour, is_untagged, is_without_agent, is_blocked
 );
 comment on index room_by_organization is 'GET /v1/rooms of one organisation, with the filters of room_by_activity.';
 
@@ -139,7 +139,7 @@ comment on index room_without_status is 'GET /v1/rooms?response_state= and GET /
 
 -- What happened to rooms.
 create table room_event (
-    organization_id text        collate "C" not null,
+    organization    integer     not null,
     room_id         text        collate "C" not null,
     type            text        collate "C" not null
         constraint room_event_type_known
@@ -150,11 +150,11 @@ create table room_event (
     actor_name      text        collate "C",
     event_id        uuid        not null,
     received_at     timestamptz not null,
-    constraint room_event_pkey primary key (room_id, organization_id, type, mark)
+    constraint room_event_pkey primary key (room_id, organization, type, mark)
 );
 
 comment on table room_event is 'Lifecycle of rooms: created, assigned, unassigned, handed over, resolved.';
-comment on column room_event.organization_id is 'Organisation of the room; empty if unknown.';
+comment on column room_event.organization is 'Number of the organisation of the room; 0 if unknown.';
 comment on column room_event.room_id is 'The room; table room may not have it.';
 comment on column room_event.type is 'created, assigned, unassigned, handed_over, resolved.';
 comment on column room_event.mark is 'Discriminator: reports with the same one are one event. Time and actor, or the hash of the body if it contains no time.';

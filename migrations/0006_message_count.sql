@@ -7,7 +7,7 @@
 -- Writers would contend for the rows of an hour. So each database session counts in rows of its own,
 -- which upkeep merges later (`store/message/count.rs`).
 create table message_count (
-    organization_id  text        collate "C" not null,
+    organization     integer     not null,
     hour             timestamptz not null,
     channel          text        collate "C" not null,
     participant_type text        collate "C" not null,
@@ -18,11 +18,11 @@ create table message_count (
     read             bigint      not null default 0,
     failed           bigint      not null default 0,
     constraint message_count_pkey
-        primary key (organization_id, hour, channel, participant_type, session)
+        primary key (organization, hour, channel, participant_type, session)
 ) with (fillfactor = 50);
 
 comment on table message_count is 'Messages per hour, channel and author: the sum over all sessions.';
-comment on column message_count.organization_id is 'Organisation of the messages.';
+comment on column message_count.organization is 'Number of the organisation of the messages.';
 comment on column message_count.hour is 'Hour of message.at.';
 comment on column message_count.channel is 'message.channel; empty if that is null.';
 comment on column message_count.participant_type is 'message.author: see function author_of.';
@@ -51,11 +51,11 @@ as $$
 begin
     delete from message_count;
     insert into message_count (
-        organization_id, hour, channel, participant_type, session, count, sent, delivered, read,
+        organization, hour, channel, participant_type, session, count, sent, delivered, read,
         failed
     )
     select
-        organization_id, hour_of(at), coalesce(channel, ''), author, 0, count(*),
+        organization, hour_of(at), coalesce(channel, ''), author, 0, count(*),
         sum(bits & 1), sum(bits >> 1 & 1), sum(bits >> 2 & 1), sum(bits >> 3 & 1)
     from (
         select *, case when is_outgoing(author) then reached else 0 end as bits from message

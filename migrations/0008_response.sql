@@ -14,26 +14,26 @@
 -- Function `rebuild_responses` below computes all of it. The next two files keep it up to date with each
 -- change; the tests compare both.
 create table room_word (
+    organization    integer     not null,
     room_id         text        collate "C" not null,
-    organization_id text        collate "C" not null,
     customer_at     timestamptz,
     answer_at       timestamptz,
     other_at        timestamptz,
     resolved_at     timestamptz,
-    constraint room_word_pkey primary key (room_id, organization_id)
+    constraint room_word_pkey primary key (room_id, organization)
 ) with (fillfactor = 70);
 
 comment on table room_word is 'Times of the last words of rooms, by message.at.';
 comment on column room_word.room_id is 'The room.';
-comment on column room_word.organization_id is 'Organisation of its messages.';
+comment on column room_word.organization is 'Number of the organisation of its messages.';
 comment on column room_word.customer_at is 'Last word of the customer.';
 comment on column room_word.answer_at is 'Last word of an agent, a bot, or another sender of outgoing messages.';
 comment on column room_word.other_at is 'Last message that is nobody''s word: of a broadcast, a notice, a reaction.';
 comment on column room_word.resolved_at is 'Last resolution.';
 
 create table resolution (
+    organization    integer     not null,
     room_id         text        collate "C" not null,
-    organization_id text        collate "C" not null,
     at              timestamptz not null,
     is_reported     boolean     not null,
     agent_id        text        collate "C" not null,
@@ -41,12 +41,12 @@ create table resolution (
     word_at         timestamptz,
     begun_at        timestamptz,
     is_counted      boolean     not null default false,
-    constraint resolution_pkey primary key (room_id, organization_id, at, is_reported, agent_id)
+    constraint resolution_pkey primary key (room_id, organization, at, is_reported, agent_id)
 );
 
 comment on table resolution is 'Times at which rooms were resolved, as far as events contain them.';
 comment on column resolution.room_id is 'The room.';
-comment on column resolution.organization_id is 'Organisation of the room.';
+comment on column resolution.organization is 'Number of the organisation of the room.';
 comment on column resolution.at is 'Time of the resolution; the clock of the snapshot if it has none.';
 comment on column resolution.is_reported is 'Whether an event contained the time. Other rows are from snapshots of a resolved room.';
 comment on column resolution.agent_id is 'User that resolved it; empty if the event names none.';
@@ -58,12 +58,12 @@ comment on column resolution.is_counted is 'Whether it counts as a resolution. U
 create index resolution_by_time on resolution (at) where is_counted;
 comment on index resolution_by_time is 'GET /v1/stats of all organisations: resolutions of a period.';
 
-create index resolution_by_organization on resolution (organization_id, at) where is_counted;
+create index resolution_by_organization on resolution (organization, at) where is_counted;
 comment on index resolution_by_organization is 'GET /v1/stats of one organisation: resolutions of a period.';
 
 create table response (
+    organization    integer     not null,
     room_id         text        collate "C" not null,
-    organization_id text        collate "C" not null,
     at              timestamptz not null,
     message_id      text        collate "C" not null,
     author          text        collate "C" not null,
@@ -71,12 +71,12 @@ create table response (
     channel         text        collate "C",
     asked_at        timestamptz not null,
     is_first        boolean     not null,
-    constraint response_pkey primary key (room_id, organization_id, at, message_id)
+    constraint response_pkey primary key (room_id, organization, at, message_id)
 );
 
 comment on table response is 'Answers that ended a wait of the customer.';
 comment on column response.room_id is 'The room.';
-comment on column response.organization_id is 'Organisation of the message.';
+comment on column response.organization is 'Number of the organisation of the message.';
 comment on column response.at is 'message.at of the answer: end of the wait, and the time by which it is counted.';
 comment on column response.message_id is 'The answer.';
 comment on column response.author is 'Author of the answer: agent or bot. They are measured apart.';
@@ -88,8 +88,7 @@ comment on column response.is_first is 'Whether it is the first one since the ro
 create index response_by_time on response (at);
 comment on index response_by_time is 'GET /v1/stats of all organisations: response times of a period.';
 
--- The hash of the organisation instead of its 36 characters, as in message_by_time.
-create index response_by_organization on response (hashtext(organization_id), at);
+create index response_by_organization on response (organization, at);
 comment on index response_by_organization is 'GET /v1/stats of one organisation: response times of a period.';
 
 -- A customer who returns after a week without an answer begins a new wait, so old messages that are
@@ -138,11 +137,11 @@ begin
     delete from room_word;
     with history as (
         select
-            room_id, organization_id, at, message_id, sender_id, channel, author
+            room_id, organization, at, message_id, sender_id, channel, author
         from message
         where room_id is not null
         union all
-        select distinct room_id, organization_id, at, '', null, null, 'resolution'
+        select distinct room_id, organization, at, '', null, null, 'resolution'
         from resolution
     ), placed as (
         select
@@ -153,7 +152,7 @@ begin
             count(*) filter (where author in ('agent', 'bot', 'unknown')) over earlier as answers
         from history
         window earlier as (
-            partition by organization_id, room_id
+            partition by organization, room_id
             order by
                 at,
                 case author when 'customer' then 0 when 'resolution' then 2 else 1 end,
@@ -164,54 +163,54 @@ begin
         select
             *,
             author = 'customer' and is_beginning(at, lag(at) over (
-                partition by organization_id, room_id, resolutions, agents, author order by at
+                partition by organization, room_id, resolutions, agents, author order by at
             )) as begins_agent,
             author = 'customer' and is_beginning(at, lag(at) over (
-                partition by organization_id, room_id, resolutions, answers, author order by at
+                partition by organization, room_id, resolutions, answers, author order by at
             )) as begins_bot
         from placed
     ), asked as (
         select
             *,
             min(at) filter (where author = 'customer')
-                over (partition by organization_id, room_id, resolutions) as first_at,
+                over (partition by organization, room_id, resolutions) as first_at,
             min(at) filter (where author = 'customer') over agent as first_agent_at,
             max(at) filter (where begins_agent) over agent as agent_at,
             min(at) filter (where author = 'customer') over bot as first_bot_at,
             max(at) filter (where begins_bot) over bot as bot_at
         from begun
         window
-            agent as (partition by organization_id, room_id, resolutions, agents),
-            bot as (partition by organization_id, room_id, resolutions, answers)
+            agent as (partition by organization, room_id, resolutions, agents),
+            bot as (partition by organization, room_id, resolutions, answers)
     )
     insert into response (
-        room_id, organization_id, at, message_id, author, sender_id, channel, asked_at, is_first
+        room_id, organization, at, message_id, author, sender_id, channel, asked_at, is_first
     )
     select
-        room_id, organization_id, at, message_id, author, sender_id, channel,
+        room_id, organization, at, message_id, author, sender_id, channel,
         case author when 'agent' then agent_at else bot_at end,
         case author when 'agent' then first_agent_at else first_bot_at end = first_at
     from asked
     where author = 'agent' and agent_at is not null or author = 'bot' and bot_at is not null;
 
     insert into room_word (
-        room_id, organization_id, customer_at, answer_at, other_at, resolved_at
+        room_id, organization, customer_at, answer_at, other_at, resolved_at
     )
     select
-        room_id, organization_id, max(at) filter (where author = 'customer'),
+        room_id, organization, max(at) filter (where author = 'customer'),
         max(at) filter (where author in ('agent', 'bot', 'unknown')),
         max(at) filter (where author in ('campaign', 'notice', 'reaction')),
         max(at) filter (where author = 'resolution')
     from (
         select
-            room_id, organization_id, at, author
+            room_id, organization, at, author
         from message
         where room_id is not null
         union all
-        select room_id, organization_id, at, 'resolution' from resolution
+        select room_id, organization, at, 'resolution' from resolution
     ) as history
     where author <> ''
-    group by room_id, organization_id;
+    group by room_id, organization;
 
     with history as (
         select
@@ -220,13 +219,13 @@ begin
                 so_far rows between unbounded preceding and 1 preceding
             ) as marks
         from (
-            select room_id, organization_id, at, false as is_mark
+            select room_id, organization, at, false as is_mark
             from message
             where room_id is not null and author = 'customer'
             union all
-            select distinct room_id, organization_id, at, true from resolution
+            select distinct room_id, organization, at, true from resolution
         ) as history
-        window so_far as (partition by organization_id, room_id order by at, is_mark)
+        window so_far as (partition by organization, room_id order by at, is_mark)
     ), placed as (
         select
             *,
@@ -235,7 +234,7 @@ begin
             max(marks) filter (where not is_mark) over so_far as conversation
         from history
         window so_far as (
-            partition by organization_id, room_id
+            partition by organization, room_id
             order by at, is_mark
             rows unbounded preceding
         )
@@ -243,34 +242,34 @@ begin
         select
             *,
             max(at) filter (where begins)
-                over (partition by organization_id, room_id, conversation) as begun_at
+                over (partition by organization, room_id, conversation) as begun_at
         from (
             select
                 *,
                 not is_mark and is_beginning(at, lag(at) over (
-                    partition by organization_id, room_id, conversation, is_mark order by at
+                    partition by organization, room_id, conversation, is_mark order by at
                 )) as begins
             from placed
         ) as placed
     ), mark as (
         select
-            resolution.room_id, resolution.organization_id, resolution.at, is_reported, agent_id,
+            resolution.room_id, resolution.organization, resolution.at, is_reported, agent_id,
             begun.word_at, begun.begun_at,
             bool_or(is_reported)
-                over (partition by organization_id, room_id, begun.word_at) as has_report
+                over (partition by organization, room_id, begun.word_at) as has_report
         from resolution
-        join (select * from begun where is_mark) as begun using (room_id, organization_id, at)
+        join (select * from begun where is_mark) as begun using (room_id, organization, at)
     ), counted as (
         select
             *,
             min(at) filter (where is_reported or not has_report) over whole as first_at,
             row_number() over (
-                partition by organization_id, room_id, word_at, at
+                partition by organization, room_id, word_at, at
                 order by is_reported desc, agent_id desc
             ) = 1
                 and (is_reported or not has_report and at = min(at) over whole) as does_count
         from mark
-        window whole as (partition by organization_id, room_id, word_at)
+        window whole as (partition by organization, room_id, word_at)
     )
     update resolution
     set
@@ -279,7 +278,7 @@ begin
         is_counted = does_count
     from counted as told
     where resolution.room_id = told.room_id
-        and resolution.organization_id = told.organization_id
+        and resolution.organization = told.organization
         and resolution.at = told.at
         and resolution.is_reported = told.is_reported
         and resolution.agent_id = told.agent_id;

@@ -8,19 +8,19 @@
 -- (`store/writer_connection.rs`).
 
 -- From the last word of the customer before each of these times on.
-create function refresh_resolutions(rooms text[], organizations text[], times timestamptz[])
+create function refresh_resolutions(rooms text[], organizations integer[], times timestamptz[])
     returns void
     language plpgsql
 as $$
 begin
     with mark as materialized (
         select distinct resolution.*, word.at as last_word_at
-        from unnest(rooms, organizations, times) as change (room_id, organization_id, at)
+        from unnest(rooms, organizations, times) as change (room_id, organization, at)
         left join lateral (
             select message.at
             from message
             where message.room_id = change.room_id
-                and coalesce(message.organization_id = change.organization_id, false)
+                and coalesce(message.organization = change.organization, false)
                 and message.at < change.at
                 and message.author = 'customer'
             order by message.at desc
@@ -28,13 +28,13 @@ begin
         ) as since on true
         join resolution
             on resolution.room_id = change.room_id
-            and resolution.organization_id = change.organization_id
+            and resolution.organization = change.organization
             and resolution.at >= coalesce(since.at, '-infinity')
         left join lateral (
             select message.at
             from message
             where message.room_id = resolution.room_id
-                and coalesce(message.organization_id = resolution.organization_id, false)
+                and coalesce(message.organization = resolution.organization, false)
                 and message.at <= resolution.at
                 and message.author = 'customer'
             order by message.at desc
@@ -50,14 +50,14 @@ begin
         from (
             select
                 *,
-                bool_or(is_reported) over (partition by organization_id, room_id, last_word_at)
+                bool_or(is_reported) over (partition by organization, room_id, last_word_at)
                     as has_report
             from mark
         ) as mark
         window
-            whole as (partition by organization_id, room_id, last_word_at),
+            whole as (partition by organization, room_id, last_word_at),
             told as (
-                partition by organization_id, room_id, last_word_at, at
+                partition by organization, room_id, last_word_at, at
                 order by is_reported desc, agent_id desc
             )
     )
@@ -74,12 +74,12 @@ begin
                 where does_count
                     and is_first
                     and message.room_id = counted.room_id
-                    and coalesce(message.organization_id = counted.organization_id, false)
+                    and coalesce(message.organization = counted.organization, false)
                     and message.at > coalesce((
                         select previous.at
                         from resolution as previous
                         where previous.room_id = counted.room_id
-                            and previous.organization_id = counted.organization_id
+                            and previous.organization = counted.organization
                             and previous.at < counted.last_word_at
                         order by previous.at desc
                         limit 1
@@ -93,7 +93,7 @@ begin
         ) as first on true
     ) as told
     where resolution.room_id = told.room_id
-        and resolution.organization_id = told.organization_id
+        and resolution.organization = told.organization
         and resolution.at = told.at
         and resolution.is_reported = told.is_reported
         and resolution.agent_id = told.agent_id
@@ -104,19 +104,19 @@ $$;
 
 comment on function refresh_resolutions is 'Computes which resolutions of these rooms count, and word_at and begun_at, from these times on.';
 
-create function refresh_responses(rooms text[], organizations text[], times timestamptz[])
+create function refresh_responses(rooms text[], organizations integer[], times timestamptz[])
     returns void
     language plpgsql
 as $$
 begin
     with answer as materialized (
-        select distinct on (organization_id, room_id, at, message_id) answer.*
-        from unnest(rooms, organizations, times) as change (room_id, organization_id, at)
+        select distinct on (organization, room_id, at, message_id) answer.*
+        from unnest(rooms, organizations, times) as change (room_id, organization, at)
         left join lateral (
             select resolution.at
             from resolution
             where resolution.room_id = change.room_id
-                and resolution.organization_id = change.organization_id
+                and resolution.organization = change.organization
                 and resolution.at > change.at
             order by resolution.at
             limit 1
@@ -124,19 +124,19 @@ begin
         cross join unnest(array['agent', 'bot']) as author
         cross join lateral (
             -- Answers at this time.
-            select room_id, organization_id, at, message_id, author, sender_id, channel
+            select room_id, organization, at, message_id, author, sender_id, channel
             from message
             where message.room_id = change.room_id
-                and coalesce(message.organization_id = change.organization_id, false)
+                and coalesce(message.organization = change.organization, false)
                 and message.at = change.at
                 and message.author = author.author
             union all
             -- The next answer. Those after the next resolution do not depend on what was before it.
             (
-                select room_id, organization_id, at, message_id, author, sender_id, channel
+                select room_id, organization, at, message_id, author, sender_id, channel
                 from message
                 where message.room_id = change.room_id
-                    and coalesce(message.organization_id = change.organization_id, false)
+                    and coalesce(message.organization = change.organization, false)
                     and message.at > change.at
                     and message.at <= coalesce(resolved.at, 'infinity')
                     and message.author = author.author
@@ -147,10 +147,10 @@ begin
             -- The next response may no longer be the first since the last resolution. If it is no
             -- response any more, the one after it may be the first.
             (
-                select room_id, organization_id, at, message_id, author, sender_id, channel
+                select room_id, organization, at, message_id, author, sender_id, channel
                 from response
                 where response.room_id = change.room_id
-                    and response.organization_id = change.organization_id
+                    and response.organization = change.organization
                     and response.at > change.at
                     and response.at <= coalesce(resolved.at, 'infinity')
                     and response.author = author.author
@@ -165,7 +165,7 @@ begin
                 select
                 from message
                 where message.room_id = answer.room_id
-                    and coalesce(message.organization_id = answer.organization_id, false)
+                    and coalesce(message.organization = answer.organization, false)
                     and message.at > answer.since
                     and message.at <= previous.at
                     and message.author = 'customer'
@@ -179,7 +179,7 @@ begin
                     select resolution.at
                     from resolution
                     where resolution.room_id = answer.room_id
-                        and resolution.organization_id = answer.organization_id
+                        and resolution.organization = answer.organization
                         and resolution.at < answer.at
                     order by resolution.at desc
                     limit 1
@@ -190,7 +190,7 @@ begin
             select message.at
             from message
             where message.room_id = answer.room_id
-                and coalesce(message.organization_id = answer.organization_id, false)
+                and coalesce(message.organization = answer.organization, false)
                 and message.at > answer.since
                 and message.at <= answer.at
                 and (message.at < answer.at or message.message_id < answer.message_id)
@@ -207,7 +207,7 @@ begin
                 select message.at, lag(message.at) over (order by message.at) as before
                 from message
                 where message.room_id = answer.room_id
-                    and coalesce(message.organization_id = answer.organization_id, false)
+                    and coalesce(message.organization = answer.organization, false)
                     and message.at > coalesce(previous.at, answer.since)
                     and message.at <= answer.at
                     and message.author = 'customer'
@@ -221,18 +221,18 @@ begin
         using told
         where told.asked_at is null
             and response.room_id = told.room_id
-            and response.organization_id = told.organization_id
+            and response.organization = told.organization
             and response.at = told.at
             and response.message_id = told.message_id
     )
     insert into response (
-        room_id, organization_id, at, message_id, author, sender_id, channel, asked_at, is_first
+        room_id, organization, at, message_id, author, sender_id, channel, asked_at, is_first
     )
     select
-        room_id, organization_id, at, message_id, author, sender_id, channel, asked_at, is_first
+        room_id, organization, at, message_id, author, sender_id, channel, asked_at, is_first
     from told
     where asked_at is not null
-    order by organization_id, room_id, at, message_id
+    order by organization, room_id, at, message_id
     on conflict on constraint response_pkey do update set
         author = excluded.author,
         sender_id = excluded.sender_id,
@@ -249,7 +249,7 @@ $$;
 
 comment on function refresh_responses is 'Computes the responses that depend on the history of these rooms at these times.';
 
-create function refresh_words(room text, organization text) returns void
+create function refresh_words(room text, owner integer) returns void
     language plpgsql
 as $$
 begin
@@ -266,13 +266,13 @@ begin
             select at
             from message
             where room_id = room
-                and coalesce(organization_id = organization, false)
+                and coalesce(organization = owner, false)
                 and author = any(authors)
             order by at desc
             limit 1
         ) as last
     )
-    where room_id = room and organization_id = organization;
+    where room_id = room and organization = owner;
 end
 $$;
 

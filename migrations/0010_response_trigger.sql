@@ -5,7 +5,7 @@
 
 -- Words of a room, in the order of their own time: see table `room_word`.
 create type word as (
-    organization_id text, room_id text, at timestamptz, message_id text, author text,
+    organization integer, room_id text, at timestamptz, message_id text, author text,
     sender_id text, channel text
 );
 
@@ -16,43 +16,43 @@ create function follow_words(words word[]) returns void
 as $$
 declare
     rooms text[];
-    organizations text[];
+    organizations integer[];
     times timestamptz[];
     -- Those that are before the last resolution of their room.
     resolved_rooms text[];
-    resolved_organizations text[];
+    resolved_organizations integer[];
     resolved_times timestamptz[];
 begin
     with word as materialized (
         select word.*, before.answer_at, before.resolved_at
         from unnest(words) as word
         -- The row as it was before this statement.
-        left join room_word as before using (room_id, organization_id)
+        left join room_word as before using (room_id, organization)
     ), last as (
-        insert into room_word (room_id, organization_id, customer_at, answer_at, other_at)
+        insert into room_word (room_id, organization, customer_at, answer_at, other_at)
         select
-            room_id, organization_id, max(at) filter (where author = 'customer'),
+            room_id, organization, max(at) filter (where author = 'customer'),
             max(at) filter (where author in ('agent', 'bot', 'unknown')),
             max(at) filter (where author in ('campaign', 'notice', 'reaction'))
         from word
-        group by room_id, organization_id
-        order by organization_id, room_id
+        group by room_id, organization
+        order by organization, room_id
         on conflict on constraint room_word_pkey do update set
             customer_at = greatest(room_word.customer_at, excluded.customer_at),
             answer_at = greatest(room_word.answer_at, excluded.answer_at),
             other_at = greatest(room_word.other_at, excluded.other_at)
     ), response as (
         insert into response (
-            room_id, organization_id, at, message_id, author, sender_id, channel, asked_at, is_first
+            room_id, organization, at, message_id, author, sender_id, channel, asked_at, is_first
         )
         select
-            word.room_id, word.organization_id, word.at, word.message_id, word.author,
+            word.room_id, word.organization, word.at, word.message_id, word.author,
             word.sender_id, word.channel, asked.at,
             previous.at is null or not exists (
                 select
                 from message
                 where message.room_id = word.room_id
-                    and coalesce(message.organization_id = word.organization_id, false)
+                    and coalesce(message.organization = word.organization, false)
                     and message.at > coalesce(word.resolved_at, '-infinity')
                     and message.at <= previous.at
                     and message.author = 'customer'
@@ -64,7 +64,7 @@ begin
             select message.at
             from message
             where message.room_id = word.room_id
-                and coalesce(message.organization_id = word.organization_id, false)
+                and coalesce(message.organization = word.organization, false)
                 and message.at > coalesce(word.resolved_at, '-infinity')
                 and message.at <= word.at
                 and (message.at < word.at or message.message_id < word.message_id)
@@ -83,7 +83,7 @@ begin
                 select message.at, lag(message.at) over (order by message.at) as before
                 from message
                 where message.room_id = word.room_id
-                    and coalesce(message.organization_id = word.organization_id, false)
+                    and coalesce(message.organization = word.organization, false)
                     and message.at > coalesce(previous.at, word.resolved_at, '-infinity')
                     and message.at <= word.at
                     and message.author = 'customer'
@@ -99,9 +99,9 @@ begin
         on conflict on constraint response_pkey do nothing
     )
     select
-        array_agg(room_id), array_agg(organization_id), array_agg(at),
+        array_agg(room_id), array_agg(organization), array_agg(at),
         array_agg(room_id) filter (where at <= resolved_at),
-        array_agg(organization_id) filter (where at <= resolved_at),
+        array_agg(organization) filter (where at <= resolved_at),
         array_agg(at) filter (where at <= resolved_at)
     into
         rooms, organizations, times, resolved_rooms, resolved_organizations, resolved_times
@@ -130,11 +130,11 @@ declare
 begin
     -- At its old place it is counted as it was before; merge_messages counts what changed since.
     insert into message_count (
-        organization_id, hour, channel, participant_type, session, count, sent, delivered, read,
+        organization, hour, channel, participant_type, session, count, sent, delivered, read,
         failed
     )
     select
-        organization_id, hour_of(at), coalesce(channel, ''), author, pg_backend_pid(), sum(change),
+        organization, hour_of(at), coalesce(channel, ''), author, pg_backend_pid(), sum(change),
         sum(change * (bits & 1)), sum(change * (bits >> 1 & 1)), sum(change * (bits >> 2 & 1)),
         sum(change * (bits >> 3 & 1))
     from (
@@ -154,36 +154,36 @@ begin
         if one.room_id is not null then
             -- An event that moves a message to another room has locked only that one.
             perform from room
-            where room_id = one.room_id and organization_id = one.organization_id
+            where room_id = one.room_id and organization = one.organization
             for update;
-            insert into room_word (room_id, organization_id)
-            values (one.room_id, one.organization_id)
+            insert into room_word (room_id, organization)
+            values (one.room_id, one.organization)
             on conflict do nothing;
-            perform refresh_words(one.room_id, one.organization_id);
+            perform refresh_words(one.room_id, one.organization);
         end if;
     end loop;
     if tg_op = 'DELETE' or old.external_id <> new.external_id then
         delete from message_channel_id
         where hash = hashtextextended(old.external_id, 0)
             and message_id = old.message_id
-            and organization_id = old.organization_id;
+            and organization = old.organization;
     end if;
     if tg_op = 'UPDATE' and old.external_id <> new.external_id then
-        insert into message_channel_id (hash, organization_id, message_id)
-        values (hashtextextended(new.external_id, 0), new.organization_id, new.message_id);
+        insert into message_channel_id (hash, organization, message_id)
+        values (hashtextextended(new.external_id, 0), new.organization, new.message_id);
     end if;
     delete from response
     where room_id = old.room_id
-        and organization_id = old.organization_id
+        and organization = old.organization
         and at = old.at
         and message_id = old.message_id;
     foreach one in array corrected loop
         if one.room_id is not null then
             perform refresh_resolutions(
-                array[one.room_id], array[one.organization_id], array[one.at]
+                array[one.room_id], array[one.organization], array[one.at]
             );
             perform refresh_responses(
-                array[one.room_id], array[one.organization_id], array[one.at]
+                array[one.room_id], array[one.organization], array[one.at]
             );
         end if;
     end loop;
@@ -227,17 +227,17 @@ create function follow_resolutions() returns trigger
 as $$
 declare
     rooms text[];
-    organizations text[];
+    organizations integer[];
     times timestamptz[];
 begin
-    insert into room_word (room_id, organization_id, resolved_at)
-    select room_id, organization_id, max(at)
+    insert into room_word (room_id, organization, resolved_at)
+    select room_id, organization, max(at)
     from changed
-    group by room_id, organization_id
-    order by organization_id, room_id
+    group by room_id, organization
+    order by organization, room_id
     on conflict on constraint room_word_pkey
         do update set resolved_at = greatest(room_word.resolved_at, excluded.resolved_at);
-    select array_agg(room_id), array_agg(organization_id), array_agg(at)
+    select array_agg(room_id), array_agg(organization), array_agg(at)
     into rooms, organizations, times
     from changed;
     if rooms is not null then

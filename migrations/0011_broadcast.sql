@@ -1,7 +1,7 @@
 -- Broadcasts and their recipients. Qontak sends no event about a broadcast itself, so it is known by its
 -- logs and messages only.
 create table broadcast (
-    organization_id        text        collate "C" not null,
+    organization           integer     not null,
     broadcast_id           text        collate "C" not null,
     received_at            timestamptz not null,
     created_at             timestamptz,
@@ -13,11 +13,11 @@ create table broadcast (
     keys                   uuid[],
     at                     timestamptz not null generated always as
         (coalesce(created_at, received_at)) stored,
-    constraint broadcast_pkey primary key (broadcast_id, organization_id)
+    constraint broadcast_pkey primary key (broadcast_id, organization)
 );
 
 comment on table broadcast is 'Broadcasts, derived from their logs and messages.';
-comment on column broadcast.organization_id is 'Organisation of the broadcast; empty if unknown.';
+comment on column broadcast.organization is 'Number of the organisation of the broadcast; 0 if unknown.';
 comment on column broadcast.broadcast_id is 'Qontak''s id of the broadcast (messages_broadcast_id).';
 comment on column broadcast.received_at is 'Time of the first event about it, by this service''s clock.';
 comment on column broadcast.created_at is 'Time its earliest log was created, by Qontak''s clock.';
@@ -29,7 +29,7 @@ comment on column broadcast.fields is 'Folded columns that are known, one bit ea
 comment on column broadcast.keys is 'Fold key of the event that set a column, for each folded column that the event of key lacks. Null if it lacks none.';
 comment on column broadcast.at is 'Order of lists: created_at, or else received_at.';
 
-create index broadcast_by_time on broadcast (at, broadcast_id, organization_id);
+create index broadcast_by_time on broadcast (at, broadcast_id, organization);
 comment on index broadcast_by_time is 'GET /v1/broadcasts, newest first.';
 
 -- A message that is sent alone through a template is a broadcast with one recipient, so there may be as
@@ -83,7 +83,7 @@ comment on function is_current_error is 'Whether an error belongs to the attempt
 --
 -- Columns that later events change stand together after the others, as in message.
 create table broadcast_log (
-    organization_id        text        collate "C" not null,
+    organization           integer     not null,
     log_id                 text        collate "C" not null,
     broadcast_id           text        collate "C",
     received_at            timestamptz not null,
@@ -187,11 +187,11 @@ create table broadcast_log (
             last_error_message_id, whatsapp_message_id, delivered_seen_at, read_seen_at
         ) then last_error_message end
     ) stored,
-    constraint broadcast_log_pkey primary key (log_id, organization_id)
+    constraint broadcast_log_pkey primary key (log_id, organization)
 ) with (fillfactor = 85);
 
 comment on table broadcast_log is 'Recipients of broadcasts, each with all statuses seen.';
-comment on column broadcast_log.organization_id is 'Organisation of the log; empty if unknown.';
+comment on column broadcast_log.organization is 'Number of the organisation of the log; 0 if unknown.';
 comment on column broadcast_log.log_id is 'Qontak''s id of the log: one recipient of one broadcast.';
 comment on column broadcast_log.broadcast_id is 'The broadcast (messages_broadcast_id).';
 comment on column broadcast_log.received_at is 'Time of the first event about it, by this service''s clock.';
@@ -264,11 +264,11 @@ create index broadcast_log_by_broadcast on broadcast_log (broadcast_id, at);
 comment on index broadcast_log_by_broadcast is 'GET /v1/broadcasts/{id}/logs and GET /v1/delivery-statuses?broadcast_id=.';
 
 -- A range in order of time per organisation, as in message_by_time.
-create index broadcast_log_by_time on broadcast_log (hashtext(organization_id), at);
+create index broadcast_log_by_time on broadcast_log (organization, at);
 comment on index broadcast_log_by_time is 'GET /v1/delivery-statuses, newest first.';
 
 -- Contains failed logs only, a range in order of time per organisation and code.
-create index broadcast_log_by_error on broadcast_log (hashtext(organization_id), error_code, at)
+create index broadcast_log_by_error on broadcast_log (organization, error_code, at)
     where error_code is not null;
 comment on index broadcast_log_by_error is 'GET /v1/delivery-statuses?error=.';
 
@@ -276,7 +276,7 @@ comment on index broadcast_log_by_error is 'GET /v1/delivery-statuses?error=.';
 -- recipients, whose rows are twenty to a hundred times as many pages. Many recipients have equal keys, which Postgres stores
 -- once per page: some 30 bytes per recipient. The hours come last, because the seconds nearly determine them.
 create index broadcast_log_funnel on broadcast_log (
-    broadcast_id, organization_id, status, error_code, statuses, billable, pricing_category,
+    broadcast_id, organization, status, error_code, statuses, billable, pricing_category,
     delivery_seconds, read_seconds, sent_hour, delivered_hour, read_hour, failed_hour
 );
 comment on index broadcast_log_funnel is 'GET /v1/broadcasts/{id}: the delivery funnel.';

@@ -6,17 +6,17 @@
 -- Counted by the set of statuses seen, not by the effective status, which cannot tell how many
 -- reached a status and failed later.
 create table broadcast_count (
-    organization_id text     collate "C" not null,
+    organization    integer  not null,
     broadcast_id    text     collate "C" not null,
     statuses        smallint not null,
     session         integer  not null,
     count           bigint   not null,
     constraint broadcast_count_pkey
-        primary key (broadcast_id, organization_id, statuses, session)
+        primary key (broadcast_id, organization, statuses, session)
 ) with (fillfactor = 50);
 
 comment on table broadcast_count is 'Recipients per broadcast and set of statuses: the sum over all sessions.';
-comment on column broadcast_count.organization_id is 'Organisation of the broadcast.';
+comment on column broadcast_count.organization is 'Number of the organisation of the broadcast.';
 comment on column broadcast_count.broadcast_id is 'The broadcast.';
 comment on column broadcast_count.statuses is 'broadcast_log.statuses.';
 comment on column broadcast_count.session is 'Process id of the database session that counted; 0 after upkeep merged rows.';
@@ -31,26 +31,26 @@ begin
         return null;
     end if;
     if tg_op = 'UPDATE' then
-        insert into broadcast_count (organization_id, broadcast_id, statuses, session, count)
-        select organization_id, broadcast_id, statuses, pg_backend_pid(), sum(change)
+        insert into broadcast_count (organization, broadcast_id, statuses, session, count)
+        select organization, broadcast_id, statuses, pg_backend_pid(), sum(change)
         from (
-            select organization_id, broadcast_id, statuses, 1 as change from changed
+            select organization, broadcast_id, statuses, 1 as change from changed
             union all
-            select organization_id, broadcast_id, statuses, -1 from before
+            select organization, broadcast_id, statuses, -1 from before
         ) as change
         where broadcast_id is not null
-        group by organization_id, broadcast_id, statuses
+        group by organization, broadcast_id, statuses
         having sum(change) <> 0
         on conflict on constraint broadcast_count_pkey
             do update set count = broadcast_count.count + excluded.count;
     else
-        insert into broadcast_count (organization_id, broadcast_id, statuses, session, count)
+        insert into broadcast_count (organization, broadcast_id, statuses, session, count)
         select
-            organization_id, broadcast_id, statuses, pg_backend_pid(),
+            organization, broadcast_id, statuses, pg_backend_pid(),
             case tg_op when 'INSERT' then count(*) else -count(*) end
         from changed
         where broadcast_id is not null
-        group by organization_id, broadcast_id, statuses
+        group by organization, broadcast_id, statuses
         on conflict on constraint broadcast_count_pkey
             do update set count = broadcast_count.count + excluded.count;
     end if;
@@ -73,7 +73,7 @@ create trigger count_truncated after truncate on broadcast_log
     for each statement execute function count_recipients();
 
 create table recipient_count (
-    organization_id text        collate "C" not null,
+    organization    integer     not null,
     hour            timestamptz not null,
     session         integer     not null,
     count           bigint      not null,
@@ -81,11 +81,11 @@ create table recipient_count (
     delivered       bigint      not null,
     read            bigint      not null,
     failed          bigint      not null,
-    constraint recipient_count_pkey primary key (organization_id, hour, session)
+    constraint recipient_count_pkey primary key (organization, hour, session)
 ) with (fillfactor = 50);
 
 comment on table recipient_count is 'Recipients of broadcasts per hour: the sum over all sessions.';
-comment on column recipient_count.organization_id is 'Organisation of the broadcast.';
+comment on column recipient_count.organization is 'Number of the organisation of the broadcast.';
 comment on column recipient_count.hour is 'Hour of broadcast_log.at.';
 comment on column recipient_count.session is 'Process id of the database session that counted; 0 after upkeep merged rows.';
 comment on column recipient_count.count is 'Number of recipients.';
@@ -105,18 +105,18 @@ begin
         truncate recipient_count;
     elsif tg_op = 'UPDATE' then
         insert into recipient_count (
-            organization_id, hour, session, count, sent, delivered, read, failed
+            organization, hour, session, count, sent, delivered, read, failed
         )
         select
-            organization_id, hour_of(at), pg_backend_pid(), sum(change),
+            organization, hour_of(at), pg_backend_pid(), sum(change),
             coalesce(sum(change) filter (where statuses & 28 <> 0), 0),
             coalesce(sum(change) filter (where statuses & 24 <> 0), 0),
             coalesce(sum(change) filter (where statuses & 16 <> 0), 0),
             coalesce(sum(change) filter (where status = 'failed'), 0)
         from (
-            select organization_id, at, statuses, status, 1 as change from changed
+            select organization, at, statuses, status, 1 as change from changed
             union all
-            select organization_id, at, statuses, status, -1 from before
+            select organization, at, statuses, status, -1 from before
         ) as change
         group by 1, 2
         having sum(change) <> 0
@@ -132,10 +132,10 @@ begin
             failed = recipient_count.failed + excluded.failed;
     elsif exists (select from changed) then
         insert into recipient_count (
-            organization_id, hour, session, count, sent, delivered, read, failed
+            organization, hour, session, count, sent, delivered, read, failed
         )
         select
-            organization_id, hour_of(at), pg_backend_pid(), change * count(*),
+            organization, hour_of(at), pg_backend_pid(), change * count(*),
             change * count(*) filter (where statuses & 28 <> 0),
             change * count(*) filter (where statuses & 24 <> 0),
             change * count(*) filter (where statuses & 16 <> 0),

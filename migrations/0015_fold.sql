@@ -105,7 +105,8 @@ comment on function merged_columns is 'Columns of a table that merge by a rule: 
 comment on function older_keys is 'Keys of the fields of a row that are older than the row, after a merge of two rows.';
 
 -- Creates type `<relation>_1`, a row as the service sends it: the columns of the table without those
--- that only the database writes, in the order of the table, and then the folded ones in theirs.
+-- that only the database writes, in the order of the table, and then the folded ones in theirs. Its
+-- organization is no number but a place in the array of numbers that the functions get with the rows.
 create procedure create_row_type(relation text, internal text[] default '{}')
     language plpgsql
 as $$
@@ -161,11 +162,15 @@ declare
     name text;
     expression text;
 begin
-    select string_agg(quote_ident(attname), ', ' order by attnum)
-    into columns
+    select
+        string_agg(quote_ident(attname), ', ' order by attnum),
+        string_agg(
+            case attname when 'organization' then 'numbers[organization]' else quote_ident(attname) end,
+            ', ' order by attnum
+        )
+    into columns, sent
     from pg_attribute
     where attrelid = (relation || '_1')::regclass and attnum > 0;
-    sent := columns;
 
     -- The value of each column in the merged row.
     select jsonb_object_agg(column_name, value)
@@ -250,16 +255,16 @@ begin
         relation, replace(function, '{function}', format('merge_any_%ss_1', relation))
     );
     execute format(
-        'create function merge_%1$ss_1(rows %1$s_1[]) returns bigint
+        'create function merge_%1$ss_1(rows %1$s_1[], numbers integer[]) returns bigint
             language plpgsql
         as $merge$
         declare
             merged bigint;
         begin
             if cardinality(rows) >= 32 then
-                return merge_any_%1$ss_1(rows);
+                return merge_any_%1$ss_1(rows, numbers);
             end if;
-            merged := merge_newer_%1$ss_1(rows);
+            merged := merge_newer_%1$ss_1(rows, numbers);
             if merged < cardinality(rows) then
                 -- Those that were just inserted with keys are merged with themselves, without effect.
                 merged := merge_any_%1$ss_1(array(
@@ -270,10 +275,10 @@ begin
                         from %1$s as known
                         where known.%2$s = new.%2$s
                             -- Hides the column from other indexes, so that the primary key is used.
-                            and coalesce(known.organization_id = new.organization_id, false)
+                            and coalesce(known.organization = numbers[new.organization], false)
                             and (new.keys is not null or new.key < known.key)
                     ) as newer
-                ));
+                ), numbers);
             end if;
             return cardinality(rows);
         end

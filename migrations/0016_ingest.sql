@@ -16,7 +16,7 @@ call create_row_type('broadcast_log');
 call create_row_type('facet');
 
 call create_merges('room', 'room_id', $merge$
-create function {function}(rows room_1[]) returns bigint
+create function {function}(rows room_1[], numbers integer[]) returns bigint
     language plpgsql
 as $$
 declare
@@ -24,7 +24,7 @@ declare
 begin
     insert into room ({columns})
     select {values} from unnest(rows)
-    on conflict (organization_id, room_id) do update set {merge};
+    on conflict (organization, room_id) do update set {merge};
     get diagnostics merged = row_count;
     return merged;
 end
@@ -32,13 +32,13 @@ $$
 $merge$);
 
 call create_merge('sender', $merge$
-create function merge_senders_1(rows sender_1[]) returns bigint
+create function merge_senders_1(rows sender_1[], numbers integer[]) returns bigint
     language plpgsql
 as $$
 begin
     insert into sender ({columns})
     select {values} from unnest(rows)
-    on conflict (organization_id, sender_id) do update set {merge};
+    on conflict (organization, sender_id) do update set {merge};
     return cardinality(rows);
 end
 $$
@@ -50,7 +50,7 @@ comment on function merge_senders_1 is 'Merges senders into the table. Returns t
 -- service sends keys of which the oldest event has the greatest, and rows that add nothing are left
 -- out before the insert. This may read an outdated row; that only costs a merge without effect.
 call create_merge('broadcast', $merge$
-create function merge_broadcasts_1(rows broadcast_1[]) returns bigint
+create function merge_broadcasts_1(rows broadcast_1[], numbers integer[]) returns bigint
     language plpgsql
 as $$
 begin
@@ -60,7 +60,7 @@ begin
     where not exists (
         select
         from broadcast as known
-        where known.organization_id = new.organization_id
+        where known.organization = numbers[new.organization]
             and known.broadcast_id = new.broadcast_id
             and known.received_at <= new.received_at
             and (new.created_at is null or known.created_at <= new.created_at)
@@ -70,7 +70,7 @@ begin
                 known.key
             )
     )
-    on conflict (organization_id, broadcast_id) do update set {merge};
+    on conflict (organization, broadcast_id) do update set {merge};
     return cardinality(rows);
 end
 $$
@@ -79,7 +79,7 @@ $merge$);
 comment on function merge_broadcasts_1 is 'Merges broadcasts into the table. Returns their number.';
 
 call create_merges('broadcast_log', 'log_id', $merge$
-create function {function}(rows broadcast_log_1[]) returns bigint
+create function {function}(rows broadcast_log_1[], numbers integer[]) returns bigint
     language plpgsql
 as $$
 declare
@@ -87,7 +87,7 @@ declare
 begin
     insert into broadcast_log ({columns})
     select {values} from unnest(rows)
-    on conflict (organization_id, log_id) do update set
+    on conflict (organization, log_id) do update set
         -- The key contains the code, so that no text belongs to another code.
         last_error_code = of_later(
             broadcast_log.last_error_code, broadcast_log.last_error_key,
@@ -127,7 +127,7 @@ $merge$);
 -- from columns only, not from the expressions of a merge. Few messages get another one; their rows are
 -- updated again.
 call create_merges('message', 'message_id', $merge$
-create function {function}(rows message_1[]) returns bigint
+create function {function}(rows message_1[], numbers integer[]) returns bigint
     language plpgsql
 as $$
 declare
@@ -140,7 +140,7 @@ begin
         select *, author_of(sender_kind, type, is_campaign, raw_message)
         -- Not joined with the outer query, for the same reason.
         from (select {values} from unnest(rows) offset 0) as new ({columns})
-        on conflict (organization_id, message_id) do update set
+        on conflict (organization, message_id) do update set
             text = case
                 when excluded.text is null
                     or message.text is not null and message.text_rank > excluded.text_rank
@@ -169,21 +169,21 @@ begin
             reached_before = message.reached,
             {merge}
         returning
-            organization_id, room_id, at, message_id, author, sender_id, channel, external_id,
+            organization, room_id, at, message_id, author, sender_id, channel, external_id,
             reached, reached_before,
             author <> author_of(sender_kind, type, is_campaign, raw_message) as is_misattributed
     ), linked as (
-        insert into message_channel_id (hash, organization_id, message_id)
-        select hashtextextended(external_id, 0), organization_id, message_id
+        insert into message_channel_id (hash, organization, message_id)
+        select hashtextextended(external_id, 0), organization, message_id
         from merged
         where reached & 16 > coalesce(reached_before, 0) & 16
     ), counted as (
         insert into message_count (
-            organization_id, hour, channel, participant_type, session,
+            organization, hour, channel, participant_type, session,
             count, sent, delivered, read, failed
         )
         select
-            organization_id, hour_of(at), coalesce(channel, ''), author, pg_backend_pid(),
+            organization, hour_of(at), coalesce(channel, ''), author, pg_backend_pid(),
             sum((reached_before is null)::int), sum((new & 1) - (old & 1)),
             sum((new >> 1 & 1) - (old >> 1 & 1)), sum((new >> 2 & 1) - (old >> 2 & 1)),
             sum((new >> 3 & 1) - (old >> 3 & 1))
@@ -204,7 +204,7 @@ begin
     )
     select
         count(*),
-        array_agg((organization_id, room_id, at, message_id, author, sender_id, channel)::word)
+        array_agg((organization, room_id, at, message_id, author, sender_id, channel)::word)
             filter (where reached_before is null and author <> '' and room_id is not null),
         array_agg(message_id) filter (where is_misattributed)
     into total, words, misattributed
@@ -231,19 +231,20 @@ create function claim_messages_1(message_ids text[]) returns void
 as $$
 declare
     claimed message_1[];
+    owners integer[];
 begin
     with known as (
-        select given.message_id, min(owner.organization_id) as organization_id
+        select given.message_id, min(owner.organization) as organization
         from (
             select distinct message_id
             from message
-            where organization_id = '' and message_id = any(message_ids)
+            where organization = 0 and message_id = any(message_ids)
         ) as given
         cross join lateral (
-            select message.organization_id
+            select message.organization
             from message
             where message.message_id = given.message_id
-                and coalesce(message.organization_id <> '', false)
+                and coalesce(message.organization <> 0, false)
             limit 2
         ) as owner
         group by given.message_id
@@ -251,13 +252,14 @@ begin
     ), unknown as (
         delete from message
         using known
-        where message.message_id = known.message_id and message.organization_id = ''
-        returning to_jsonb(message)
-            || jsonb_build_object('organization_id', known.organization_id) as value
+        where message.message_id = known.message_id and message.organization = 0
+        returning known.organization, message.message_id, to_jsonb(message) as value
     ), occurring as (
         -- Filters look for messages only where these values are known to occur.
         insert into facet (organization_id, name, value, last_on)
-        select own.organization_id, facet.name, facet.value, max(facet.last_on)
+        select
+            organization_id(unknown.organization) collate "C", facet.name, facet.value,
+            max(facet.last_on)
         from unknown
         cross join jsonb_populate_record(null::message, unknown.value) as own
         cross join lateral (
@@ -280,12 +282,18 @@ begin
             set last_on = greatest(facet.last_on, excluded.last_on)
             where excluded.last_on > coalesce(facet.last_on, '-infinity')
     )
-    select array_agg(own order by own.organization_id, own.message_id)
-    into claimed
-    from unknown
-    cross join jsonb_populate_record(null::message_1, unknown.value) as own;
+    select
+        array_agg(own order by placed.organization, placed.message_id),
+        array_agg(distinct placed.organization)
+    into claimed, owners
+    from (
+        select *, dense_rank() over (order by organization) as place from unknown
+    ) as placed
+    cross join jsonb_populate_record(
+        null::message_1, value || jsonb_build_object('organization', place)
+    ) as own;
     if claimed is not null then
-        perform merge_messages_1(claimed);
+        perform merge_messages_1(claimed, owners);
     end if;
 end
 $$;
@@ -294,12 +302,13 @@ comment on function claim_messages_1 is 'Merges messages of an unknown organisat
 
 create type repeat_1 as (day date, event_id uuid, deliveries integer);
 
--- Commits a batch. `events` are first deliveries, each once; `repeats` are further deliveries of
+-- Commits a batch. `organizations` are those of the rows, which name them by their places; a new one gets
+-- its number here. `events` are first deliveries, each once; `repeats` are further deliveries of
 -- stored events. If an event is stored already, a unique index of the journal refuses it and nothing is
 -- written; the service finds out which, moves it to `repeats` and leaves out its changes. (With `on
 -- conflict do nothing` every event would be looked up before it is inserted.)
 create function ingest_1(
-    events event_1[], repeats repeat_1[], counts ledger_1[], applied_ids uuid[],
+    organizations text[], events event_1[], repeats repeat_1[], counts ledger_1[], applied_ids uuid[],
     rooms room_1[], room_events room_event_1[], messages message_1[], resolutions resolution_1[],
     senders sender_1[], broadcasts broadcast_1[], broadcast_logs broadcast_log_1[],
     facets facet_1[]
@@ -309,19 +318,20 @@ create function ingest_1(
 as $$
 #variable_conflict use_column
 declare
+    numbers integer[] := number_organizations(organizations);
     inserted bigint;
     -- Assigned, because `perform` would start a query for each of these calls.
     merged bigint;
 begin
     if events is not null then
         insert into event (
-            day, event_id, received_at, endpoint, kind, name, organization_id, subject_id, outcome,
+            day, organization, event_id, received_at, endpoint, kind, name, subject_id, outcome,
             reasons, dedup_key, deliveries, body, dictionary, body_bytes, parser_version, request_id
         )
         select
-            day, event_id, received_at, endpoint, kind::event_kind, name, organization_id, subject_id,
-            outcome::event_outcome, reasons, dedup_key, deliveries, body, dictionary, body_bytes,
-            parser_version, request_id
+            day, numbers[organization], event_id, received_at, endpoint, kind::event_kind, name,
+            subject_id, outcome::event_outcome, reasons, dedup_key, deliveries, body, dictionary,
+            body_bytes, parser_version, request_id
         from unnest(events);
         get diagnostics inserted = row_count;
         if inserted < cardinality(events) then
@@ -335,37 +345,41 @@ begin
         where event.day = repeat.day and event.event_id = repeat.event_id;
     end if;
     if rooms is not null then
-        merged := merge_rooms_1(rooms);
+        merged := merge_rooms_1(rooms, numbers);
     end if;
     if room_events is not null then
-        insert into room_event
-        select * from unnest(room_events)
-        on conflict (organization_id, room_id, type, mark) do update set
+        insert into room_event (
+            organization, room_id, type, mark, at, actor_id, actor_name, event_id, received_at
+        )
+        select
+            numbers[organization], room_id, type, mark, at, actor_id, actor_name, event_id, received_at
+        from unnest(room_events)
+        on conflict (organization, room_id, type, mark) do update set
             actor_name = greatest(room_event.actor_name, excluded.actor_name),
             event_id = least(room_event.event_id, excluded.event_id),
             received_at = least(room_event.received_at, excluded.received_at);
     end if;
     if messages is not null then
-        merged := merge_messages_1(messages);
+        merged := merge_messages_1(messages, numbers);
         -- An empty index, as a rule.
-        if exists (select from message where organization_id = '') then
+        if exists (select from message where organization = 0) then
             perform claim_messages_1(array(select message_id from unnest(messages)));
         end if;
     end if;
     if resolutions is not null then
-        insert into resolution (room_id, organization_id, at, is_reported, agent_id, channel)
-        select room_id, organization_id, at, is_reported, agent_id, channel
+        insert into resolution (organization, room_id, at, is_reported, agent_id, channel)
+        select numbers[organization], room_id, at, is_reported, agent_id, channel
         from unnest(resolutions)
         on conflict do nothing;
     end if;
     if senders is not null then
-        merged := merge_senders_1(senders);
+        merged := merge_senders_1(senders, numbers);
     end if;
     if broadcasts is not null then
-        merged := merge_broadcasts_1(broadcasts);
+        merged := merge_broadcasts_1(broadcasts, numbers);
     end if;
     if broadcast_logs is not null then
-        merged := merge_broadcast_logs_1(broadcast_logs);
+        merged := merge_broadcast_logs_1(broadcast_logs, numbers);
     end if;
     if facets is not null then
         insert into facet

@@ -17,18 +17,18 @@ begin
         return null;
     elsif tg_op = 'UPDATE' then
         insert into recipient_count (
-            organization_id, hour, session, count, sent, delivered, read, failed
+            organization, hour, session, count, sent, delivered, read, failed
         )
         select
-            organization_id, hour_of(at), pg_backend_pid(), sum(change),
+            organization, hour_of(at), pg_backend_pid(), sum(change),
             coalesce(sum(change) filter (where statuses & 28 <> 0), 0),
             coalesce(sum(change) filter (where statuses & 24 <> 0), 0),
             coalesce(sum(change) filter (where statuses & 16 <> 0), 0),
             coalesce(sum(change) filter (where status = 'failed'), 0)
         from (
-            select organization_id, at, statuses, status, 1 as change from changed
+            select organization, at, statuses, status, 1 as change from changed
             union all
-            select organization_id, at, statuses, status, -1 from before
+            select organization, at, statuses, status, -1 from before
         ) as change
         group by 1, 2
         having sum(change) <> 0
@@ -44,10 +44,10 @@ begin
             failed = recipient_count.failed + excluded.failed;
     elsif exists (select from changed) then
         insert into recipient_count (
-            organization_id, hour, session, count, sent, delivered, read, failed
+            organization, hour, session, count, sent, delivered, read, failed
         )
         select
-            organization_id, hour_of(at), pg_backend_pid(), change * count(*),
+            organization, hour_of(at), pg_backend_pid(), change * count(*),
             change * count(*) filter (where statuses & 28 <> 0),
             change * count(*) filter (where statuses & 24 <> 0),
             change * count(*) filter (where statuses & 16 <> 0),

@@ -20,7 +20,7 @@ end
 $$;
 
 insert into event (
-    day, event_id, received_at, endpoint, kind, name, organization_id, subject_id, outcome, reasons,
+    day, event_id, received_at, endpoint, kind, name, organization, subject_id, outcome, reasons,
     dedup_key, deliveries, body, parser_version, request_id
 )
 select
@@ -33,7 +33,7 @@ select
         when fill.chance(36, n, 20) = 0 then 'conversation_changed'
         else ''
     end,
-    case when outcome in ('applied', 'recorded') then organization_id else '' end,
+    case when outcome in ('applied', 'recorded') then organization else 0 end,
     case
         when outcome not in ('applied', 'recorded') then null
         when kind ~ '^room|^agent' then room_id
@@ -110,9 +110,9 @@ from (
     from fill.numbered_room
     cross join unnest(array['hukum', 'komplain', 'pelanggan lama', 'vip']) as tag
     union
-    select organization_id, 'event_kind', kind::text from event where kind is not null
+    select organization_id(organization), 'event_kind', kind::text from event where kind is not null
     union
-    select organization_id, 'event_name', name_sent(name, kind)
+    select organization_id(organization), 'event_name', name_sent(name, kind)
     from event
     where name_sent(name, kind) is not null
 ) as occurring;

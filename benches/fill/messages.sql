@@ -7,7 +7,7 @@ set local timezone = 'UTC';
 set local session_replication_role = replica;
 
 insert into message (
-    organization_id, message_id, room_id, received_at, created_at, type, participant_type,
+    organization, message_id, room_id, received_at, created_at, type, participant_type,
     participant_id, sender_type, sender_id, text, text_rank, external_id, channel,
     channel_integration_id, broadcast_id, is_campaign, is_edited, file, created_seen_at,
     sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at, author_by_sender, error_code,
@@ -22,7 +22,7 @@ select
     reached(sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at, external_id)
 from (
     select
-        organization_id, fill.id('message', n), room_id, at + interval '0.4 s', at,
+        organization, fill.id('message', n), room_id, at + interval '0.4 s', at,
         case when has_file then 'image' else 'text' end,
         (array['customer', 'agent', 'bot'])[author],
         case when author < 3 then participant_id end,
@@ -101,7 +101,7 @@ from (
     ) as message
     join fill.numbered_room using (number)
 ) as new (
-    organization_id, message_id, room_id, received_at, created_at, type, participant_type,
+    organization, message_id, room_id, received_at, created_at, type, participant_type,
     participant_id, sender_type, sender_id, text, text_rank, external_id, channel,
     channel_integration_id, broadcast_id, is_campaign, is_edited, file, created_seen_at,
     sent_seen_at, delivered_seen_at, read_seen_at, failed_seen_at, author_by_sender, error_code,

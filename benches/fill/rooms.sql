@@ -12,13 +12,13 @@ truncate message_count, message_channel_id, broadcast, broadcast_log, broadcast_
 
 select rebuild_message_counts();
 
-insert into message_channel_id (hash, organization_id, message_id)
-select hashtextextended(external_id, 0), organization_id, message_id
+insert into message_channel_id (hash, organization, message_id)
+select hashtextextended(external_id, 0), organization, message_id
 from message
 where external_id is not null;
 
 insert into broadcast_log (
-    organization_id, log_id, broadcast_id, received_at, created_at, template_id,
+    organization, log_id, broadcast_id, received_at, created_at, template_id,
     channel_integration_id, contact_phone_number, contact_full_name, whatsapp_message_id,
     last_error_code, last_error_title, last_error_message, billable, pricing_category, pricing_model,
     conversation_origin, is_pacing, messages, sent_at, delivered_at, read_at, failed_at,
@@ -26,7 +26,7 @@ insert into broadcast_log (
     contact_phone_digits
 )
 select
-    message.organization_id, md5('log' || message_id)::uuid::text, broadcast_id,
+    message.organization, md5('log' || message_id)::uuid::text, broadcast_id,
     message.received_at, message.created_at, md5('template' || broadcast_id)::uuid::text,
     channel_integration_id, fill.phone(number), room.name, external_id,
     (array[131026, 131026, 131049, 131049, 130472])[failed],
@@ -52,25 +52,25 @@ cross join lateral (
 ) as pricing;
 
 insert into broadcast (
-    organization_id, broadcast_id, received_at, created_at, name, template_id,
+    organization, broadcast_id, received_at, created_at, name, template_id,
     channel_integration_id
 )
 select
-    organization_id, broadcast_id, min(received_at), min(created_at), 'Promo Gajian',
+    organization, broadcast_id, min(received_at), min(created_at), 'Promo Gajian',
     max(template_id), max(channel_integration_id)
 from broadcast_log
-group by organization_id, broadcast_id;
+group by organization, broadcast_id;
 
-insert into broadcast_count (organization_id, broadcast_id, statuses, session, count)
-select organization_id, broadcast_id, statuses, 0, count(*)
+insert into broadcast_count (organization, broadcast_id, statuses, session, count)
+select organization, broadcast_id, statuses, 0, count(*)
 from broadcast_log
-group by organization_id, broadcast_id, statuses;
+group by organization, broadcast_id, statuses;
 
 insert into recipient_count (
-    organization_id, hour, session, count, sent, delivered, read, failed
+    organization, hour, session, count, sent, delivered, read, failed
 )
 select
-    organization_id, hour_of(at), 0, count(*), count(sent_seen_at), count(delivered_seen_at),
+    organization, hour_of(at), 0, count(*), count(sent_seen_at), count(delivered_seen_at),
     count(read_seen_at), count(*) filter (where status = 'failed')
 from broadcast_log
 group by 1, 2;
@@ -81,7 +81,7 @@ from message
 group by room_id;
 
 insert into room (
-    organization_id, room_id, received_at, clock, name, description, status, type, tags, channel,
+    organization, room_id, received_at, clock, name, description, status, type, tags, channel,
     channel_account, account_uniq_id, channel_integration_id, session_at, unread_count, created_at,
     updated_at, last_message_at, last_activity_at, avatar, resolved_at, resolved_by_id,
     resolved_by_type, external_id, agent_ids, extra, is_dont_auto_resolve, is_blocked,
@@ -89,7 +89,7 @@ insert into room (
     is_untagged, is_without_agent
 )
 select
-    organization_id, room_id, since, until, name, '', status, 'Models::CustomerServiceRoom', tags,
+    organization, room_id, since, until, name, '', status, 'Models::CustomerServiceRoom', tags,
     channel, ' Toko Maju', fill.phone(number), integration_id, until,
     case when status = 'unassigned' then 1 + number % 5 else 0 end, since, until, until, until,
     jsonb_build_object('url', 'https://cdn.example.com/avatars/' || contact_id || '.png'),
@@ -132,30 +132,30 @@ from (
     ) as room
 ) as room;
 
-insert into sender (organization_id, sender_id, type, name, username, avatar, key, fields)
+insert into sender (organization, sender_id, type, name, username, avatar, key, fields)
 select
-    organization_id, sender_id, type, name, username,
+    organization, sender_id, type, name, username,
     case when type <> 'bot' then
         jsonb_build_object('url', 'https://cdn.example.com/avatars/' || sender_id || '.png')
     end,
     fill.fold_key(now(), sender_id), case type when 'agent' then 15 when 'customer' then 11 else 3 end
 from (
-    select organization_id, contact_id as sender_id, 'customer' as type, name, null as username
+    select organization, contact_id as sender_id, 'customer' as type, name, null as username
     from fill.numbered_room
     union all
-    select organization_id, agent_id, 'agent', 'Agen ' || left(agent_id, 4), 'agen' || left(agent_id, 4)
+    select organization, agent_id, 'agent', 'Agen ' || left(agent_id, 4), 'agen' || left(agent_id, 4)
     from fill.numbered_room
-    group by organization_id, agent_id
+    group by organization, agent_id
     union all
-    select distinct organization_id, bot_id, 'bot', 'Bot Toko Maju', null
+    select distinct organization, bot_id, 'bot', 'Bot Toko Maju', null
     from fill.numbered_room
 ) as sender;
 
 insert into room_event (
-    organization_id, room_id, type, mark, at, actor_id, actor_name, event_id, received_at
+    organization, room_id, type, mark, at, actor_id, actor_name, event_id, received_at
 )
 select
-    organization_id, room_id, type, at || ' ' || agent_id, at,
+    organization, room_id, type, at || ' ' || agent_id, at,
     case when type <> 'created' then agent_id end,
     case when type <> 'created' then 'Agen ' || left(agent_id, 4) end,
     md5(type || room_id)::uuid, at
@@ -167,8 +167,8 @@ from (
     cross join unnest(array['created', 'assigned', 'resolved']) as type
 ) as event;
 
-insert into resolution (room_id, organization_id, at, is_reported, agent_id, channel)
-select room_id, organization_id, resolved_at, true, resolved_by_id, channel
+insert into resolution (room_id, organization, at, is_reported, agent_id, channel)
+select room_id, organization, resolved_at, true, resolved_by_id, channel
 from room
 where status = 'resolved';
 

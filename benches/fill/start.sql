@@ -55,7 +55,7 @@ left join pg_constraint as own_constraint
     on own_constraint.conindid = index.indexrelid and own_constraint.conrelid = index.indrelid
 where indexed.relnamespace = 'public'::regnamespace
     and not indexed.relispartition
-    and indexed.relname <> '_sqlx_migrations';
+    and indexed.relname not in ('_sqlx_migrations', 'organization');
 
 do $$
 declare
@@ -80,18 +80,25 @@ select
     -- One of so many messages is part of a broadcast.
     :messages / :logs as campaign_every;
 
+create table fill.organization as
+select place, organization_id, (number_organizations(array[organization_id]))[1] as organization
+from (
+    select place, fill.id('organization', place) as organization_id
+    from generate_series(0, 9) as place
+) as own;
+
 create table fill.numbered_room as
 select
     number,
-    organization,
-    fill.id('organization', organization) as organization_id,
+    own.organization,
+    own.organization_id,
     fill.id('room', number) as room_id,
     fill.id('contact', number) as contact_id,
     fill.id('participant', number) as participant_id,
-    fill.id('agent', organization * 1000
-        + fill.chance(1, number, case organization when 0 then 200 else 5 end)) as agent_id,
-    fill.id('bot', organization) as bot_id,
-    fill.id('integration', organization * 10 + fill.chance(2, number, 3)) as integration_id,
+    fill.id('agent', place * 1000
+        + fill.chance(1, number, case place when 0 then 200 else 5 end)) as agent_id,
+    fill.id('bot', place) as bot_id,
+    fill.id('integration', place * 10 + fill.chance(2, number, 3)) as integration_id,
     (array['Siti Rahmawati', 'Budi Santoso', 'Dewi Lestari', 'Agus Setiawan', 'Putri Wulandari',
         'Rizky Pratama', 'Nur Aini', 'Joko Susilo'])[1 + number % 8]
         || case when number % 5003 = 7 then ' 🌸' else '' end as name,
@@ -108,9 +115,10 @@ from (
             when number % 10 <> 0 then 0
             when number % 10000 = 500 then 9
             else 1 + number / 10 % 8
-        end as organization
+        end as place
     from generate_series(0, :rooms - 1) as number
-) as room;
+) as room
+join fill.organization as own using (place);
 
 commit;
 analyze fill.numbered_room;

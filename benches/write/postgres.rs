@@ -59,11 +59,11 @@ impl Cluster {
         let (_, mut db) = self.open(Some(&name)).await?;
         sqlx::raw_sql(
             "insert into message (
-                organization_id, message_id, received_at, room_id, created_at, external_id, text,
+                organization, message_id, received_at, room_id, created_at, external_id, text,
                 text_rank
              )
              select
-                organization_id, gen_random_uuid()::text, received_at, room_id, created_at,
+                organization, gen_random_uuid()::text, received_at, room_id, created_at,
                 'wamid.' || replace(gen_random_uuid()::text, '-', ''), text, text_rank
              from message tablesample system (6)",
         )

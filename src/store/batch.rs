@@ -283,7 +283,7 @@ async fn rows(
                 source.xid as "xid!", source.place as "place!", event.event_id as "event_id!",
                 event.received_at as "received_at!: Timestamp", kind::text as "kind!",
                 name_sent(event.name, kind) as name,
-                nullif(event.organization_id, '') as organization_id, subject_id,
+                nullif(organization_id(event.organization), '') as organization_id, subject_id,
                 case when kind::text ~ '^(room|agent|custom_agent)_' then subject_id else message.room_id end as room_id,
                 coalesce(broadcast_log.broadcast_id, message.broadcast_id) as broadcast_id
             from unnest($1::bigint[], $2::int[], $3::date[], $4::uuid[])
@@ -303,11 +303,11 @@ async fn rows(
                     'receive_message_from_customer', 'receive_message_from_agent', 'status_message'
                 )
                 and message.message_id = subject_id
-                and message.organization_id = event.organization_id
+                and message.organization = event.organization
             left join broadcast_log
                 on kind = 'broadcast_log_status'
                 and broadcast_log.log_id = subject_id
-                and broadcast_log.organization_id = event.organization_id
+                and broadcast_log.organization = event.organization
             where kind is not null
             order by source.xid, source.place
         "#,

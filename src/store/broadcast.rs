@@ -82,12 +82,13 @@ pub async fn list(
                 BroadcastRow,
                 r#"
                     select
-                        broadcast_id as id, nullif(organization_id, '') as organization_id, name,
+                        broadcast_id as id, nullif(organization_id(organization), '') as organization_id, name,
                         template_id, channel_integration_id, created_at, at as "at!"
                     from broadcast
-                    where ($1::text[] is null or organization_id = any($1))
+                    where ($1::text[] is null or organization = any(organization_numbers($1)))
                         and ($2::timestamptz is null
-                            or (at, broadcast_id, organization_id) "# + $cmp + r#" ($2, $3, $4))
+                            or (at, broadcast_id, organization) "# + $cmp + r#"
+                                ($2, $3, organization_number($4)))
                         and ($6::text is null or strpos(lower(name), lower($6)) > 0)
                         and ($7::text is null or channel_integration_id = $7)
                         and ($8::text is null or template_id = $8)
@@ -111,11 +112,10 @@ pub async fn list(
             .await
         };
     }
-    // Qualified, because the output column of this name has nulls.
     if walk.backward {
-        page!(">", "at, broadcast_id, broadcast.organization_id")
+        page!(">", "at, broadcast_id, organization")
     } else {
-        page!("<", "at desc, broadcast_id desc, broadcast.organization_id desc")
+        page!("<", "at desc, broadcast_id desc, organization desc")
     }
 }
 
@@ -129,12 +129,12 @@ pub async fn find(
         BroadcastRow,
         r#"
             select
-                broadcast_id as "id!", nullif(organization_id, '') as organization_id, name,
+                broadcast_id as "id!", nullif(organization_id(organization), '') as organization_id, name,
                 template_id, channel_integration_id, created_at, at as "at!"
             from broadcast
-            where broadcast_id = $1 and ($2::text[] is null or organization_id = any($2))
+            where broadcast_id = $1 and ($2::text[] is null or organization = any(organization_numbers($2)))
             -- Prefer a row with a known organisation.
-            order by organization_id desc
+            order by organization desc
             limit 1
         "#,
         broadcast_id,
@@ -164,32 +164,32 @@ pub async fn list_templates(
         TemplateRow,
         r#"
             with latest as (
-                select organization_id, broadcast_id, template_id, at
+                select organization, broadcast_id, template_id, at
                 from broadcast
-                where $1::text[] is null or organization_id = any($1)
+                where $1::text[] is null or organization = any(organization_numbers($1))
                 order by at desc
                 limit 1000
             ), template as (
-                select distinct on (template_id, organization_id)
-                    organization_id, broadcast_id, template_id
+                select distinct on (template_id, organization)
+                    organization, broadcast_id, template_id
                 from latest
                 where template_id is not null
-                order by template_id, organization_id, at desc
+                order by template_id, organization, at desc
             )
             select
                 template.template_id as "id!",
-                nullif(template.organization_id, '') as organization_id,
+                nullif(organization_id(template.organization), '') as organization_id,
                 log.messages as "messages?"
             from template
             left join lateral (
                 select messages
                 from broadcast_log
                 where broadcast_log.broadcast_id = template.broadcast_id
-                    and broadcast_log.organization_id = template.organization_id
+                    and broadcast_log.organization = template.organization
                     and messages is not null
                 limit 1
             ) as log on true
-            order by template.template_id, template.organization_id
+            order by template.template_id, template.organization
         "#,
         organizations,
     )

@@ -36,7 +36,7 @@ pub struct Filter {
 }
 
 /// Place of a delivery in the list; also its key. The order of the fields is that of the list.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// `at` of the log or message.
     #[serde(with = "crate::model::micros")]
@@ -47,6 +47,13 @@ pub struct Place {
     pub id: String,
     /// Tie-breaker for equal ids; empty if unknown.
     pub organization_id: String,
+}
+
+impl Place {
+    /// Order of the list, but for equal ids of several organisations.
+    fn key(&self) -> (Timestamp, bool, &str) {
+        (self.at, self.is_log, &self.id)
+    }
 }
 
 /// Lists deliveries, newest first. `organizations` of `None` means all. `db` is a snapshot: a log
@@ -64,10 +71,11 @@ pub async fn list(
     };
     let edge = places.get(walk.rows as usize - 1).map(|place| place.at);
     places.extend(list_messages(db, organizations, filter, walk, edge).await?);
-    places.sort();
-    if !walk.backward {
-        places.reverse();
-    }
+    // Stable: rows with equal ids stay in the order of their organisations' numbers.
+    places.sort_by(|one, other| {
+        let order = one.key().cmp(&other.key());
+        if walk.backward { order } else { order.reverse() }
+    });
     places.truncate(walk.rows as usize);
     Ok(places)
 }
@@ -140,34 +148,37 @@ async fn find_rooms(
     Ok(rooms.into_iter().map(|room| room.room_id).collect())
 }
 
-/// Finds the hashes of these organisations, or else of all: each names a range of index
+/// Finds the numbers of these organisations, or else of all: each names a range of index
 /// `broadcast_log_by_time`, in which logs are ordered by time.
-async fn hashes(db: &mut PgConnection, organizations: Option<&[String]>) -> sqlx::Result<Vec<i32>> {
+async fn numbers(
+    db: &mut PgConnection,
+    organizations: Option<&[String]>,
+) -> sqlx::Result<Vec<i32>> {
     sqlx::query_scalar!(
         r#"
-            -- All hashes in the index, each found from the one before it.
+            -- All organisations in the index, each found from the one before it.
             with recursive next as (
                 (
-                    select hashtext(organization_id) as hash
+                    select organization
                     from broadcast_log
                     where $1::text[] is null
-                    order by hashtext(organization_id)
+                    order by organization
                     limit 1
                 )
                 union all
                 select (
-                    select hashtext(organization_id)
+                    select organization
                     from broadcast_log
-                    where hashtext(organization_id) > next.hash
-                    order by hashtext(organization_id)
+                    where organization > next.organization
+                    order by organization
                     limit 1
                 )
                 from next
-                where next.hash is not null
+                where next.organization is not null
             )
-            select hash as "hash!" from next where hash is not null
+            select organization as "organization!" from next where organization is not null
             union
-            select hashtext(id) from unnest($1) as id
+            select own from unnest(organization_numbers($1)) as own where own is not null
         "#,
         organizations,
     )
@@ -183,10 +194,10 @@ async fn list_logs(
     filter: &Filter,
     walk: &Walk<Place>,
 ) -> sqlx::Result<Vec<Place>> {
-    let hashes = match filter.broadcast_id {
-        // Found by `broadcast_log_by_broadcast`, which knows no hashes.
+    let numbers = match filter.broadcast_id {
+        // Found by `broadcast_log_by_broadcast`, which knows no organisations.
         Some(_) => vec![0],
-        None => hashes(db, organizations).await?,
+        None => numbers(db, organizations).await?,
     };
     // All logs of a message's time are newer than the message.
     let from = walk.from.as_ref().map(|place| match place.is_log {
@@ -202,11 +213,11 @@ async fn list_logs(
                 r#"
                     select
                         near.at as "at!", true as "is_log!", near.id as "id!",
-                        near.organization_id as "organization_id!"
-                    from unnest($1::int[]) as hash
+                        organization_id(near.organization) as "organization_id!"
+                    from unnest($1::int[]) as own
                     left join unnest($6::bigint[]) as code on true
                     cross join lateral (
-                        select log.at, log.log_id as id, log.organization_id
+                        select log.at, log.log_id as id, log.organization
                         from broadcast_log as log
                         -- Joined only if there is a status or channel to compare.
                         left join lateral (
@@ -220,14 +231,16 @@ async fn list_logs(
                                 min(read_seen_at) as read_seen_at,
                                 min(failed_seen_at) as failed_seen_at
                             from message_channel_id as link
-                            join message using (organization_id, message_id)
+                            join message using (organization, message_id)
                             where link.hash = hashtextextended(log.whatsapp_message_id, 0)
                                 and external_id = log.whatsapp_message_id
-                                and organization_id = log.organization_id
+                                and organization = log.organization
                         ) as twin on $2::text[] is not null or $14::text[] is not null
-                        where ($13::text is not null or hashtext(log.organization_id) = hash)
-                            -- `is not false` as in `message/scan.rs`.
-                            and ($3::text[] is null or (log.organization_id = any($3)) is not false)
+                        where ($13::text is not null or log.organization = own)
+                            -- Redundant without a broadcast. `coalesce` hides the column from the
+                            -- planner, which would use the primary key for a rare organisation.
+                            and ($3::text[] is null
+                                or coalesce(log.organization = any(organization_numbers($3)), false))
                             and ($4::text[] is null or log.contact_phone_digits = any($4))
                             -- A message can only advance its log's status. `coalesce` hides the
                             -- selectivity from the planner, which would read and sort all logs.
@@ -247,11 +260,11 @@ async fn list_logs(
                                 (
                                     select room.channel from room
                                     where room.room_id = twin.room_id
-                                        and room.organization_id = log.organization_id
+                                        and room.organization = log.organization
                                 ),
                                 (
                                     select facet.channel from facet
-                                    where facet.organization_id = log.organization_id
+                                    where facet.organization_id = organization_id(log.organization)
                                         and facet.name = 'channel_integration'
                                         and facet.value = log.channel_integration_id
                                 )
@@ -261,15 +274,15 @@ async fn list_logs(
                             and ($9::timestamptz is null or log.at "# + $cmp + r#"= $9
                                 -- `coalesce` hides the selectivity, which would count that of the
                                 -- time twice: the planner would read and sort a broadcast.
-                                and coalesce((log.at, log.log_id, log.organization_id)
-                                    "# + $cmp + r#" ($9, $10, $11), false))
+                                and coalesce((log.at, log.log_id, log.organization)
+                                    "# + $cmp + r#" ($9, $10, organization_number($11)), false))
                         order by "# + $order + r#"
                         limit $12
                     ) as near
                     order by "# + $order + r#"
                     limit $12
                 "#,
-                &hashes,
+                &numbers,
                 filter.status.as_deref(),
                 organizations,
                 filter.phones.as_deref(),
@@ -289,9 +302,9 @@ async fn list_logs(
         };
     }
     if walk.backward {
-        page!(">", "at, id, organization_id")
+        page!(">", "at, id, organization")
     } else {
-        page!("<", "at desc, id desc, organization_id desc")
+        page!("<", "at desc, id desc, organization desc")
     }
 }
 
@@ -311,22 +324,24 @@ pub async fn twins(
     sqlx::query_as!(
         MessageKey,
         r#"
-            select twin.organization_id as "organization_id!", twin.message_id as "message_id!"
+            select
+                organization_id(twin.organization) as "organization_id!",
+                twin.message_id as "message_id!"
             from (
                 select *
-                from unnest($1::text[], $2::text[])
+                from unnest($1::text[], organization_numbers($2))
                 union
-                select message.external_id, message.organization_id
-                from unnest($3::text[], $4::text[]) as key (message_id, organization_id)
-                join message using (message_id, organization_id)
-            ) as delivery (external_id, organization_id)
+                select message.external_id, message.organization
+                from unnest($3::text[], organization_numbers($4)) as key (message_id, organization)
+                join message using (message_id, organization)
+            ) as delivery (external_id, organization)
             cross join lateral (
-                select organization_id, message_id
+                select organization, message_id
                 from message_channel_id as link
-                join message using (organization_id, message_id)
+                join message using (organization, message_id)
                 where link.hash = hashtextextended(delivery.external_id, 0)
                     and external_id = delivery.external_id
-                    and organization_id = delivery.organization_id
+                    and organization = delivery.organization
             ) as twin
             order by twin.message_id
         "#,
@@ -359,9 +374,11 @@ pub async fn recipients(
         Recipient,
         r#"
             select
-                room.organization_id, room.room_id, channel, account_uniq_id, name
-            from (select distinct * from unnest($1::text[], $2::text[])) as key (room_id, organization_id)
-            join room on room.room_id = key.room_id and room.organization_id = key.organization_id
+                organization_id(room.organization) as "organization_id!", room.room_id, channel,
+                account_uniq_id, name
+            from (select distinct * from unnest($1::text[], organization_numbers($2)))
+                as key (room_id, organization)
+            join room on room.room_id = key.room_id and room.organization = key.organization
         "#,
         &column(messages, |row| row.room_id.as_deref()) as _,
         &column(messages, |row| row.organization_id.as_deref().unwrap_or_default()) as _,

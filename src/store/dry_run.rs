@@ -118,7 +118,15 @@ async fn rows(db: &mut PgConnection, events: &[Event]) -> sqlx::Result<Rows> {
         let ids: BTreeSet<&str> =
             events.iter().flat_map(|event| ids(&event.changes, table)).collect();
         let ids: Vec<&str> = ids.into_iter().collect();
-        let sql = format!("select to_jsonb(t) from {table} as t where {column} = any($1)");
+        // With the id of the organisation in place of its number.
+        let row = match table {
+            "catalog_state" => "to_jsonb(t)",
+            _ => {
+                "to_jsonb(t) - 'organization'
+                    || jsonb_build_object('organization_id', organization_id(organization))"
+            }
+        };
+        let sql = format!("select {row} from {table} as t where {column} = any($1)");
         // Safe: the table and column names are constants.
         let rows: Vec<Value> =
             sqlx::query_scalar(AssertSqlSafe(sql)).bind(ids).fetch_all(&mut *db).await?;

@@ -20,30 +20,34 @@ const PAGE_ROWS: i64 = 5000;
 /// Shortest text that is looked for in bodies: a shorter one would be found by chance.
 const MIN_NEEDLE_BYTES: usize = 8;
 
+/// Condition of a row of an organisation in tables that have its number, and in those that have its id.
+const BY_NUMBER: &str = "organization = (select organization_number($1))";
+const BY_ID: &str = "organization_id = $1";
+
 /// Tables of an organisation, without the journal.
-pub(super) const TABLES: [&str; 22] = [
-    "message",
-    "message_channel_id",
-    "message_count",
-    "room",
-    "room_word",
-    "room_event",
-    "resolution",
-    "response",
-    "sender",
-    "broadcast_log",
-    "broadcast",
-    "broadcast_count",
-    "recipient_count",
-    "ledger",
-    "facet",
-    "activity",
-    "catalog",
-    "catalog_state",
-    "creation",
-    "qontak_finding",
-    "reconciliation",
-    "problem",
+pub(super) const TABLES: [(&str, &str); 22] = [
+    ("message", BY_NUMBER),
+    ("message_channel_id", BY_NUMBER),
+    ("message_count", BY_NUMBER),
+    ("room", BY_NUMBER),
+    ("room_word", BY_NUMBER),
+    ("room_event", BY_NUMBER),
+    ("resolution", BY_NUMBER),
+    ("response", BY_NUMBER),
+    ("sender", BY_NUMBER),
+    ("broadcast_log", BY_NUMBER),
+    ("broadcast", BY_NUMBER),
+    ("broadcast_count", BY_NUMBER),
+    ("recipient_count", BY_NUMBER),
+    ("ledger", BY_ID),
+    ("facet", BY_ID),
+    ("activity", BY_ID),
+    ("catalog", BY_ID),
+    ("catalog_state", BY_ID),
+    ("creation", BY_ID),
+    ("qontak_finding", BY_ID),
+    ("reconciliation", BY_ID),
+    ("problem", BY_ID),
 ];
 
 /// Who is erased.
@@ -116,11 +120,11 @@ pub async fn erase_person(
     }
     let rooms = sqlx::query!(
         r#"
-            select room_id as "room_id!", organization_id as "organization_id!"
+            select room_id as "room_id!", organization as "organization!"
             from room
             where account_normalized = $1 or account_uniq_id = $2
             union
-            select room_id, organization_id
+            select room_id, organization
             from message
             where sender_id = $2 and participant_type = 'customer' and room_id is not null
         "#,
@@ -133,33 +137,31 @@ pub async fn erase_person(
         traces.add_needle(&room.room_id);
         traces.ids.insert(room.room_id.clone());
     }
-    let (room_ids, organizations) = (
-        column(&rooms, |row| row.room_id.clone()),
-        column(&rooms, |row| row.organization_id.clone()),
-    );
+    let (room_ids, organizations) =
+        (column(&rooms, |row| row.room_id.clone()), column(&rooms, |row| row.organization));
     let messages = sqlx::query!(
         r#"
             with person as (
-                select * from unnest($1::text[], $2::text[]) as room (room_id, organization_id)
+                select * from unnest($1::text[], $2::int[]) as room (room_id, organization)
             ), deleted as (
                 delete from message
-                where (room_id, organization_id) in (select room_id, organization_id from person)
+                where (room_id, organization) in (select room_id, organization from person)
                     or sender_id = $3 and participant_type = 'customer'
-                returning message_id, organization_id, sender_id, participant_type
+                returning message_id, organization, sender_id, participant_type
             ), unlinked as (
                 delete from message_channel_id as link
                 using deleted
                 where link.message_id = deleted.message_id
-                    and link.organization_id = deleted.organization_id
+                    and link.organization = deleted.organization
             ), copies as (
                 update media
                 set state = 'deleted'
                 from deleted
                 where media.message_id = deleted.message_id
-                    and media.organization_id = deleted.organization_id
+                    and media.organization_id = organization_id(deleted.organization)
             )
             select
-                message_id as "message_id!", organization_id as "organization_id!",
+                message_id as "message_id!", organization as "organization!",
                 case participant_type when 'customer' then sender_id end as contact
             from deleted
         "#,
@@ -176,12 +178,12 @@ pub async fn erase_person(
         if let Some(contact) = message.contact {
             traces.add_needle(&contact);
             traces.ids.insert(contact.clone());
-            contacts.insert((contact, message.organization_id));
+            contacts.insert((contact, message.organization));
         }
     }
     for table in ["response", "resolution", "room_word", "room_event", "room"] {
         let sql = format!(
-            "delete from {table} where (room_id, organization_id) in (select * from unnest($1, $2))"
+            "delete from {table} where (room_id, organization) in (select * from unnest($1, $2))"
         );
         // Safe: the tables are those above.
         let deleted = sqlx::query(AssertSqlSafe(sql)).bind(&room_ids).bind(&organizations);
@@ -192,11 +194,11 @@ pub async fn erase_person(
     let deleted = sqlx::query!(
         r#"
             delete from sender
-            where (sender_id, organization_id) in (select * from unnest($1::text[], $2::text[]))
+            where (sender_id, organization) in (select * from unnest($1::text[], $2::int[]))
                 or sender_id = $3
         "#,
         &column(&contacts, |(contact, _)| contact.clone()),
-        &column(&contacts, |(_, organization_id)| organization_id.clone()),
+        &column(&contacts, |(_, organization)| *organization),
         contact,
     )
     .execute(&mut *db)
@@ -292,8 +294,8 @@ const FIRST_DAY: NaiveDate = NaiveDate::from_ymd_opt(1970, 1, 1).expect("a day t
 /// Counts the rows of an organisation by table, by reading them.
 pub async fn count_organization(db: &PgPool, organization_id: &str) -> sqlx::Result<Report> {
     let mut report = Report::new();
-    for table in TABLES.into_iter().chain(["media", "event"]) {
-        let sql = format!("select count(*) from {table} where organization_id = $1");
+    for (table, condition) in TABLES.into_iter().chain([("media", BY_ID), ("event", BY_NUMBER)]) {
+        let sql = format!("select count(*) from {table} where {condition}");
         // Safe: the tables are those above.
         let count = sqlx::query_scalar(AssertSqlSafe(sql)).bind(organization_id);
         let count: i64 = count.fetch_one(db).await?;
@@ -306,10 +308,10 @@ pub async fn count_organization(db: &PgPool, organization_id: &str) -> sqlx::Res
 pub async fn erase_organization(db: &PgPool, organization_id: &str) -> sqlx::Result<Report> {
     let mut report = Report::new();
     report.insert("media".to_owned(), media::delete_of_organization(db, organization_id).await?);
-    for table in TABLES {
+    for (table, condition) in TABLES {
         let sql = format!(
             "delete from {table} where ctid = any(array(
-                 select ctid from {table} where organization_id = $1 limit $2
+                 select ctid from {table} where {condition} limit $2
              ))"
         );
         let mut total = 0;
@@ -335,7 +337,7 @@ pub async fn erase_organization(db: &PgPool, organization_id: &str) -> sqlx::Res
                 where (day, event_id) in (
                     select day, event_id
                     from event
-                    where organization_id = $1 and erased_at is null
+                    where organization = (select organization_number($1)) and erased_at is null
                     limit $2
                 )
             "#,

@@ -99,14 +99,14 @@ pub async fn replay(
         r#"
             with new as (
                 select * from unnest(
-                    $1::date[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],
-                    $7::text[], $8::text[]
+                    $1::date[], $2::uuid[], $3::text[], $4::text[], number_organizations($5),
+                    $6::text[], $7::text[], $8::text[]
                 ) as new (
-                    day, event_id, kind, name, organization_id, subject_id, outcome, reasons
+                    day, event_id, kind, name, organization, subject_id, outcome, reasons
                 )
             ), old as (
                 -- Locked, so that two replays of one event do not both read the first outcome.
-                select event.day, event.event_id, event.outcome, event.organization_id
+                select event.day, event.event_id, event.outcome, event.organization
                 from event
                 join new on new.day = event.day and new.event_id = event.event_id
                 order by event.day, event.event_id
@@ -115,7 +115,7 @@ pub async fn replay(
             update event set
                 kind = new.kind::event_kind,
                 name = new.name,
-                organization_id = new.organization_id,
+                organization = new.organization,
                 subject_id = new.subject_id,
                 outcome = new.outcome::event_outcome,
                 reasons = string_to_array(nullif(new.reasons, ''), e'\n'),
@@ -125,7 +125,7 @@ pub async fn replay(
             where event.day = old.day and event.event_id = old.event_id
             returning
                 event.event_id, old.outcome as "outcome!: Outcome",
-                old.organization_id
+                organization_id(old.organization) as "organization_id!"
         "#,
         &column(events, |event| event.received_at().day()),
         &column(events, |event| event.id().0),

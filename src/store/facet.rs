@@ -229,10 +229,13 @@ pub async fn list(
                 )
                 from next
                 where next.id is not null
-            ), own as (
-                select id from next where id is not null
-                union
-                select id collate "C" from unnest($1) as id
+            ), own as materialized (
+                select id, organization_number(id) as organization
+                from (
+                    select id from next where id is not null
+                    union
+                    select id collate "C" from unnest($1) as id
+                ) as own
             )
             select
                 one.name as "name!", one.value as "value!", max(one.channel) as channel,
@@ -251,7 +254,7 @@ pub async fn list(
                 from sender
                 where one.name = 'agent'
                     and sender.sender_id = one.value
-                    and coalesce(sender.organization_id = own.id, false)
+                    and coalesce(sender.organization = own.organization, false)
                 -- Otherwise the planner would join all senders.
                 limit 1
             ) as sender on true
@@ -278,7 +281,7 @@ pub async fn list(
 #[derive(Debug)]
 pub struct Occurrence {
     /// Hash of its id, as in the indexes of messages.
-    pub hash: i32,
+    pub organization: i32,
     /// Day of the latest message of a sender.
     pub last_on: Option<NaiveDate>,
 }
@@ -293,7 +296,7 @@ pub async fn occurrences(
     sqlx::query_as!(
         Occurrence,
         r#"
-            select hashtext(organization_id) as "hash!", max(last_on) as last_on
+            select organization_number(organization_id) as "organization!", max(last_on) as last_on
             from facet
             where name = $2
                 and value = any($3)

@@ -53,6 +53,7 @@ pub async fn ingest(
 /// The rows of a batch.
 struct Batch<'a> {
     stored: Vec<Stored>,
+    organizations: Organizations,
     journal: Vec<Row<'a, JournalRow<'a>>>,
     repeats: Vec<Row<'a, Repeat>>,
     ledger: Vec<Row<'a, LedgerChange>>,
@@ -84,48 +85,69 @@ impl<'a> Batch<'a> {
             .collect();
         let changes = || new.iter().map(|event| &event.changes);
         let applied = events.iter().zip(&stored).filter(|(_, row)| row.is_newly_applied());
+        let mut organizations = Organizations::default();
         Self {
-            journal: owned(rows),
-            repeats: owned(repeats),
-            ledger: owned(ledger::count(writer_id, events, &stored)),
+            journal: organizations.number(owned(rows), |row| &row.event.organization_id),
+            repeats: rows_of(owned(repeats)),
+            ledger: rows_of(owned(ledger::count(writer_id, events, &stored))),
             applied: applied.map(|(event, _)| event.id().0).collect(),
-            rooms: fold(
-                changes().flat_map(|changes: &'a Changes| &changes.rooms),
-                |row| (&row.organization_id, &row.room_id),
-                Room::fold,
+            rooms: organizations.number(
+                fold(
+                    changes().flat_map(|changes: &'a Changes| &changes.rooms),
+                    |row| (&row.organization_id, &row.room_id),
+                    Room::fold,
+                ),
+                |row| &row.organization_id,
             ),
-            room_events: fold(
-                changes().flat_map(|changes| &changes.room_events),
-                |row| (&row.organization_id, &row.room_id, row.r#type, &row.discriminator),
-                RoomEvent::fold,
+            room_events: organizations.number(
+                fold(
+                    changes().flat_map(|changes| &changes.room_events),
+                    |row| (&row.organization_id, &row.room_id, row.r#type, &row.discriminator),
+                    RoomEvent::fold,
+                ),
+                |row| &row.organization_id,
             ),
-            messages: fold(
-                changes().flat_map(|changes| &changes.messages),
-                |row| (&row.organization_id, &row.message_id),
-                Message::fold,
+            messages: organizations.number(
+                fold(
+                    changes().flat_map(|changes| &changes.messages),
+                    |row| (&row.organization_id, &row.message_id),
+                    Message::fold,
+                ),
+                |row| &row.organization_id,
             ),
-            resolutions: owned(resolution::shown(new.iter().copied())),
-            senders: fold(
-                changes().flat_map(|changes| &changes.senders),
-                |row| (&row.organization_id, &row.sender_id),
-                Sender::fold,
+            resolutions: organizations
+                .number(owned(resolution::shown(new.iter().copied())), |row| row.organization_id),
+            senders: organizations.number(
+                fold(
+                    changes().flat_map(|changes| &changes.senders),
+                    |row| (&row.organization_id, &row.sender_id),
+                    Sender::fold,
+                ),
+                |row| &row.organization_id,
             ),
-            broadcasts: fold(
-                changes().flat_map(|changes| &changes.broadcasts),
-                |row| (&row.organization_id, &row.broadcast_id),
-                Broadcast::fold,
+            broadcasts: organizations.number(
+                fold(
+                    changes().flat_map(|changes| &changes.broadcasts),
+                    |row| (&row.organization_id, &row.broadcast_id),
+                    Broadcast::fold,
+                ),
+                |row| &row.organization_id,
             ),
-            broadcast_logs: fold(
-                changes().flat_map(|changes| &changes.broadcast_logs),
-                |row| (&row.organization_id, &row.log_id),
-                BroadcastLog::fold,
+            broadcast_logs: organizations.number(
+                fold(
+                    changes().flat_map(|changes| &changes.broadcast_logs),
+                    |row| (&row.organization_id, &row.log_id),
+                    BroadcastLog::fold,
+                ),
+                |row| &row.organization_id,
             ),
-            catalog_states: fold(
+            catalog_states: rows_of(fold(
                 changes().flat_map(|changes| &changes.catalog_states),
                 |row| (row.kind, &row.id, &row.organization_id, row.event_id),
                 // The same event twice.
                 |_, _| (),
-            ),
+            )),
+            organizations,
             stored,
         }
     }
@@ -147,14 +169,15 @@ impl<'a> Batch<'a> {
         db: &mut PgConnection,
         facets: &BTreeSet<facet::Entry<'_>>,
     ) -> sqlx::Result<Vec<Stored>> {
-        let facets = owned(facet::folded(facets));
+        let facets = rows_of(owned(facet::folded(facets)));
         sqlx::query!(
             r#"
                 select
-                    ingest_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
+                    ingest_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13),
                     -- Too rare for a parameter that each batch would pay for.
-                    case when $13::catalog_state_1[] is not null then apply_catalog_states_1($13) end
+                    case when $14::catalog_state_1[] is not null then apply_catalog_states_1($14) end
             "#,
+            &self.organizations.ids,
             some(&self.journal) as _,
             some(&self.repeats) as _,
             some(&self.ledger) as _,
@@ -215,12 +238,45 @@ fn with_replays(
     stored.collect()
 }
 
+/// Organisations of a batch. Rows name them by their places: only Postgres knows their numbers.
+#[derive(Default)]
+struct Organizations {
+    ids: Vec<String>,
+    places: HashMap<String, i32>,
+}
+
+impl Organizations {
+    /// Adds the place of the organisation to each row.
+    fn number<'a, T: Clone>(
+        &mut self,
+        rows: Vec<Cow<'a, T>>,
+        id: impl Fn(&T) -> &str,
+    ) -> Vec<Row<'a, T>> {
+        let rows = rows.into_iter().map(|row| {
+            let organization = self.place(id(&row));
+            Row { row, organization }
+        });
+        rows.collect()
+    }
+
+    /// Place of an organisation, from 1.
+    fn place(&mut self, id: &str) -> i32 {
+        if let Some(place) = self.places.get(id) {
+            return *place;
+        }
+        self.ids.push(id.to_owned());
+        let place = self.ids.len() as i32;
+        self.places.insert(id.to_owned(), place);
+        place
+    }
+}
+
 /// Folds rows with the same key, sorted by key.
 fn fold<'a, T: Clone, K: Ord>(
     rows: impl Iterator<Item = &'a T>,
     key: impl Fn(&'a T) -> K,
     fold: impl Fn(&mut T, &T),
-) -> Vec<Row<'a, T>> {
+) -> Vec<Cow<'a, T>> {
     let mut rows: Vec<&'a T> = rows.collect();
     rows.sort_by_key(|row| key(row));
     let groups = rows.chunk_by(|one, other| key(one) == key(other));
@@ -229,13 +285,18 @@ fn fold<'a, T: Clone, K: Ord>(
         for other in &group[1..] {
             fold(row.to_mut(), other);
         }
-        Row(row)
+        row
     });
     folded.collect()
 }
 
-fn owned<'a, T: Clone>(rows: impl IntoIterator<Item = T>) -> Vec<Row<'a, T>> {
-    rows.into_iter().map(|row| Row(Cow::Owned(row))).collect()
+fn owned<'a, T: Clone>(rows: impl IntoIterator<Item = T>) -> Vec<Cow<'a, T>> {
+    rows.into_iter().map(Cow::Owned).collect()
+}
+
+/// Rows of types that have the id of the organisation, or none.
+fn rows_of<T: Clone>(rows: Vec<Cow<'_, T>>) -> Vec<Row<'_, T>> {
+    rows.into_iter().map(|row| Row { row, organization: 0 }).collect()
 }
 
 /// An array, or null if it is empty.

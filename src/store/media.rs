@@ -100,11 +100,11 @@ async fn insert(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
             with found as (
-                select distinct message.organization_id, message.message_id
+                select distinct organization_id(message.organization) as organization_id, message.message_id
                 from unnest($1::date[], $2::uuid[]) as source (day, event_id)
                 -- `limit 1` forces index lookups; else the planner may scan a small day.
                 cross join lateral (
-                    select kind, subject_id, organization_id
+                    select kind, subject_id, organization
                     from event
                     where event.day = source.day
                         and event.event_id = source.event_id
@@ -113,10 +113,10 @@ async fn insert(db: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
                     limit 1
                 ) as event
                 cross join lateral (
-                    select message_id, organization_id, file
+                    select message_id, organization, file
                     from message
                     where message.message_id = event.subject_id
-                        and message.organization_id = event.organization_id
+                        and message.organization = event.organization
                     limit 1
                 ) as message
                 where kind in (
@@ -175,7 +175,7 @@ pub async fn claim(
                     select file ->> 'url'
                     from message
                     where message.message_id = media.message_id
-                        and message.organization_id = media.organization_id
+                        and message.organization = organization_number(media.organization_id)
                 ) as url
         "#,
         limit,
@@ -304,9 +304,10 @@ pub async fn find(db: impl PgExecutor<'_>, message: &MessageKey) -> sqlx::Result
                 media.sha256 as "sha256?", media.content_type as "content_type?",
                 media.bytes as "bytes?", message.file ->> 'filename' as filename
             from message
-            left join media using (message_id, organization_id)
+            left join media
+                on media.message_id = message.message_id and media.organization_id = $2
             where message.message_id = $1
-                and message.organization_id = $2
+                and message.organization = organization_number($2)
                 and message.file ->> 'url' <> ''
         "#,
         message.message_id,

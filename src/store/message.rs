@@ -32,7 +32,7 @@ pub async fn claim(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
             select claim_messages_1(
-                array(select message_id from message where organization_id = '')
+                array(select message_id from message where organization = 0)
             )
         "#
     )
@@ -49,20 +49,22 @@ pub async fn list_last(
     sqlx::query_as!(
         MessageKey,
         r#"
-            select last.organization_id as "organization_id!", last.message_id as "message_id!"
-            from unnest($1::text[], $2::text[]) as key (room_id, organization_id)
+            select
+                organization_id(last.organization) as "organization_id!",
+                last.message_id as "message_id!"
+            from unnest($1::text[], organization_numbers($2)) as key (room_id, organization)
             cross join lateral (
-                select message.organization_id, message.message_id
+                select message.organization, message.message_id
                 from message
                 where message.room_id = key.room_id
-                    and message.organization_id = key.organization_id
+                    and message.organization = key.organization
                     -- The index is in order of time only. Ordering by id as well, or a low row
                     -- estimate for the organisation, would read and sort the whole room.
                     and message.at = (
                         select newest.at
                         from message as newest
                         where newest.room_id = key.room_id
-                            and coalesce(newest.organization_id = key.organization_id, false)
+                            and coalesce(newest.organization = key.organization, false)
                         order by newest.at desc
                         limit 1
                     )
@@ -86,11 +88,11 @@ pub async fn find(
     sqlx::query_as!(
         MessageKey,
         r#"
-            select organization_id, message_id
+            select organization_id(organization) as "organization_id!", message_id
             from message
-            where message_id = $1 and ($2::text[] is null or organization_id = any($2))
+            where message_id = $1 and ($2::text[] is null or organization = any(organization_numbers($2)))
             -- Prefer a row with a known organisation.
-            order by organization_id desc
+            order by organization desc
             limit 1
         "#,
         message_id,
@@ -241,7 +243,7 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
         r#"
             select
                 message.message_id as id,
-                nullif(message.organization_id, '') as organization_id,
+                nullif(organization_id(message.organization), '') as organization_id,
                 message.room_id, message.type, message.text, message.status,
                 message.other_statuses,
                 case when message.sender_kind = 'customer' then 'in'
@@ -267,16 +269,16 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 sender.avatar as "sender_avatar?",
                 copy.sha256 as "copy_sha256?", copy.content_type as "copy_content_type?",
                 copy.bytes as "copy_bytes?"
-            from unnest($1::text[], $2::text[]) with ordinality
-                as key (message_id, organization_id, place)
-            join message using (message_id, organization_id)
+            from unnest($1::text[], organization_numbers($2)) with ordinality
+                as key (message_id, organization, place)
+            join message using (message_id, organization)
             left join media as copy
                 on copy.message_id = message.message_id
-                and copy.organization_id = message.organization_id
+                and copy.organization_id = organization_id(message.organization)
                 and copy.state = 'stored'
             left join sender
                 on sender.sender_id = message.sender_id
-                and sender.organization_id = message.organization_id
+                and sender.organization = message.organization
             left join lateral (
                 select
                     pending_at, sent_at, delivered_at, read_at, failed_at, error_code,
@@ -286,7 +288,7 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 -- Messages of customers have no broadcast log. Only logs have WhatsApp's times.
                 where message.sender_kind is distinct from 'customer'
                     and broadcast_log.whatsapp_message_id = message.external_id
-                    and broadcast_log.organization_id = message.organization_id
+                    and broadcast_log.organization = message.organization
                 order by log_id
                 limit 1
             ) as log on true

@@ -344,7 +344,7 @@ pub async fn first_event_at(
             where name is not null
                 and folded_name(name) = folded_name($2)
                 and name = $2
-                and organization_id = $1
+                and organization = organization_number($1)
                 and day >= ($3::timestamptz at time zone 'UTC')::date
                 and received_at >= $3
         "#,

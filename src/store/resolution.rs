@@ -69,8 +69,8 @@ pub fn shown<'a>(events: impl Iterator<Item = &'a Event>) -> BTreeSet<Resolution
 /// A resolution that counts.
 #[derive(Debug)]
 pub struct Resolved {
-    /// Organisation of the room; empty if unknown.
-    pub organization_id: String,
+    /// Number of the room's organisation.
+    pub organization: i32,
     /// The room.
     pub room_id: String,
     /// User that resolved it; empty if unknown.
@@ -93,12 +93,12 @@ pub async fn latest(
         Resolved,
         r#"
             select
-                organization_id as "organization_id!", room_id as "room_id!",
+                organization as "organization!", room_id as "room_id!",
                 agent_id as "agent_id!", at as "at!: Timestamp",
                 extract(epoch from at - begun_at)::float8 as seconds
             from (
                 (
-                    select organization_id, room_id, agent_id, at, begun_at
+                    select organization, room_id, agent_id, at, begun_at
                     from resolution
                     where $1::text[] is null and is_counted and at >= $2 and at < $3
                     order by at desc
@@ -106,11 +106,11 @@ pub async fn latest(
                 )
                 union all
                 select one.*
-                from unnest($1::text[]) as own (organization_id)
+                from unnest(organization_numbers($1)) as own (organization)
                 cross join lateral (
-                    select organization_id, room_id, agent_id, at, begun_at
+                    select organization, room_id, agent_id, at, begun_at
                     from resolution
-                    where resolution.organization_id = own.organization_id
+                    where resolution.organization = own.organization
                         and is_counted and at >= $2 and at < $3
                     order by at desc
                     limit $4
@@ -151,7 +151,7 @@ pub async fn count(
         r#"
             select width_bucket(at, $2::timestamptz[]) as "span!", count(*) as "count!"
             from resolution
-            where ($1::text[] is null or organization_id = any($1))
+            where ($1::text[] is null or organization = any(organization_numbers($1)))
                 and is_counted and at >= $3 and at < $4
             group by 1
             order by 1

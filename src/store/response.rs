@@ -9,8 +9,8 @@ use crate::model::Timestamp;
 /// An answer and the wait that it ended.
 #[derive(Debug)]
 pub struct Answer {
-    /// Organisation of the room; empty if unknown.
-    pub organization_id: String,
+    /// Number of the room's organisation.
+    pub organization: i32,
     /// The room.
     pub room_id: String,
     /// Whether an agent answered, not a bot.
@@ -36,12 +36,12 @@ pub async fn latest(
         Answer,
         r#"
             select
-                organization_id as "organization_id!", room_id as "room_id!",
+                organization as "organization!", room_id as "room_id!",
                 author = 'agent' as "is_from_agent!", sender_id as agent_id,
                 is_first as "is_first!", extract(epoch from at - asked_at)::float8 as "seconds!"
             from (
                 (
-                    select organization_id, room_id, author, sender_id, is_first, at, asked_at
+                    select organization, room_id, author, sender_id, is_first, at, asked_at
                     from response
                     where $1::text[] is null and at >= $2 and at < $3
                     order by at desc
@@ -49,12 +49,11 @@ pub async fn latest(
                 )
                 union all
                 select one.*
-                from unnest($1::text[]) as own (organization_id)
+                from unnest(organization_numbers($1)) as own (organization)
                 cross join lateral (
-                    select organization_id, room_id, author, sender_id, is_first, at, asked_at
+                    select organization, room_id, author, sender_id, is_first, at, asked_at
                     from response
-                    where hashtext(response.organization_id) = hashtext(own.organization_id)
-                        and response.organization_id = own.organization_id
+                    where response.organization = own.organization
                         and at >= $2 and at < $3
                     order by at desc
                     limit $4

@@ -57,30 +57,30 @@ async fn delete_messages(db: &PgPool, before: Timestamp, limit: i64) -> sqlx::Re
     let mut transaction = keep_hours(db).await?;
     let deleted = sqlx::query!(
         r#"
-            with recursive organization as (
+            with recursive own as (
                 (
-                    select hashtext(organization_id) as hash
+                    select organization
                     from message
-                    order by hashtext(organization_id)
+                    order by organization
                     limit 1
                 )
                 union all
-                select next.hash
-                from organization
+                select next.organization
+                from own
                 cross join lateral (
-                    select hashtext(organization_id) as hash
+                    select organization
                     from message
-                    where hashtext(organization_id) > organization.hash
-                    order by hashtext(organization_id)
+                    where message.organization > own.organization
+                    order by organization
                     limit 1
                 ) as next
             ), old as materialized (
-                select old.message_id, old.organization_id
-                from organization
+                select old.message_id, old.organization
+                from own
                 cross join lateral (
-                    select message_id, organization_id
+                    select message_id, organization
                     from message
-                    where hashtext(organization_id) = organization.hash and at < $1
+                    where message.organization = own.organization and at < $1
                     order by at
                     limit $2
                     for update skip locked
@@ -90,25 +90,25 @@ async fn delete_messages(db: &PgPool, before: Timestamp, limit: i64) -> sqlx::Re
                 delete from message
                 using old
                 where message.message_id = old.message_id
-                    and message.organization_id = old.organization_id
+                    and message.organization = old.organization
                 returning message.*
             ), unlinked as (
                 delete from message_channel_id as link
                 using deleted
                 where link.hash = hashtextextended(deleted.external_id, 0)
-                    and link.organization_id = deleted.organization_id
+                    and link.organization = deleted.organization
                     and link.message_id = deleted.message_id
             ), copies as (
                 update media
                 set state = 'deleted'
                 from deleted
                 where media.message_id = deleted.message_id
-                    and media.organization_id = deleted.organization_id
+                    and media.organization_id = organization_id(deleted.organization)
             ), unanswered as (
                 delete from response
                 using deleted
                 where response.room_id = deleted.room_id
-                    and response.organization_id = deleted.organization_id
+                    and response.organization = deleted.organization
                     and response.at = deleted.at
                     and response.message_id = deleted.message_id
             )
@@ -127,30 +127,30 @@ async fn delete_broadcast_logs(db: &PgPool, before: Timestamp, limit: i64) -> sq
     let mut transaction = keep_hours(db).await?;
     let deleted = sqlx::query!(
         r#"
-            with recursive organization as (
+            with recursive own as (
                 (
-                    select hashtext(organization_id) as hash
+                    select organization
                     from broadcast_log
-                    order by hashtext(organization_id)
+                    order by organization
                     limit 1
                 )
                 union all
-                select next.hash
-                from organization
+                select next.organization
+                from own
                 cross join lateral (
-                    select hashtext(organization_id) as hash
+                    select organization
                     from broadcast_log
-                    where hashtext(organization_id) > organization.hash
-                    order by hashtext(organization_id)
+                    where broadcast_log.organization > own.organization
+                    order by organization
                     limit 1
                 ) as next
             ), old as materialized (
-                select old.log_id, old.organization_id
-                from organization
+                select old.log_id, old.organization
+                from own
                 cross join lateral (
-                    select log_id, organization_id
+                    select log_id, organization
                     from broadcast_log
-                    where hashtext(organization_id) = organization.hash and at < $1
+                    where broadcast_log.organization = own.organization and at < $1
                     order by at
                     limit $2
                     for update skip locked
@@ -160,7 +160,7 @@ async fn delete_broadcast_logs(db: &PgPool, before: Timestamp, limit: i64) -> sq
             delete from broadcast_log
             using old
             where broadcast_log.log_id = old.log_id
-                and broadcast_log.organization_id = old.organization_id
+                and broadcast_log.organization = old.organization
         "#,
         before as _,
         limit,
@@ -179,13 +179,13 @@ async fn delete_broadcasts(
     let deleted = sqlx::query!(
         r#"
             with old as materialized (
-                select broadcast_id, organization_id
+                select broadcast_id, organization
                 from broadcast
                 where at < $1
                     and not exists (
                         select from broadcast_log as log
                         where log.broadcast_id = broadcast.broadcast_id
-                            and log.organization_id = broadcast.organization_id
+                            and log.organization = broadcast.organization
                     )
                 order by at
                 limit $2
@@ -194,12 +194,12 @@ async fn delete_broadcasts(
                 delete from broadcast_count as counted
                 using old
                 where counted.broadcast_id = old.broadcast_id
-                    and counted.organization_id = old.organization_id
+                    and counted.organization = old.organization
             )
             delete from broadcast
             using old
             where broadcast.broadcast_id = old.broadcast_id
-                and broadcast.organization_id = old.organization_id
+                and broadcast.organization = old.organization
         "#,
         before as _,
         limit,
@@ -213,7 +213,7 @@ async fn delete_rooms(db: impl PgExecutor<'_>, before: Timestamp, limit: i64) ->
     let deleted = sqlx::query!(
         r#"
             with old as materialized (
-                select room_id, organization_id
+                select room_id, organization
                 from room
                 where activity_slot < $1
                 order by activity_slot
@@ -223,21 +223,21 @@ async fn delete_rooms(db: impl PgExecutor<'_>, before: Timestamp, limit: i64) ->
                 delete from room_event
                 using old
                 where room_event.room_id = old.room_id
-                    and room_event.organization_id = old.organization_id
+                    and room_event.organization = old.organization
             ), words as (
                 delete from room_word
                 using old
                 where room_word.room_id = old.room_id
-                    and room_word.organization_id = old.organization_id
+                    and room_word.organization = old.organization
             ), resolutions as (
                 delete from resolution
                 using old
                 where resolution.room_id = old.room_id
-                    and resolution.organization_id = old.organization_id
+                    and resolution.organization = old.organization
             )
             delete from room
             using old
-            where room.room_id = old.room_id and room.organization_id = old.organization_id
+            where room.room_id = old.room_id and room.organization = old.organization
         "#,
         before as _,
         limit,
@@ -370,7 +370,7 @@ pub async fn count(db: impl PgExecutor<'_>, kind: Kind, before: Timestamp) -> sq
                         and not exists (
                             select from broadcast_log as log
                             where log.broadcast_id = broadcast.broadcast_id
-                                and log.organization_id = broadcast.organization_id
+                                and log.organization = broadcast.organization
                                 and log.at >= $2
                         )
                 )

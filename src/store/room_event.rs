@@ -71,7 +71,7 @@ pub async fn list(
                         type, at, actor_id, actor_name, event_id, received_at,
                         mark as discriminator
                     from room_event
-                    where organization_id = $1
+                    where organization = organization_number($1)
                         and room_id = $2
                         and ($3::timestamptz is null
                             or (coalesce(at, received_at), type, mark) "#

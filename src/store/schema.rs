@@ -105,12 +105,12 @@ pub async fn unlogged_tables(pool: &PgPool) -> sqlx::Result<Vec<String>> {
             where relnamespace = (select relnamespace from pg_class where oid = to_regclass('event'))
                 and relkind = 'r'
                 and relpersistence = 'u'
-                and (relname = any($1) or oid in (
+                and (relname = 'organization' or relname = any($1) or oid in (
                     select inhrelid from pg_inherits where inhparent = to_regclass('event')
                 ))
             order by relname
         "#,
-        &erase::TABLES.map(str::to_owned) as _,
+        &erase::TABLES.map(|(table, _)| table.to_owned()) as _,
     )
     .fetch_all(pool)
     .await

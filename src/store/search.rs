@@ -16,7 +16,7 @@ const INDEXES: [(&str, &str); 2] = [
     (
         "message_by_word",
         "create index concurrently if not exists message_by_word on message
-            using gin (message_words(organization_id, at, text, file, buttons, raw_message))
+            using gin (message_words(organization, at, text, file, buttons, raw_message))
             with (gin_pending_list_limit = 1024)",
     ),
     (
@@ -173,7 +173,7 @@ impl Query {
     }
 
     /// Returns the `tsquery` over `message_words` for these days and, if given, these organisations
-    /// (by hash). Words of three or more characters match as prefixes, shorter ones as a whole.
+    /// (by number). Words of three or more characters match as prefixes, shorter ones as a whole.
     pub fn message_tsquery(
         &self,
         days: std::ops::RangeInclusive<i64>,
@@ -209,11 +209,11 @@ impl Query {
                 format!("({})", either.join("|"))
             }
         };
-        let hashes = organizations.map(|hashes| {
-            let terms: Vec<String> = hashes.iter().map(|hash| format!("~{hash:x}'")).collect();
+        let organizations = organizations.map(|numbers| {
+            let terms: Vec<String> = numbers.iter().map(|it| format!("~{it:x}'")).collect();
             any(&terms)
         });
-        hashes.map_or_else(|| words.clone(), |hashes| format!("{words}&{hashes}"))
+        organizations.map_or_else(|| words.clone(), |numbers| format!("{words}&{numbers}"))
     }
 
     /// Returns `like` patterns that `message_text` must match.

@@ -38,12 +38,12 @@ pub async fn find(
         SenderRow,
         r#"
             select
-                sender_id as id, nullif(organization_id, '') as organization_id, type, name,
-                username, avatar
+                sender_id as id, nullif(organization_id(organization), '') as organization_id, type,
+                name, username, avatar
             from sender
-            where sender_id = $1 and ($2::text[] is null or organization_id = any($2))
+            where sender_id = $1 and ($2::text[] is null or organization = any(organization_numbers($2)))
             -- Prefer a row with a known organisation.
-            order by sender.organization_id desc
+            order by organization desc
             limit 1
         "#,
         sender_id,
@@ -76,13 +76,14 @@ pub async fn list_agents(
                 SenderRow,
                 r#"
                     select
-                        sender_id as id, nullif(organization_id, '') as organization_id, type, name,
-                        username, avatar
+                        sender_id as id, nullif(organization_id(organization), '') as organization_id,
+                        type, name, username, avatar
                     from sender
                     where type = 'agent'
-                        and ($1::text[] is null or organization_id = any($1))
+                        and ($1::text[] is null or organization = any(organization_numbers($1)))
                         and ($2::text is null
-                            or (sender_id, organization_id) "# + $cmp + r#" ($2, $3))
+                            or (sender_id, organization) "# + $cmp + r#"
+                                ($2, organization_number($3)))
                     order by "# + $order + r#"
                     limit $4
                 "#,
@@ -95,11 +96,10 @@ pub async fn list_agents(
             .await
         };
     }
-    // Qualified, because the output column of this name has nulls.
     if walk.backward {
-        page!("<", "sender_id desc, sender.organization_id desc")
+        page!("<", "sender_id desc, organization desc")
     } else {
-        page!(">", "sender_id, sender.organization_id")
+        page!(">", "sender_id, organization")
     }
 }
 
@@ -131,7 +131,7 @@ pub async fn list_participants(
             with latest as (
                 select participant_id, sender_id, participant_type, sender_type
                 from message
-                where room_id = $1 and organization_id = $2
+                where room_id = $1 and organization = organization_number($2)
                 order by at desc
                 limit 500
             ), participant as (
@@ -143,7 +143,7 @@ pub async fn list_participants(
                     union all
                     select null, unnest(agent_ids) collate "C", 'agent', 'Models::User'
                     from room
-                    where room_id = $1 and organization_id = $2
+                    where room_id = $1 and organization = organization_number($2)
                 ) as seen
                 where sender_id is not null
                 group by sender_id
@@ -156,7 +156,7 @@ pub async fn list_participants(
             left join lateral (
                 select name, avatar
                 from sender
-                where sender.sender_id = participant.sender_id and sender.organization_id = $2
+                where sender.sender_id = participant.sender_id and sender.organization = organization_number($2)
                 limit 1
             ) as sender on true
             order by participant.sender_id

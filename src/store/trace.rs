@@ -35,14 +35,16 @@ pub async fn rooms(
     sqlx::query_as!(
         RoomKey,
         r#"
-            select organization_id, room_id, activity_at as "activity_at!"
+            select
+                organization_id(organization) as "organization_id!", room_id,
+                activity_at as "activity_at!"
             from room
             where (
                     room_id = any($2)
                     or account_normalized is not null and account_normalized = any($3)
                 )
-                and ($1::text[] is null or organization_id = any($1))
-            order by activity_at desc, room_id desc, organization_id desc
+                and ($1::text[] is null or organization = any(organization_numbers($1)))
+            order by activity_at desc, room_id desc, organization desc
             limit $4
         "#,
         scope.organizations,
@@ -66,7 +68,7 @@ pub async fn logs(
     sqlx::query_as!(
         LogKey,
         r#"
-            select organization_id, log_id
+            select organization_id(organization) as "organization_id!", log_id
             from broadcast_log
             where (
                     log_id = any($2)
@@ -74,8 +76,8 @@ pub async fn logs(
                     or contact_phone_digits is not null and contact_phone_digits = any($4)
                     or contact_id is not null and contact_id = any($4)
                 )
-                and ($1::text[] is null or organization_id = any($1))
-            order by at desc, log_id desc, organization_id desc
+                and ($1::text[] is null or organization = any(organization_numbers($1)))
+            order by at desc, log_id desc, organization desc
             limit $5
         "#,
         scope.organizations,
@@ -98,7 +100,7 @@ pub async fn messages(
     sqlx::query_as!(
         MessageKey,
         r#"
-            select organization_id, message_id
+            select organization_id(organization) as "organization_id!", message_id
             from message
             where (
                     message_id = any($2)
@@ -109,8 +111,8 @@ pub async fn messages(
                     from unnest($3) as external_id
                     join message_channel_id on hash = hashtextextended(external_id, 0)
                 ))
-                and ($1::text[] is null or organization_id = any($1))
-            order by at desc, message_id desc, organization_id desc
+                and ($1::text[] is null or organization = any(organization_numbers($1)))
+            order by at desc, message_id desc, organization desc
             limit $4
         "#,
         scope.organizations,
@@ -132,11 +134,11 @@ pub async fn broadcasts(
         BroadcastRow,
         r#"
             select
-                broadcast_id as "id!", nullif(organization_id, '') as organization_id, name,
+                broadcast_id as "id!", nullif(organization_id(organization), '') as organization_id, name,
                 template_id, channel_integration_id, created_at, at as "at!"
             from broadcast
-            where broadcast_id = any($2) and ($1::text[] is null or organization_id = any($1))
-            order by at desc, broadcast_id desc, organization_id desc
+            where broadcast_id = any($2) and ($1::text[] is null or organization = any(organization_numbers($1)))
+            order by at desc, broadcast_id desc, organization desc
             limit $3
         "#,
         scope.organizations,
@@ -180,10 +182,10 @@ pub async fn room_events(
         RoomEventRow,
         r#"
             select
-                nullif(organization_id, '') as organization_id, room_id as "room_id!", type, at,
-                actor_id, actor_name, event_id, received_at
-            from unnest($1::text[], $2::text[]) as key (room_id, organization_id)
-            join room_event using (room_id, organization_id)
+                nullif(organization_id(organization), '') as organization_id, room_id as "room_id!",
+                type, at, actor_id, actor_name, event_id, received_at
+            from unnest($1::text[], organization_numbers($2)) as key (room_id, organization)
+            join room_event using (room_id, organization)
             order by coalesce(at, received_at) desc, event_id desc
             limit $3
         "#,
@@ -216,20 +218,21 @@ pub async fn events(
             select
                 event_id as "event_id!", received_at as "received_at!", endpoint as "endpoint!",
                 kind::text, name_sent(name, kind) as name,
-                nullif(event.organization_id, '') as organization_id, event.subject_id,
+                nullif(organization_id(event.organization), '') as organization_id, event.subject_id,
                 outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!",
                 deliveries as "deliveries!",
                 coalesce(body_bytes, length(body)) as "body_bytes!",
                 parser_version as "parser_version!", request_id as "request_id!"
-            from unnest($2::text[], $4::text[]) as subject (subject_id, organization_id)
+            from unnest($2::text[], $4::text[], organization_numbers($4))
+                as subject (subject_id, organization_id, organization)
             -- The newest of each subject, through the index: a scan of the journal is slow.
             cross join lateral (
                 select *
                 from event
                 where event.subject_id = subject.subject_id
-                    and ($1::text[] is null or event.organization_id = any($1))
+                    and ($1::text[] is null or event.organization = any(organization_numbers($1)))
                     and (subject.organization_id is null
-                        or event.organization_id in (subject.organization_id, ''))
+                        or event.organization in (subject.organization, 0))
                 order by event.day desc, event.event_id desc
                 limit $3
             ) as event

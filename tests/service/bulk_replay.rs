@@ -67,7 +67,8 @@ async fn replay_by_filter_fills_emptied_tables_and_counts_its_events(db: PgPool)
 async fn replay_of_one_organisation_leaves_others(db: PgPool) {
     let history = with_history(&db).await;
     let organization = super::harness::ORGANIZATION;
-    let expected = history.count(&format!("event where organization_id = '{organization}'")).await;
+    let own = format!("event where organization = organization_number('{organization}')");
+    let expected = history.count(&own).await;
     let service = Process::start(settings(&db.connect_options())).await;
     let filter = format!("start_date=1970-01-01&organization_id={organization}");
     let path = start(&service, &filter).await;

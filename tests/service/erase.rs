@@ -137,20 +137,30 @@ async fn organization_is_erased_from_every_table(db: PgPool) {
     let printed = erase(&db, &["--organization", ORGANIZATION, "--dry-run"]).await;
     assert!(printed.contains("event: "), "{printed}");
     erase(&db, &["--organization", ORGANIZATION]).await;
-    let tables: Vec<String> = sqlx::query_scalar(
-        "select table_name::text from information_schema.columns
-         where column_name = 'organization_id' and table_schema = 'public'
-             and table_name not like 'event%'",
+    let tables: Vec<(String, String)> = sqlx::query_as(
+        "select table_name::text, column_name::text from information_schema.columns
+         where column_name in ('organization', 'organization_id') and table_schema = 'public'
+             and table_name not like 'event%' and table_name <> 'organization'",
     )
     .fetch_all(&db)
     .await
     .unwrap();
-    for table in tables {
-        let rows =
-            service.count(&format!("{table} where organization_id = '{ORGANIZATION}'")).await;
+    for (table, column) in tables {
+        let value = match column.as_str() {
+            "organization" => format!("organization_number('{ORGANIZATION}')"),
+            _ => format!("'{ORGANIZATION}'"),
+        };
+        let rows = service.count(&format!("{table} where {column} = {value}")).await;
         assert_eq!(rows, 0, "{table}");
     }
-    let left = format!("event where organization_id = '{ORGANIZATION}' and length(body) > 0");
+    let own = format!("event where organization = organization_number('{ORGANIZATION}')");
+    assert!(service.count(&own).await > 0);
+    let left = format!("{own} and length(body) > 0");
     assert_eq!(service.count(&left).await, 0);
-    assert_eq!(service.count("room where organization_id = 'another-organization'").await, 1);
+    assert_eq!(
+        service
+            .count("room where organization = organization_number('another-organization')")
+            .await,
+        1
+    );
 }

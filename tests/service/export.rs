@@ -299,10 +299,10 @@ async fn export_failing_before_the_first_row_returns_503(db: PgPool) {
 async fn fill_messages(db: &PgPool, messages: usize) {
     let sql = format!(
         "insert into message (
-             organization_id, message_id, room_id, received_at, created_at, text, text_rank,
+             organization, message_id, room_id, received_at, created_at, text, text_rank,
              sent_seen_at
          )
-         select '{ORGANIZATION}', 'm-' || i, 'r', now(), '2026-01-01'::timestamptz + i * interval '1 s',
+         select (number_organizations(array['{ORGANIZATION}']))[1], 'm-' || i, 'r', now(), '2026-01-01'::timestamptz + i * interval '1 s',
              repeat('Halo kak, ', 200), gen_random_uuid(), now()
          from generate_series(1, {messages}) as i;
          call rebuild_derived_columns('message')"

@@ -286,8 +286,8 @@ async fn requests_above_the_key_rate_limit_get_429_with_retry_after(db: PgPool) 
 async fn running_export_ends_when_its_key_is_revoked_or_expires(db: PgPool) {
     let settings = settings(&db.connect_options());
     let service = Service::start(db).await;
-    let messages = "insert into message (organization_id, message_id, received_at, text, text_rank)
-        select '1', id, now(), repeat('x', 300), gen_random_uuid()
+    let messages = "insert into message (organization, message_id, received_at, text, text_rank)
+        select (number_organizations(array['1']))[1], id, now(), repeat('x', 300), gen_random_uuid()
         from generate_series(1, 10000) as id;
         call rebuild_derived_columns('message')";
     service.execute(messages).await;

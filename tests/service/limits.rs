@@ -302,8 +302,8 @@ async fn slow_http_2_client_receives_a_complete_export(db: PgPool) {
         [("RECEIVER__HTTP__IDLE_TIMEOUT", "2s"), ("RECEIVER__KEY__ALL__SCOPES", "read,export")];
     let service = start(&db, &settings).await;
     // One row more than one fetch reads.
-    let messages = "insert into message (organization_id, message_id, received_at, text, text_rank)
-        select '1', id, now(), repeat('x', 300), gen_random_uuid() from generate_series(1, 501) as id;
+    let messages = "insert into message (organization, message_id, received_at, text, text_rank)
+        select (number_organizations(array['1']))[1], id, now(), repeat('x', 300), gen_random_uuid() from generate_series(1, 501) as id;
         call rebuild_derived_columns('message')";
     sqlx::raw_sql(messages).execute(&db).await.unwrap();
     let mut client = connect_by_http_2(&service, 16 * 1024).await;

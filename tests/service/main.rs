@@ -60,6 +60,7 @@ mod nats;
 mod normalize;
 mod openapi;
 mod order;
+mod organization;
 mod oversize;
 mod partition;
 mod phone;

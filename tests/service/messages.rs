@@ -79,9 +79,9 @@ async fn message_pages_across_bursts_and_gaps_are_complete_in_either_direction(d
 async fn message_pages_stay_full_while_rows_leave_the_filter(db: PgPool) {
     let service = Service::start(db).await;
     let insert = "insert into message
-            (organization_id, message_id, received_at, created_at, text_rank, sent_seen_at)
+            (organization, message_id, received_at, created_at, text_rank, sent_seen_at)
         select
-            'organization-' || n % 2, 'm' || n, now(), '2025-06-12Z'::timestamptz - n * interval '1 s',
+            (number_organizations(array['organization-' || n % 2]))[1], 'm' || n, now(), '2025-06-12Z'::timestamptz - n * interval '1 s',
             '00000000-0000-0000-0000-000000000001', now()
         from generate_series(0, 399) as n;
         call rebuild_derived_columns('message')";

@@ -146,17 +146,17 @@ async fn assert_counts(db: &PgPool) {
     let miscounted: Vec<String> = sqlx::query_scalar(
         "select concat_ws(' ', broadcast_id, statuses, counted.count, 'instead of', logs.count)
          from (
-             select organization_id, broadcast_id, statuses, count(*)
+             select organization, broadcast_id, statuses, count(*)
              from broadcast_log
              where broadcast_id is not null
              group by 1, 2, 3
          ) as logs
          full join (
-             select organization_id, broadcast_id, statuses, sum(count) as count
+             select organization, broadcast_id, statuses, sum(count) as count
              from broadcast_count
              group by 1, 2, 3
              having sum(count) <> 0
-         ) as counted using (organization_id, broadcast_id, statuses)
+         ) as counted using (organization, broadcast_id, statuses)
          where counted.count is distinct from logs.count",
     )
     .fetch_all(db)

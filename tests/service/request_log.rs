@@ -34,7 +34,10 @@ async fn lines(db: &PgPool, changed: &[(&str, &str)]) -> Vec<Value> {
     let webhook = webhook.body(body("01")).header("x-forwarded-for", "192.0.2.1, 198.51.100.7");
     assert_eq!(webhook.send().await.unwrap().status(), 200);
     let organization: String =
-        sqlx::query_scalar("select organization_id from event").fetch_one(db).await.unwrap();
+        sqlx::query_scalar("select organization_id(organization) from event")
+            .fetch_one(db)
+            .await
+            .unwrap();
     for path in [format!("/v1/rooms?organization_id={organization}"), "/v1/nothing".to_owned()] {
         let read = client.get(format!("{}{path}", service.url)).bearer_auth(KEY_OF_ALL);
         read.send().await.unwrap();

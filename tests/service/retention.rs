@@ -92,7 +92,7 @@ async fn received_on(db: &PgPool, day: NaiveDate) {
         db,
         &format!(
             "insert into event
-             select '{day}', event_id, received_at, endpoint, kind, name, organization_id, subject_id,
+             select '{day}', organization, event_id, received_at, endpoint, kind, name, subject_id,
                  outcome, reasons, dedup_key, deliveries, body, dictionary, body_bytes, parser_version,
                  request_id
              from event where day > '{day_before}'::date + 400 or day = current_date

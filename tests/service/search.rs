@@ -82,8 +82,8 @@ async fn message_search_finds_words_and_numbers_newest_first(db: PgPool) {
     service
         .execute(
             "update message set external_id = 'wamid.' || message_id;
-             insert into message_channel_id (hash, organization_id, message_id)
-             select hashtextextended(external_id, 0), organization_id, message_id from message",
+             insert into message_channel_id (hash, organization, message_id)
+             select hashtextextended(external_id, 0), organization, message_id from message",
         )
         .await;
     assert_eq!(ids(&service, "/v1/messages?external_id=wamid.m1&", "ok").await, ["m1"]);
@@ -125,9 +125,11 @@ async fn old_messages_are_found_by_the_search_index(db: PgPool) {
     // A frequent, a less frequent and a rare word, over two years.
     service
         .execute(
-            "insert into message (organization_id, message_id, received_at, created_at, text, text_rank)
+            "insert into message (organization, message_id, received_at, created_at, text, text_rank)
             select
-                case when n % 1000 = 7 then 'another-organization' else 'o' end,
+                (number_organizations(array[
+                    case when n % 1000 = 7 then 'another-organization' else 'o' end
+                ]))[1],
                 'm' || n, now(), timestamptz '2023-06-12Z' + n * interval '52 minutes',
                 'halo' || case when n % 50 = 7 then ' pesanan' else '' end
                     || case when n % 10000 = 7 then ' kancing lepas' else '' end,
@@ -172,9 +174,9 @@ async fn search_pages_for_unevenly_distributed_words_are_complete_in_either_dire
     // between the parts.
     service
         .execute(
-            "insert into message (organization_id, message_id, received_at, created_at, text, text_rank)
+            "insert into message (organization, message_id, received_at, created_at, text, text_rank)
             select
-                'organization-' || (n % 7 = 0)::int, 'm' || n, now(),
+                (number_organizations(array['organization-' || (n % 7 = 0)::int]))[1], 'm' || n, now(),
                 timestamptz '2023-06-12Z' + n * interval '1 s'
                     + case when n > 2000 then interval '5 hours' else '0' end,
                 'halo' || case when n % 20 = 7 and n < 1300 then ' ada' else '' end

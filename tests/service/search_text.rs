@@ -34,8 +34,8 @@ async fn check(service: &Service, list: &str, cases: &[(&str, &[&str])]) {
         }
         service
             .execute(
-                "insert into message (organization_id, message_id, received_at, text, text_rank)
-                select 'o', 'later' || n, now(), 'zzz', '00000000-0000-0000-0000-000000000001'
+                "insert into message (organization, message_id, received_at, text, text_rank)
+                select (number_organizations(array['o']))[1], 'later' || n, now(), 'zzz', '00000000-0000-0000-0000-000000000001'
                 from generate_series(1, 600) as n
                 on conflict do nothing;
                 call rebuild_derived_columns('message')",
@@ -252,7 +252,7 @@ async fn service_and_database_split_every_character_alike(db: PgPool) {
         "select code, search_fold('a' || chr(code) || '1b'),
             array(
                 select substr(word.lexeme, 2)
-                from unnest(message_words('', '1970-01-01Z', 'a' || chr(code) || '1b', null, null, null))
+                from unnest(message_words(0, '1970-01-01Z', 'a' || chr(code) || '1b', null, null, null))
                     as word
                 where word.lexeme !~ '^0(~|$)'
             ),

@@ -166,8 +166,8 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
     let service = Service::start(db).await;
     let rooms = |numbers: &str| {
         format!(
-            "insert into room (organization_id, room_id, received_at, status, is_unresponded)
-             select '{ORGANIZATION}', n, '2025-06-12T01:00:00Z', 'assigned', true
+            "insert into room (organization, room_id, received_at, status, is_unresponded)
+             select (number_organizations(array['{ORGANIZATION}']))[1], n, '2025-06-12T01:00:00Z', 'assigned', true
              from generate_series({numbers}) as n;
              call rebuild_derived_columns('room')"
         )
@@ -177,9 +177,9 @@ async fn stats_above_the_counting_limit_are_capped_and_marked_as_samples(db: PgP
     assert_eq!(service.data(DAY).await["rooms"], expected);
     service.execute(&rooms("20000, 20001")).await;
     let messages = format!(
-        "insert into message (organization_id, message_id, room_id, received_at, author_by_sender,
+        "insert into message (organization, message_id, room_id, received_at, author_by_sender,
              text_rank)
-         select '{ORGANIZATION}', author || n, n, '2025-06-12T01:00:00Z'::timestamptz + after, author,
+         select (number_organizations(array['{ORGANIZATION}']))[1], author || n, n, '2025-06-12T01:00:00Z'::timestamptz + after, author,
              gen_random_uuid()
          from generate_series(1, 20001) as n
          cross join (values ('customer', interval '0'), ('agent', interval '7 s')) as offsets (author, after);

@@ -46,9 +46,9 @@ async fn plans_made_while_tables_are_small_read_few_rows_of_large_ones(db: PgPoo
     // No statement that discards plans.
     service
         .execute(&format!(
-            "insert into message (organization_id, message_id, room_id, received_at, at, author,
+            "insert into message (organization, message_id, room_id, received_at, at, author,
                  text_rank)
-             select '{ORGANIZATION}', 'm' || n, 'old' || n / 10, now(), now(),
+             select (number_organizations(array['{ORGANIZATION}']))[1], 'm' || n, 'old' || n / 10, now(), now(),
                  case n % 2 when 0 then 'customer' else 'agent' end, gen_random_uuid()
              from generate_series(1, {MESSAGES}) as n"
         ))

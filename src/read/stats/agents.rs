@@ -15,8 +15,8 @@ use crate::store::room::stats::Open;
 /// Maximum number of agents.
 const MAX_AGENTS: usize = 200;
 
-/// Organisation and id of an agent.
-type Key<'a> = (&'a str, &'a str);
+/// Number of the organisation, and id, of an agent.
+type Key<'a> = (i32, &'a str);
 
 #[derive(Default)]
 struct Work<'a> {
@@ -38,16 +38,16 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Agent>> {
     let mut agents: Vec<(Key<'_>, Work<'_>)> =
         collect(answers, resolved, open).into_iter().collect();
-    agents.sort_by_cached_key(|((organization_id, id), work)| {
-        (Reverse(work.rooms.len()), Reverse(work.open), *id, *organization_id)
+    agents.sort_by_cached_key(|((organization, id), work)| {
+        (Reverse(work.rooms.len()), Reverse(work.open), *id, *organization)
     });
     agents.truncate(MAX_AGENTS);
-    let (organizations, ids): (Vec<&str>, Vec<&str>) = agents.iter().map(|(key, _)| *key).unzip();
+    let (organizations, ids): (Vec<i32>, Vec<&str>) = agents.iter().map(|(key, _)| *key).unzip();
     let names = agent::names(db, &organizations, &ids).await?;
-    let shown = agents.into_iter().zip(names).map(|(((organization_id, id), work), name)| Agent {
+    let shown = agents.into_iter().zip(names).map(|(((_, id), work), named)| Agent {
         id: id.to_owned(),
-        organization_id: Some(organization_id.to_owned()).filter(|id| !id.is_empty()),
-        name,
+        organization_id: named.organization_id,
+        name: named.name,
         rooms: work.rooms.len() as i64,
         opening_response: Times::of(work.opening),
         next_response: Times::of(work.next),
@@ -66,21 +66,21 @@ fn collect<'a>(
     let mut agents: HashMap<Key<'a>, Work<'a>> = HashMap::new();
     for answer in answers.iter().filter(|answer| answer.is_from_agent) {
         if let Some(id) = answer.agent_id.as_deref().filter(|id| !id.is_empty()) {
-            let work = agents.entry((&answer.organization_id, id)).or_default();
+            let work = agents.entry((answer.organization, id)).or_default();
             work.rooms.insert(&answer.room_id);
             let times = if answer.is_first { &mut work.opening } else { &mut work.next };
             times.push(answer.seconds);
         }
     }
     for row in resolved.iter().filter(|row| !row.agent_id.is_empty()) {
-        let work = agents.entry((&row.organization_id, &row.agent_id)).or_default();
+        let work = agents.entry((row.organization, &row.agent_id)).or_default();
         work.rooms.insert(&row.room_id);
         work.resolutions += 1;
         work.resolution.extend(row.seconds);
     }
     for row in open {
-        if let (Some(organization_id), Some(id)) = (&row.organization_id, &row.agent_id) {
-            let work = agents.entry((organization_id, id)).or_default();
+        if let (Some(organization), Some(id)) = (row.organization, &row.agent_id) {
+            let work = agents.entry((organization, id)).or_default();
             work.open = row.open;
             work.unanswered = row.unanswered;
         }

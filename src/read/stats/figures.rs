@@ -201,8 +201,8 @@ impl Responses {
     /// The answers of agents, or those of bots, among those that were read.
     pub fn of(answers: &[Answer], are_from_agents: bool) -> Self {
         let own = || answers.iter().filter(|answer| answer.is_from_agent == are_from_agents);
-        let rooms: HashSet<(&str, &str)> =
-            own().map(|answer| (&*answer.organization_id, &*answer.room_id)).collect();
+        let rooms: HashSet<(i32, &str)> =
+            own().map(|answer| (answer.organization, &*answer.room_id)).collect();
         let times = Times::of(own().map(|answer| answer.seconds).collect());
         Self {
             rooms: rooms.len() as i64,

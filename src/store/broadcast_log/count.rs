@@ -37,9 +37,9 @@ pub async fn list(
         Counted,
         r#"
             select key.place as "place!", statuses, sum(count)::bigint as "count!"
-            from unnest($1::text[], $2::text[]) with ordinality
-                as key (broadcast_id, organization_id, place)
-            join broadcast_count using (broadcast_id, organization_id)
+            from unnest($1::text[], organization_numbers($2)) with ordinality
+                as key (broadcast_id, organization, place)
+            join broadcast_count using (broadcast_id, organization)
             group by key.place, statuses
             having sum(count) <> 0
         "#,
@@ -61,7 +61,7 @@ pub async fn of_broadcast(
         r#"
             select 1::bigint as "place!", statuses, sum(count)::bigint as "count!"
             from broadcast_count
-            where organization_id = $1 and broadcast_id = $2
+            where organization = organization_number($1) and broadcast_id = $2
             group by statuses
             having sum(count) <> 0
         "#,
@@ -78,8 +78,8 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
         r#"
             with counted as (
                 delete from broadcast_count
-                where (broadcast_id, organization_id, statuses, session) in (
-                    select broadcast_id, organization_id, statuses, session
+                where (broadcast_id, organization, statuses, session) in (
+                    select broadcast_id, organization, statuses, session
                     from broadcast_count
                     where session <> 0
                     -- Never waits, so it cannot deadlock. Skipped rows are merged by the next run.
@@ -87,11 +87,11 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
                 )
                 returning *
             )
-            insert into broadcast_count (organization_id, broadcast_id, statuses, session, count)
-            select organization_id, broadcast_id, statuses, 0, sum(count)
+            insert into broadcast_count (organization, broadcast_id, statuses, session, count)
+            select organization, broadcast_id, statuses, 0, sum(count)
             from counted
-            group by organization_id, broadcast_id, statuses
-            order by organization_id, broadcast_id, statuses
+            group by organization, broadcast_id, statuses
+            order by organization, broadcast_id, statuses
             on conflict on constraint broadcast_count_pkey
                 do update set count = broadcast_count.count + excluded.count
         "#

@@ -55,7 +55,7 @@ pub async fn groups(
                     read_seconds, sent_hour, delivered_hour, read_hour, failed_hour,
                     count(*) as count
                 from broadcast_log
-                where organization_id = $1 and broadcast_id = $2
+                where organization = organization_number($1) and broadcast_id = $2
                 group by
                     status, error_code, statuses, billable, pricing_category, delivery_seconds,
                     read_seconds, sent_hour, delivered_hour, read_hour, failed_hour
@@ -101,7 +101,7 @@ pub async fn examples(
             cross join lateral (
                 select coalesce(error_title, error_message) as error_title, error_details
                 from broadcast_log
-                where organization_id = $1
+                where organization = organization_number($1)
                     and broadcast_id = $2
                     and status = 'failed'
                     and broadcast_log.error_code = error_code.error_code
@@ -111,7 +111,7 @@ pub async fn examples(
             (
                 select null, coalesce(error_title, error_message), error_details
                 from broadcast_log
-                where organization_id = $1
+                where organization = organization_number($1)
                     and broadcast_id = $2
                     and status = 'failed'
                     and error_code is null

@@ -41,7 +41,7 @@ pub async fn list(
                 sum(sent)::bigint as "sent!", sum(delivered)::bigint as "delivered!",
                 sum(read)::bigint as "read!", sum(failed)::bigint as "failed!"
             from recipient_count
-            where ($1::text[] is null or organization_id = any($1))
+            where ($1::text[] is null or organization = any(organization_numbers($1)))
                 and hour >= greatest(hour_of($3::timestamptz), ($2::timestamptz[])[1])
                 and hour < $4::timestamptz
             group by 1
@@ -63,8 +63,8 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
         r#"
             with counted as (
                 delete from recipient_count
-                where (organization_id, hour, session) in (
-                    select organization_id, hour, session
+                where (organization, hour, session) in (
+                    select organization, hour, session
                     from recipient_count
                     where session <> 0
                     -- Never waits, so it cannot deadlock. Skipped rows are merged by the next run.
@@ -73,14 +73,14 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
                 returning *
             )
             insert into recipient_count (
-                organization_id, hour, session, count, sent, delivered, read, failed
+                organization, hour, session, count, sent, delivered, read, failed
             )
             select
-                organization_id, hour, 0, sum(count), sum(sent), sum(delivered), sum(read),
+                organization, hour, 0, sum(count), sum(sent), sum(delivered), sum(read),
                 sum(failed)
             from counted
-            group by organization_id, hour
-            order by organization_id, hour
+            group by organization, hour
+            order by organization, hour
             on conflict on constraint recipient_count_pkey do update set
                 count = recipient_count.count + excluded.count,
                 sent = recipient_count.sent + excluded.sent,

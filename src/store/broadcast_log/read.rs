@@ -42,9 +42,9 @@ pub async fn list(
             sqlx::query_as!(
                 LogKey,
                 r#"
-                    select organization_id, log_id
+                    select organization_id(organization) as "organization_id!", log_id
                     from broadcast_log
-                    where organization_id = $1
+                    where organization = organization_number($1)
                         and broadcast_id = $2
                         and ($3::text[] is null or status = any($3))
                         and ($4::timestamptz is null or (at, log_id) "#
@@ -174,7 +174,7 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[LogKey]) -> sqlx::Result<Vec<
         LogRow,
         r#"
             select
-                log.log_id as id, nullif(log.organization_id, '') as organization_id,
+                log.log_id as id, nullif(organization_id(log.organization), '') as organization_id,
                 log.broadcast_id as messages_broadcast_id,
                 log.template_id as messages_broadcast_template_id, log.channel_integration_id,
                 log.contact_phone_number, log.contact_id, log.contact_full_name,
@@ -186,9 +186,9 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[LogKey]) -> sqlx::Result<Vec<
                 log.delivered_at, log.read_at, log.failed_at, log.created_seen_at,
                 log.pending_seen_at, log.sent_seen_at, log.delivered_seen_at, log.read_seen_at,
                 log.failed_seen_at
-            from unnest($1::text[], $2::text[]) with ordinality
-                as key (log_id, organization_id, place)
-            join broadcast_log as log using (log_id, organization_id)
+            from unnest($1::text[], organization_numbers($2)) with ordinality
+                as key (log_id, organization, place)
+            join broadcast_log as log using (log_id, organization)
             order by key.place
         "#,
         &column(keys, |key| key.log_id.as_str()) as _,

@@ -136,12 +136,12 @@ pub async fn list(
                 r#"
                     select
                         event_id, received_at, endpoint, kind::text, name_sent(name, kind) as name,
-                        nullif(organization_id, '') as organization_id, subject_id,
+                        nullif(organization_id(organization), '') as organization_id, subject_id,
                         outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!",
                         deliveries, coalesce(body_bytes, length(body)) as "body_bytes!",
                         parser_version, request_id
                     from event
-                    where ($1::text[] is null or organization_id = any($1))
+                    where ($1::text[] is null or organization = any(organization_numbers($1)))
                         and ($2::event_kind[] is null or kind = any($2))
                         and ($3::event_outcome[] is null or outcome = any($3))
                         and ($4::text is null or subject_id = $4)
@@ -193,13 +193,13 @@ pub async fn find_stored(
         r#"
             select
                 event_id, received_at, endpoint, kind::text, name_sent(name, kind) as name,
-                nullif(organization_id, '') as organization_id, subject_id,
+                nullif(organization_id(organization), '') as organization_id, subject_id,
                 outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!", deliveries,
                 coalesce(body_bytes, length(body)) as "body_bytes!", parser_version, request_id
             from event
             where day = $1
                 and event_id = $2
-                and ($3::text[] is null or organization_id = any($3))
+                and ($3::text[] is null or organization = any(organization_numbers($3)))
         "#,
         received_at.day(),
         id.0,
@@ -224,7 +224,7 @@ pub async fn find_body_stored(
             from event
             where day = $1
                 and event_id = $2
-                and ($3::text[] is null or organization_id = any($3))
+                and ($3::text[] is null or organization = any(organization_numbers($3)))
                 and erased_at is null
         "#,
         received_at.day(),

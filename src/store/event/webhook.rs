@@ -60,7 +60,7 @@ pub async fn count_selected(
                 and ($8::event_kind is null or kind = $8)
                 and ($9::event_outcome is null or outcome = $9)
                 and erased_at is null
-                and ($10::text[] is null or organization_id = any($10))
+                and ($10::text[] is null or organization = any(organization_numbers($10)))
         "#,
         first,
         last,
@@ -91,7 +91,7 @@ pub async fn select(
         r#"
             select
                 event_id, received_at, endpoint,
-                nullif(organization_id, '') as organization_id, body, dictionary,
+                nullif(organization_id(organization), '') as organization_id, body, dictionary,
                 request_id,
                 coalesce(reasons[1] like 'damaged:%', false) as "is_damaged!"
             from event
@@ -104,7 +104,7 @@ pub async fn select(
                 and ($8::event_kind is null or kind = $8)
                 and ($9::event_outcome is null or outcome = $9)
                 and erased_at is null
-                and ($11::text[] is null or organization_id = any($11))
+                and ($11::text[] is null or organization = any(organization_numbers($11)))
             order by day, event_id
             limit $10
         "#,
@@ -167,13 +167,13 @@ pub async fn find_webhook_stored(
         r#"
             select
                 event_id, received_at, endpoint,
-                nullif(organization_id, '') as organization_id, body, dictionary,
+                nullif(organization_id(organization), '') as organization_id, body, dictionary,
                 request_id,
                 coalesce(reasons[1] like 'damaged:%', false) as "is_damaged!"
             from event
             where day = $1
                 and event_id = $2
-                and ($3::text[] is null or organization_id = any($3))
+                and ($3::text[] is null or organization = any(organization_numbers($3)))
                 and erased_at is null
         "#,
         received_at.day(),

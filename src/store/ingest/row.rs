@@ -22,7 +22,12 @@ use crate::store::resolution::Resolution;
 
 /// A row that is sent to the database.
 #[derive(Debug)]
-pub struct Row<'a, T: Clone>(pub Cow<'a, T>);
+pub struct Row<'a, T: Clone> {
+    /// The row.
+    pub row: Cow<'a, T>,
+    /// Place of the organisation among those of the batch, from 1; 0 in types that have its id.
+    pub organization: i32,
+}
 
 macro_rules! encode {
     ($record:ident: $($value:expr),* $(,)?) => {
@@ -33,6 +38,9 @@ macro_rules! encode {
 /// Implements the encoding of a row type.
 macro_rules! row_type {
     ($type:ty, $name:literal, |$row:ident, $record:ident| $body:block) => {
+        row_type!($type, $name, |$row, _organization, $record| $body);
+    };
+    ($type:ty, $name:literal, |$row:ident, $organization:ident, $record:ident| $body:block) => {
         impl Type<Postgres> for Row<'_, $type> {
             fn type_info() -> PgTypeInfo {
                 PgTypeInfo::with_name($name)
@@ -47,7 +55,7 @@ macro_rules! row_type {
 
         impl Encode<'_, Postgres> for Row<'_, $type> {
             fn encode_by_ref(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-                let $row: &$type = &self.0;
+                let ($row, $organization): (&$type, i32) = (&self.row, self.organization);
                 let $record = &mut PgRecordEncoder::new(buffer);
                 $body
                 $record.finish();
@@ -57,14 +65,14 @@ macro_rules! row_type {
     };
 }
 
-row_type!(Room, "room_1", |room, record| {
-    encode!(record: room.organization_id, room.room_id, room.received_at, room.clock);
+row_type!(Room, "room_1", |room, organization, record| {
+    encode!(record: organization, room.room_id, room.received_at, room.clock);
     room.append_folded(record)?;
 });
 
-row_type!(Message, "message_1", |message, record| {
+row_type!(Message, "message_1", |message, organization, record| {
     encode!(
-        record: message.organization_id, message.message_id, message.received_at,
+        record: organization, message.message_id, message.received_at,
         message.created_at, message.channel_at, message.direction_by_name, message.text,
         message.text_key, message.is_edited
     );
@@ -75,23 +83,23 @@ row_type!(Message, "message_1", |message, record| {
     message.append_folded(record)?;
 });
 
-row_type!(Sender, "sender_1", |sender, record| {
-    encode!(record: sender.organization_id, sender.sender_id);
+row_type!(Sender, "sender_1", |sender, organization, record| {
+    encode!(record: organization, sender.sender_id);
     sender.append_folded(record)?;
 });
 
-row_type!(Broadcast, "broadcast_1", |broadcast, record| {
+row_type!(Broadcast, "broadcast_1", |broadcast, organization, record| {
     encode!(
-        record: broadcast.organization_id, broadcast.broadcast_id, broadcast.received_at,
+        record: organization, broadcast.broadcast_id, broadcast.received_at,
         broadcast.created_at
     );
     broadcast.append_folded(record)?;
 });
 
-row_type!(BroadcastLog, "broadcast_log_1", |log, record| {
+row_type!(BroadcastLog, "broadcast_log_1", |log, organization, record| {
     let error = log.last_error.as_ref();
     encode!(
-        record: log.organization_id, log.log_id, log.received_at, log.created_at, log.pending_at, log.sent_at, log.delivered_at, log.read_at, log.failed_at
+        record: organization, log.log_id, log.received_at, log.created_at, log.pending_at, log.sent_at, log.delivered_at, log.read_at, log.failed_at
     );
     encode_statuses(&log.statuses, record)?;
     encode!(
@@ -115,9 +123,9 @@ fn encode_statuses(
     Ok(())
 }
 
-row_type!(RoomEvent, "room_event_1", |event, record| {
+row_type!(RoomEvent, "room_event_1", |event, organization, record| {
     encode!(
-        record: event.organization_id, event.room_id, *event.r#type, event.discriminator, event.at,
+        record: organization, event.room_id, *event.r#type, event.discriminator, event.at,
         event.actor_id, event.actor_name, event.event_id.0, event.received_at
     );
 });
@@ -128,12 +136,12 @@ row_type!(CatalogState, "catalog_state_1", |state, record| {
     );
 });
 
-row_type!(JournalRow<'_>, "event_1", |row, record| {
+row_type!(JournalRow<'_>, "event_1", |row, organization, record| {
     let JournalRow { event, deliveries, body } = row;
     encode!(
-        record: event.received_at().day(), event.id().0, event.received_at(),
+        record: event.received_at().day(), organization, event.id().0, event.received_at(),
         *event.webhook.endpoint, event.kind.map(Kind::as_str), stored_name(event),
-        event.organization_id, event.subject_id, *event.outcome.as_str()
+        event.subject_id, *event.outcome.as_str()
     );
     record.encode((!event.reasons.is_empty()).then_some(&event.reasons))?;
     encode!(
@@ -146,9 +154,9 @@ row_type!(Repeat, "repeat_1", |repeat, record| {
     encode!(record: repeat.day, repeat.event_id, repeat.deliveries);
 });
 
-row_type!(Resolution<'_>, "resolution_1", |row, record| {
+row_type!(Resolution<'_>, "resolution_1", |row, organization, record| {
     encode!(
-        record: *row.room_id, *row.organization_id, row.at, row.is_reported, *row.agent_id,
+        record: organization, *row.room_id, row.at, row.is_reported, *row.agent_id,
         row.channel
     );
 });

@@ -73,7 +73,7 @@ pub async fn list(
                     participant_type as author, sum(count) as count, sum(sent) as sent,
                     sum(delivered) as delivered, sum(read) as read, sum(failed) as failed
                 from message_count
-                where ($1::text[] is null or organization_id = any($1))
+                where ($1::text[] is null or organization = any(organization_numbers($1)))
                     and hour >= greatest(hour_of($3::timestamptz), ($2::timestamptz[])[1])
                     and hour < $4::timestamptz
                 group by 1, 2, 3
@@ -116,18 +116,18 @@ pub async fn span(
                 )
                 union all
                 select near.hour
-                from unnest($1) as own
+                from unnest(organization_numbers($1)) as own
                 cross join lateral (
                     (
                         select hour from message_count
-                        where organization_id = own and channel = any($2)
+                        where organization = own and channel = any($2)
                         order by hour
                         limit 1
                     )
                     union all
                     (
                         select hour from message_count
-                        where organization_id = own and channel = any($2)
+                        where organization = own and channel = any($2)
                         order by hour desc
                         limit 1
                     )
@@ -152,8 +152,8 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
         r#"
             with counted as (
                 delete from message_count
-                where (organization_id, hour, channel, participant_type, session) in (
-                    select organization_id, hour, channel, participant_type, session
+                where (organization, hour, channel, participant_type, session) in (
+                    select organization, hour, channel, participant_type, session
                     from message_count
                     where session <> 0
                     -- Never waits, so it cannot deadlock. Skipped rows are merged by the next run.
@@ -162,15 +162,15 @@ pub async fn compact(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
                 returning *
             )
             insert into message_count (
-                organization_id, hour, channel, participant_type, session, count, sent, delivered,
+                organization, hour, channel, participant_type, session, count, sent, delivered,
                 read, failed
             )
             select
-                organization_id, hour, channel, participant_type, 0, sum(count), sum(sent),
+                organization, hour, channel, participant_type, 0, sum(count), sum(sent),
                 sum(delivered), sum(read), sum(failed)
             from counted
-            group by organization_id, hour, channel, participant_type
-            order by organization_id, hour, channel, participant_type
+            group by organization, hour, channel, participant_type
+            order by organization, hour, channel, participant_type
             on conflict on constraint message_count_pkey do update set
                 count = message_count.count + excluded.count,
                 sent = message_count.sent + excluded.sent,

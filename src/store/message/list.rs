@@ -51,9 +51,9 @@ pub async fn list_by_room(
             sqlx::query_as!(
                 MessageKey,
                 r#"
-                    select organization_id, message_id
+                    select organization_id(organization) as "organization_id!", message_id
                     from message
-                    where organization_id = $1
+                    where organization = organization_number($1)
                         and room_id = $2
                         and ($3::timestamptz is null or (at, message_id) "#
                     + $cmp
@@ -91,7 +91,7 @@ pub async fn place_in_room(
         r#"
             select at as "at!: Timestamp", message_id
             from message
-            where organization_id = $1 and message_id = $2 and room_id = $3
+            where organization = organization_number($1) and message_id = $2 and room_id = $3
         "#,
         room.organization_id,
         message_id,

@@ -1,7 +1,7 @@
 //! Scans messages outwards from a place of the list across rooms, nearest first.
 //!
 //! No index orders the messages of several organisations. Each organisation has a range of index
-//! `message_by_time`, named by the hash of its id; each room has a range of `message_by_room`. A scan
+//! `message_by_time`, named by its number; each room has a range of `message_by_room`. A scan
 //! reads all ranges and merges them.
 
 use std::collections::HashMap;
@@ -19,8 +19,8 @@ use crate::store::search::Query;
 /// Range of an index in which messages are ordered by time.
 #[derive(Clone)]
 struct IndexRange {
-    /// Hash of the organisation.
-    hash: i32,
+    /// Number of the organisation.
+    organization: i32,
     /// Room, if the filter names rooms.
     room_id: Option<String>,
     /// Error code, if the filter names codes.
@@ -29,7 +29,6 @@ struct IndexRange {
 
 /// Scan in one direction from a place, or from the end of the list.
 pub struct Scan<'a> {
-    organizations: Option<&'a [String]>,
     index_ranges: Vec<IndexRange>,
     /// Which messages to find; a scan narrows its period.
     pub filter: Filter,
@@ -73,25 +72,29 @@ impl<'a> Scan<'a> {
             index_ranges = index_ranges.into_iter().flat_map(of_codes).collect();
         }
         let filter = filter.clone();
-        let mut scan = Self { organizations, index_ranges, filter, from, backward };
-        scan.narrow(db).await?;
+        let mut scan = Self { index_ranges, filter, from, backward };
+        scan.narrow(db, organizations).await?;
         Ok(scan)
     }
 
     /// Leaves out what cannot contain a match: organisations without the channel or the sender, and
     /// the time after the sender's latest message. Only customers have an index by sender.
-    async fn narrow(&mut self, db: &mut PgConnection) -> sqlx::Result<()> {
+    async fn narrow(
+        &mut self,
+        db: &mut PgConnection,
+        organizations: Option<&[String]>,
+    ) -> sqlx::Result<()> {
         if let Some(channels) = &self.filter.channel {
             let found =
-                facet::occurrences(&mut *db, self.organizations, Facet::Channel, channels).await?;
+                facet::occurrences(&mut *db, organizations, Facet::Channel, channels).await?;
             self.keep_ranges(&found);
         }
         let Some(sender_id) = self.filter.sender_id.clone() else { return Ok(()) };
         let ids = [sender_id];
-        let found = facet::occurrences(&mut *db, self.organizations, Facet::Sender, &ids).await?;
+        let found = facet::occurrences(&mut *db, organizations, Facet::Sender, &ids).await?;
         if found.is_empty() {
             self.filter.is_of_customer = true;
-        } else if !is_customer(db, &self.hashes(), &ids[0]).await? {
+        } else if !is_customer(db, &self.organizations(), &ids[0]).await? {
             self.keep_ranges(&found);
             let last = found.iter().filter_map(|one| one.last_on).max();
             let end = last.and_then(|day| Timestamp::beginning(day.succ_opt()?, &Utc));
@@ -104,12 +107,13 @@ impl<'a> Scan<'a> {
 
     /// Drops the index ranges of other organisations.
     fn keep_ranges(&mut self, of: &[Occurrence]) {
-        self.index_ranges.retain(|range| of.iter().any(|one| one.hash == range.hash));
+        self.index_ranges
+            .retain(|range| of.iter().any(|one| one.organization == range.organization));
     }
 
-    /// Hashes of the organisations, one per index range.
-    pub fn hashes(&self) -> Vec<i32> {
-        column(&self.index_ranges, |range| range.hash)
+    /// Numbers of the organisations, one per index range.
+    pub fn organizations(&self) -> Vec<i32> {
+        column(&self.index_ranges, |range| range.organization)
     }
 
     /// Fetches the nearest `limit` messages. May leave the filter narrowed, so that
@@ -194,7 +198,7 @@ impl<'a> Scan<'a> {
         share: i64,
         limit: i64,
     ) -> sqlx::Result<Vec<ScannedKey>> {
-        let Self { organizations, index_ranges, filter, from, backward } = self;
+        let Self { index_ranges, filter, from, backward } = self;
         let room_ids = filter.room_ids.is_some();
         let room_ids = room_ids.then(|| column(index_ranges, |range| range.room_id.as_deref()));
         let error_codes = filter.error_codes.is_some();
@@ -208,18 +212,14 @@ impl<'a> Scan<'a> {
                     ScannedKey,
                     r#"
                         select
-                            near.organization_id as "organization_id!",
+                            organization_id(near.organization) as "organization_id!",
                             near.message_id as "message_id!", near.at as "at!"
                         from unnest($1::int[], $2::text[], $22::bigint[])
-                            as index_range (hash, range_room_id, range_error_code)
+                            as index_range (own, range_room_id, range_error_code)
                         cross join lateral (
-                            select organization_id, message_id, at
+                            select organization, message_id, at
                             from message
-                            where hashtext(organization_id) = hash
-                                -- Several organisations may share a hash. `is not false` hides the
-                                -- column from the planner, which assumes that all hashes are equally
-                                -- frequent and would use the primary key for a rare organisation.
-                                and ($3::text[] is null or (organization_id = any($3)) is not false)
+                            where organization = own
                                 and ($4::text[] is null or type = any($4))
                                 -- `coalesce` hides the selectivity from the planner, which would
                                 -- multiply it by that of the next line.
@@ -241,7 +241,7 @@ impl<'a> Scan<'a> {
                                     -- Several times faster than the word match, so it goes first.
                                     or message_text(text, file, buttons, raw_message) like all($9::text[])
                                     and message_words(
-                                        '', '1970-01-01Z', text, file, buttons, raw_message
+                                        0, '1970-01-01Z', text, file, buttons, raw_message
                                     ) @@ ($8::text)::tsquery)
                                 -- One channel keeps the order of `message_by_channel`. It is not compared
                                 -- twice: the planner would multiply the selectivities, expect next to
@@ -252,7 +252,7 @@ impl<'a> Scan<'a> {
                                 -- read and sort all messages to find those of an agent.
                                 and ($19::text is null or coalesce(sender_id = $19, false))
                                 -- Redundant: matches index `message_by_sender`.
-                                and (not $23 or participant_type = 'customer'
+                                and (not $3 or participant_type = 'customer'
                                     and hashtext(sender_id) = hashtext($19))
                                 and ($20::text is null or hashtext(broadcast_id) = hashtext($20)
                                     and coalesce(broadcast_id = $20, false))
@@ -263,16 +263,16 @@ impl<'a> Scan<'a> {
                                     select
                                     from broadcast_log as log
                                     where log.whatsapp_message_id = message.external_id
-                                        and log.organization_id = message.organization_id
+                                        and log.organization = message.organization
                                 ) and not exists (
                                     -- Messages with one id at the channel are one delivery, listed
                                     -- as the most advanced of them, whose status is that of all.
                                     select
                                     from message_channel_id as link
-                                    join message as other using (organization_id, message_id)
+                                    join message as other using (organization, message_id)
                                     where link.hash = hashtextextended(message.external_id, 0)
                                         and other.external_id = message.external_id
-                                        and other.organization_id = message.organization_id
+                                        and other.organization = message.organization
                                         and ($6 is null or other.sender_kind = any($6))
                                         and (status_rank(other.status), message.message_id)
                                             > (status_rank(message.status), other.message_id)
@@ -280,16 +280,17 @@ impl<'a> Scan<'a> {
                                 and ($11::timestamptz is null or at >= $11)
                                 and ($12::timestamptz is null or at < $12)
                                 and ($13::timestamptz is null or at "# + $cmp + r#"= $13
-                                    and (at, message_id, organization_id) "# + $cmp + r#" ($13, $14, $15))
+                                    and (at, message_id, organization) "# + $cmp + r#"
+                                        ($13, $14, organization_number($15)))
                             order by "# + $order + r#"
                             limit $16
                         ) as near
                         order by "# + $order + r#"
                         limit $17
                     "#,
-                    &self.hashes(),
+                    &self.organizations(),
                     room_ids as _,
-                    *organizations,
+                    filter.is_of_customer,
                     filter.r#type.as_deref(),
                     filter.status.as_deref(),
                     filter.authors as _,
@@ -309,31 +310,34 @@ impl<'a> Scan<'a> {
                     filter.broadcast_id.as_deref(),
                     filter.is_campaign,
                     error_codes as _,
-                    filter.is_of_customer,
                 )
                 .fetch_all(db)
                 .await
             };
         }
         if *backward {
-            page!(">", "at, message_id, organization_id")
+            page!(">", "at, message_id, organization")
         } else {
-            page!("<", "at desc, message_id desc, organization_id desc")
+            page!("<", "at desc, message_id desc, organization desc")
         }
     }
 }
 
-/// Whether the sender wrote any message as a customer, in organisations with these hashes.
-async fn is_customer(db: &mut PgConnection, hashes: &[i32], sender_id: &str) -> sqlx::Result<bool> {
+/// Whether the sender wrote any message as a customer, in organisations with these numbers.
+async fn is_customer(
+    db: &mut PgConnection,
+    organizations: &[i32],
+    sender_id: &str,
+) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
             select exists (
                 select
-                from unnest($1::int[]) as hash
+                from unnest($1::int[]) as own
                 cross join lateral (
                     select
                     from message
-                    where hashtext(organization_id) = hash
+                    where organization = own
                         and hashtext(sender_id) = hashtext($2)
                         and sender_id = $2
                         and participant_type = 'customer'
@@ -341,7 +345,7 @@ async fn is_customer(db: &mut PgConnection, hashes: &[i32], sender_id: &str) -> 
                 ) as one
             ) as "is_customer!"
         "#,
-        hashes,
+        organizations,
         sender_id,
     )
     .fetch_one(db)
@@ -357,33 +361,38 @@ async fn index_ranges(
     sqlx::query_as!(
         IndexRange,
         r#"
-            -- All hashes in the index, each found from the one before it.
+            -- All organisations in the index, each found from the one before it.
             with recursive next as (
                 (
-                    select hashtext(organization_id) as hash
+                    select organization
                     from message
                     where $1::text[] is null and $2::text[] is null
-                    order by hashtext(organization_id)
+                    order by organization
                     limit 1
                 )
                 union all
                 select (
-                    select hashtext(organization_id)
+                    select organization
                     from message
-                    where hashtext(organization_id) > next.hash
-                    order by hashtext(organization_id)
+                    where organization > next.organization
+                    order by organization
                     limit 1
                 )
                 from next
-                where next.hash is not null
+                where next.organization is not null
             )
-            select hash as "hash!", null as room_id, null::bigint as error_code
+            select organization as "organization!", null as room_id, null::bigint as error_code
             from next
-            where hash is not null
+            where organization is not null
             union
-            select hashtext(id), null, null from unnest($1) as id where $2 is null
+            select own, null, null
+            from unnest(organization_numbers($1)) as own
+            where own is not null and $2 is null
             union
-            select hashtext(organization_id), room_id, null from room where room_id = any($2)
+            select organization, room_id, null
+            from room
+            where room_id = any($2)
+                and ($1 is null or organization = any(organization_numbers($1)))
         "#,
         organizations,
         room_ids,

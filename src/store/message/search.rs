@@ -72,10 +72,10 @@ pub async fn search(
     }
     let mut found: Vec<MessageKey> = found.into_iter().map(ScannedKey::into_key).collect();
     let Some(edge) = edge.filter(|_| (found.len() as i64) < limit) else { return Ok(found) };
-    let hashes = scan.hashes();
-    let Some((oldest, newest)) = span(&mut db, &hashes).await? else { return Ok(found) };
-    // Hashes only save work, and the size of a text query is limited.
-    let hashes = organizations.map(|_| hashes.as_slice()).filter(|hashes| hashes.len() <= 8);
+    let numbers = scan.organizations();
+    let Some((oldest, newest)) = span(&mut db, &numbers).await? else { return Ok(found) };
+    // They only save work, and the size of a text query is limited.
+    let few = organizations.map(|_| numbers.as_slice()).filter(|few| few.len() <= 8);
     let first = day(filter.since.map_or(oldest, |since| since.max(oldest)));
     let last = day(filter.until.map_or(newest, |until| until.min(newest)));
     let (mut next, mut days) = (day(edge), 1);
@@ -86,7 +86,7 @@ pub async fn search(
             (next - days + 1).max(first)..=next
         };
         next = if backward { next + days } else { next - days };
-        let words = query.message_tsquery(window, hashes);
+        let words = query.message_tsquery(window, few);
         let rest = Walk { from: Some(edge), backward, rows: limit - found.len() as i64 };
         let more = fetch(&mut db, organizations, &words, filter, &rest).await?;
         // Every match of these days is read, so take no more days than the page should need.
@@ -114,23 +114,23 @@ fn further(scanned: &[ScannedKey], edge: Timestamp, found: usize, limit: i64) ->
     (more.abs() <= MAX_FURTHER).then(|| Timestamp(edge.0 + more))
 }
 
-/// Finds the times of the oldest and the newest message of these organisations (by hash).
+/// Finds the times of the oldest and the newest message of these organisations (by number).
 async fn span(
     db: &mut PgConnection,
-    hashes: &[i32],
+    organizations: &[i32],
 ) -> sqlx::Result<Option<(Timestamp, Timestamp)>> {
     let span = sqlx::query!(
         r#"
             select min(oldest.at) as "oldest: Timestamp", max(newest.at) as "newest: Timestamp"
-            from unnest($1::int[]) as hash
+            from unnest($1::int[]) as own
             cross join lateral (
-                select at from message where hashtext(organization_id) = hash order by at limit 1
+                select at from message where organization = own order by at limit 1
             ) as oldest
             cross join lateral (
-                select at from message where hashtext(organization_id) = hash order by at desc limit 1
+                select at from message where organization = own order by at desc limit 1
             ) as newest
         "#,
-        hashes,
+        organizations,
     )
     .fetch_one(db)
     .await?;
@@ -151,11 +151,11 @@ async fn fetch(
             sqlx::query_as!(
                 MessageKey,
                 r#"
-                    select organization_id, message_id
+                    select organization_id(organization) as "organization_id!", message_id
                     from message
-                    where message_words(organization_id, at, text, file, buttons, raw_message)
+                    where message_words(organization, at, text, file, buttons, raw_message)
                             @@ ($1::text)::tsquery
-                        and ($2::text[] is null or organization_id = any($2))
+                        and ($2::text[] is null or organization = any(organization_numbers($2)))
                         and ($3::text[] is null or type = any($3))
                         and ($4::text[] is null or status = any($4))
                         and ($5::text[] is null or sender_kind = any($5))
@@ -192,8 +192,8 @@ async fn fetch(
         };
     }
     if walk.backward {
-        page!(">", "at, message_id, organization_id")
+        page!(">", "at, message_id, organization")
     } else {
-        page!("<", "at desc, message_id desc, organization_id desc")
+        page!("<", "at desc, message_id desc, organization desc")
     }
 }

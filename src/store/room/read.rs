@@ -132,10 +132,10 @@ pub async fn list(
             sqlx::query_as!(
                 RoomKey,
                 r#"
-                    select organization_id, room_id, activity_at
+                    select organization_id(organization) as "organization_id!", room_id, activity_at
                     from room
-                    where ($1::text is null or organization_id = $1)
-                        and ($2::text[] is null or organization_id = any($2))
+                    where ($1::text is null or organization = organization_number($1))
+                        and ($2::text[] is null or organization = any(organization_numbers($2)))
                         -- These four are written as index `room_by_label` has them.
                         and ($3::text[] is null or array[status] && $3)
                         and ($4::text[] is null or array[channel] && $4)
@@ -161,7 +161,7 @@ pub async fn list(
                                 )
                                 from room_word
                                 where room_word.room_id = room.room_id
-                                    and room_word.organization_id = room.organization_id
+                                    and room_word.organization = room.organization
                             ),
                             is_unanswered(
                                 status, null, null, null, is_unresponded, session_at,
@@ -184,7 +184,8 @@ pub async fn list(
                         -- The slot is redundant but for the index, here and in the order.
                         and ($18::timestamptz is null
                             or activity_slot "# + $cmp + r#"= activity_slot($18)
-                            and (activity_at, room_id, organization_id) "# + $cmp + r#" ($18, $19, $20))
+                            and (activity_at, room_id, organization) "# + $cmp + r#"
+                                ($18, $19, organization_number($20)))
                     order by "# + $order + r#"
                     limit $21
                 "#,
@@ -218,9 +219,9 @@ pub async fn list(
         };
     }
     if walk.backward {
-        page!(">", "activity_slot, activity_at, room_id, organization_id")
+        page!(">", "activity_slot, activity_at, room_id, organization")
     } else {
-        page!("<", "activity_slot desc, activity_at desc, room_id desc, organization_id desc")
+        page!("<", "activity_slot desc, activity_at desc, room_id desc, organization desc")
     }
 }
 
@@ -233,11 +234,13 @@ pub async fn find(
     sqlx::query_as!(
         RoomKey,
         r#"
-            select organization_id, room_id, activity_at as "activity_at!"
+            select
+                organization_id(organization) as "organization_id!", room_id,
+                activity_at as "activity_at!"
             from room
-            where room_id = $1 and ($2::text[] is null or organization_id = any($2))
+            where room_id = $1 and ($2::text[] is null or organization = any(organization_numbers($2)))
             -- Prefer a row with a known organisation.
-            order by organization_id desc
+            order by organization desc
             limit 1
         "#,
         room_id,
@@ -343,7 +346,8 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[RoomKey]) -> sqlx::Result<Vec
         RoomRow,
         r#"
             select
-                room.room_id as id, nullif(room.organization_id, '') as organization_id,
+                room.room_id as id,
+                nullif(organization_id(room.organization), '') as organization_id,
                 name, description, status, type, tags, channel, channel_account,
                 channel_uniq_id, account_uniq_id, channel_integration_id, session, session_at,
                 unread_count, created_at, updated_at, last_message_at, last_activity_at, avatar,
@@ -353,9 +357,9 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[RoomKey]) -> sqlx::Result<Vec
                 case when status = 'resolved' then nullif(resolved_by_type, '') end as resolved_by_type,
                 external_id, division_id, agent_ids, note, extra, email_cc, is_dont_auto_resolve,
                 is_blocked, is_unresponded, is_manual_survey, key.activity_at as "activity_at!"
-            from unnest($1::text[], $2::text[], $3::timestamptz[]) with ordinality
-                as key (room_id, organization_id, activity_at, place)
-            join room using (room_id, organization_id)
+            from unnest($1::text[], organization_numbers($2), $3::timestamptz[]) with ordinality
+                as key (room_id, organization, activity_at, place)
+            join room using (room_id, organization)
             order by key.place
         "#,
         &column(keys, |key| key.room_id.as_str()) as _,

@@ -7,9 +7,9 @@ use sqlx::PgExecutor;
 /// Rooms that are open now: of one agent, or all of them.
 #[derive(Debug)]
 pub struct Open {
-    /// Organisation and agent to whom the rooms are assigned; `None` in the row of all rooms.
-    pub organization_id: Option<String>,
-    /// See `organization_id`.
+    /// Number of the organisation of the agent; `None` in the row of all rooms.
+    pub organization: Option<i32>,
+    /// Agent to whom the rooms are assigned; `None` in the row of all rooms.
     pub agent_id: Option<String>,
     /// Rooms that were examined.
     pub examined: i64,
@@ -32,14 +32,14 @@ pub async fn count_open(
         r#"
             with open as materialized (
                 select
-                    room.organization_id, agent_ids, status,
+                    organization, agent_ids, status,
                     is_unanswered(
                         status, word.customer_at, word.answer_at, word.other_at, is_unresponded,
                         session_at, last_message_at, unread_count
                     ) as is_unanswered
                 from (
                     select
-                        room_id, organization_id, agent_ids, status, is_unresponded, session_at,
+                        room_id, organization, agent_ids, status, is_unresponded, session_at,
                         last_message_at, unread_count
                     from room
                     -- The first comparison costs less, the second one uses an index where it
@@ -49,23 +49,23 @@ pub async fn count_open(
                                 and array[status] && array['unassigned', 'assigned']
                             or status is null
                         )
-                        and ($1::text[] is null or organization_id = any($1))
+                        and ($1::text[] is null or organization = any(organization_numbers($1)))
                     limit $2
                 ) as room
-                left join room_word as word using (room_id, organization_id)
+                left join room_word as word using (room_id, organization)
             )
             select
-                null as "organization_id?", null as "agent_id?", count(*) as "examined!",
+                null::integer as "organization?", null as "agent_id?", count(*) as "examined!",
                 count(status) as "open!", count(*) filter (where is_unanswered) as "unanswered!"
             from open
             union all
             select
-                organization_id, agent_id, count(*), count(status),
+                organization, agent_id, count(*), count(status),
                 count(*) filter (where is_unanswered)
             from open
             cross join unnest(agent_ids) as agent_id
             where status is not null and agent_id <> ''
-            group by organization_id, agent_id
+            group by organization, agent_id
         "#,
         organizations,
         limit,

@@ -339,7 +339,7 @@ async fn copied_images_are_shown_and_served_by_the_console_itself(db: PgPool) {
     std::fs::create_dir(folder.path().join("ab")).unwrap();
     std::fs::write(folder.path().join("ab/abcd"), b"an image").unwrap();
     let sql = "insert into media (organization_id, message_id, state, sha256, content_type, bytes) \
-               select organization_id, message_id, 'stored', 'abcd', 'image/jpeg', 8 from message \
+               select organization_id(organization), message_id, 'stored', 'abcd', 'image/jpeg', 8 from message \
                where file ->> 'filename' = 'batik-parang.jpg'";
     service.execute(sql).await;
     let html = browser.text(&page).await;

@@ -30,9 +30,9 @@ async fn stream_does_not_skip_events_that_commit_late(db: PgPool) {
     let id = EventId::next(Timestamp::now()).0;
     for sql in [
         "insert into batch (event_ids) values (array[$1])",
-        "insert into event (day, event_id, received_at, endpoint, kind, organization_id,
+        "insert into event (day, event_id, received_at, endpoint, kind, organization,
              subject_id, outcome, reasons, dedup_key, deliveries, body, parser_version, request_id)
-         select day, $1, received_at, endpoint, kind, organization_id,
+         select day, $1, received_at, endpoint, kind, organization,
              'late', outcome, reasons, 'late', deliveries, body, parser_version, request_id
          from event",
     ] {
