@@ -56,7 +56,7 @@ pub async fn prepare(config: &Config, db: &PgPool) -> anyhow::Result<()> {
     report(&check::schema(db).await.context("database: cannot be read")?)?;
     if let Err(error) = make_partitions(db, &config.retention).await {
         // A role without the rights: those of the next days may exist.
-        if partition::days_ahead(db).await?.is_none() {
+        if partition::days_ahead(db).await?.is_none() && !partition::is_replaced(db).await? {
             return Err(error).context(NoPartitions);
         }
         NO_PARTITIONS.occurred(Failure::from(error));

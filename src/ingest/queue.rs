@@ -19,11 +19,15 @@ const GATHER_TIMEOUT: Duration = Duration::from_millis(1);
 /// A batch that has this many jobs does not wait: the fixed cost of a batch is small for each of them.
 const GATHERED_JOBS: usize = 64;
 
-/// Size from which a job is large.
-const LARGE_JOB_BYTES: usize = 64 << 10;
+/// Size from which a body is large. Qontak's bodies have 1 to 4 KB.
+pub const LARGE_BODY_BYTES: usize = 64 << 10;
 
-/// Maximum size of all large jobs in the queue, of those being done too. So a small job waits for a few of
-/// them at most; the others wait outside. Qontak's bodies have 1 to 4 KB.
+/// Size from which a job is large: a large body, and as much for what was read from it. So requests whose
+/// jobs wait for the share of large ones are those of large bodies, of which `receive/large.rs` admits few.
+const LARGE_JOB_BYTES: usize = 2 * LARGE_BODY_BYTES;
+
+/// Maximum size of all large jobs in the queue, of those being done too, at most a quarter of the queue. So a
+/// small job waits for a few MiB of them at most; the others wait outside.
 const MAX_LARGE_BYTES: usize = 2 << 20;
 
 /// Size from which a batch gets no more jobs: while it is written, there are several copies of its bodies in
@@ -117,6 +121,7 @@ pub struct Sender<T, R> {
     /// The part of the space for large jobs.
     large: Arc<Semaphore>,
     max_bytes: usize,
+    max_large_bytes: usize,
     gauge: Gauge,
     callers: Arc<Callers>,
 }
@@ -133,20 +138,21 @@ pub fn queue<T, R>(gauge: Gauge, max_bytes: usize) -> (Sender<T, R>, Receiver<T,
     let space = Arc::new(Semaphore::new(max_bytes));
     let callers = Arc::new(Callers::new());
     let receiver = Receiver { jobs: receiver, callers: callers.clone() };
-    let large = Arc::new(Semaphore::new(MAX_LARGE_BYTES));
-    (Sender { jobs, space, large, max_bytes, gauge, callers }, receiver)
+    let max_large_bytes = MAX_LARGE_BYTES.min(max_bytes / 4).max(1);
+    let large = Arc::new(Semaphore::new(max_large_bytes));
+    (Sender { jobs, space, large, max_bytes, max_large_bytes, gauge, callers }, receiver)
 }
 
 impl<T, R> Sender<T, R> {
-    /// Submits a task with a body of `bytes` and waits for its result. A large one waits before until there
-    /// is space for large ones.
+    /// Submits a task with a body of `bytes` and waits for its result. A large one first waits for a part of
+    /// the share of large ones.
     ///
     /// Dropping the future does not cancel a task that is in the queue.
     pub async fn submit(&self, task: T, bytes: usize, limit: Duration) -> Result<R, QueueError> {
         let deadline = Instant::now() + limit;
         let large = if bytes > LARGE_JOB_BYTES {
-            // One that is larger than all of it gets all of it.
-            let bytes = bytes.min(MAX_LARGE_BYTES) as u32;
+            // One that is larger than the share takes all of it.
+            let bytes = bytes.min(self.max_large_bytes) as u32;
             let large = timeout_at(deadline, self.large.clone().acquire_many_owned(bytes)).await;
             let large = large.map_err(|_| QueueError::TimedOut(limit))?;
             Some(large.map_err(|_| QueueError::Closed)?)
@@ -182,10 +188,11 @@ impl<T, R> Sender<T, R> {
 
 impl<T, R> Clone for Sender<T, R> {
     fn clone(&self) -> Self {
-        let Self { jobs, space, large, max_bytes, gauge, callers } = self;
+        let Self { jobs, space, large, max_bytes, max_large_bytes, gauge, callers } = self;
         let (jobs, space, large) = (jobs.clone(), space.clone(), large.clone());
         let (gauge, callers) = (gauge.clone(), callers.clone());
-        Self { jobs, space, large, max_bytes: *max_bytes, gauge, callers }
+        let (max_bytes, max_large_bytes) = (*max_bytes, *max_large_bytes);
+        Self { jobs, space, large, max_bytes, max_large_bytes, gauge, callers }
     }
 }
 
@@ -274,7 +281,7 @@ mod tests {
         let (sender, mut receiver) = queue(Gauge::noop(), 32 << 20);
         let mut tasks = JoinSet::new();
         let bytes = LARGE_JOB_BYTES - OVERHEAD_BYTES;
-        submit(&mut tasks, &sender, 160, bytes);
+        submit(&mut tasks, &sender, 80, bytes);
         while sender.space.available_permits() > 22 << 20 {
             yield_now().await;
         }
@@ -284,7 +291,7 @@ mod tests {
             sizes.push(jobs.len());
             jobs.drain(..).for_each(|job| job.reply.send(()));
         }
-        assert_eq!(sizes, [64, 64, 32]);
+        assert_eq!(sizes, [32, 32, 16]);
     }
 
     #[tokio::test]

@@ -86,7 +86,8 @@ impl Writer {
         self.write_within(self.timeout, event).await
     }
 
-    /// Writes an event with another timeout.
+    /// Writes an event with another timeout. Dropping the future does not cancel the write, unless a large event
+    /// still waits for its share of the queue.
     pub async fn write_within(&self, limit: Duration, event: Event) -> Result<Receipt, WriteError> {
         // Its changes hold parts of the body once more, at most all of it.
         let copies = if event.changes.is_empty() { 1 } else { 2 };

@@ -14,13 +14,15 @@ use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
+use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::Limits;
-use super::large::{LARGE_BODY_BYTES, LargeBody};
+use super::large::LargeBody;
 use super::state::ReceiveState;
 use crate::event::Webhook;
 use crate::http::server::admission::authenticate;
 use crate::http::{Error, trace};
+use crate::ingest::LARGE_BODY_BYTES;
 use crate::model::{EventId, Timestamp};
 
 /// Path of a webhook URL up to its token.
@@ -54,7 +56,7 @@ impl<'a> Authentic<'a> {
             return Err(Error::MethodNotAllowed("POST"));
         }
         let encoding = accepted_encoding(request.headers())?;
-        let (mut body, mut large) = read_body(request.into_body(), &state.limits).await?;
+        let (mut body, mut large) = read_body(request.into_body(), encoding, &state.limits).await?;
         if let Encoding::Gzip = encoding {
             (body, large) = decompress_within_share(body, large, &state.limits).await?;
         }
@@ -81,6 +83,7 @@ fn token(path: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(token).decode_utf8().ok()
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Encoding {
     Identity,
     Gzip,
@@ -118,32 +121,32 @@ fn accepted_encoding(headers: &HeaderMap) -> Result<Encoding, Error> {
     }
 }
 
-async fn read_body<B>(body: B, limits: &Limits) -> Result<(Bytes, Option<LargeBody<'_>>), Error>
-where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
-{
-    let read = tokio::time::timeout(limits.body_timeout, collect(body, limits));
-    read.await.map_err(|_| Error::BodyTimeout(limits.body_timeout))?
-}
-
-/// Collects a body. Memory is reserved for received bytes, not for the announced length: otherwise
+/// Reads a body. Memory is reserved for received bytes, not for the announced length: otherwise
 /// headers alone could exhaust the limit.
 ///
-/// A large body waits for its share before more of it is read. Its sender waits too, because the
-/// connection takes no more bytes meanwhile.
-async fn collect<B>(body: B, limits: &Limits) -> Result<(Bytes, Option<LargeBody<'_>>), Error>
+/// A large body waits for its share before more of it is read, which is no time of its sender. Its sender
+/// waits too, because the connection takes no more bytes meanwhile.
+async fn read_body<B>(
+    body: B,
+    encoding: Encoding,
+    limits: &Limits,
+) -> Result<(Bytes, Option<LargeBody<'_>>), Error>
 where
     B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    let mut body = Limited::new(body, limits.max_body_bytes);
+    let mut deadline = Instant::now() + limits.body_timeout;
     let announced_bytes = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut body = Limited::new(body, limits.max_body_bytes);
     // Copied, because many small frames can use far more memory than their data.
     let mut read = Vec::new();
     let none = limits.body_bytes.try_acquire_many(0);
     // Released on return.
     let mut permit = none.expect("the semaphore is never closed");
     let mut large = None;
-    while let Some(frame) = body.frame().await {
+    loop {
+        let frame = timeout_at(deadline, body.frame()).await;
+        let frame = frame.map_err(|_| Error::BodyTimeout(limits.body_timeout))?;
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|cause| match cause.is::<LengthLimitError>() {
             true => Error::BodyTooLarge(limits.max_body_bytes),
             // The sender disconnected, so it will not read this response.
@@ -152,14 +155,27 @@ where
         let Ok(data) = frame.into_data() else { continue };
         let expected_bytes = announced_bytes.max(read.len() + data.len());
         if large.is_none() && expected_bytes > LARGE_BODY_BYTES {
-            large = match limits.large.enter().await {
-                Ok(large) => Some(large),
+            let entered = match announced_bytes {
+                bytes if bytes > limits.max_body_bytes => {
+                    Err(Error::BodyTooLarge(limits.max_body_bytes))
+                }
+                // Without a length in advance, or compressed, it may become as large as any.
+                bytes if bytes == 0 || encoding == Encoding::Gzip => {
+                    limits.large.enter(limits.max_body_bytes).await
+                }
+                bytes => limits.large.enter(bytes).await,
+            };
+            match entered {
+                Ok(entered) => {
+                    deadline += entered.waited;
+                    large = Some(entered);
+                }
                 Err(error) => {
                     limits.large.discard(body).await;
                     return Err(error);
                 }
-            };
-            read.reserve_exact(expected_bytes.min(limits.max_body_bytes) - read.len());
+            }
+            read.reserve_exact(expected_bytes - read.len());
         }
         let bytes = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let more = limits.body_bytes.try_acquire_many(bytes);
@@ -176,14 +192,14 @@ async fn decompress_within_share<'a>(
     large: Option<LargeBody<'a>>,
     limits: &'a Limits,
 ) -> Result<(Bytes, Option<LargeBody<'a>>), Error> {
+    let max_body_bytes = limits.max_body_bytes;
     let mut large = match large {
         Some(large) => large,
-        None => match decompress(compressed.clone(), LARGE_BODY_BYTES.min(limits.max_body_bytes)) {
+        None => match decompress(compressed.clone(), LARGE_BODY_BYTES.min(max_body_bytes)) {
             Ok(body) => return Ok((body, None)),
-            Err(_) => limits.large.enter().await?,
+            Err(_) => limits.large.enter(max_body_bytes).await?,
         },
     };
-    let max_body_bytes = limits.max_body_bytes;
     let body = large.run(move || decompress(compressed, max_body_bytes)).await??;
     Ok((body, Some(large)))
 }

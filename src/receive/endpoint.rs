@@ -11,7 +11,7 @@ use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 use tokio::sync::Semaphore;
 
 use super::large::LargeBodies;
-use crate::config::{self, Config};
+use crate::config;
 
 /// Limits on request bodies.
 #[derive(Debug)]
@@ -27,13 +27,16 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Takes the limits from the settings.
-    pub fn new(config: &Config) -> Self {
+    /// Takes the limits from the settings. `write_timeout` is the time in which the writer replies.
+    pub fn new(settings: &config::Http, write_timeout: Duration) -> Self {
         Self {
-            max_body_bytes: config.http.max_body_bytes,
-            body_timeout: config.http.body_timeout,
-            body_bytes: Semaphore::new(config.http.max_reading_bytes),
-            large: LargeBodies::new(config),
+            max_body_bytes: settings.max_body_bytes,
+            body_timeout: settings.body_timeout,
+            body_bytes: Semaphore::new(settings.max_reading_bytes),
+            large: LargeBodies::new(
+                (settings.max_reading_bytes / 4).max(settings.max_body_bytes),
+                write_timeout,
+            ),
         }
     }
 }

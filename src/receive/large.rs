@@ -14,21 +14,17 @@ use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::config::{self, Config};
 use crate::http::Error;
-
-/// Size from which a body is large.
-pub const LARGE_BODY_BYTES: usize = 64 * 1024;
 
 /// What large bodies share.
 #[derive(Debug)]
 pub struct LargeBodies {
-    /// Those in memory, at most a quarter of `http.max_reading_bytes`.
-    held: Semaphore,
+    /// Bytes of those in memory: a quarter of `http.max_reading_bytes`, or one body of the maximum size.
+    bytes: Semaphore,
     /// The one that is parsed.
-    turn: Arc<Semaphore>,
-    /// Maximum time that a body waits for both: half of `writer.answer_timeout`, so that there is time
-    /// left to write it.
+    parsing: Arc<Semaphore>,
+    /// Maximum time that a body waits for both: half of that for the writer, so that there is time left to
+    /// write it.
     timeout: Duration,
 }
 
@@ -36,30 +32,30 @@ pub struct LargeBodies {
 #[derive(Debug)]
 pub struct LargeBody<'a> {
     share: &'a LargeBodies,
-    _held: SemaphorePermit<'a>,
+    _bytes: SemaphorePermit<'a>,
     /// How long it has waited so far.
     pub waited: Duration,
 }
 
 impl LargeBodies {
-    /// Takes the limits from the settings.
-    pub fn new(config: &Config) -> Self {
-        let config::Http { max_reading_bytes, max_body_bytes, .. } = config.http;
+    /// A share of so many bytes. `write_timeout` is the time in which the writer replies.
+    pub fn new(bytes: usize, write_timeout: Duration) -> Self {
         Self {
-            held: Semaphore::new((max_reading_bytes / 4 / max_body_bytes).max(1)),
-            turn: Arc::new(Semaphore::new(1)),
-            timeout: config.writer.answer_timeout / 2,
+            bytes: Semaphore::new(bytes),
+            parsing: Arc::new(Semaphore::new(1)),
+            timeout: write_timeout / 2,
         }
     }
 
-    /// Waits until one more large body may be in memory.
-    pub async fn enter(&self) -> Result<LargeBody<'_>, Error> {
+    /// Waits until one more large body, of so many bytes, may be in memory.
+    pub async fn enter(&self, bytes: usize) -> Result<LargeBody<'_>, Error> {
         let mut waited = Duration::ZERO;
-        let held = self.acquire(self.held.acquire(), &mut waited).await?;
-        Ok(LargeBody { share: self, _held: held, waited })
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let bytes = self.acquire(self.bytes.acquire_many(bytes), &mut waited).await?;
+        Ok(LargeBody { share: self, _bytes: bytes, waited })
     }
 
-    /// Reads the rest of a body that found no place, for a while: a sender that is still sending when the
+    /// Reads the rest of a body that is refused, for a while: a sender that is still sending when the
     /// connection is closed may lose the response.
     pub async fn discard<B: HttpBody + Unpin>(&self, mut body: B) {
         let end = async { while let Some(Ok(_)) = body.frame().await {} };
@@ -87,10 +83,10 @@ impl LargeBody<'_> {
         &mut self,
         step: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = self.share.turn.clone().acquire_owned();
-        let turn = self.share.acquire(turn, &mut self.waited).await?;
+        let parsing = self.share.parsing.clone().acquire_owned();
+        let parsing = self.share.acquire(parsing, &mut self.waited).await?;
         let step = move || {
-            let _turn = turn;
+            let _parsing = parsing;
             step()
         };
         let result = spawn_blocking(step).await;
@@ -107,9 +103,8 @@ mod tests {
 
     use super::*;
 
-    fn bodies(timeout: Duration) -> Arc<LargeBodies> {
-        let (held, turn) = (Semaphore::new(10), Arc::new(Semaphore::new(1)));
-        Arc::new(LargeBodies { held, turn, timeout })
+    fn bodies(write_timeout: Duration) -> Arc<LargeBodies> {
+        Arc::new(LargeBodies::new(10, write_timeout))
     }
 
     /// Starts a step that waits for what the test sends.
@@ -117,7 +112,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let share = share.clone();
         tasks.spawn(async move {
-            let mut body = share.enter().await?;
+            let mut body = share.enter(1).await?;
             body.run(move || receiver.recv().expect("the test sends")).await
         });
         sender
@@ -130,7 +125,7 @@ mod tests {
         let mut tasks = JoinSet::new();
         let senders = [(); 3].map(|()| start(&share, &mut tasks));
         for sender in senders {
-            while share.turn.available_permits() > 0 {
+            while share.parsing.available_permits() > 0 {
                 tokio::task::yield_now().await;
             }
             assert!(tasks.try_join_next().is_none());
@@ -144,17 +139,17 @@ mod tests {
         let share = bodies(Duration::from_millis(10));
         let mut tasks = JoinSet::new();
         let first = start(&share, &mut tasks);
-        while share.turn.available_permits() > 0 {
+        while share.parsing.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let mut second = share.enter().await.unwrap();
+        let mut second = share.enter(1).await.unwrap();
         let result = second.run(|| panic!("it has no turn")).await;
         assert!(matches!(result, Err::<(), _>(Error::Overloaded(_))));
         // The first one keeps its turn without its request.
         tasks.shutdown().await;
-        assert_eq!(share.turn.available_permits(), 0);
+        assert_eq!(share.parsing.available_permits(), 0);
         first.send(()).unwrap();
-        while share.turn.available_permits() == 0 {
+        while share.parsing.available_permits() == 0 {
             tokio::task::yield_now().await;
         }
     }

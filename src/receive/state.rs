@@ -17,6 +17,7 @@ pub struct ReceiveState {
 impl ReceiveState {
     /// Takes endpoints and limits from the settings.
     pub fn new(config: &Config, ingest: Ingest) -> Self {
-        Self { endpoints: Endpoints::new(&config.endpoint), limits: Limits::new(config), ingest }
+        let limits = Limits::new(&config.http, ingest.write_timeout());
+        Self { endpoints: Endpoints::new(&config.endpoint), limits, ingest }
     }
 }

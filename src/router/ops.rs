@@ -146,7 +146,7 @@ async fn check_database(db: &PgPool) -> Report {
     let found = async {
         Ok(match partition::days_ahead(db).await? {
             None if partition::is_replaced(db).await? => Report::warning(
-                "partitions: one made by hand takes today's events; see `qontak-receiver check`",
+                "partitions: one that was created manually receives today's events; see `qontak-receiver check`",
             ),
             None => Report::problem(no_partition("today")),
             Some(0) => Report::warning(no_partition("tomorrow")),

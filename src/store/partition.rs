@@ -163,7 +163,7 @@ pub async fn days_ahead(db: impl PgExecutor<'_>) -> sqlx::Result<Option<u64>> {
     Ok((days.count() as u64).checked_sub(1))
 }
 
-/// Whether a partition that somebody made by hand takes the events of today.
+/// Whether a partition receives the events of today. That of the service does; asked where there is none.
 pub async fn is_replaced(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
@@ -171,11 +171,14 @@ pub async fn is_replaced(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
                 select
                 from pg_inherits
                 join pg_class on pg_class.oid = inhrelid
+                cross join pg_get_expr(relpartbound, pg_class.oid) as bounds
+                cross join regexp_match(bounds, 'FROM \(''(.+)''\) TO \(''(.+)''\)') as bound
                 where inhparent = 'event'::regclass
-                    and lower(pg_get_expr(relpartbound, pg_class.oid)) in ('default', $1)
+                    and not inhdetachpending
+                    and (bounds = 'DEFAULT' or bound[1]::date <= $1 and bound[2]::date > $1)
             ) as "is_replaced!"
         "#,
-        bounds(Timestamp::now().day()),
+        Timestamp::now().day(),
     )
     .fetch_one(db)
     .await

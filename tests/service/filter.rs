@@ -123,6 +123,7 @@ async fn session_of_qontaks_route_may_be_written_as_a_list(db: PgPool) {
 async fn word_that_can_never_occur_is_rejected_with_the_known_words(db: PgPool) {
     let service = Service::start(db).await;
     let statuses = "must be one of created, pending, sent, failed, delivered, read";
+    let many_codes = format!("/v1/delivery-statuses?error=1{}", ",1".repeat(100));
     let cases = [
         ("/v1/messages?status=faild", format!("status: {statuses}")),
         ("/v1/messages?status=sent,faild", format!("status: {statuses}")),
@@ -130,6 +131,7 @@ async fn word_that_can_never_occur_is_rejected_with_the_known_words(db: PgPool) 
         ("/v1/broadcasts/b/logs?status=faild", format!("status: {statuses}")),
         ("/v1/rooms?status=%20", "status: must not be blank".to_owned()),
         ("/v1/rooms?status=", "status: must be up to 100 values, none empty".to_owned()),
+        (many_codes.as_str(), "error: must be up to 100 values, none empty".to_owned()),
         ("/api/open/v1/rooms?status=%20", "status: must not be blank".to_owned()),
     ];
     for (path, message) in cases {

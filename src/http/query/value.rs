@@ -169,6 +169,7 @@ impl<T: Parameter> Parameter for AnyOf<T> {
             // Blanks and commas only: text that nothing matches.
             parts = values.to_vec();
         }
+        check_values(&parts)?;
         parts.iter().map(|part| T::parse(&[part])).collect::<Result<_, _>>().map(Self)
     }
 }
