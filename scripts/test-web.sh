@@ -29,6 +29,6 @@ shift
 export RECEIVER__CONSOLE__ENABLED=true RECEIVER__CONSOLE__DEMO=true
 start_service
 tests=("$@")
-[[ $# -gt 0 ]] || tests=(tests/web/console.py tests/web/docs.py)
+[[ $# -gt 0 ]] || tests=(tests/web/console.py tests/web/layout.py tests/web/refresh.py tests/web/docs.py)
 # A browser that hangs would block the run.
 timeout 1200 target/selenium/bin/python -m unittest -v "${tests[@]}"

@@ -14,6 +14,7 @@ mod broadcast;
 mod chart;
 mod conversation;
 mod cookies;
+mod csv;
 mod delivery;
 mod demo;
 mod document;
@@ -35,6 +36,7 @@ mod signed_out;
 pub mod state;
 mod table;
 mod trace;
+mod translated;
 
 use axum::Router;
 use axum::response::Redirect;
@@ -61,8 +63,10 @@ pub fn routes<S: Clone + Send + Sync + 'static>(state: ConsoleState) -> Router<S
         .route("/console/events/{id}/body", get(event::body))
         .route("/console/ledger", get(ledger::show))
         .route("/console/agents", get(people::agents))
+        .route("/console/agents/export", get(people::export))
         .route("/console/templates", get(people::templates))
         .route("/console/trace", get(trace::show))
+        .route("/console/trace/export", get(trace::export))
         .route("/console/demo", post(demo::play))
         .route("/console/sign-in", get(session::form).post(session::sign_in))
         .route("/console/sign-out", post(session::sign_out))

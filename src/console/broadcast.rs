@@ -12,10 +12,12 @@ use serde::Deserialize;
 
 use self::funnel::Funnel;
 use super::api::{ApiError, encode};
-use super::chart::bar;
+use super::chart::{bar, legend};
+use super::document::problem;
 use super::filter::{Field, form};
 use super::format;
 use super::format::text::{name, name_or};
+use super::language::Words;
 use super::layout::{Content, Section, page};
 use super::session::Visitor;
 use super::state::ConsoleState;
@@ -23,6 +25,31 @@ use super::table::{Column, list as table};
 
 const FILTERS: &[&str] =
     &["name", "start_date", "end_date", "channel_integration_id", "template_id"];
+
+/// Values of filters, with the names that Qontak has for them.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Facets {
+    templates: Values,
+    channel_integrations: Values,
+}
+
+#[derive(Default, Deserialize)]
+struct Values {
+    values: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+    name: Option<String>,
+}
+
+impl Named {
+    fn pair(&self) -> (&str, &str) {
+        (&self.id, self.name.as_deref().unwrap_or(&self.id))
+    }
+}
 
 /// A broadcast of the list.
 #[derive(Deserialize)]
@@ -62,16 +89,21 @@ impl Counts {
     fn bar(&self, visitor: &Visitor) -> Markup {
         let words = visitor.words();
         let waiting = self.created + self.pending + self.other;
-        bar(
-            &visitor.preferences,
-            &[
-                ("accent", words.read_share, self.read),
-                ("ok", words.delivered_share, self.delivered),
-                ("info", words.sent, self.sent),
-                ("muted", words.waiting_to_send, waiting),
-                ("bad", words.failed, self.failed),
-            ],
-        )
+        let counts = [self.read, self.delivered, self.sent, waiting, self.failed];
+        let parts = Self::parts(words).into_iter().zip(counts);
+        let parts: Vec<_> = parts.map(|((color, name), count)| (color, name, count)).collect();
+        bar(&visitor.preferences, &parts)
+    }
+
+    /// Colour and name of the parts of the bar.
+    const fn parts(words: &Words) -> [(&'static str, &'static str); 5] {
+        [
+            ("accent", words.read_share),
+            ("ok", words.delivered_share),
+            ("info", words.sent),
+            ("muted", words.waiting_to_send),
+            ("bad", words.failed),
+        ]
     }
 }
 
@@ -80,9 +112,18 @@ pub async fn list(visitor: Visitor) -> Response {
     let words = visitor.words();
     let mut query = visitor.parameters.only(FILTERS);
     query.extend(visitor.parameters.only(&["cursor"]));
-    let rows = visitor.api.list::<Broadcast>("/v1/broadcasts", &query).await;
+    let (rows, facets) = tokio::join!(
+        visitor.api.list::<Broadcast>("/v1/broadcasts", &query),
+        visitor.api.one::<Facets>("/v1/facets", &[]),
+    );
+    let facets = facets.unwrap_or_default();
+    let named = |one: &'static str, label, values: &[Named]| {
+        Field::choice(one, label, values.iter().map(Named::pair))
+    };
     let fields = [
         Field::search("name", words.search_broadcasts),
+        named("template_id", words.template, &facets.templates.values),
+        named("channel_integration_id", words.channel, &facets.channel_integrations.values),
         Field::date("start_date", words.from),
         Field::date("end_date", words.until),
     ];
@@ -120,10 +161,11 @@ pub async fn list(visitor: Visitor) -> Response {
     let content = Content {
         title: words.broadcasts.to_owned(),
         heading: None,
+        parent: None,
         actions: html! { @if visitor.can_export { a.button href=(export) download { (words.export_csv) } } },
         body: html! {
             (form(&visitor, "#list", &fields, &[]))
-            section.card #list hx-get="" hx-select="#list > *" hx-trigger="changed-slowly from:body, every 60s, refresh from:body" { (body) }
+            section.card #list hx-get="" hx-select="#list > *" hx-trigger=(visitor.list_trigger()) { (legend(&Counts::parts(words))) (body) }
         },
     };
     page(&visitor, Section::Broadcasts, Ok(content)).await
@@ -157,46 +199,64 @@ async fn content(visitor: &Visitor, state: &ConsoleState, id: &str) -> Result<Co
         visitor.api.one::<Shown>(&path, &[]),
         visitor.api.list::<recipient::Recipient>(&logs, &query),
     );
-    let Shown { broadcast, funnel } = shown?;
+    let shown = match shown {
+        Err(error) if !error.is_cut() => return Err(error),
+        shown => shown,
+    };
     let export = visitor.link(
         &format!("/console/exports/broadcasts/{}/logs", encode(id)),
         &visitor.parameters.only(&["status"]),
     );
-    let title = broadcast.name.clone().filter(|name| !name.trim().is_empty());
+    let title = shown.as_ref().ok().and_then(|shown| shown.broadcast.name.clone());
+    let title = title.filter(|name| !name.trim().is_empty());
     Ok(Content {
         title: title.unwrap_or_else(|| id.to_owned()),
         heading: None,
+        parent: Some(visitor.link("/console/broadcasts", &[])),
         actions: html! {
-            @if visitor.can_export { a.button href=(export) download { (words.export_csv) } }
+            @if visitor.can_export { a.button href=(export) download { (words.export_recipients) } }
         },
         body: html! {
-            div #broadcast hx-get="" hx-select="#broadcast > *" hx-trigger="changed-slowly from:body, every 60s, refresh from:body" {
-                p.muted.lead {
-                    @if let Some(at) = broadcast.created_at { (format::exact(&visitor.preferences, at)) }
-                    @if let Some(template) = &broadcast.template_name { " · " (name(template)) }
-                    @if let Some(channel) = &broadcast.channel_name { " · " (name(channel)) }
-                    " · " a href=(visitor.link("/console/trace", &[("id", id)])) { (words.trace) }
-                }
-                div.halves {
-                    section.card {
-                        h2 { (words.funnel) }
-                        (funnel.steps(visitor, &broadcast.counts))
-                    }
-                    section.card {
-                        h2 { (words.failures_by_reason) }
-                        (funnel.reasons(visitor, id))
-                    }
-                }
-                div.columns {
-                    section.card.wide { h2 { (words.over_time) } (funnel.over_time(visitor)) }
-                    section.card { h2 { (words.cost) } (funnel.costs(visitor, state)) }
-                }
-                div.halves {
-                    section.card { h2 { (words.until_delivered) } (funnel.to_delivery(visitor)) }
-                    section.card { h2 { (words.until_read) } (funnel.to_read(visitor)) }
+            div #broadcast hx-get="" hx-select="#broadcast > *" hx-trigger=(visitor.trigger("changed-slowly from:body", true)) {
+                @match &shown {
+                    Err(error) => section.card { (problem(words, error)) },
+                    Ok(shown) => (shown.draw(visitor, state, id)),
                 }
                 section.card { h2 { (words.recipients) } (recipient::draw(visitor, id, &recipients)) }
             }
         },
     })
+}
+
+impl Shown {
+    /// Everything but the recipients.
+    fn draw(&self, visitor: &Visitor, state: &ConsoleState, id: &str) -> Markup {
+        let (words, Self { broadcast, funnel }) = (visitor.words(), self);
+        html! {
+            p.muted.lead {
+                @if let Some(at) = broadcast.created_at { (format::exact(&visitor.preferences, at)) }
+                @if let Some(template) = &broadcast.template_name { " · " (name(template)) }
+                @if let Some(channel) = &broadcast.channel_name { " · " (name(channel)) }
+                " · " a href=(visitor.link("/console/trace", &[("id", id)])) { (words.trace) }
+            }
+            div.halves {
+                section.card {
+                    h2 { (words.funnel) }
+                    (funnel.steps(visitor, &broadcast.counts))
+                }
+                section.card {
+                    h2 { (words.failures_by_reason) }
+                    (funnel.reasons(visitor, id))
+                }
+            }
+            div.columns {
+                section.card.wide { h2 { (words.over_time) } (funnel.over_time(visitor)) }
+                section.card { h2 { (words.cost) } (funnel.costs(visitor, state)) }
+            }
+            div.halves {
+                section.card { h2 { (words.until_delivered) } (funnel.to_delivery(visitor)) }
+                section.card { h2 { (words.until_read) } (funnel.to_read(visitor)) }
+            }
+        }
+    }
 }

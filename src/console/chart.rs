@@ -1,5 +1,7 @@
 //! Charts. The script draws them with uPlot; without it, and for screen readers, there is a table.
 
+use std::borrow::Cow;
+
 use maud::{Markup, html};
 use serde::Serialize;
 
@@ -28,7 +30,7 @@ pub struct Chart {
 #[derive(Serialize)]
 pub struct Series {
     /// What the values are.
-    pub label: &'static str,
+    pub label: Cow<'static, str>,
     /// Name of its colour in the style sheet.
     pub color: &'static str,
     /// Values; `None` where there is none.
@@ -83,7 +85,11 @@ impl Chart {
 
 /// Shares of a whole as one bar: colour, label and count of each.
 pub fn bar(preferences: &Preferences, parts: &[(&str, &str, i64)]) -> Markup {
-    let total: i64 = parts.iter().map(|(_, _, count)| count).sum();
+    bar_of(preferences, parts.iter().map(|(_, _, count)| count).sum(), parts)
+}
+
+/// The same as shares of `total`, such as the largest sum of several bars.
+pub fn bar_of(preferences: &Preferences, total: i64, parts: &[(&str, &str, i64)]) -> Markup {
     let mut passed = 0.0;
     let shares = parts.iter().filter(|(_, _, count)| *count > 0).map(|(color, label, count)| {
         let (start, share) = (passed, *count as f64 * 100.0 / total as f64);
@@ -100,6 +106,17 @@ pub fn bar(preferences: &Preferences, parts: &[(&str, &str, i64)]) -> Markup {
                 rect class={ "fill-" (color) } x={ (format!("{start:.2}")) "%" } width={ (format!("{share:.2}")) "%" } height="100%" {
                     title { (label) }
                 }
+            }
+        }
+    }
+}
+
+/// What the colours of bars mean: colour and name of each.
+pub fn legend(parts: &[(&str, &str)]) -> Markup {
+    html! {
+        p.legend.small {
+            @for (color, name) in parts {
+                span { svg.key aria-hidden="true" { rect class={ "fill-" (color) } width="100%" height="100%" {} } (name) } " "
             }
         }
     }

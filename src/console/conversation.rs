@@ -14,7 +14,8 @@ use maud::{Markup, html};
 
 use self::list::List;
 use self::thread::Thread;
-use super::api::{ApiError, encode};
+use super::api::ApiError;
+use super::document::problem_of_page;
 use super::format::text::cut;
 use super::icon::{Icon, icon};
 use super::language::Words;
@@ -41,32 +42,37 @@ async fn inbox(visitor: &Visitor, id: Option<&str>) -> Result<Content, ApiError>
             None => Ok(None),
         }
     });
-    let thread = thread?;
+    let thread = match thread {
+        // The list beside it may be there.
+        Err(error) if error.is_cut() => Err(error),
+        thread => Ok(thread?),
+    };
     let list = list.draw(visitor, id);
-    let title = thread
-        .as_ref()
-        .map_or(words.conversations.to_owned(), |thread| thread.room.title(words).to_owned());
+    let title = match &thread {
+        Ok(Some(thread)) => thread.room.title(words),
+        _ => words.conversations,
+    };
     Ok(Content {
-        title: cut(&title, 100),
+        title: cut(title, 100),
         heading: Some(words.conversations),
-        actions: actions(visitor, id),
+        parent: id.map(|_| list::link(visitor)),
+        actions: actions(visitor),
         body: html! {
-            div.inbox.has-thread[thread.is_some()] {
+            div.inbox.has-thread[id.is_some()] {
                 (list)
                 @match &thread {
-                    Some(thread) => (thread.draw(visitor)),
-                    None => section.card.thread-empty { (choose_one(words)) },
+                    Err(error) => section.card { (problem_of_page(words, error)) },
+                    Ok(Some(thread)) => (thread.draw(visitor)),
+                    Ok(None) => section.card.thread-empty { (choose_one(words)) },
                 }
             }
         },
     })
 }
 
-fn actions(visitor: &Visitor, id: Option<&str>) -> Markup {
-    let export = match id {
-        Some(id) => visitor.link(&format!("/console/exports/rooms/{}/messages", encode(id)), &[]),
-        None => visitor.link("/console/exports/rooms", &visitor.parameters.only(list::FILTERS)),
-    };
+/// Export of the list; that of the messages is with the details of a conversation, which a phone shows too.
+fn actions(visitor: &Visitor) -> Markup {
+    let export = visitor.link("/console/exports/rooms", &visitor.parameters.only(list::FILTERS));
     html! {
         @if visitor.can_export { a.button href=(export) download { (visitor.words().export_csv) } }
     }

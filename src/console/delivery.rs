@@ -13,9 +13,9 @@ use super::format;
 use super::format::text::{name, name_or};
 use super::language::term::term;
 use super::layout::{Content, Section, page};
-use super::overview::Translated;
 use super::session::Visitor;
 use super::table::{Column, list};
+use super::translated::Translated;
 
 const FILTERS: &[&str] = &["phone", "error", "broadcast_id", "channel", "start_date", "end_date"];
 const STATUSES: [&str; 6] = ["created", "pending", "sent", "delivered", "read", "failed"];
@@ -68,7 +68,7 @@ pub async fn show(visitor: Visitor) -> Response {
     ];
     let columns = [
         Column(words.recipient, false),
-        Column(words.time, false),
+        Column(words.sent_at, false),
         Column(words.status, false),
         Column(words.reason, false),
         Column(words.source, false),
@@ -78,10 +78,11 @@ pub async fn show(visitor: Visitor) -> Response {
     let content = Content {
         title: words.deliveries.to_owned(),
         heading: None,
+        parent: None,
         actions: html! { @if visitor.can_export { a.button href=(export) download { (words.export_csv) } } },
         body: html! {
             (form(&visitor, "#list", &fields, &[]))
-            section.card #list hx-get="" hx-select="#list > *" hx-trigger="refresh from:body" { (body) }
+            section.card #list hx-get="" hx-select="#list > *" hx-trigger=(visitor.list_trigger()) { (body) }
         },
     };
     page(&visitor, Section::Deliveries, Ok(content)).await

@@ -30,7 +30,7 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 pub fn button(visitor: &Visitor, state: &ConsoleState) -> Markup {
     let words = visitor.words();
     html! {
-        @if state.demo.is_some() {
+        @if state.demo.is_some() && !visitor.is_masked {
             form method="post" action="/console/demo" { button.primary { (words.play_demo) } }
             p.muted.small { (words.play_demo_hint) }
         }

@@ -61,11 +61,20 @@ pub fn document(
 
 /// What went wrong in a part of a page.
 pub fn problem(words: &Words, error: &ApiError) -> Markup {
+    problem_with(words, error, words.query_cut_hint)
+}
+
+/// What went wrong with all that a page shows.
+pub fn problem_of_page(words: &Words, error: &ApiError) -> Markup {
+    problem_with(words, error, words.query_cut_page_hint)
+}
+
+fn problem_with(words: &Words, error: &ApiError, cut_hint: &str) -> Markup {
     html! {
         div.empty role="alert" {
             (icon(Icon::Warning))
             p { strong { (error_title(words, error)) } }
-            @if error.is_cut() { p.muted { (words.query_cut_hint) } }
+            @if error.is_cut() { p.muted { (cut_hint) } }
             @else if error.status != StatusCode::NOT_FOUND {
                 @for message in &error.messages { p.muted { (cut(message, 500)) } }
             }

@@ -30,7 +30,7 @@ const FILTERS: &[&str] =
 #[derive(Deserialize)]
 pub struct Event {
     pub event_id: String,
-    received_at: DateTime<Utc>,
+    pub received_at: DateTime<Utc>,
     endpoint: String,
     pub kind: Option<String>,
     pub name: Option<String>,
@@ -122,6 +122,7 @@ pub async fn list(visitor: Visitor) -> Response {
     let content = Content {
         title: words.events.to_owned(),
         heading: None,
+        parent: None,
         actions: html! {
             (bulk::button(&visitor))
             @if visitor.can_export { a.button href=(export) download { (words.export_csv) } }
@@ -132,11 +133,11 @@ pub async fn list(visitor: Visitor) -> Response {
                 @if visitor.can_replay {
                     div.selection {
                         label.inline { input type="checkbox" data-all="id"; (words.choose_all) }
-                        button name="dry_run" value="true" { (words.dry_run_selected) }
+                        button.primary name="dry_run" value="true" { (words.dry_run_selected) }
                         button name="dry_run" value="false" { (words.replay_selected) }
                     }
                 }
-                section.card #list hx-get="" hx-select="#list > *" hx-trigger="refresh from:body" { (body) }
+                section.card #list hx-get="" hx-select="#list > *" hx-trigger=(visitor.list_trigger()) { (body) }
             }
         },
     };
@@ -166,8 +167,9 @@ async fn content(visitor: &Visitor, id: &str) -> Result<Content, ApiError> {
     Ok(Content {
         title: cut(kind, 100),
         heading: None,
+        parent: Some(visitor.link("/console/events", &[])),
         actions: html! {
-            a.button href=(raw) { (words.raw_body) }
+            @if !visitor.is_masked { a.button href=(raw) { (words.raw_body) } }
             @if visitor.can_replay { (replay_buttons(visitor, &event.event_id)) }
         },
         body: html! {
@@ -175,7 +177,7 @@ async fn content(visitor: &Visitor, id: &str) -> Result<Content, ApiError> {
                 section.card.wide {
                     h2 { (words.body) }
                     @match &body {
-                        Ok(body) => (json::draw(visitor, body, &event.reasons)),
+                        Ok(body) => (json::draw(visitor, body, &event.reasons, event.received_at)),
                         Err(error) => (problem(words, error)),
                     }
                 }
@@ -184,7 +186,7 @@ async fn content(visitor: &Visitor, id: &str) -> Result<Content, ApiError> {
                     (facts(visitor, &event))
                     @if !event.reasons.is_empty() {
                         h2 { (words.reasons) }
-                        ul.reasons { @for reason in &event.reasons { li { (name(&cut(reason, 300))) } } }
+                        ul.reasons { @for reason in &event.reasons { li { bdi { (cut(reason, 4000)) } } } }
                     }
                 }
             }
@@ -197,7 +199,7 @@ fn replay_buttons(visitor: &Visitor, id: &str) -> Markup {
     html! {
         form.actions method="post" action=(visitor.link("/console/events/replay", &[])) {
             input type="hidden" name="id" value=(id);
-            button name="dry_run" value="true" { (words.dry_run) }
+            button.primary name="dry_run" value="true" { (words.dry_run) }
             button name="dry_run" value="false" { (words.replay) }
         }
     }

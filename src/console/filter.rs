@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::format::text::cut;
 use super::language::term::term;
 use super::session::Visitor;
 
@@ -49,7 +50,7 @@ impl Field {
         label: &str,
         values: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let values = values.map(|(value, name)| (value.to_owned(), name.to_owned()));
+        let values = values.map(|(value, name)| (value.to_owned(), cut(name, 100)));
         Self {
             name,
             label: label.to_owned(),
@@ -95,10 +96,13 @@ impl Field {
     ) -> Markup {
         let values: Vec<_> = values.filter(|(value, _)| *value != HIDDEN).collect();
         let is_listed = values.iter().any(|(value, _)| *value == chosen);
+        // A link may name several values.
+        let language = visitor.preferences.language;
+        let several: Vec<_> = chosen.split(',').map(|word| term(language, word)).collect();
         html! {
             select name=(self.name) {
                 option value="" { (self.nothing.as_deref().unwrap_or(visitor.words().any)) }
-                @if !chosen.is_empty() && !is_listed { option value=(chosen) selected { (chosen) } }
+                @if !chosen.is_empty() && !is_listed { option value=(chosen) selected { (several.join(", ")) } }
                 @for (value, name) in &values { option value=(value) selected[*value == chosen] { (name) } }
             }
         }
@@ -113,7 +117,7 @@ pub fn form(visitor: &Visitor, target: &str, first: &[Field], more: &[Field]) ->
     let set = more.iter().filter(|field| !visitor.parameters.get(field.name).is_empty()).count();
     html! {
         form.filters method="get" action=(path) role="search" hx-get=(path) hx-target=(target)
-            hx-select={ (target) " > *" } hx-select-oob="#actions" hx-push-url="true"
+            hx-select={ (target) " > *" } hx-select-oob="#actions, #filters-set, #filters-reset" hx-push-url="true"
             hx-trigger="submit, change, input changed delay:350ms from:find input[type=search]" {
             @if !visitor.organization.is_empty() {
                 input type="hidden" name="organization_id" value=(visitor.organization);
@@ -121,11 +125,11 @@ pub fn form(visitor: &Visitor, target: &str, first: &[Field], more: &[Field]) ->
             @for field in first { (field.draw(visitor)) }
             @if !more.is_empty() {
                 details.filters-more open[set > 0] {
-                    summary { (words.filters) @if set > 0 { " (" (set) ")" } }
+                    summary { (words.filters) span #filters-set { @if set > 0 { " (" (set) ")" } } }
                     div.more { @for field in more { (field.draw(visitor)) } }
                 }
             }
-            div.buttons {
+            div.buttons #filters-reset {
                 button.no-script { (words.apply) }
                 @if has_any(visitor, first) || set > 0 {
                     a.button href=(visitor.link(path, &[])) { (words.reset) }

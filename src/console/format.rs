@@ -69,7 +69,7 @@ pub fn date(preferences: &Preferences, day: NaiveDate) -> String {
 pub fn duration(preferences: &Preferences, seconds: f64) -> String {
     let (day, hour, minute, second) = match preferences.language {
         Language::En => ("d", "h", "min", "s"),
-        Language::Id => ("hr", "jam", "mnt", "dtk"),
+        Language::Id => ("hari", "jam", "mnt", "dtk"),
     };
     let seconds = seconds.round().max(0.0) as u64;
     let two = |large: u64, small: u64, names: [&str; 2]| match small {

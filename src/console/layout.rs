@@ -9,11 +9,12 @@ use strum::VariantNames;
 
 use super::api::ApiError;
 use super::assets;
-use super::document::{document, error_title, problem};
+use super::document::{document, error_title, problem_of_page};
 use super::format::text::cut;
 use super::icon::{Icon, icon};
 use super::language::Words;
-use super::preferences::{Language, Theme, ZONES};
+use super::parameters::link;
+use super::preferences::{self, Language, Theme, ZONES};
 use super::session::Visitor;
 use crate::event::Kind;
 use crate::http::Error;
@@ -78,6 +79,8 @@ pub struct Content {
     pub title: String,
     /// Its heading; by default the title.
     pub heading: Option<&'static str>,
+    /// Link to the list that the page belongs to; `None` for a list.
+    pub parent: Option<String>,
     /// Links and buttons beside the heading.
     pub actions: Markup,
     /// The rest.
@@ -149,16 +152,26 @@ fn respond(
                     }
                 }
                 div.side-end {
-                    @if !visitor.is_masked {
+                    @if visitor.is_masked {
+                        p.live.on.polled { (words.every_minute) }
+                    } @else {
                         p.live #live role="status" data-on=(words.live) data-off=(words.reconnecting) { (words.not_live) }
                     }
-                    (settings(visitor, organizations))
+                    (settings(visitor))
                 }
             }
             main #main tabindex="-1" {
                 header.heading {
-                    h1 { bdi { (content.heading.map_or_else(|| cut(&content.title, 200), str::to_owned)) } }
-                    div.actions #actions { (content.actions) }
+                    div.title {
+                        @if let Some(back) = back(visitor, content.parent.as_deref()) {
+                            a.button.back href=(back) data-back aria-label=(words.back) title=(words.back) { (icon(Icon::Back)) }
+                        }
+                        h1 { bdi { (content.heading.map_or_else(|| cut(&content.title, 200), str::to_owned)) } }
+                    }
+                    div.actions #actions {
+                        @if organizations.len() > 1 { (organization_form(visitor, section, organizations)) }
+                        (content.actions)
+                    }
                 }
                 div #problem .banner.bad role="alert" hidden data-failed=(words.refresh_failed)
                     data-offline=(words.offline) {}
@@ -169,30 +182,68 @@ fn respond(
     document(status, &visitor.preferences, &title, &body)
 }
 
-/// Preferences, organisation and sign-out, in a menu that needs no script.
-fn settings(visitor: &Visitor, organizations: &[Organization]) -> Markup {
+/// Link to where the visitor came from: from the page of one thing to the list that led there, or else to
+/// `parent`; from a part of a list to the page that has a link to it.
+pub fn back(visitor: &Visitor, parent: Option<&str>) -> Option<String> {
+    let path = |page: &str| page.split('?').next().unwrap_or_default().to_owned();
+    let from = visitor.referrer.as_deref().filter(|page| path(page) != visitor.uri.path());
+    let Some(parent) = parent else {
+        let is_own = |name: &str| {
+            !preferences::NAMES.contains(&name) && !["organization_id", "period"].contains(&name)
+        };
+        let is_part = visitor.parameters.pairs().any(|(name, _)| is_own(name));
+        let below = format!("{}/", visitor.uri.path());
+        let from = from.filter(|page| is_part && !page.starts_with(&below));
+        return from.map(str::to_owned);
+    };
+    // Not to the trace, which leads back here.
+    let is_list = |page: &&str| {
+        let path = path(page);
+        let sections = Section::ALL.into_iter().filter(|one| *one != Section::Trace);
+        sections.map(|one| one.parts(visitor.words()).0).any(|one| one == path)
+    };
+    Some(from.filter(is_list).unwrap_or(parent).to_owned())
+}
+
+/// Choice of the organisation. It keeps the filters; from the page of one thing it leads to the list.
+fn organization_form(
+    visitor: &Visitor,
+    section: Section,
+    organizations: &[Organization],
+) -> Markup {
+    let words = visitor.words();
+    let (path, _, _) = section.parts(words);
+    let kept = visitor.parameters.pairs().filter(|(name, _)| {
+        visitor.uri.path() == path && !["organization_id", "cursor"].contains(name)
+    });
+    let chosen = visitor.organization.as_str();
+    let is_listed = organizations.iter().any(|one| one.id == chosen);
+    html! {
+        form.organization method="get" action=(path) {
+            @for (name, value) in kept { input type="hidden" name=(name) value=(value); }
+            select name="organization_id" aria-label=(words.organization) data-submit {
+                option value="" { (words.all_organizations) }
+                @if !chosen.is_empty() && !is_listed { option value=(chosen) selected { (cut(chosen, 60)) } }
+                @for one in organizations {
+                    option value=(one.id) selected[one.id == chosen] { (cut(&one.id, 60)) }
+                }
+            }
+            button.no-script { (words.choose) }
+        }
+    }
+}
+
+/// Preferences and sign-out, in a menu that needs no script.
+fn settings(visitor: &Visitor) -> Markup {
     let words = visitor.words();
     let preferences = &visitor.preferences;
-    let next = visitor.uri.path_and_query().map_or("/console", |next| next.as_str());
+    // Parameters take precedence over the cookie, so they would undo the choice.
+    let kept = visitor.parameters.pairs().filter(|(name, _)| !preferences::NAMES.contains(name));
+    let next = link(visitor.uri.path(), &kept.collect::<Vec<_>>());
     html! {
         details.menu {
             summary { (icon(Icon::Settings)) span { bdi { (cut(&visitor.key_name, 40)) } } }
             div.menu-panel {
-                @if organizations.len() > 1 {
-                    form method="get" action=(visitor.uri.path()) {
-                        label { (words.organization)
-                            select name="organization_id" {
-                                option value="" { (words.all) }
-                                @for organization in organizations {
-                                    option value=(organization.id) selected[organization.id == visitor.organization] {
-                                        (cut(&organization.id, 60))
-                                    }
-                                }
-                            }
-                        }
-                        button { (words.choose) }
-                    }
-                }
                 form method="post" action="/console/preferences" {
                     input type="hidden" name="next" value=(next);
                     label { (words.language)
@@ -235,8 +286,9 @@ fn of_error(words: &'static Words, error: &ApiError) -> Content {
             StatusCode::NOT_FOUND => words.nothing_found,
             _ => words.problem,
         }),
+        parent: None,
         actions: html! {},
-        body: html! { section.card { (problem(words, error)) } },
+        body: html! { section.card { (problem_of_page(words, error)) } },
     }
 }
 

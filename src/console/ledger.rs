@@ -6,13 +6,13 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::api::{ApiError, List};
-use super::chart::bar;
+use super::chart::{bar_of, legend};
 use super::document::problem;
 use super::event::{self, Event};
 use super::format;
 use super::format::text::{cut, name};
-use super::language::fill;
 use super::language::term::term;
+use super::language::{Words, fill};
 use super::layout::{Content, Section, page};
 use super::session::Visitor;
 use super::table::{Column, list, table};
@@ -41,6 +41,17 @@ struct Reconciled {
     checked_at: DateTime<Utc>,
 }
 
+/// Colour and name of the parts of an hour's bar.
+const fn parts(words: &Words) -> [(&'static str, &'static str); 5] {
+    [
+        ("ok", words.applied),
+        ("info", words.recorded),
+        ("muted", words.duplicates),
+        ("warn", words.quarantined),
+        ("bad", words.malformed),
+    ]
+}
+
 /// `GET /console/ledger`.
 pub async fn show(visitor: Visitor) -> Response {
     let words = visitor.words();
@@ -57,13 +68,15 @@ pub async fn show(visitor: Visitor) -> Response {
     let content = Content {
         title: words.ledger.to_owned(),
         heading: None,
+        parent: None,
         actions: html! { @if visitor.can_export { a.button href=(export) download { (words.export_csv) } } },
         body: html! {
-            div #ledger hx-get="" hx-select="#ledger > *" hx-trigger="every 60s, refresh from:body" {
+            div #ledger hx-get="" hx-select="#ledger > *" hx-trigger=(visitor.trigger("changed-slowly from:body", true)) {
                 section.card { h2 { (words.quarantine) } (groups(&visitor, &events)) }
                 section.card {
                     h2 { (words.per_hour) }
                     p.muted.lead { (words.adds_up) }
+                    (legend(&parts(words)))
                     (per_hour(&visitor, &hours))
                 }
                 section.card {
@@ -103,12 +116,11 @@ fn groups(visitor: &Visitor, events: &Result<List<Event>, ApiError>) -> Markup {
         Column(words.newest, false),
     ];
     let rows = groups.iter().take(20).map(|(count, event)| {
-        let list = visitor.link("/console/events", &[("outcome", &event.outcome)]);
         vec![
-            html! { a data-row href=(list) { (name(&cut(reason(event), 200))) } },
+            html! { a data-row href=(event::link(visitor, &event.event_id)) { (name(&cut(reason(event), 200))) } },
             html! { span.chip.warn { (term(language, &event.outcome)) } },
             html! { (format::number(&visitor.preferences, *count)) },
-            html! { a.nowrap href=(event::link(visitor, &event.event_id)) { (words.show_event) } },
+            html! { (format::time(&visitor.preferences, event.received_at)) },
         ]
     });
     html! {
@@ -126,6 +138,8 @@ fn reason(event: &Event) -> &str {
 fn per_hour(visitor: &Visitor, hours: &Result<List<Hour>, ApiError>) -> Markup {
     let (words, preferences) = (visitor.words(), &visitor.preferences);
     let number = |count| html! { (format::number(preferences, count)) };
+    let rows = hours.as_ref().map_or(&[][..], |list| &list.data);
+    let most = rows.iter().map(|hour| hour.received).max().unwrap_or_default();
     let columns = [
         Column(words.hour_of_day, false),
         Column(words.received, true),
@@ -139,20 +153,15 @@ fn per_hour(visitor: &Visitor, hours: &Result<List<Hour>, ApiError>) -> Markup {
     list(visitor, hours, &columns, (words.no_events, words.no_events_hint), |hour| {
         let [start, end] = [hour.hour, hour.hour + TimeDelta::hours(1)]
             .map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true));
+        let counts =
+            [hour.applied, hour.recorded, hour.duplicate, hour.quarantined, hour.malformed];
+        let parts = parts(words).into_iter().zip(counts);
+        let parts: Vec<_> = parts.map(|((color, name), count)| (color, name, count)).collect();
         let events = visitor.link("/console/events", &[("start_date", &start), ("end_date", &end)]);
         vec![
             html! { a data-row href=(events) { (format::time(preferences, hour.hour)) } },
             number(hour.received),
-            bar(
-                preferences,
-                &[
-                    ("ok", words.applied, hour.applied),
-                    ("info", words.recorded, hour.recorded),
-                    ("muted", words.duplicates, hour.duplicate),
-                    ("warn", words.quarantined, hour.quarantined),
-                    ("bad", words.malformed, hour.malformed),
-                ],
-            ),
+            bar_of(preferences, most, &parts),
             number(hour.applied),
             number(hour.recorded),
             number(hour.duplicate),
@@ -188,7 +197,7 @@ fn reconciliation(visitor: &Visitor, days: &Result<List<Reconciled>, ApiError>) 
         ]
     });
     html! {
-        @if days.is_empty() { p.muted { (words.never_compared) } }
+        @if days.is_empty() { p.muted { (words.never_compared) " " code { "backfill" } } }
         @else { (table(&columns, rows)) }
     }
 }

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::api::ApiError;
-use super::document::empty;
+use super::csv;
+use super::document::{empty, problem_of_page};
 use super::format;
 use super::format::text::{cut, name, name_or};
 use super::layout::{Content, Section, page};
@@ -21,7 +23,8 @@ struct Stats {
 }
 
 /// An agent with its figures.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = ConsoleAgent)]
 struct Agent {
     id: String,
     name: Option<String>,
@@ -33,7 +36,8 @@ struct Agent {
     unanswered: i64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = ConsoleAgentTimes)]
 struct Times {
     count: i64,
     p50_seconds: Option<f64>,
@@ -56,16 +60,34 @@ pub async fn agents(visitor: Visitor) -> Response {
     page(&visitor, Section::Agents, content).await
 }
 
+/// `GET /console/agents/export`: the figures of the page. The API's export of agents is Qontak's list of them.
+pub async fn export(visitor: Visitor) -> Response {
+    let agents = figures(&visitor).await;
+    csv::respond(&visitor, Section::Agents, "agents", agents).await
+}
+
+fn is_day(visitor: &Visitor) -> bool {
+    visitor.parameters.get("period") == "day"
+}
+
+/// Figures of the agents in the chosen period.
+async fn figures(visitor: &Visitor) -> Result<Vec<Agent>, ApiError> {
+    let interval = if is_day(visitor) { "hour" } else { "day" };
+    let query = [("interval", interval), ("time_zone", visitor.preferences.zone.name())];
+    visitor.api.one::<Stats>("/v1/stats", &query).await.map(|stats| stats.agents)
+}
+
 async fn agents_content(visitor: &Visitor) -> Result<Content, ApiError> {
     let (words, preferences) = (visitor.words(), &visitor.preferences);
-    let is_day = visitor.parameters.get("period") == "day";
-    let interval =
-        [("interval", if is_day { "hour" } else { "day" }), ("time_zone", preferences.zone.name())];
-    let (stats, listed) = tokio::join!(
-        visitor.api.one::<Stats>("/v1/stats", &interval),
+    let is_day = is_day(visitor);
+    let (agents, listed) = tokio::join!(
+        figures(visitor),
         visitor.api.list::<Listed>("/v1/agents", &[("limit", "500")]),
     );
-    let agents = stats?.agents;
+    let agents = match agents {
+        Err(error) if !error.is_cut() => return Err(error),
+        agents => agents,
+    };
     let listed = listed.map_or_else(|_| Vec::new(), |list| list.data);
     let listed: HashMap<&str, &Listed> = listed.iter().map(|one| (one.id.as_str(), one)).collect();
     let columns = [
@@ -83,7 +105,7 @@ async fn agents_content(visitor: &Visitor) -> Result<Content, ApiError> {
         let title = format!("95%: {}", format::duration_or_dash(preferences, most));
         html! { span title=(title) { (format::duration_or_dash(preferences, half)) } }
     };
-    let rows = agents.iter().map(|agent| {
+    let row = |agent: &Agent| {
         let known = listed.get(agent.id.as_str());
         let rooms = visitor.link("/console/conversations", &[("agent", &agent.id)]);
         vec![
@@ -104,7 +126,8 @@ async fn agents_content(visitor: &Visitor) -> Result<Content, ApiError> {
             html! { (format::number(preferences, agent.resolution.count)) },
             times(&agent.resolution),
         ]
-    });
+    };
+    let period_of_export = if is_day { [("period", "day")] } else { [("period", "")] };
     let period = |value: &str, label: &str, is_chosen: bool| {
         let href = visitor.link("/console/agents", &[("period", value)]);
         html! { a href=(href) aria-current=[is_chosen.then_some("true")] { (label) } }
@@ -112,9 +135,10 @@ async fn agents_content(visitor: &Visitor) -> Result<Content, ApiError> {
     Ok(Content {
         title: words.agents.to_owned(),
         heading: None,
+        parent: None,
         actions: html! {
             @if visitor.can_export {
-                a.button href=(visitor.link("/console/exports/agents", &[])) download { (words.export_csv) }
+                a.button href=(visitor.link("/console/agents/export", &period_of_export)) download { (words.export_csv) }
             }
             nav.switch aria-label=(words.period) {
                 (period("day", words.last_24_hours, is_day))
@@ -122,9 +146,12 @@ async fn agents_content(visitor: &Visitor) -> Result<Content, ApiError> {
             }
         },
         body: html! {
-            section.card #list hx-get="" hx-select="#list > *" hx-trigger="every 60s, refresh from:body" {
-                @if agents.is_empty() { (empty(words.no_agents, words.no_agents_hint)) }
-                @else { (table(&columns, rows)) }
+            section.card #list hx-get="" hx-select="#list > *" hx-trigger=(visitor.list_trigger()) {
+                @match &agents {
+                    Err(error) => (problem_of_page(words, error)),
+                    Ok(agents) if agents.is_empty() => (empty(words.no_agents, words.no_agents_hint)),
+                    Ok(agents) => (table(&columns, agents.iter().map(row))),
+                }
             }
         },
     })
@@ -179,13 +206,14 @@ pub async fn templates(visitor: Visitor) -> Response {
     let content = Content {
         title: words.templates.to_owned(),
         heading: None,
+        parent: None,
         actions: html! {
             @if visitor.can_export {
                 a.button href=(visitor.link("/console/exports/templates", &[])) download { (words.export_csv) }
             }
         },
         body: html! {
-            section.card #list hx-get="" hx-select="#list > *" hx-trigger="refresh from:body" { (body) }
+            section.card #list hx-get="" hx-select="#list > *" hx-trigger=(visitor.list_trigger()) { (body) }
         },
     };
     page(&visitor, Section::Templates, Ok(content)).await

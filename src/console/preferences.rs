@@ -17,6 +17,9 @@ use super::parameters::Parameters;
 
 const NAME: &str = "console_preferences";
 
+/// Parameters of pages that take precedence over the cookie.
+pub const NAMES: &[&str] = &["language", "time_zone", "theme"];
+
 /// Time zones of the form: those of Indonesia first.
 pub const ZONES: [Tz; 5] =
     [Tz::Asia__Jakarta, Tz::Asia__Makassar, Tz::Asia__Jayapura, Tz::Asia__Singapore, Tz::UTC];

@@ -5,7 +5,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequestParts, State};
-use axum::http::header::{HeaderMap, LOCATION, SET_COOKIE};
+use axum::http::header::{HOST, HeaderMap, LOCATION, REFERER, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -55,6 +55,10 @@ pub struct Visitor {
     pub uri: Uri,
     /// Parameters of the page.
     pub parameters: Parameters,
+    /// Page of the console that led to this one.
+    pub referrer: Option<String>,
+    /// Scheme and host by which the browser knows this service.
+    pub origin: String,
 }
 
 impl Visitor {
@@ -68,16 +72,34 @@ impl Visitor {
         let organization = ("organization_id", self.organization.as_str());
         link(path, &[parameters, &[organization]].concat())
     }
+
+    /// When htmx loads a part again: when `changed` says so, every minute because times pass, and after a
+    /// lost connection. A masked visitor has no stream; an older page of a list does not change.
+    pub fn trigger(&self, changed: &str, is_newest: bool) -> String {
+        let when = match (is_newest, self.is_masked) {
+            (false, _) => String::new(),
+            (true, true) => "every 60s, ".to_owned(),
+            (true, false) => format!("{changed}, every 60s, "),
+        };
+        format!("{when}refresh from:body")
+    }
+
+    /// The same for a list, whose first page is the newest.
+    pub fn list_trigger(&self) -> String {
+        self.trigger("changed-slowly from:body", self.parameters.get("cursor").is_empty())
+    }
 }
 
 impl FromRequestParts<ConsoleState> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &ConsoleState) -> Result<Self, Response> {
-        if !parts.method.is_safe() && !is_same_origin(&parts.headers) {
-            return Err(StatusCode::FORBIDDEN.into_response());
-        }
         let preferences = Preferences::of(parts);
+        if !parts.method.is_safe() && !is_same_origin(&parts.headers) {
+            let messages = vec![preferences.words().other_origin.to_owned()];
+            let error = ApiError { status: StatusCode::FORBIDDEN, messages, request_id: None };
+            return Err(signed_out::error(&preferences, &error));
+        }
         let text = cookies::value(&parts.headers, NAME);
         let hash = text.and_then(|text| verify(state, &text, Timestamp::now()));
         let Some(hash) = hash else { return Err(ask_to_sign_in(parts)) };
@@ -103,8 +125,26 @@ impl FromRequestParts<ConsoleState> for Visitor {
             preferences,
             uri: parts.uri.clone(),
             parameters,
+            referrer: referrer(&parts.headers),
+            origin: origin(state, &parts.headers),
         })
     }
+}
+
+/// The page of the console that led here.
+fn referrer(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let (_, rest) = text(REFERER)?.split_once("://")?;
+    let page = rest.strip_prefix(text(HOST)?)?;
+    let is_page = own_page(page) == page && !page.starts_with("/console/sign-in");
+    is_page.then(|| page.to_owned())
+}
+
+/// Scheme and host of the request. Only a browser on this machine does without HTTPS.
+fn origin(state: &ConsoleState, headers: &HeaderMap) -> String {
+    let is_local = state.is_loopback && is_loopback_host(headers);
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    format!("{}://{host}", if is_local { "http" } else { "https" })
 }
 
 /// Redirects to the form, which then leads back. htmx would put a redirected form into the page, so it

@@ -3,12 +3,14 @@
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::api::{ApiError, encode};
 use super::conversation::message::{Message, message_link};
 use super::conversation::room::{Room, tone};
-use super::document::empty;
+use super::csv;
+use super::document::{empty, problem_of_page};
 use super::event::{self, Event};
 use super::format;
 use super::format::text::{cut, name, name_or};
@@ -42,8 +44,10 @@ struct Log {
     status: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize, ToSchema)]
+#[schema(as = ConsoleTraceEntry)]
 struct Entry {
+    #[schema(value_type = String)]
     at: DateTime<Utc>,
     source: String,
     subject: String,
@@ -57,14 +61,32 @@ pub async fn show(visitor: Visitor) -> Response {
     page(&visitor, Section::Trace, content).await
 }
 
+/// `GET /console/trace/export`: the timeline.
+pub async fn export(visitor: Visitor) -> Response {
+    let trace = find(&visitor, visitor.parameters.get("id").trim()).await;
+    csv::respond(&visitor, Section::Trace, "trace", trace.map(|trace| trace.timeline)).await
+}
+
+async fn find(visitor: &Visitor, id: &str) -> Result<Trace, ApiError> {
+    visitor.api.one(&format!("/v1/trace/{}", encode(id)), &[]).await
+}
+
 async fn content(visitor: &Visitor) -> Result<Content, ApiError> {
     let words = visitor.words();
     let id = visitor.parameters.get("id").trim();
+    let mut export = None;
     let body = if id.is_empty() {
         html! { section.card { (empty(words.trace_what, words.trace_hint)) } }
     } else {
-        match visitor.api.one::<Trace>(&format!("/v1/trace/{}", encode(id)), &[]).await {
-            Ok(trace) => trace.draw(visitor),
+        match find(visitor, id).await {
+            Ok(trace) => {
+                export = Some(visitor.link("/console/trace/export", &[("id", id)]));
+                trace.draw(visitor)
+            }
+            // Another id may be faster.
+            Err(error) if error.is_cut() => {
+                html! { section.card { (problem_of_page(words, &error)) } }
+            }
             Err(error) if error.status == 404 => {
                 html! { section.card { (empty(words.not_found, words.trace_hint)) } }
             }
@@ -74,11 +96,16 @@ async fn content(visitor: &Visitor) -> Result<Content, ApiError> {
     Ok(Content {
         title: words.trace.to_owned(),
         heading: None,
-        actions: html! {},
+        parent: None,
+        actions: html! {
+            @if let Some(export) = export.filter(|_| visitor.can_export) {
+                a.button href=(export) download { (words.export_csv) }
+            }
+        },
         body: html! {
             form.trace-form method="get" action="/console/trace" role="search" {
                 @if !visitor.organization.is_empty() { input type="hidden" name="organization_id" value=(visitor.organization); }
-                input type="search" name="id" value=(id) aria-label=(words.trace_what) placeholder=(words.trace_what);
+                input type="search" name="id" value=(id) aria-label=(words.trace_what) placeholder=(words.trace_what) autofocus[id.is_empty()];
                 button.primary { (words.trace) }
             }
             (body)

@@ -3,8 +3,9 @@
 //! Never fails: Qontak may not send a rejected event again.
 
 use super::json::{self, Document, Object, ParseError};
-use super::payload::{self, Class, EventContext, Fields, Handshake, ParseIssues};
+use super::payload::{self, Class, EventContext, Fields, Handshake, ParseIssues, ReadPaths};
 use crate::event::{BodyHash, Changes, DedupKey, Event, Outcome, Webhook};
+use crate::model::{EventId, Timestamp};
 
 /// A normalized body.
 #[derive(Debug)]
@@ -93,6 +94,26 @@ fn event(webhook: Webhook, object: Object<'_>) -> Event {
         changes,
         is_replay: false,
     }
+}
+
+/// Paths of what the parser reads of a body, for people who look at it; `None` if it is no object.
+pub fn read_paths(body: &[u8], received_at: Timestamp) -> Option<ReadPaths> {
+    let Ok(Document::Object(object)) = parse(body) else { return None };
+    let issues = ParseIssues::recording(received_at);
+    let fields = Fields::of_body(object, &issues);
+    let kind = payload::classify(&fields).kind;
+    let organization_id = payload::organization_id(&fields).unwrap_or_default();
+    let context = EventContext {
+        event_id: EventId::next(received_at),
+        received_at,
+        organization_id: &organization_id,
+        hash: BodyHash::of(body),
+    };
+    if let Some(kind) = kind {
+        payload::changes(&fields, kind, &context);
+    }
+    drop(fields);
+    Some(issues.into_read())
 }
 
 /// The event of a body that is not an object.

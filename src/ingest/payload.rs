@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 pub use self::changes::changes;
 pub use self::classify::{Class, EXPECTED_KIND, classify, is_handshake};
 pub use self::fields::Fields;
-pub use self::issues::ParseIssues;
+pub use self::issues::{ParseIssues, ReadPaths};
 pub use self::value::describe;
 use crate::event::{BodyHash, Kind};
 use crate::model::{EventId, Timestamp};

@@ -13,14 +13,15 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::IntoResponse;
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::Serialize;
 use sqlx::PgPool;
 use utoipa::ToSchema;
 
 use self::figures::{
-    Agent, Deliveries, Local, MAX_MEASURED, Messages, ResolutionTimes, Resolutions, Responses,
-    Rooms, Times,
+    Agent, Deliveries, Events, LastEvent, Local, MAX_MEASURED, Messages, ResolutionTimes,
+    Resolutions, Responses, Rooms, Times,
 };
 use self::period::{Interval, Period, StatsQuery};
 use self::seconds::Seconds;
@@ -28,6 +29,7 @@ use super::envelope::{One, one};
 use super::reader::{Authorized, OrganizationQuery};
 use crate::http::Error;
 use crate::model::Timestamp;
+use crate::store::activity;
 use crate::store::broadcast_log::hour_count;
 use crate::store::message::count;
 use crate::store::resolution;
@@ -36,6 +38,11 @@ use crate::store::room::stats;
 
 /// Maximum number of open rooms that are counted; counting them takes some 30 ms.
 const MAX_OPEN: i64 = 20_000;
+
+/// How far back the last event of a channel is looked for: a channel that went silent must not vanish.
+const MAX_SILENCE: TimeDelta = TimeDelta::days(7);
+/// Maximum number of channels with their last event.
+const MAX_CHANNELS: i64 = 100;
 
 #[derive(Serialize, ToSchema)]
 struct Stats {
@@ -59,6 +66,11 @@ struct Stats {
     messages: Vec<Messages>,
     /// Deliveries per hour or day and source.
     deliveries: Vec<Deliveries>,
+    /// Events per hour or day and kind. Counted once per `alarm.interval`, and only with `alarm.silence`.
+    events: Vec<Events>,
+    /// The last event of each channel of each organisation, within the 7 days before `end`; counted like
+    /// `events`.
+    last_events: Vec<LastEvent>,
     /// First responses of agents: one for each wait of a customer.
     first_response: Responses,
     /// The same for bots. An answer of an agent ends such a wait unmeasured.
@@ -89,6 +101,9 @@ pub async fn show(
     let organizations = reader.organizations();
     let messages = count::list(&db, organizations, starts, since, until).await?;
     let recipients = hour_count::list(&db, organizations, starts, since, until).await?;
+    let events = activity::count(&db, organizations, starts, since, until).await?;
+    let week_ago = Timestamp(until.0 - MAX_SILENCE);
+    let last = activity::list_last(&db, organizations, week_ago, until, MAX_CHANNELS).await?;
     let answers = response::latest(&db, organizations, since, until, MAX_MEASURED).await?;
     let counted = resolution::count(&db, organizations, starts, since, until).await?;
     let resolved = resolution::latest(&db, organizations, since, until, MAX_MEASURED).await?;
@@ -137,6 +152,21 @@ pub async fn show(
             .filter_map(|row| Some(Messages::new(start_of(row.span)?, row)))
             .collect(),
         deliveries: deliveries.into_iter().map(|(_, interval)| interval).collect(),
+        events: events
+            .into_iter()
+            .filter_map(|row| {
+                Some(Events { at: start_of(row.span)?, kind: row.kind, events: row.count })
+            })
+            .collect(),
+        last_events: last
+            .into_iter()
+            .map(|row| LastEvent {
+                organization_id: Some(row.organization_id).filter(|id| !id.is_empty()),
+                channel: row.channel,
+                kind: row.kind,
+                at: row.last_at,
+            })
+            .collect(),
         first_response: Responses::of(&answers, true),
         bot_response: Responses::of(&answers, false),
         resolution: ResolutionTimes::new(counted.iter().map(|row| row.count).sum(), &resolved),

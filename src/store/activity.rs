@@ -19,6 +19,27 @@ pub struct Activity {
     pub last_at: Timestamp,
 }
 
+/// Events of one kind in one interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Index of the interval in the request, from 1.
+    pub span: i32,
+    /// `activity.kind`.
+    pub kind: String,
+    /// Number of events.
+    pub count: i64,
+}
+
+/// The last event of a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the columns of table activity say it")]
+pub struct Last {
+    pub organization_id: String,
+    pub channel: String,
+    pub kind: String,
+    pub last_at: Timestamp,
+}
+
 /// Minutes of an hour in which webhooks could be received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObservedHour {
@@ -83,6 +104,65 @@ pub async fn list(db: impl PgExecutor<'_>, hours: &[Timestamp]) -> sqlx::Result<
             where hour = any($1::timestamptz[])
         "#,
         hours as _,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Counts events from the hour of `since` until `until` (exclusive) by kind and interval. `starts` are the
+/// sorted starts of the intervals. `organizations` of `None` means all.
+pub async fn count(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    starts: &[Timestamp],
+    since: Timestamp,
+    until: Timestamp,
+) -> sqlx::Result<Vec<Counted>> {
+    sqlx::query_as!(
+        Counted,
+        r#"
+            select
+                width_bucket(hour, $2::timestamptz[]) as "span!", kind,
+                sum(count)::bigint as "count!"
+            from activity
+            where ($1::text[] is null or organization_id = any($1))
+                and hour >= greatest(hour_of($3::timestamptz), ($2::timestamptz[])[1])
+                and hour < $4::timestamptz
+            group by 1, 2
+            order by 1, 2
+        "#,
+        organizations,
+        starts as _,
+        since as _,
+        until as _,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Lists the last event of each organisation and channel within a period, at most `limit` of them.
+pub async fn list_last(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+    since: Timestamp,
+    until: Timestamp,
+    limit: i64,
+) -> sqlx::Result<Vec<Last>> {
+    sqlx::query_as!(
+        Last,
+        r#"
+            select distinct on (organization_id, channel) organization_id, channel, kind, last_at
+            from activity
+            where ($1::text[] is null or organization_id = any($1))
+                and hour >= $2::timestamptz and hour < $3::timestamptz
+                and channel <> ''
+            order by organization_id, channel, last_at desc
+            limit $4
+        "#,
+        organizations,
+        since as _,
+        until as _,
+        limit,
     )
     .fetch_all(db)
     .await

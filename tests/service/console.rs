@@ -2,6 +2,8 @@
 
 pub mod browser;
 mod conversation;
+mod export;
+mod overview;
 mod pages;
 
 use axum::body::Body;
@@ -236,6 +238,9 @@ async fn masked_visitors_see_pages_without_texts_names_and_numbers(db: PgPool) {
         let response = browser.get(path).await;
         assert_eq!(response.status, StatusCode::OK, "{path}: {}", response.text());
         let html = response.text();
+        // Without the stream they are refreshed by time, and say so.
+        assert!(html.contains("Updates every minute"), "{path}");
+        assert!(!html.contains("hx-trigger=\"changed"), "{path}");
         for secret in ["Siti", "Halo Kak", "6281200010001", "Promo Gajian", "/console/stream"] {
             assert!(!html.contains(secret), "{path}: {secret}");
         }

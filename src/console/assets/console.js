@@ -25,7 +25,8 @@ function draw(element) {
   const shown = chart.series.map((_, i) => i);
   if (chart.is_stacked) shown.reverse();
   const sums = chart.is_stacked ? stacked(chart.series) : chart.series.map((one) => one.values);
-  const language = document.documentElement.lang;
+  // Months after days, as everywhere else.
+  const language = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
   const number = (value) => (value == null ? "–" : value.toLocaleString(language) + chart.unit);
   const dated = (options) => new Intl.DateTimeFormat(language, { timeZone: element.dataset.zone, ...options });
   const isDaily = chart.x.length > 1 && chart.x[1] - chart.x[0] >= 86400;
@@ -159,12 +160,59 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("htmx:afterSwap", hold);
 document.addEventListener("htmx:afterSettle", () => { hold(); held = null; });
 
+// --- what a refresh must not take away ----------------------------------------------------------
+
+/** An element is known by its link, or by its place in the nearest element with an id. */
+function placeOf(element) {
+  const home = element.parentElement.closest("[id]");
+  const { localName, id } = element;
+  return { id, home: home?.id, localName, href: element.getAttribute("href"), at: home && [...home.querySelectorAll(localName)].indexOf(element) };
+}
+
+function elementAt({ id, home, localName, href, at }) {
+  const all = [...(document.getElementById(home)?.querySelectorAll(localName) ?? [])];
+  return (id && document.getElementById(id)) || (href ? all.find((one) => one.getAttribute("href") === href) : all[at]);
+}
+
+let before = null;
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  // Only a part that loads itself again has the same elements after it.
+  if (event.detail.target !== event.detail.elt) return;
+  const open = [...document.querySelectorAll("main details[open]")];
+  const focused = document.activeElement?.closest("main a, main summary, main button");
+  before = { open: open.map(placeOf), focus: focused && placeOf(focused) };
+});
+document.addEventListener("htmx:afterSwap", () => {
+  for (const place of before?.open ?? []) {
+    const element = elementAt(place);
+    if (element) element.open = true;
+  }
+  if (before?.focus && document.activeElement === document.body) elementAt(before.focus)?.focus({ preventScroll: true });
+  before = null;
+});
+// A selection of events is not loaded away.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const { elt } = event.detail;
+  if (elt.id === "list" && elt.querySelector("input:checked")) event.preventDefault();
+});
+
 // --- live ---------------------------------------------------------------------------------------
 
 /** Tells the page at most once a second what changed, however many events arrive. */
 const changedRooms = new Set();
 let flush = null;
 let slow = null;
+
+/** A tab that nobody looks at costs the service nothing. */
+let isStale = false;
+
+function changedSlowly() {
+  isStale = document.hidden;
+  if (!isStale) htmx.trigger(document.body, "changed-slowly");
+}
+
+document.addEventListener("visibilitychange", () => { if (isStale) changedSlowly(); });
 
 function changed(event) {
   try { changedRooms.add(JSON.parse(event.data).room_id); } catch { /* no object: only the list changes */ }
@@ -176,7 +224,7 @@ function changed(event) {
     changedRooms.clear();
     htmx.trigger(document.body, "changed");
     // For parts that take longer. Not htmx's throttle: it also drops the refresh of `recover`, and the last change.
-    slow ??= setTimeout(() => { slow = null; htmx.trigger(document.body, "changed-slowly"); }, 4000);
+    slow ??= setTimeout(() => { slow = null; changedSlowly(); }, 4000);
   }, 1000);
 }
 
@@ -213,7 +261,8 @@ setInterval(countDown, 30000);
 
 // --- keyboard -----------------------------------------------------------------------------------
 
-/** `/` searches, `j` and `k` go through the rows, Enter opens (it is a link), Escape leaves. */
+/** `/` goes to the search or the first filter, or else to the search for anything; `j` and `k` go through the
+    rows, Enter opens (it is a link), Escape leads back. */
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const isField = event.target.matches?.("input, select, textarea");
@@ -226,8 +275,11 @@ document.addEventListener("keydown", (event) => {
   }
   if (isField) return;
   if (event.key === "/") {
-    const field = document.querySelector("input[type=search]");
-    if (field) { event.preventDefault(); field.focus(); field.select(); }
+    const field = document.querySelector("main input[type=search]") ?? document.querySelector("main .filters select, main nav.switch a");
+    event.preventDefault();
+    field?.focus();
+    field?.select?.();
+    if (!field) document.querySelector('nav a[href^="/console/trace"]')?.click();
   } else if (event.key === "j" || event.key === "k") {
     const rows = [...document.querySelectorAll("[data-row]")].filter((row) => row.getClientRects().length);
     const at = rows.indexOf(document.activeElement);
@@ -238,7 +290,13 @@ document.addEventListener("keydown", (event) => {
 
 // --- small things -------------------------------------------------------------------------------
 
+// Back to where the page was opened: as the browser's button does it, so that two pages do not lead to each other.
+let hasPushed = false;
+document.addEventListener("htmx:pushedIntoHistory", () => { hasPushed = true; });
+
 document.addEventListener("click", (event) => {
+  const back = event.target.closest?.("[data-back]");
+  if (back && back.href === document.referrer && !hasPushed) { event.preventDefault(); history.back(); }
   const copy = event.target.closest?.("[data-copy]");
   if (copy) {
     navigator.clipboard?.writeText(copy.dataset.copy).then(() => { copy.textContent = copy.dataset.done; });
@@ -249,6 +307,7 @@ document.addEventListener("click", (event) => {
   }
 });
 document.addEventListener("change", (event) => {
+  if (event.target.closest?.("[data-submit]")) event.target.form.requestSubmit();
   const all = event.target.closest?.("[data-all]");
   if (!all) return;
   for (const box of document.querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked;
@@ -256,3 +315,5 @@ document.addEventListener("change", (event) => {
 
 drawAll();
 countDown();
+// On a phone the sections go beyond the edge.
+document.querySelector(".side nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

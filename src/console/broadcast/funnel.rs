@@ -9,10 +9,10 @@ use super::times::{self, Durations, Hour};
 use crate::console::format;
 use crate::console::format::text::{name, name_or};
 use crate::console::language::fill;
-use crate::console::overview::Translated;
 use crate::console::session::Visitor;
 use crate::console::state::ConsoleState;
 use crate::console::table::{Column, table};
+use crate::console::translated::Translated;
 
 /// What the API has besides the counts.
 #[derive(Deserialize)]

@@ -11,9 +11,9 @@ use crate::console::conversation::room::tone;
 use crate::console::format;
 use crate::console::format::text::{name, name_or};
 use crate::console::language::term::term;
-use crate::console::overview::Translated;
 use crate::console::session::Visitor;
 use crate::console::table::{Column, list};
+use crate::console::translated::Translated;
 
 /// Statuses by which recipients are filtered.
 const STATUSES: [&str; 6] = ["created", "pending", "sent", "delivered", "read", "failed"];
@@ -41,7 +41,7 @@ pub fn draw(visitor: &Visitor, id: &str, recipients: &Result<List<Recipient>, Ap
         Column(words.recipient, false),
         Column(words.account, false),
         Column(words.status, false),
-        Column(words.time, false),
+        Column(words.status_at, false),
         Column(words.reason, false),
     ];
     let body =

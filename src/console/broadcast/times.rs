@@ -56,10 +56,14 @@ pub fn over_time(visitor: &Visitor, hours: &[Hour]) -> Markup {
         x.iter().map(until).collect()
     };
     let series = vec![
-        Series { label: words.sent, color: "info", values: sums(|one| one.sent) },
-        Series { label: words.delivered_share, color: "ok", values: sums(|one| one.delivered) },
-        Series { label: words.read_share, color: "accent", values: sums(|one| one.read) },
-        Series { label: words.failed, color: "bad", values: sums(|one| one.failed) },
+        Series { label: words.sent.into(), color: "info", values: sums(|one| one.sent) },
+        Series {
+            label: words.delivered_share.into(),
+            color: "ok",
+            values: sums(|one| one.delivered),
+        },
+        Series { label: words.read_share.into(), color: "accent", values: sums(|one| one.read) },
+        Series { label: words.failed.into(), color: "bad", values: sums(|one| one.failed) },
     ];
     let chart = Chart { is_stacked: false, unit: "", x, labels, series };
     html! {
@@ -80,7 +84,6 @@ impl Durations {
             return html! { p.muted { (words.no_durations) } };
         };
         let total: i64 = self.distribution.iter().map(|one| one.count).sum();
-        let most = self.distribution.iter().map(|one| one.count).max().unwrap_or_default();
         let duration = |seconds| format::duration(preferences, seconds);
         let label = |place: usize| match (self.distribution[place].max_seconds, place) {
             (Some(max), _) => format!("≤ {}", duration(max)),
@@ -101,7 +104,7 @@ impl Durations {
                     div.step {
                         span { (label(place)) }
                         svg.bar aria-hidden="true" {
-                            rect class={ "fill-" (color) } width={ (format!("{:.2}", count as f64 * 100.0 / most as f64)) "%" } height="100%" {}
+                            rect class={ "fill-" (color) } width={ (format!("{:.2}", count as f64 * 100.0 / total as f64)) "%" } height="100%" {}
                         }
                         span { (format::number(preferences, count)) " " span.muted { (format::percent(preferences, count, total)) } }
                     }

@@ -44,9 +44,9 @@ pub fn draw(
                 (quote(visitor, message, quoted))
                 (media::draw(visitor, message))
                 @match text {
-                    Some(text) => (rich(text)),
-                    None if message.file.is_some() || kind == "location" || kind.starts_with("contact") => {},
-                    None => p.muted { "(" (media::name_of(kind, words)) ")" },
+                    Some(text) => { (rich(text)) (media::description(message)) }
+                    None if media::is_shown(message) => {},
+                    None => p.muted { "(" (term(visitor.preferences.language, media::name_of(kind, words))) ")" },
                 }
                 @if is_cut { p.small { a href=(events) { (words.long_text) } } }
                 (media::buttons(message))
@@ -125,7 +125,9 @@ fn quote(visitor: &Visitor, message: &Message, quoted: Option<&Message>) -> Mark
                 a.quote href={ "#m-" (quoted.id) } { (quoted.sender(words)) ": " (quoted.preview(words)) }
             }
             (None, Some(reply)) if !reply.is_null() => {
-                span.quote { (name(&text(reply).unwrap_or_else(|| words.reply.to_owned()))) }
+                span.quote {
+                    @match text(reply) { Some(text) => (rich(&cut(&text, 200))), None => (words.reply) }
+                }
             }
             _ => {}
         }

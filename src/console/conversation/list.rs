@@ -10,6 +10,7 @@ use crate::console::document::{empty, problem};
 use crate::console::filter::{Field, form};
 use crate::console::format;
 use crate::console::format::text::name;
+use crate::console::language::fill;
 use crate::console::pages::pages;
 use crate::console::session::Visitor;
 
@@ -26,6 +27,14 @@ pub const FILTERS: &[&str] = &[
     "start_date",
     "end_date",
 ];
+
+/// Those of them that a search in messages takes.
+const MESSAGE_FILTERS: &[&str] = &["q", "channel", "start_date", "end_date"];
+
+/// Link to the list with its filters.
+pub fn link(visitor: &Visitor) -> String {
+    visitor.link("/console/conversations", &visitor.parameters.only(FILTERS))
+}
 
 /// What the list shows.
 pub struct List {
@@ -70,7 +79,9 @@ impl List {
         let cursor = visitor.parameters.get(if open.is_some() { "list" } else { "cursor" });
         query.push(("cursor", cursor));
         let text = visitor.parameters.get("q");
-        let found = [("q", text), ("limit", "20")];
+        // Filters that messages have as well.
+        let mut found = visitor.parameters.only(MESSAGE_FILTERS);
+        found.push(("limit", "20"));
         let (rooms, messages, facets) = tokio::join!(
             api.list("/v1/rooms", &query),
             async {
@@ -85,11 +96,7 @@ impl List {
     /// Draws it; `open` is the id of the room that is shown beside it.
     pub fn draw(&self, visitor: &Visitor, open: Option<&str>) -> Markup {
         let words = visitor.words();
-        let refresh = if self.is_first {
-            "changed from:body, refresh from:body"
-        } else {
-            "refresh from:body"
-        };
+        let refresh = visitor.trigger("changed from:body", self.is_first);
         html! {
             section.card.inbox-list aria-label=(words.conversations) {
                 (self.filters(visitor))
@@ -162,12 +169,21 @@ impl List {
     fn found(&self, visitor: &Visitor) -> Markup {
         let words = visitor.words();
         let Some(messages) = &self.messages else { return html! {} };
-        let messages = match messages {
-            Ok(list) => &list.data,
+        let list = match messages {
+            Ok(list) => list,
             Err(error) => return problem(words, error),
         };
+        let messages = &list.data;
+        let export =
+            visitor.link("/console/exports/messages", &visitor.parameters.only(MESSAGE_FILTERS));
         html! {
-            h3 { (words.messages) }
+            h3.hits {
+                span {
+                    (words.messages)
+                    @if list.cursors().next.is_some() { " · " (fill(words.newest_hits, &[&messages.len().to_string()])) }
+                }
+                @if visitor.can_export && !messages.is_empty() { a href=(export) download { (words.export_messages) } }
+            }
             @if messages.is_empty() { p.muted.nothing { (words.no_message_found) } }
             @for message in messages {
                 @if let Some(room) = &message.room_id {
@@ -179,7 +195,7 @@ impl List {
                             strong { (message.sender(words)) }
                             (format::time(&visitor.preferences, message.at()))
                         }
-                        span.preview { (message.preview(words)) }
+                        span.preview { (message.preview_of(words, visitor.parameters.get("q"))) }
                     }
                 }
             }

@@ -53,8 +53,21 @@ pub fn draw(visitor: &Visitor, message: &Message) -> Markup {
         }
         @if let Some(location) = part("location") { (place(visitor.words(), location)) }
         @for contact in part("contacts").and_then(Value::as_array).into_iter().flatten().take(10) { (contact_card(visitor.words(), contact)) }
-        @if let Some(choice) = part("interactive/list_reply/description") { p.muted.small { (text(choice)) } }
     }
+}
+
+/// Whether [`draw`] shows anything, so that a message without text is not empty.
+pub fn is_shown(message: &Message) -> bool {
+    let part = |name: &str| message.raw_message.as_ref()?.pointer(&format!("/messages/0/{name}"));
+    let has_contact = part("contacts/0").is_some();
+    message.file.as_ref().is_some_and(Value::is_object) || part("location").is_some() || has_contact
+}
+
+/// Description of what was chosen from a list, under its title.
+pub fn description(message: &Message) -> Markup {
+    let raw = message.raw_message.as_ref();
+    let choice = raw.and_then(|raw| raw.pointer("/messages/0/interactive/list_reply/description"));
+    html! { @if let Some(choice) = choice { p.muted.small { (text(choice)) } } }
 }
 
 /// Buttons of a template or list, under the text.

@@ -12,8 +12,8 @@ use crate::console::api::encode;
 use crate::console::format::text::{cut, name_or};
 use crate::console::icon::icon;
 use crate::console::language::Words;
-use crate::console::overview::Translated;
 use crate::console::session::Visitor;
+use crate::console::translated::Translated;
 
 /// A message of the API. What Qontak defines stays JSON, because it may have any shape.
 #[derive(Deserialize)]
@@ -165,14 +165,36 @@ impl Message {
 
     /// One line of it, for lists.
     pub fn preview(&self, words: &Words) -> Markup {
+        self.preview_of(words, "")
+    }
+
+    /// One line of it, from before the first word of a search on, which is marked.
+    pub fn preview_of(&self, words: &Words, search: &str) -> Markup {
         let kind = self.r#type.as_deref().unwrap_or("text");
         let picture = media::picture(kind);
         html! {
             @if let Some(picture) = picture { (icon(picture)) " " }
             @match self.words() {
-                Some(text) => bdi { (cut(text, 160)) },
+                Some(text) => bdi { (found(text, search)) },
                 None => (media::name_of(kind, words)),
             }
         }
+    }
+}
+
+/// Characters before a word that was found.
+const BEFORE: usize = 30;
+
+/// The part of a text with the first word of a search, marked; or else its beginning.
+fn found(text: &str, search: &str) -> Markup {
+    // Of the same length in bytes as the text, unlike `to_lowercase`.
+    let lower = text.to_ascii_lowercase();
+    let words = search.split_whitespace().map(str::to_ascii_lowercase);
+    let place = words.filter_map(|word| Some((lower.find(&word)?, word.len()))).min();
+    let Some((start, length)) = place else { return html! { (cut(text, 160)) } };
+    let from = text[..start].char_indices().rev().nth(BEFORE).map_or(0, |(at, _)| at);
+    html! {
+        @if from > 0 { "…" }
+        (cut(&text[from..start], BEFORE + 1)) mark { (cut(&text[start..start + length], 80)) } (cut(&text[start + length..], 120))
     }
 }

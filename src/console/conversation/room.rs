@@ -6,9 +6,10 @@ use serde::Deserialize;
 
 use super::message::Message;
 use crate::console::api::encode;
+use crate::console::format;
 use crate::console::format::text::name_or;
-use crate::console::language::Words;
 use crate::console::language::term::term;
+use crate::console::language::{Words, fill};
 use crate::console::session::Visitor;
 
 /// WhatsApp's customer service window.
@@ -77,14 +78,21 @@ impl Room {
             @if let Some(status) = &self.status {
                 span.chip.{ (tone(status)) } { (term(language, status)) }
             }
-            (self.session(words))
+            (self.session(visitor))
             @if self.is_blocked == Some(true) { span.chip.bad { (words.blocked) } }
             @for tag in tags.take(max_tags) { span.chip { (name_or(Some(tag), words.none)) } }
         }
     }
 
+    /// Since when the customer waits, if nobody has answered.
+    pub fn waits_since(&self) -> DateTime<Utc> {
+        let last = self.last_message.as_ref().filter(|message| !message.is_out());
+        last.map_or(self.activity_at, Message::at)
+    }
+
     /// Time left to reply freely on WhatsApp. The script counts it down.
-    pub fn session(&self, words: &Words) -> Markup {
+    pub fn session(&self, visitor: &Visitor) -> Markup {
+        let words = visitor.words();
         let is_whatsapp = self.channel.as_deref().is_some_and(|channel| channel.starts_with("wa"));
         let end = self.session_at.map(|at| at + SESSION).filter(|_| is_whatsapp);
         let Some(end) = end.filter(|_| self.status.as_deref() != Some("resolved")) else {
@@ -99,7 +107,9 @@ impl Room {
         html! {
             @if left > TimeDelta::zero() {
                 span.chip.{ (tone) } data-until=(end.to_rfc3339()) data-left=(words.session_left) data-over=(words.session_over)
-                    data-hour=(words.hour) data-minute=(words.minute) { (words.session_open) }
+                    data-hour=(words.hour) data-minute=(words.minute) {
+                    (fill(words.session_left, &[&format::duration(&visitor.preferences, left.num_seconds() as f64)]))
+                }
             } @else { span.chip { (words.session_over) } }
         }
     }
@@ -110,8 +120,9 @@ pub fn tone(status: &str) -> &'static str {
     match status {
         "unassigned" | "pending" | "quarantined" => "warn",
         "assigned" | "sent" | "recorded" | "running" => "info",
-        "resolved" | "delivered" | "read" | "applied" | "done" => "ok",
-        "campaign" => "accent",
+        "resolved" | "delivered" | "applied" | "done" => "ok",
+        // As in the bars of broadcasts.
+        "campaign" | "read" => "accent",
         "failed" | "malformed" | "deleted" => "bad",
         _ => "",
     }

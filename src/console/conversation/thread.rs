@@ -16,6 +16,7 @@ use crate::console::format;
 use crate::console::format::text::{cut, name, name_or};
 use crate::console::icon::{Icon, icon};
 use crate::console::language::term::term;
+use crate::console::layout::back;
 use crate::console::session::Visitor;
 
 /// Values of the parameter `part`: messages that the script puts before or after those that are shown.
@@ -81,7 +82,10 @@ impl Thread {
         let hit = visitor.parameters.get("message");
         let refresh =
             self.room.link(visitor, &[("oldest", oldest), ("whole", whole), ("message", hit)]);
-        let trigger = if self.is_newest { "room-changed, refresh from:body" } else { "never" };
+        let trigger = match self.is_newest {
+            true => visitor.trigger("room-changed", true),
+            false => "never".to_owned(),
+        };
         let has_cursor = !visitor.parameters.get("cursor").is_empty();
         // What the script puts before or after the messages that are shown needs no link to these.
         let part = visitor.parameters.get("part");
@@ -92,7 +96,7 @@ impl Thread {
                     div {
                         @if self.is_lost { p.banner.bad role="status" { (words.message_is_gone) } }
                         @if !has_cursor { (self.earlier(visitor)) }
-                        ol #newest data-room=(self.room.id) hx-get=(refresh) hx-select="#newest" hx-swap="outerHTML" hx-trigger=(trigger) {
+                        ol #newest data-room=(self.room.id) hx-get=(refresh) hx-select="#newest" hx-select-oob="#thread-head" hx-swap="outerHTML" hx-trigger=(trigger) {
                             @if has_cursor && part != NEWER { (self.load_older(visitor)) }
                             (self.items(visitor))
                             @if part != OLDER { (self.load_newer(visitor)) }
@@ -157,10 +161,9 @@ impl Thread {
 
     fn head(&self, visitor: &Visitor) -> Markup {
         let (words, room) = (visitor.words(), &self.room);
-        let back =
-            visitor.link("/console/conversations", &visitor.parameters.only(super::list::FILTERS));
+        let back = back(visitor, Some(&super::list::link(visitor))).unwrap_or_default();
         html! {
-            header.thread-head {
+            header.thread-head #thread-head {
                 a.button.back href=(back) data-back aria-label=(words.back) { (icon(Icon::Back)) }
                 (room.avatar(words))
                 div.who {
@@ -181,6 +184,8 @@ impl Thread {
         let agents: Vec<&str> =
             room.agents.iter().map(|agent| agent.name.as_deref().unwrap_or(&agent.id)).collect();
         let trace = visitor.link("/console/trace", &[("id", &room.id)]);
+        let export = format!("/console/exports/rooms/{}/messages", encode(&room.id));
+        let export = visitor.link(&export, &[]);
         html! {
             dl.facts {
                 dt { (words.account) } dd { (name_or(room.account_uniq_id.as_deref(), words.unknown)) }
@@ -197,6 +202,7 @@ impl Thread {
             }
             p { a href=(trace) { (words.trace_room) } }
             p { a href=(visitor.link("/console/events", &[("subject_id", &room.id)])) { (words.show_events) } }
+            @if visitor.can_export { p { a href=(export) download { (words.export_messages) } } }
         }
     }
 
@@ -287,8 +293,14 @@ fn life(visitor: &Visitor, event: &RoomEvent, actor: Option<&str>) -> Markup {
     let actor = actor.or(id.as_deref());
     html! {
         li.life {
-            (term(preferences.language, &event.r#type))
-            @if let Some(actor) = actor { " · " (name(actor)) }
+            @match (event.r#type.as_str(), actor) {
+                // The agent was taken off, it did not act.
+                ("unassigned", Some(actor)) => { (words.unassigned_from) " " (name(actor)) }
+                (kind, actor) => {
+                    (term(preferences.language, kind))
+                    @if let Some(actor) = actor { " · " (name(actor)) }
+                }
+            }
             " · " (format::clock(preferences, event.time())) " · "
             a href=(visitor.link(&format!("/console/events/{}", encode(&event.event_id)), &[])) { (words.event) }
         }

@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use crate::console::api::encode;
+use super::Event;
+use crate::console::api::{ApiError, encode};
 use crate::console::conversation::room::tone;
 use crate::console::format;
 use crate::console::format::text::{cut, name, name_or};
@@ -54,10 +55,15 @@ pub fn button(visitor: &Visitor) -> Markup {
     }
 }
 
-/// `POST /console/replays`: starts it and leads to its page.
+/// `POST /console/replays`: asks, with the number of events; confirmed, it starts the replay and leads to its
+/// page.
 pub async fn start(visitor: Visitor, body: Bytes) -> Response {
     let form = Parameters::parse(&body);
     let mut query = form.only(FILTERS);
+    if form.get("is_confirmed") != "true" {
+        let content = confirmation(&visitor, &query).await;
+        return page(&visitor, Section::Events, content).await;
+    }
     if !visitor.organization.is_empty() {
         query.push(("organization_id", visitor.organization.as_str()));
     }
@@ -65,6 +71,31 @@ pub async fn start(visitor: Visitor, body: Bytes) -> Response {
         Ok(replay) => lead_to(&visitor, &replay.replay_id),
         Err(error) => page(&visitor, Section::Events, Err(error)).await,
     }
+}
+
+async fn confirmation(visitor: &Visitor, chosen: &[(&str, &str)]) -> Result<Content, ApiError> {
+    let words = visitor.words();
+    let counted = [chosen, &[("is_counted", "true"), ("limit", "1")]].concat();
+    let events = visitor.api.list::<Event>("/v1/events", &counted).await?;
+    let count = format::number(&visitor.preferences, events.total());
+    let list = visitor.link("/console/events", chosen);
+    Ok(Content {
+        title: words.replay_of_many.to_owned(),
+        heading: None,
+        parent: Some(visitor.link("/console/events", &[])),
+        actions: html! {},
+        body: html! {
+            section.card {
+                p.lead { strong { (fill(words.replay_count, &[&count])) } " " (words.replay_consequence) }
+                p.lead { (words.replay_many_hint) }
+                form.actions method="post" action=(visitor.link("/console/replays", &[])) {
+                    @for (name, value) in chosen { input type="hidden" name=(name) value=(value); }
+                    a.button.primary href=(list) { (words.choose_events) }
+                    button name="is_confirmed" value="true" { (words.replay_now) }
+                }
+            }
+        },
+    })
 }
 
 /// `GET /console/replays/{id}`.
@@ -102,7 +133,8 @@ impl Replay {
         Content {
             title: words.replay_of_many.to_owned(),
             heading: None,
-            actions: html! { a.button href=(visitor.link("/console/events", &[])) { (words.events) } },
+            parent: Some(visitor.link("/console/events", &[])),
+            actions: html! {},
             body: html! {
                 section.card #replay hx-get="" hx-select="#replay" hx-swap="outerHTML"
                     hx-trigger=(if is_running { "every 2s" } else { "never" }) {

@@ -1,11 +1,15 @@
-//! The body of an event, indented. Fields that the parser could not use are marked.
+//! The body of an event, indented. What the parser read is marked, what it ignored, and what it could not use.
 //!
 //! It is laid out as text, not parsed: a body that is not JSON is shown as far as it goes, with numbers
 //! and repeated keys as they were sent.
 
+use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 
+use crate::console::format::text::is_override;
 use crate::console::session::Visitor;
+use crate::ingest::normalize::read_paths;
+use crate::model::Timestamp;
 
 /// Characters shown; the raw body has the rest.
 const MAX_CHARACTERS: usize = 60_000;
@@ -18,23 +22,53 @@ struct Line {
     path: String,
 }
 
-/// Draws a body; `reasons` begin with the paths that are marked.
-pub fn draw(visitor: &Visitor, body: &[u8], reasons: &[String]) -> Markup {
+/// Draws a body; `reasons` begin with the paths of what could not be used. The time of receipt decides which
+/// times are plausible.
+pub fn draw(visitor: &Visitor, body: &[u8], reasons: &[String], at: DateTime<Utc>) -> Markup {
+    let words = visitor.words();
+    let read = read_paths(body, Timestamp(at));
     let text = String::from_utf8_lossy(body);
     let is_cut = text.chars().nth(MAX_CHARACTERS).is_some();
-    let shown: String = text.chars().take(MAX_CHARACTERS).collect();
+    let mut shown = String::new();
+    for c in text.chars().take(MAX_CHARACTERS) {
+        // As JSON would escape it: in the text it would turn what follows around.
+        if is_override(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)))
+        } else {
+            shown.push(c)
+        }
+    }
     let is_doubtful = |path: &str| {
         !path.is_empty() && reasons.iter().any(|reason| names(reason).any(|named| named == path))
     };
+    let class = |line: &Line| {
+        let is_bracket = line.text.chars().all(|c| "{}[],".contains(c));
+        match &read {
+            _ if is_doubtful(&line.path) => Some("doubt"),
+            Some(read) if !is_bracket && !line.path.is_empty() => {
+                Some(if read.contains(&line.path) { "read" } else { "ignored" })
+            }
+            _ => None,
+        }
+    };
     html! {
+        @if read.is_some() {
+            p.legend.small {
+                mark.read { (words.was_read) } " " span.ignored { (words.was_ignored) } " " mark.doubt { (words.not_usable) }
+            }
+        }
         pre.json tabindex="0" { code {
             @for line in lines(&shown) {
                 ("  ".repeat(line.depth.min(40)))
-                @if is_doubtful(&line.path) { mark.doubt { (line.text) } } @else { (line.text) }
+                @match class(&line) {
+                    Some("ignored") => span.ignored { (line.text) },
+                    Some(class) => mark.(class) { (line.text) },
+                    None => (line.text),
+                }
                 "\n"
             }
         } }
-        @if is_cut { p.muted { (visitor.words().body_is_cut) } }
+        @if is_cut { p.muted { (words.body_is_cut) } }
     }
 }
 

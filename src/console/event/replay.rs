@@ -60,14 +60,40 @@ struct ChangedColumn {
 pub async fn replay(visitor: Visitor, body: Bytes) -> Response {
     let form = Parameters::parse(&body);
     let is_dry = form.get("dry_run") != "false";
+    let ids: Vec<&str> = form.all("id").into_iter().take(MAX_EVENTS).collect();
+    if !is_dry && form.get("is_confirmed") != "true" && !ids.is_empty() {
+        return page(&visitor, Section::Events, Ok(confirmation(&visitor, &ids))).await;
+    }
     let mut results = Vec::new();
-    for id in form.all("id").into_iter().take(MAX_EVENTS) {
+    for id in ids {
         let path = format!("/v1/events/{}/replay", encode(id));
         let query: &[(&str, &str)] = if is_dry { &[("dry_run", "true")] } else { &[] };
         results.push((id, visitor.api.post::<Replayed>(&path, query).await));
     }
     let content = content(&visitor, is_dry, &results);
     page(&visitor, Section::Events, Ok(content)).await
+}
+
+/// Asks before anything is written.
+fn confirmation(visitor: &Visitor, ids: &[&str]) -> Content {
+    let words = visitor.words();
+    Content {
+        title: words.replay.to_owned(),
+        heading: None,
+        parent: Some(visitor.link("/console/events", &[])),
+        actions: html! {},
+        body: html! {
+            section.card {
+                p.lead { strong { (fill(words.replay_count, &[&ids.len().to_string()])) } " " (words.replay_consequence) }
+                form.actions method="post" action=(visitor.link("/console/events/replay", &[])) {
+                    @for id in ids { input type="hidden" name="id" value=(id); }
+                    input type="hidden" name="is_confirmed" value="true";
+                    button.primary name="dry_run" value="true" { (words.dry_run) }
+                    button name="dry_run" value="false" { (words.replay_now) }
+                }
+            }
+        },
+    }
 }
 
 fn content(
@@ -113,14 +139,15 @@ fn content(
     Content {
         title: if is_dry { words.dry_run } else { words.replay }.to_owned(),
         heading: None,
+        parent: Some(visitor.link("/console/events", &[])),
         actions: html! {
             @if is_dry && !results.is_empty() {
                 form method="post" action=(visitor.link("/console/events/replay", &[])) {
                     @for (id, _) in results { input type="hidden" name="id" value=(id); }
+                    input type="hidden" name="is_confirmed" value="true";
                     button.primary name="dry_run" value="false" { (words.replay_now) }
                 }
             }
-            a.button href=(visitor.link("/console/events", &[])) { (words.events) }
         },
         body: html! {
             section.card {

@@ -18,12 +18,21 @@ pub fn name_or(text: Option<&str>, other: &str) -> Markup {
     }
 }
 
-/// The beginning of a text, with `…` if there is more.
+/// The beginning of a text, with `…` if there is more, and without [`is_override`].
 pub fn cut(text: &str, max: usize) -> String {
-    match text.char_indices().nth(max) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    let (text, end) = match text.char_indices().nth(max) {
+        Some((end, _)) => (&text[..end], "…"),
+        None => (text, ""),
+    };
+    let mut cut: String = text.chars().filter(|c| !is_override(*c)).collect();
+    cut.push_str(end);
+    cut
+}
+
+/// Whether a character overrides or isolates the writing direction. An isolate that is left open takes the
+/// end of the `bdi` around it, and then turns the rest of the line around.
+pub const fn is_override(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether a URL may be a link: only http and https.
@@ -56,18 +65,38 @@ fn words(text: &str) -> Vec<Markup> {
     let mut parts = Vec::new();
     let mut plain = String::new();
     for word in text.split_inclusive(char::is_whitespace) {
-        let url = word.trim_end();
+        // Brackets and marks around a link are no part of it, nor the end of its sentence.
+        let url = word.trim_start_matches(['(', '[', '<', '"', '\'', '*', '_', '~']);
+        let start = word.len() - url.len();
+        let url = without_end(url);
         if is_web(url) && url.len() < 2000 {
+            plain.push_str(&word[..start]);
             parts.push(marked(&plain));
             plain.clear();
             parts.push(outside(url, &html! { (url) }));
-            plain.push_str(&word[url.len()..]);
+            plain.push_str(&word[start + url.len()..]);
         } else {
             plain.push_str(word);
         }
     }
     parts.push(marked(&plain));
     parts
+}
+
+/// A link without the punctuation behind it. A closing bracket stays if the link has an opening one.
+fn without_end(mut url: &str) -> &str {
+    while let Some(last) = url.chars().next_back() {
+        let is_end = match last {
+            ')' => !url.contains('('),
+            ']' => !url.contains('['),
+            c => c.is_whitespace() || ".,;:!?\"'>*_~…".contains(c),
+        };
+        if !is_end {
+            break;
+        }
+        url = &url[..url.len() - last.len_utf8()];
+    }
+    url
 }
 
 /// Replaces pairs of marks by elements. A mark opens before a character that is no space, and closes
@@ -147,6 +176,27 @@ mod tests {
             assert!(!shown(plain).contains("<a"), "{plain}");
         }
         assert!(!shown("https://a\"onmouseover=\"x").contains("\"onmouseover"));
+    }
+
+    #[test]
+    fn punctuation_around_a_web_address_is_no_part_of_it() {
+        for text in [
+            "https://a.id/x,",
+            "(https://a.id/x)",
+            "*https://a.id/x*",
+            "https://a.id/x.",
+            "<https://a.id/x>!",
+            "https://a.id/x\n",
+        ] {
+            assert!(shown(text).contains("href=\"https://a.id/x\""), "{text}: {}", shown(text));
+        }
+        assert!(shown("https://a.id/x_(y)").contains("href=\"https://a.id/x_(y)\""));
+    }
+
+    #[test]
+    fn overrides_of_the_writing_direction_are_dropped() {
+        assert_eq!(name("\u{202e}abc\u{2066}").into_string(), "<bdi>abc</bdi>");
+        assert_eq!(shown("a\u{202e}b\u{2067}c\u{200f}"), "abc\u{200f}");
     }
 
     #[test]

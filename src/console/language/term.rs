@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::console::format::text::cut;
 use crate::console::preferences::Language;
 
 /// Word of the API, English, Indonesian.
@@ -10,7 +11,7 @@ const TERMS: &[(&str, &str, &str)] = &[
     ("created", "created", "dibuat"),
     ("pending", "held back", "ditahan"),
     ("sent", "sent", "terkirim"),
-    ("delivered", "delivered", "sampai"),
+    ("delivered", "delivered", "tersampaikan"),
     ("read", "read", "dibaca"),
     ("failed", "failed", "gagal"),
     // Statuses of rooms, and their life.
@@ -34,6 +35,13 @@ const TERMS: &[(&str, &str, &str)] = &[
     ("open", "open", "terbuka"),
     ("expiring", "expires soon", "segera berakhir"),
     ("expired", "expired", "berakhir"),
+    // Types of messages that have no text.
+    ("unsupported", "not supported by WhatsApp", "tidak didukung WhatsApp"),
+    ("order", "order", "pesanan"),
+    ("interactive", "interactive message", "pesan interaktif"),
+    ("template", "template", "template"),
+    ("reaction", "reaction", "reaksi"),
+    ("system", "notice", "pemberitahuan"),
     // Senders.
     ("customer", "customer", "pelanggan"),
     ("agent", "agent", "agen"),
@@ -60,6 +68,7 @@ pub fn term(language: Language, word: &str) -> Cow<'_, str> {
     match (found, language) {
         (Some((_, english, _)), Language::En) => Cow::Borrowed(*english),
         (Some((_, _, indonesian)), Language::Id) => Cow::Borrowed(*indonesian),
-        (None, _) => Cow::Borrowed(word),
+        // Of somebody else, so of any length and content.
+        (None, _) => Cow::Owned(cut(word, 80)),
     }
 }

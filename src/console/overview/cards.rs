@@ -1,22 +1,29 @@
-//! Lists of the overview: waiting customers, failures, health and channels.
+//! Lists of the overview: waiting customers, sessions that expire, failures, and the last events.
 
-use chrono::{DateTime, Utc};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::{Room, Translated};
-use crate::console::api::{ApiError, List, encode};
+use super::figures::LastEvent;
+use crate::console::api::{ApiError, List};
+use crate::console::conversation::room::Room;
 use crate::console::document::problem;
 use crate::console::format;
-use crate::console::format::text::{cut, name_or};
+use crate::console::format::text::name;
+use crate::console::language::fill;
 use crate::console::language::term::term;
-use crate::console::language::{Words, fill};
 use crate::console::session::Visitor;
+use crate::console::table::{Column, table};
+use crate::console::translated::Translated;
 
 /// Number of failed deliveries that reasons are counted of.
 const MAX_FAILURES: usize = 200;
-/// Number of channels shown.
-const MAX_CHANNELS: usize = 6;
+/// Number of rooms shown.
+const MAX_ROOMS: usize = 6;
+/// Rooms of which those that wait longest are shown.
+pub const MAX_WAITING: &str = "50";
+/// Filter of open conversations of which the session ends soon: the others need no answer.
+pub const EXPIRING: [(&str, &str); 2] =
+    [("session", "expiring"), ("status", "unassigned,assigned")];
 
 /// A failed delivery.
 #[derive(Deserialize)]
@@ -27,101 +34,52 @@ pub struct Failure {
     error_advice: Option<Translated>,
 }
 
-/// Health of the service.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub struct Health {
-    problems: Vec<Problem>,
-    hooks: Vec<Hook>,
-    checks: Vec<Check>,
-    incidents: Vec<Incident>,
-}
-
-/// A problem that is open.
-#[derive(Deserialize)]
-struct Problem {
-    code: String,
-    organization_id: Option<String>,
-    subject: String,
-    detail: String,
-    since: DateTime<Utc>,
-}
-
-impl Problem {
-    /// What is wrong, about what, and the figures.
-    fn text(&self, words: &Words) -> String {
-        let name = match self.code.as_str() {
-            "silence" => words.problem_silence,
-            "hook" => words.problem_hook,
-            "check" => words.problem_check,
-            "quarantine" => words.problem_quarantine,
-            "spool" => words.problem_spool,
-            "partitions" => words.problem_partitions,
-            "unknown_event" => words.problem_unknown_event,
-            other => other,
-        };
-        let about = [Some(&self.subject), self.organization_id.as_ref()].into_iter().flatten();
-        let about: Vec<&str> = about.map(String::as_str).filter(|text| !text.is_empty()).collect();
-        match about.as_slice() {
-            [] => format!("{name}: {}", self.detail),
-            about => format!("{name} ({}): {}", about.join(", "), self.detail),
+/// Customers who wait for an answer, those who wait longest first.
+pub fn waiting_list(visitor: &Visitor, rooms: &Result<List<Room>, ApiError>) -> Markup {
+    let words = visitor.words();
+    let list = match rooms {
+        Ok(list) => list,
+        Err(error) => return problem(words, error),
+    };
+    let mut rooms: Vec<&Room> = list.data.iter().collect();
+    rooms.sort_by_key(|room| room.waits_since());
+    let is_sample = list.cursors().next.is_some();
+    html! {
+        @if rooms.is_empty() { p.muted { (words.nobody_waits_long) } }
+        ul.plain {
+            @for room in rooms.iter().take(MAX_ROOMS) {
+                li.row {
+                    a data-row href=(room.link(visitor, &[])) { (name(room.title(words))) }
+                    span.muted { (format::ago(&visitor.preferences, room.waits_since())) }
+                }
+            }
+        }
+        @if is_sample { p.muted.small { (fill(words.waiting_sample, &[MAX_WAITING])) } }
+        @if !rooms.is_empty() {
+            p { a href=(visitor.link("/console/conversations", &[("response_state", "unanswered")])) { (words.show_all) } }
         }
     }
 }
 
-#[derive(Deserialize)]
-struct Hook {
-    name: String,
-    event: String,
-    problem: Option<String>,
-    since: DateTime<Utc>,
-}
-
-#[derive(Deserialize)]
-struct Check {
-    name: String,
-    kind: String,
-    error: Option<String>,
-    failing_since: Option<DateTime<Utc>>,
-}
-
-#[derive(Deserialize)]
-struct Incident {
-    name: String,
-    started_at: Option<DateTime<Utc>>,
-}
-
-#[derive(Deserialize)]
-struct Facets {
-    channels: Values,
-}
-
-#[derive(Deserialize)]
-struct Values {
-    values: Vec<String>,
-}
-
-/// Customers who wait for an answer.
-pub fn waiting_list(visitor: &Visitor, rooms: &Result<List<Room>, ApiError>) -> Markup {
+/// Conversations of which WhatsApp's window for free replies ends soon.
+pub fn expiring_list(visitor: &Visitor, rooms: &Result<List<Room>, ApiError>) -> Markup {
     let words = visitor.words();
-    let rooms = match rooms {
-        Ok(list) => &list.data,
+    let list = match rooms {
+        Ok(list) => list,
         Err(error) => return problem(words, error),
     };
     html! {
-        @if rooms.is_empty() { p.muted { (words.nobody_waits_long) } }
+        @if list.data.is_empty() { p.muted { (words.no_session_expires) } }
         ul.plain {
-            @for room in rooms {
+            @for room in &list.data {
                 li.row {
-                    a href=(visitor.link(&format!("/console/conversations/{}", encode(&room.id)), &[])) {
-                        (name_or(room.name.as_deref(), words.unknown))
-                    }
-                    span.muted { (format::ago(&visitor.preferences, room.activity_at)) }
+                    a data-row href=(room.link(visitor, &[])) { (name(room.title(words))) }
+                    (room.session(visitor))
                 }
             }
         }
-        @if !rooms.is_empty() {
-            p { a href=(visitor.link("/console/conversations", &[("response_state", "unanswered")])) { (words.show_all) } }
+        @if list.total() > list.data.len() as i64 {
+            p { a href=(visitor.link("/console/conversations", &EXPIRING)) { (words.show_all) } }
         }
     }
 }
@@ -141,6 +99,11 @@ pub fn reasons(visitor: &Visitor, failed: &Result<List<Failure>, ApiError>) -> M
         }
     }
     groups.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let text = |failure: &Failure| match (&failure.error_meaning, &failure.error_title) {
+        (Some(text), _) => html! { (text.of(visitor)) },
+        (None, Some(title)) => name(title),
+        (None, None) => html! { (words.no_reason) },
+    };
     html! {
         @if groups.is_empty() { p.muted { (words.no_failures) } }
         ul.plain {
@@ -149,12 +112,9 @@ pub fn reasons(visitor: &Visitor, failed: &Result<List<Failure>, ApiError>) -> M
                 @let link = visitor.link("/console/deliveries", &[("status", "failed"), ("error", &code)]);
                 li.reason {
                     div.row {
-                        a href=(link) {
-                            @match (&failure.error_meaning, &failure.error_title) {
-                                (Some(text), _) => (text.of(visitor)),
-                                (None, title) => (title.as_deref().map_or(words.no_reason.to_owned(), |title| cut(title, 200))),
-                            }
-                        }
+                        // The API has no filter for those without a code.
+                        @if code.is_empty() { span { (text(failure)) } }
+                        @else { a data-row href=(link) { (text(failure)) } }
                         strong { (format::number(&visitor.preferences, *count)) }
                     }
                     @if let Some(advice) = &failure.error_advice { p.muted { (advice.of(visitor)) } }
@@ -167,81 +127,38 @@ pub fn reasons(visitor: &Visitor, failed: &Result<List<Failure>, ApiError>) -> M
     }
 }
 
-/// What is wrong, and since when.
-pub fn health_list(visitor: &Visitor, health: &Result<Health, ApiError>, spooled: i64) -> Markup {
+/// The last event of each channel of each organisation: what went silent, and since when.
+pub fn last_events(visitor: &Visitor, events: &[LastEvent]) -> Markup {
     let (words, preferences) = (visitor.words(), &visitor.preferences);
-    let health = match health {
-        Ok(health) => health,
-        Err(error) => return problem(words, error),
-    };
-    let mut wrong: Vec<(String, Option<DateTime<Utc>>)> = Vec::new();
-    if spooled > 0 {
-        wrong.push((fill(words.spool_waits, &[&format::number(preferences, spooled)]), None));
+    let has_several = events.iter().any(|one| one.organization_id != events[0].organization_id);
+    let mut columns = vec![
+        Column(words.channel, false),
+        Column(words.last_event, false),
+        Column(words.kind, false),
+    ];
+    if has_several {
+        columns.push(Column(words.organization, false));
     }
-    for problem in &health.problems {
-        wrong.push((problem.text(words), Some(problem.since)));
-    }
-    // The same faults are problems once an alarm has found them.
-    let is_told = |code: &str| health.problems.iter().any(|problem| problem.code == code);
-    for hook in health.hooks.iter().filter(|_| !is_told("hook")) {
-        if let Some(problem) = &hook.problem {
-            wrong.push((format!("{} · {}: {problem}", hook.name, hook.event), Some(hook.since)));
-        }
-    }
-    for check in health.checks.iter().filter(|_| !is_told("check")) {
-        if let Some(error) = &check.error {
-            wrong.push((format!("{} · {}: {error}", check.name, check.kind), check.failing_since));
-        }
-    }
-    for incident in &health.incidents {
-        wrong.push((format!("Qontak: {}", incident.name), incident.started_at));
-    }
+    let rows = events.iter().map(|event| {
+        let channel = event.channel.as_str();
+        let organization = event.organization_id.as_deref().unwrap_or_default();
+        let filter = [("channel", channel), ("organization_id", organization)];
+        let link = match visitor.organization.as_str() {
+            "" => super::super::parameters::link("/console/conversations", &filter),
+            _ => visitor.link("/console/conversations", &filter[..1]),
+        };
+        vec![
+            html! {
+                a data-row href=(link) { (term(preferences.language, channel)) }
+                @if channel.contains('_') { " " span.muted.small { (name(channel)) } }
+            },
+            html! { (format::time(preferences, event.at)) " " span.muted { "(" (format::ago(preferences, event.at)) ")" } },
+            name(&event.kind),
+            name(organization),
+        ]
+    });
     html! {
-        @if wrong.is_empty() { p.tone-ok { "✓ " (words.all_well) } }
-        ul.plain {
-            @for (text, since) in wrong.iter().take(10) {
-                li.reason {
-                    span.tone-bad { (cut(text, 300)) }
-                    @if let Some(since) = since {
-                        p.muted { (words.since) " " (format::time(preferences, *since)) }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// The latest conversation of each channel.
-pub async fn channels(visitor: &Visitor) -> Result<Vec<Room>, ApiError> {
-    let facets: Facets = visitor.api.one("/v1/facets", &[]).await?;
-    let mut rooms = Vec::new();
-    for channel in facets.channels.values.iter().take(MAX_CHANNELS) {
-        let query = [("channel", channel.as_str()), ("limit", "1")];
-        rooms.extend(visitor.api.list::<Room>("/v1/rooms", &query).await?.data);
-    }
-    Ok(rooms)
-}
-
-/// Channels with their last activity.
-pub fn channel_list(visitor: &Visitor, channels: &Result<Vec<Room>, ApiError>) -> Markup {
-    let words = visitor.words();
-    let rooms = match channels {
-        Ok(rooms) => rooms,
-        Err(error) => return problem(words, error),
-    };
-    html! {
-        @if rooms.is_empty() { p.muted { (words.no_events_yet) } }
-        ul.plain {
-            @for room in rooms {
-                @let channel = room.channel.as_deref().unwrap_or_default();
-                li.row {
-                    a href=(visitor.link("/console/conversations", &[("channel", channel)])) {
-                        (term(visitor.preferences.language, channel))
-                        @if channel.contains('_') { " " span.muted.small { (channel) } }
-                    }
-                    span.muted { (words.last_activity) " " (format::time(&visitor.preferences, room.activity_at)) }
-                }
-            }
-        }
+        @if events.is_empty() { p.muted { (words.not_counted) } }
+        @else { (table(&columns, rows)) }
     }
 }

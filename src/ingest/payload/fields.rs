@@ -211,6 +211,7 @@ impl<'a> Fields<'a> {
     }
 
     fn to_raw(&self, key: &str, value: Value<'_>) -> Option<Box<RawValue>> {
+        self.issues.note_read_whole(|| self.path_of(key));
         let raw = value.to_raw(MAX_DEPTH);
         raw.or_else(|| self.report(key, "JSON nested at most 32 levels deep", value))
     }
@@ -222,6 +223,12 @@ impl<'a> Fields<'a> {
 
     /// A value and the object that it is in.
     fn find(&self, key: &str) -> Option<(&Node<'a>, Value<'a>)> {
+        // Also null, which is an answer.
+        self.issues.note_read(|| {
+            let nodes = [Some(&self.object), self.data.as_ref()];
+            let node = nodes.into_iter().flatten().find(|node| node.get(key).is_some())?;
+            Some(node.path_of(key))
+        });
         self.object.find(key).or_else(|| self.data.as_ref()?.find(key))
     }
 

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::seconds::Seconds;
+use crate::model::Timestamp;
 use crate::store::message::count::Counted;
 use crate::store::resolution::Resolved;
 use crate::store::response::Answer;
@@ -37,6 +38,31 @@ pub struct Messages {
     pub notices: i64,
     /// Reactions of customers and agents.
     pub reactions: i64,
+}
+
+/// Events of one kind in one hour or day, by the time of receipt.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventCount)]
+pub struct Events {
+    /// Start of the hour or day.
+    pub at: Local,
+    /// Kind of the events, as in `/v1/events`.
+    pub kind: String,
+    /// Number of events, without repeated deliveries and those of a backfill.
+    pub events: i64,
+}
+
+/// The last event of a channel of an organisation.
+#[derive(Serialize, ToSchema)]
+pub struct LastEvent {
+    /// Organisation; null if unknown.
+    pub organization_id: Option<String>,
+    /// `wa_cloud`, `ig`, `web_chat`, …; open list.
+    pub channel: String,
+    /// Kind of the event.
+    pub kind: String,
+    /// Time this service received it.
+    pub at: Timestamp,
 }
 
 /// Deliveries of one source in one hour or day, by the time of the message or recipient, with the

@@ -79,7 +79,7 @@ async fn conversations_are_filtered_and_searched_with_their_messages(db: PgPool)
     let on_web_chat = rows("channel=web_chat").await;
     assert!(0 < on_web_chat && on_web_chat < all);
     let html = browser.text("/console/conversations?q=kemeja").await;
-    assert!(html.contains("kemeja batik ukuran L"));
+    assert!(html.contains("<mark>kemeja</mark> batik ukuran L"));
     let wrong = browser.get("/console/conversations?session=never").await;
     assert_eq!(wrong.status, StatusCode::OK);
     assert!(wrong.text().contains("A filter is not valid."));

@@ -76,6 +76,9 @@ async fn deliveries_show_failures_first_and_any_status_on_request(db: PgPool) {
     assert_eq!(rows("?status=failed").await, failed);
 }
 
+/// Message of a customer that has all fields.
+const ASKED: &str = "1b6321cd-5091-4cd9-bd8b-91220cd20198";
+
 #[sqlx::test]
 async fn event_shows_its_body_with_doubtful_fields_marked(db: PgPool) {
     let service = start_with_fixtures(db, &[]).await;
@@ -85,6 +88,16 @@ async fn event_shows_its_body_with_doubtful_fields_marked(db: PgPool) {
     let path = link.split('"').next().unwrap();
     let html = browser.text(path).await;
     assert_has(&html, &["class=\"json\"", "<mark class=\"doubt\">", "class=\"reasons\""]);
+    let text = browser.text(&format!("/console/events?subject_id={ASKED}")).await;
+    let link = text.split("href=\"").find(|part| part.starts_with("/console/events/0")).unwrap();
+    let html = browser.text(link.split('"').next().unwrap()).await;
+    for read in ["created_at", "organization_id", "tags"] {
+        assert!(
+            html.contains(&format!("<mark class=\"read\">&quot;{read}&quot;: ")),
+            "{read}: {html}"
+        );
+    }
+    assert_has(&html, &["<span class=\"ignored\">&quot;", "class=\"legend small\""]);
     let raw = browser.get(&format!("{path}/body")).await;
     assert_eq!(raw.headers[CONTENT_TYPE], "application/json");
 
@@ -109,7 +122,13 @@ async fn dry_run_shows_the_new_outcome_and_replay_applies_it(db: PgPool) {
     assert_has(&html, &[">recorded<", ">applied<", "Would be", "<strong>1/1</strong>"]);
     assert_eq!(outcome().await, "recorded");
 
+    // Nothing is written before it is confirmed.
     let fields = [("id", id), ("dry_run", "false")];
+    let html = browser.post("/console/events/replay", &fields).await.text();
+    assert_has(&html, &["Events to parse again and write: 1.", "name=\"is_confirmed\""]);
+    assert_eq!(outcome().await, "recorded");
+
+    let fields = [("id", id), ("dry_run", "false"), ("is_confirmed", "true")];
     let html = browser.post("/console/events/replay", &fields).await.text();
     assert_has(&html, &[">recorded<", ">applied<", "After"]);
     assert_eq!(outcome().await, "applied");
@@ -126,7 +145,11 @@ async fn replay_of_all_that_match_is_started_shown_and_canceled(db: PgPool) {
         let html = browser.text(&format!("/console/events{query}")).await;
         assert!(!html.contains("/console/replays"), "{query}");
     }
-    let started = browser.post("/console/replays", &[("outcome", "quarantined")]).await;
+    let asked = browser.post("/console/replays", &[("outcome", "quarantined")]).await;
+    assert_has(&asked.text(), &["Events to parse again and write: ", "value=\"quarantined\""]);
+    assert_eq!(service.count("replay").await, 0);
+    let fields = [("outcome", "quarantined"), ("is_confirmed", "true")];
+    let started = browser.post("/console/replays", &fields).await;
     assert_eq!(started.status, StatusCode::SEE_OTHER);
     let page = started.headers[LOCATION].to_str().unwrap().to_owned();
     assert_has(
@@ -138,7 +161,8 @@ async fn replay_of_all_that_match_is_started_shown_and_canceled(db: PgPool) {
     let html = browser.text(&page).await;
     assert_has(&html, &[">canceled<"]);
     assert!(!html.contains("/cancel"));
-    let response = browser.post("/console/replays", &[("outcome", "never")]).await;
+    let fields = [("outcome", "never"), ("is_confirmed", "true")];
+    let response = browser.post("/console/replays", &fields).await;
     assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
@@ -157,7 +181,7 @@ async fn overview_shows_open_problems_in_both_languages(db: PgPool) {
     assert_has(&html, &["Far fewer events than usual (wa_cloud status_message): 0 of 120 events"]);
     assert!(!html.contains("Nothing is wrong."));
     let html = browser.text("/console?language=id").await;
-    assert_has(&html, &["Peristiwa jauh lebih sedikit dari biasanya"]);
+    assert_has(&html, &["Event jauh lebih sedikit dari biasanya"]);
 }
 
 #[sqlx::test]
@@ -167,15 +191,15 @@ async fn replay_and_export_need_their_scopes(db: PgPool) {
     let html = reader.text("/console/events").await;
     assert!(!html.contains("/console/exports/") && !html.contains("dry_run"));
     let id = service.data("/v1/events").await[0]["event_id"].as_str().unwrap().to_owned();
-    let response =
-        reader.post("/console/events/replay", &[("id", &id), ("dry_run", "false")]).await;
+    let fields = [("id", id.as_str()), ("dry_run", "false"), ("is_confirmed", "true")];
+    let response = reader.post("/console/events/replay", &fields).await;
     assert_has(&response.text(), &["lacks the scope `replay`"]);
     let export = "/console/exports/rooms?status=assigned";
     assert_eq!(reader.get(export).await.status, StatusCode::FORBIDDEN);
 
     let exporter = Browser::sign_in(&service, KEY_OF_ORGANIZATION).await;
-    assert_has(&exporter.text("/console/agents").await, &["/console/exports/agents"]);
-    assert_eq!(exporter.get("/console/exports/agents").await.status, StatusCode::OK);
+    assert_has(&exporter.text("/console/agents").await, &["/console/agents/export"]);
+    assert_eq!(exporter.get("/console/agents/export").await.status, StatusCode::OK);
     let response = exporter.get(export).await;
     assert_eq!(response.status, StatusCode::OK);
     let api = service.get_with(KEY_OF_ORGANIZATION, "/v1/exports/rooms?status=assigned").await;
@@ -209,7 +233,7 @@ async fn templates_show_their_state_and_quality(db: PgPool) {
     let browser = Browser::sign_in(&service, KEY_OF_ALL).await;
     let html = browser.text("/console/templates").await;
     assert_has(&html, &["promo_gajian", "class=\"chip bad\"", "class=\"chip ok\""]);
-    assert_has(&html, &["hx-trigger=\"refresh from:body\""]);
+    assert_has(&html, &["hx-trigger=\"changed-slowly from:body, every 60s, refresh from:body\""]);
     // A webhook that no sync has confirmed, with the reason.
     let mut event: serde_json::Value = serde_json::from_slice(&body("60-")).unwrap();
     event["status"] = "PAUSED".into();

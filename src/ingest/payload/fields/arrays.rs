@@ -25,6 +25,7 @@ impl<'a> Fields<'a> {
         let Value::Array(_) = value else {
             return self.report(key, "an array of text", value);
         };
+        self.issues.note_read_whole(|| self.path_of(key));
         // Only the first is reported: there may be thousands.
         let mut first_unusable = None;
         let mut unusable = 0_usize;
