@@ -30,7 +30,7 @@ select
     received_at, case when fill.chance(35, n, 2000) = 0 then 'test' else 'qontak' end, kind::event_kind,
     case
         when kind <> 'room_updated' then null
-        when fill.chance(36, n, 20) = 0 then 'conversation_changed'
+        when fill.chance(36, n, 100) = 0 then 'conversation_changed'
         else ''
     end,
     case when outcome in ('applied', 'recorded') then organization else 0 end,
