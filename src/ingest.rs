@@ -73,19 +73,13 @@ impl Ingest {
         Self { writer, spools, activity, hand_overs, spools_first, timeout }
     }
 
-    /// Time in which the writer replies, so that enough is left for the spools.
-    pub fn write_timeout(&self) -> Duration {
-        self.timeout.saturating_sub(share(self.spools.len()))
-    }
-
     /// Stores an event and returns its receipt once it is durable.
     ///
     /// Events go to the writer. If the write fails, or the database is known to be down, the
     /// webhook is appended to the first spool that takes it. With `spool.first` the spools are tried
-    /// before the writer. `waited` is the part of
-    /// the caller's time that is over.
+    /// before the writer. `waited` is the part of the caller's time that is over.
     pub async fn accept(&self, event: Event, waited: Duration) -> Result<Receipt, WriteError> {
-        let limit = self.write_timeout().saturating_sub(waited);
+        let limit = self.writer.timeout().saturating_sub(waited);
         if self.spools.is_empty() {
             return self.writer.write_within(limit, event).await;
         }

@@ -79,15 +79,20 @@ impl Writer {
         Self { timeout, ..self }
     }
 
+    /// Time in which it replies.
+    pub const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Writes an event and returns its receipt once it is committed.
     ///
-    /// Dropping the future does not cancel the write.
+    /// Dropping the future does not cancel the write, unless a large event still waits for its share of the
+    /// queue.
     pub async fn write(&self, event: Event) -> Result<Receipt, WriteError> {
         self.write_within(self.timeout, event).await
     }
 
-    /// Writes an event with another timeout. Dropping the future does not cancel the write, unless a large event
-    /// still waits for its share of the queue.
+    /// Writes an event with another timeout.
     pub async fn write_within(&self, limit: Duration, event: Event) -> Result<Receipt, WriteError> {
         // Its changes hold parts of the body once more, at most all of it.
         let copies = if event.changes.is_empty() { 1 } else { 2 };

@@ -36,7 +36,7 @@ use crate::store::resolution;
 use crate::store::response;
 use crate::store::room::stats;
 
-/// Maximum number of open rooms that are counted; counting them takes some 30 ms.
+/// Maximum number of open rooms that are counted; counting them takes some 70 ms.
 const MAX_OPEN: i64 = 20_000;
 
 /// How far back the last event of a channel is looked for: a channel that went silent must not vanish.

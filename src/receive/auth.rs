@@ -155,21 +155,8 @@ where
         let Ok(data) = frame.into_data() else { continue };
         let expected_bytes = announced_bytes.max(read.len() + data.len());
         if large.is_none() && expected_bytes > LARGE_BODY_BYTES {
-            let entered = match announced_bytes {
-                bytes if bytes > limits.max_body_bytes => {
-                    Err(Error::BodyTooLarge(limits.max_body_bytes))
-                }
-                // Without a length in advance, or compressed, it may become as large as any.
-                bytes if bytes == 0 || encoding == Encoding::Gzip => {
-                    limits.large.enter(limits.max_body_bytes).await
-                }
-                bytes => limits.large.enter(bytes).await,
-            };
-            match entered {
-                Ok(entered) => {
-                    deadline += entered.waited;
-                    large = Some(entered);
-                }
+            match enter(announced_bytes, encoding, limits).await {
+                Ok(entered) => deadline += large.insert(entered).waited,
                 Err(error) => {
                     limits.large.discard(body).await;
                     return Err(error);
@@ -184,6 +171,21 @@ where
     }
     read.shrink_to_fit();
     Ok((read.into(), large))
+}
+
+/// Waits for a part of the share of large bodies. A body that is too large in any case waits for nothing.
+async fn enter(
+    announced_bytes: usize,
+    encoding: Encoding,
+    limits: &Limits,
+) -> Result<LargeBody<'_>, Error> {
+    let max = limits.max_body_bytes;
+    match announced_bytes {
+        bytes if bytes > max => Err(Error::BodyTooLarge(max)),
+        // Without a length in advance, or compressed, it may become as large as any.
+        bytes if bytes == 0 || encoding == Encoding::Gzip => limits.large.enter(max).await,
+        bytes => limits.large.enter(bytes).await,
+    }
 }
 
 /// Decompresses a body. One that becomes large is begun again within the share of large bodies.

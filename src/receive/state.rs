@@ -17,7 +17,7 @@ pub struct ReceiveState {
 impl ReceiveState {
     /// Takes endpoints and limits from the settings.
     pub fn new(config: &Config, ingest: Ingest) -> Self {
-        let limits = Limits::new(&config.http, ingest.write_timeout());
+        let limits = Limits::new(&config.http, ingest.writer.timeout());
         Self { endpoints: Endpoints::new(&config.endpoint), limits, ingest }
     }
 }

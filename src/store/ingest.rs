@@ -86,61 +86,36 @@ impl<'a> Batch<'a> {
         let changes = || new.iter().map(|event| &event.changes);
         let applied = events.iter().zip(&stored).filter(|(_, row)| row.is_newly_applied());
         let mut organizations = Organizations::default();
+        // The rows of one table; their key is the organisation and this.
+        macro_rules! folded {
+            ($rows:ident, $fold:path, |$row:ident| $key:expr) => {
+                organizations.number(
+                    fold(
+                        changes().flat_map(|changes: &'a Changes| &changes.$rows),
+                        |$row| (&$row.organization_id, $key),
+                        $fold,
+                    ),
+                    |row| &row.organization_id,
+                )
+            };
+        }
         Self {
             journal: organizations.number(owned(rows), |row| &row.event.organization_id),
             repeats: rows_of(owned(repeats)),
             ledger: rows_of(owned(ledger::count(writer_id, events, &stored))),
             applied: applied.map(|(event, _)| event.id().0).collect(),
-            rooms: organizations.number(
-                fold(
-                    changes().flat_map(|changes: &'a Changes| &changes.rooms),
-                    |row| (&row.organization_id, &row.room_id),
-                    Room::fold,
-                ),
-                |row| &row.organization_id,
-            ),
-            room_events: organizations.number(
-                fold(
-                    changes().flat_map(|changes| &changes.room_events),
-                    |row| (&row.organization_id, &row.room_id, row.r#type, &row.discriminator),
-                    RoomEvent::fold,
-                ),
-                |row| &row.organization_id,
-            ),
-            messages: organizations.number(
-                fold(
-                    changes().flat_map(|changes| &changes.messages),
-                    |row| (&row.organization_id, &row.message_id),
-                    Message::fold,
-                ),
-                |row| &row.organization_id,
-            ),
+            rooms: folded!(rooms, Room::fold, |row| &row.room_id),
+            room_events: folded!(room_events, RoomEvent::fold, |row| (
+                &row.room_id,
+                row.r#type,
+                &row.discriminator
+            )),
+            messages: folded!(messages, Message::fold, |row| &row.message_id),
             resolutions: organizations
                 .number(owned(resolution::shown(new.iter().copied())), |row| row.organization_id),
-            senders: organizations.number(
-                fold(
-                    changes().flat_map(|changes| &changes.senders),
-                    |row| (&row.organization_id, &row.sender_id),
-                    Sender::fold,
-                ),
-                |row| &row.organization_id,
-            ),
-            broadcasts: organizations.number(
-                fold(
-                    changes().flat_map(|changes| &changes.broadcasts),
-                    |row| (&row.organization_id, &row.broadcast_id),
-                    Broadcast::fold,
-                ),
-                |row| &row.organization_id,
-            ),
-            broadcast_logs: organizations.number(
-                fold(
-                    changes().flat_map(|changes| &changes.broadcast_logs),
-                    |row| (&row.organization_id, &row.log_id),
-                    BroadcastLog::fold,
-                ),
-                |row| &row.organization_id,
-            ),
+            senders: folded!(senders, Sender::fold, |row| &row.sender_id),
+            broadcasts: folded!(broadcasts, Broadcast::fold, |row| &row.broadcast_id),
+            broadcast_logs: folded!(broadcast_logs, BroadcastLog::fold, |row| &row.log_id),
             catalog_states: rows_of(fold(
                 changes().flat_map(|changes| &changes.catalog_states),
                 |row| (row.kind, &row.id, &row.organization_id, row.event_id),

@@ -2,6 +2,7 @@
 
 pub mod count;
 mod filter;
+mod index_range;
 mod list;
 mod scan;
 mod search;

@@ -1,4 +1,4 @@
-//! Files of the spool that are deleted, replaced or damaged: what is readable stays, what is not is told.
+//! Files of the spool that are deleted, replaced or damaged: readable webhooks stay, and losses are reported.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

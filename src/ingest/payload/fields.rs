@@ -6,11 +6,10 @@
 
 mod arrays;
 mod node;
+mod raw;
 
 use std::borrow::Cow;
 use std::rc::Rc;
-
-use serde_json::value::RawValue;
 
 pub use self::arrays::Element;
 use self::node::Node;
@@ -19,10 +18,6 @@ use super::time::{self, ParsedTime};
 use super::value::{MAX_TEXT_BYTES, describe, integer, is_placeholder};
 use crate::ingest::json::{Object, Value};
 use crate::model::Timestamp;
-
-/// Maximum nesting of stored JSON. The API returns it inside its own JSON, and many parsers accept
-/// only 64 or 128 levels.
-const MAX_DEPTH: u8 = 32;
 
 /// Values that [`Fields::id`] accepts.
 pub const ID: &str = "text of 1 to 512 bytes or an integer";
@@ -174,46 +169,6 @@ impl<'a> Fields<'a> {
     /// An object, if the key has one; anything else is no error.
     pub fn object_if_any(&self, key: &str) -> Option<Self> {
         if self.has_object(key) { self.object(key) } else { None }
-    }
-
-    /// An object as JSON; absent if it is empty.
-    pub fn raw_object(&self, key: &str) -> Option<Box<RawValue>> {
-        match self.value(key)? {
-            object @ Value::Object(_) if object.is_empty() => None,
-            object @ Value::Object(_) => self.to_raw(key, object),
-            other => self.report(key, "an object", other),
-        }
-    }
-
-    /// An array as JSON; absent if it is empty.
-    pub fn raw_array(&self, key: &str) -> Option<Box<RawValue>> {
-        match self.value(key)? {
-            array @ Value::Array(_) if array.is_empty() => None,
-            array @ Value::Array(_) => self.to_raw(key, array),
-            other => self.report(key, "an array", other),
-        }
-    }
-
-    /// An avatar as JSON: an object with `url`, or the URL.
-    pub fn avatar(&self, key: &str) -> Option<Box<RawValue>> {
-        let value = self.value(key)?;
-        match value {
-            Value::Object(_) if value.is_empty() => None,
-            Value::String(_) if is_placeholder(&value.text()?) => None,
-            Value::Object(_) | Value::String(_) => self.to_raw(key, value),
-            other => self.report(key, "an object or a URL", other),
-        }
-    }
-
-    /// Any value as JSON.
-    pub fn raw(&self, key: &str) -> Option<Box<RawValue>> {
-        self.to_raw(key, self.value(key)?)
-    }
-
-    fn to_raw(&self, key: &str, value: Value<'_>) -> Option<Box<RawValue>> {
-        self.issues.note_read_whole(|| self.path_of(key));
-        let raw = value.to_raw(MAX_DEPTH);
-        raw.or_else(|| self.report(key, "JSON nested at most 32 levels deep", value))
     }
 
     /// Null counts as absent.

@@ -11,21 +11,11 @@ use sqlx::PgConnection;
 
 use super::MessageKey;
 use super::filter::{Filter, Place};
+use super::index_range::{IndexRange, index_ranges, is_customer};
 use crate::model::Timestamp;
 use crate::store::facet::{self, Facet, Occurrence};
 use crate::store::rows::column;
 use crate::store::search::Query;
-
-/// Range of an index in which messages are ordered by time.
-#[derive(Clone)]
-struct IndexRange {
-    /// Number of the organisation.
-    organization: i32,
-    /// Room, if the filter names rooms.
-    room_id: Option<String>,
-    /// Error code, if the filter names codes.
-    error_code: Option<i64>,
-}
 
 /// Scan in one direction from a place, or from the end of the list.
 pub struct Scan<'a> {
@@ -321,82 +311,4 @@ impl<'a> Scan<'a> {
             page!("<", "at desc, message_id desc, organization desc")
         }
     }
-}
-
-/// Whether the sender wrote any message as a customer, in organisations with these numbers.
-async fn is_customer(
-    db: &mut PgConnection,
-    organizations: &[i32],
-    sender_id: &str,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"
-            select exists (
-                select
-                from unnest($1::int[]) as own
-                cross join lateral (
-                    select
-                    from message
-                    where organization = own
-                        and hashtext(sender_id) = hashtext($2)
-                        and sender_id = $2
-                        and participant_type = 'customer'
-                    limit 1
-                ) as one
-            ) as "is_customer!"
-        "#,
-        organizations,
-        sender_id,
-    )
-    .fetch_one(db)
-    .await
-}
-
-/// Finds the index ranges of these rooms, or else of these organisations, or else all of them.
-async fn index_ranges(
-    db: &mut PgConnection,
-    organizations: Option<&[String]>,
-    room_ids: Option<&[String]>,
-) -> sqlx::Result<Vec<IndexRange>> {
-    sqlx::query_as!(
-        IndexRange,
-        r#"
-            -- All organisations in the index, each found from the one before it.
-            with recursive next as (
-                (
-                    select organization
-                    from message
-                    where $1::text[] is null and $2::text[] is null
-                    order by organization
-                    limit 1
-                )
-                union all
-                select (
-                    select organization
-                    from message
-                    where organization > next.organization
-                    order by organization
-                    limit 1
-                )
-                from next
-                where next.organization is not null
-            )
-            select organization as "organization!", null as room_id, null::bigint as error_code
-            from next
-            where organization is not null
-            union
-            select own, null, null
-            from unnest(organization_numbers($1)) as own
-            where own is not null and $2 is null
-            union
-            select organization, room_id, null
-            from room
-            where room_id = any($2)
-                and ($1 is null or organization = any(organization_numbers($1)))
-        "#,
-        organizations,
-        room_ids,
-    )
-    .fetch_all(db)
-    .await
 }
