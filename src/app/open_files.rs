@@ -5,6 +5,7 @@ use tracing::warn;
 
 use super::check::Check;
 use crate::config::Config;
+use crate::ingest::writer;
 
 /// Files besides client connections and those to the database: the log, the spool, timers, ports, and
 /// clients of the ops port.
@@ -22,7 +23,8 @@ pub fn raise_limit(config: &Config) -> Check {
     let Some(limit) = getrlimit(Resource::Nofile).current else {
         return Check::ok("files", "no limit of open files");
     };
-    let database = u64::from(config.database.read_connections) + u64::from(config.writer.tasks);
+    let database = u64::from(config.database.read_connections)
+        + u64::from(writer::connections(&config.writer));
     let others = database + OTHERS;
     let connections = config.http.max_connections as u64;
     if limit < connections + others {

@@ -42,8 +42,15 @@ use crate::telemetry::fault::Fault;
 /// Maximum size of a request head.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Flow-control window of HTTP/2 connections and streams: the default of the protocol.
-const WINDOW_BYTES: u32 = 64 * 1024;
+/// Flow-control window of an HTTP/2 stream: some bodies of the usual size.
+const STREAM_WINDOW_BYTES: u32 = 32 * 1024;
+
+/// Flow-control window of an HTTP/2 connection: that of 16 streams, because large bodies that wait are not
+/// read (`receive/large.rs`), and the others must not wait with them. It bounds the memory of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * STREAM_WINDOW_BYTES;
+
+/// Maximum size of what was not sent yet of the responses of an HTTP/2 connection.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Connections above the limit that get a 503 at the same time; further ones are closed at once.
 const MAX_REJECTIONS: usize = 256;
@@ -201,9 +208,9 @@ fn protocol(settings: &config::Http) -> Builder<StreamExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(64)
         .max_header_list_size(MAX_HEAD_BYTES as u32)
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .max_send_buf_size(WINDOW_BYTES as usize)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
         // hyper has no idle timeout for HTTP/2: a connection that answers pings stays open.
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10));

@@ -19,17 +19,6 @@ const GATHER_TIMEOUT: Duration = Duration::from_millis(1);
 /// A batch that has this many jobs does not wait: the fixed cost of a batch is small for each of them.
 const GATHERED_JOBS: usize = 64;
 
-/// Size from which a body is large. Qontak's bodies have 1 to 4 KB.
-pub const LARGE_BODY_BYTES: usize = 64 << 10;
-
-/// Size from which a job is large: a large body, and as much for what was read from it. So requests whose
-/// jobs wait for the share of large ones are those of large bodies, of which `receive/large.rs` admits few.
-const LARGE_JOB_BYTES: usize = 2 * LARGE_BODY_BYTES;
-
-/// Maximum size of all large jobs in the queue, of those being done too, at most a quarter of the queue. So a
-/// small job waits for a few MiB of them at most; the others wait outside.
-const MAX_LARGE_BYTES: usize = 2 << 20;
-
 /// Size from which a batch gets no more jobs: while it is written, there are several copies of its bodies in
 /// memory. With bodies of the usual size a batch is full by number before.
 const MAX_BATCH_BYTES: usize = 4 << 20;
@@ -46,7 +35,6 @@ pub struct Job<T, R> {
 pub struct Reply<R> {
     result: oneshot::Sender<R>,
     space: OwnedSemaphorePermit,
-    _large: Option<OwnedSemaphorePermit>,
     gauge: Gauge,
     callers: Arc<Callers>,
 }
@@ -118,10 +106,7 @@ pub enum QueueError {
 pub struct Sender<T, R> {
     jobs: mpsc::UnboundedSender<Job<T, R>>,
     space: Arc<Semaphore>,
-    /// The part of the space for large jobs.
-    large: Arc<Semaphore>,
     max_bytes: usize,
-    max_large_bytes: usize,
     gauge: Gauge,
     callers: Arc<Callers>,
 }
@@ -138,36 +123,53 @@ pub fn queue<T, R>(gauge: Gauge, max_bytes: usize) -> (Sender<T, R>, Receiver<T,
     let space = Arc::new(Semaphore::new(max_bytes));
     let callers = Arc::new(Callers::new());
     let receiver = Receiver { jobs: receiver, callers: callers.clone() };
-    let max_large_bytes = MAX_LARGE_BYTES.min(max_bytes / 4).max(1);
-    let large = Arc::new(Semaphore::new(max_large_bytes));
-    (Sender { jobs, space, large, max_bytes, max_large_bytes, gauge, callers }, receiver)
+    (Sender { jobs, space, max_bytes, gauge, callers }, receiver)
 }
 
 impl<T, R> Sender<T, R> {
-    /// Submits a task with a body of `bytes` and waits for its result. A large one first waits for a part of
-    /// the share of large ones.
+    /// Submits a task that occupies `bytes` and an [overhead](OVERHEAD_BYTES), and waits for its result.
     ///
     /// Dropping the future does not cancel a task that is in the queue.
     pub async fn submit(&self, task: T, bytes: usize, limit: Duration) -> Result<R, QueueError> {
         let deadline = Instant::now() + limit;
-        let large = if bytes > LARGE_JOB_BYTES {
-            // One that is larger than the share takes all of it.
-            let bytes = bytes.min(self.max_large_bytes) as u32;
-            let large = timeout_at(deadline, self.large.clone().acquire_many_owned(bytes)).await;
-            let large = large.map_err(|_| QueueError::TimedOut(limit))?;
-            Some(large.map_err(|_| QueueError::Closed)?)
-        } else {
-            None
-        };
-        let max_bytes = self.max_bytes;
-        let bytes = u32::try_from((bytes + OVERHEAD_BYTES).min(max_bytes)).unwrap_or(u32::MAX);
-        let space = self.space.clone().try_acquire_many_owned(bytes);
-        let space = space.map_err(|_| QueueError::Full { max_bytes })?;
-        self.gauge.increment(f64::from(bytes));
+        let space = self.space.clone().try_acquire_many_owned(self.permits(bytes));
+        let space = space.map_err(|_| QueueError::Full { max_bytes: self.max_bytes })?;
+        self.enqueue(task, space, limit, deadline).await
+    }
+
+    /// Like [`submit`](Self::submit), but waits for space in the queue as well.
+    ///
+    /// Dropping the future cancels a task that still waits for space.
+    pub async fn submit_when_free(
+        &self,
+        task: T,
+        bytes: usize,
+        limit: Duration,
+    ) -> Result<R, QueueError> {
+        let deadline = Instant::now() + limit;
+        let space = self.space.clone().acquire_many_owned(self.permits(bytes));
+        let space = timeout_at(deadline, space).await.map_err(|_| QueueError::TimedOut(limit))?;
+        let space = space.map_err(|_| QueueError::Closed)?;
+        self.enqueue(task, space, limit, deadline).await
+    }
+
+    /// Space of a task. One that is larger than the queue takes all of it.
+    fn permits(&self, bytes: usize) -> u32 {
+        u32::try_from((bytes + OVERHEAD_BYTES).min(self.max_bytes)).unwrap_or(u32::MAX)
+    }
+
+    async fn enqueue(
+        &self,
+        task: T,
+        space: OwnedSemaphorePermit,
+        limit: Duration,
+        deadline: Instant,
+    ) -> Result<R, QueueError> {
+        self.gauge.increment(space.num_permits() as f64);
         let (result, receiver) = oneshot::channel();
         self.callers.enter();
         let (gauge, callers) = (self.gauge.clone(), self.callers.clone());
-        let reply = Reply { result, space, _large: large, gauge, callers };
+        let reply = Reply { result, space, gauge, callers };
         self.jobs.send(Job { task, reply }).map_err(|_| QueueError::Closed)?;
         match timeout_at(deadline, receiver).await {
             Ok(Ok(result)) => Ok(result),
@@ -188,11 +190,9 @@ impl<T, R> Sender<T, R> {
 
 impl<T, R> Clone for Sender<T, R> {
     fn clone(&self) -> Self {
-        let Self { jobs, space, large, max_bytes, max_large_bytes, gauge, callers } = self;
-        let (jobs, space, large) = (jobs.clone(), space.clone(), large.clone());
-        let (gauge, callers) = (gauge.clone(), callers.clone());
-        let (max_bytes, max_large_bytes) = (*max_bytes, *max_large_bytes);
-        Self { jobs, space, large, max_bytes, max_large_bytes, gauge, callers }
+        let Self { jobs, space, max_bytes, gauge, callers } = self;
+        let (jobs, space, max_bytes) = (jobs.clone(), space.clone(), *max_bytes);
+        Self { jobs, space, max_bytes, gauge: gauge.clone(), callers: callers.clone() }
     }
 }
 
@@ -280,7 +280,7 @@ mod tests {
     async fn batch_ends_with_the_job_that_reaches_its_size() {
         let (sender, mut receiver) = queue(Gauge::noop(), 32 << 20);
         let mut tasks = JoinSet::new();
-        let bytes = LARGE_JOB_BYTES - OVERHEAD_BYTES;
+        let bytes = (128 << 10) - OVERHEAD_BYTES;
         submit(&mut tasks, &sender, 80, bytes);
         while sender.space.available_permits() > 22 << 20 {
             yield_now().await;
@@ -295,49 +295,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_job_waits_for_no_more_large_ones_than_their_share() {
-        let (sender, mut receiver) = queue(Gauge::noop(), 32 << 20);
+    async fn job_that_finds_no_space_in_time_is_not_queued() {
+        let (sender, mut receiver) = queue::<_, ()>(Gauge::noop(), 2 << 20);
         let mut tasks = JoinSet::new();
-        submit(&mut tasks, &sender, 10, 1 << 20);
-        while sender.large.available_permits() > 0 {
-            yield_now().await;
-        }
-        submit(&mut tasks, &sender, 1, 100);
-        let mut jobs = Vec::new();
-        while jobs.len() < 3 {
-            yield_now().await;
-            assert!(receiver.take(&mut jobs, 100).await);
-        }
-        assert_eq!(jobs.iter().map(Job::bytes).min(), Some(100 + OVERHEAD_BYTES));
-        // One more of the others enters with each that leaves.
-        drop(sender);
-        let mut done = 0;
-        while done < 11 {
-            assert!(jobs.len() <= 3, "{} jobs at once", jobs.len());
-            done += jobs.len();
-            jobs.drain(..).for_each(|job| job.reply.send(()));
-            if done < 11 {
-                assert!(receiver.take(&mut jobs, 100).await);
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn large_job_that_finds_no_share_in_time_is_not_queued() {
-        let (sender, mut receiver) = queue::<_, ()>(Gauge::noop(), 32 << 20);
-        let mut tasks = JoinSet::new();
-        // Larger than the whole share.
+        // Larger than the whole queue.
         submit(&mut tasks, &sender, 1, 3 << 20);
-        while sender.large.available_permits() > 0 {
+        while sender.space.available_permits() > 0 {
             yield_now().await;
         }
         let limit = Duration::from_millis(10);
-        assert_eq!(sender.submit((), 1 << 20, limit).await, Err(QueueError::TimedOut(limit)));
+        let full = QueueError::Full { max_bytes: 2 << 20 };
+        assert_eq!(sender.submit((), 1, limit).await, Err(full));
+        let timed_out = QueueError::TimedOut(limit);
+        assert_eq!(sender.submit_when_free((), 1 << 20, limit).await, Err(timed_out));
         let mut jobs = Vec::new();
         receiver.take(&mut jobs, 100).await;
         assert_eq!(jobs.len(), 1);
-        drop(jobs);
         assert!(receiver.jobs.try_recv().is_err());
+        // Once there is space, it is queued.
+        jobs.drain(..).for_each(|job| job.reply.send(()));
+        let limit = Duration::from_secs(60);
+        let (result, _) = tokio::join!(sender.submit_when_free((), 1 << 20, limit), async {
+            receiver.take(&mut jobs, 100).await;
+            jobs.drain(..).for_each(|job| job.reply.send(()));
+        });
+        assert_eq!(result, Ok(()));
     }
 
     #[tokio::test]

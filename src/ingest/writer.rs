@@ -3,7 +3,8 @@
 //!
 //! A task commits everything queued so far. While it commits, the next batch accumulates, so batch size
 //! follows load and a lone caller waits for one commit. If a transaction takes more than 50 ms, the
-//! next task goes on. [`super::queue`] says when a batch waits for more events.
+//! next task goes on. [`super::queue`] says when a batch waits for more events. Large events have a
+//! queue and a task of their own, so that no batch of others waits for them.
 //!
 //! [`Writer::write`] is the only way to write events: from requests, the spool and replays.
 
@@ -40,10 +41,31 @@ impl From<QueueError> for WriteError {
     }
 }
 
+/// Size from which a body is large. Qontak's bodies have 1 to 4 KB.
+pub const LARGE_BODY_BYTES: usize = 64 << 10;
+
+/// Size from which an event is large: a large body, and as much for what was read from it. So requests whose
+/// events wait for space in the queue of large ones are those of large bodies, of which `receive/large.rs`
+/// admits few.
+const LARGE_EVENT_BYTES: usize = 2 * LARGE_BODY_BYTES;
+
+/// Maximum size of the queue of large events, at most a quarter of that of the others. It bounds the memory
+/// of their batches, too.
+const MAX_LARGE_QUEUE_BYTES: usize = 2 << 20;
+
+/// Connections of the writer's tasks: one for each of `writer.tasks`, and one for large events.
+pub const fn connections(settings: &config::Writer) -> u32 {
+    settings.tasks.saturating_add(1)
+}
+
+/// Events and what becomes of them.
+type Queue = Sender<Event, Result<Receipt, WriteError>>;
+
 /// Accepts events from any number of callers.
 #[derive(Clone)]
 pub struct Writer {
-    queue: Sender<Event, Result<Receipt, WriteError>>,
+    queue: Queue,
+    large: Queue,
     timeout: Duration,
     availability: Availability,
 }
@@ -57,21 +79,26 @@ impl Writer {
         activity: &Activity,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let gauge = gauge!("qontak_receiver_queue_bytes");
-        let (queue, jobs) = queue::queue(gauge, settings.max_queue_bytes);
         let availability = Availability::default();
-        let jobs = Arc::new(Mutex::new(jobs));
-        for _ in 0..settings.tasks {
-            let committer = Committer {
-                connection: WriterConnection::new(database),
-                writer_id: Uuid::now_v7(),
-                settings: settings.clone(),
-                availability: availability.clone(),
-                activity: activity.clone(),
-            };
-            tasks.spawn(committer.run(jobs.clone()));
-        }
-        Self { queue, timeout: settings.answer_timeout, availability }
+        let mut start = |max_bytes, committers| {
+            let (queue, jobs) = queue::queue(gauge!("qontak_receiver_queue_bytes"), max_bytes);
+            let jobs = Arc::new(Mutex::new(jobs));
+            for _ in 0..committers {
+                let committer = Committer {
+                    connection: WriterConnection::new(database),
+                    writer_id: Uuid::now_v7(),
+                    settings: settings.clone(),
+                    availability: availability.clone(),
+                    activity: activity.clone(),
+                };
+                tasks.spawn(committer.run(jobs.clone()));
+            }
+            queue
+        };
+        let max_bytes = settings.max_queue_bytes;
+        let queue = start(max_bytes, settings.tasks);
+        let large = start(MAX_LARGE_QUEUE_BYTES.min(max_bytes / 4).max(1), 1);
+        Self { queue, large, timeout: settings.answer_timeout, availability }
     }
 
     /// The same writer with another timeout for its callers.
@@ -86,7 +113,7 @@ impl Writer {
 
     /// Writes an event and returns its receipt once it is committed.
     ///
-    /// Dropping the future does not cancel the write, unless a large event still waits for its share of the
+    /// Dropping the future does not cancel the write, unless a large event still waits for space in its
     /// queue.
     pub async fn write(&self, event: Event) -> Result<Receipt, WriteError> {
         self.write_within(self.timeout, event).await
@@ -97,7 +124,11 @@ impl Writer {
         // Its changes hold parts of the body once more, at most all of it.
         let copies = if event.changes.is_empty() { 1 } else { 2 };
         let bytes = event.webhook.body.len() * copies;
-        self.queue.submit(event, bytes, limit).await?
+        if bytes > LARGE_EVENT_BYTES {
+            self.large.submit_when_free(event, bytes, limit).await?
+        } else {
+            self.queue.submit(event, bytes, limit).await?
+        }
     }
 
     /// Whether the last transaction failed because the database was unavailable. Only another
@@ -113,6 +144,6 @@ impl Writer {
 
     /// Stops accepting events and waits until every queued one is committed or has failed.
     pub async fn drain(&self) {
-        self.queue.drain().await;
+        tokio::join!(self.queue.drain(), self.large.drain());
     }
 }

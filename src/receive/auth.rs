@@ -22,7 +22,7 @@ use super::state::ReceiveState;
 use crate::event::Webhook;
 use crate::http::server::admission::authenticate;
 use crate::http::{Error, trace};
-use crate::ingest::LARGE_BODY_BYTES;
+use crate::ingest::writer::LARGE_BODY_BYTES;
 use crate::model::{EventId, Timestamp};
 
 /// Path of a webhook URL up to its token.

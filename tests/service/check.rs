@@ -196,7 +196,7 @@ async fn too_few_open_files_are_found_and_refused(db: PgPool) {
         run_by_shell(&settings, &format!("ulimit -n 300; exec \"$BINARY\" {command}")).await
     };
     let expected = "`ulimit -n` is 300, too low for http.max_connections (2048); raise it, or set that \
-        to 162 at most";
+        to 161 at most";
     assert_names(&format!("fail files: {expected}"), &problems(&limited("check --json").await).1);
     let stderr = String::from_utf8(limited("serve").await.stderr).unwrap();
     assert_eq!(stderr, format!("qontak-receiver: files: {expected}\n"));

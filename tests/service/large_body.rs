@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use serde_json::Value;
 use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -10,8 +11,8 @@ use tokio::time::{sleep, timeout};
 use super::admission::metric;
 use super::binary::{DEADLINE, Process, post};
 use super::fixtures::body;
-use super::harness::{TOKEN, gzip};
-use super::limits::{Client, raw_webhook, start};
+use super::harness::{TOKEN, gzip, webhook};
+use super::limits::{Client, connect_by_http_2, raw_webhook, start};
 
 const LARGE_BYTES: usize = 150_000;
 
@@ -114,5 +115,67 @@ async fn large_bodies_that_wait_for_the_database_leave_the_queue_to_small_ones(d
     // What waited outside the queue is stored as well.
     for status in posting.join_all().await {
         assert_eq!(status, StatusCode::ACCEPTED);
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn large_bodies_that_wait_leave_their_http_2_connection_to_small_ones(db: PgPool) {
+    // One large body is a quarter.
+    let settings = [
+        ("RECEIVER__HTTP__MAX_BODY_BYTES", "200000"),
+        ("RECEIVER__HTTP__MAX_READING_BYTES", "800000"),
+        ("RECEIVER__HTTP__BODY_TIMEOUT", "10m"),
+        ("RECEIVER__WRITER__ANSWER_TIMEOUT", "10m"),
+    ];
+    let service = start(&db, &settings).await;
+    let (mut slow, slow_body) = (Client::connect(&service).await, large(190_000, 0));
+    slow.send(raw_webhook(&slow_body[..100_000], slow_body.len())).await;
+    // It must have been noticed before.
+    sleep(Duration::from_secs(1)).await;
+
+    let mut client = connect_by_http_2(&service, 1000).await;
+    let mut send = |body: Vec<u8>| {
+        let mut request = webhook(TOKEN, body);
+        *request.uri_mut() = format!("{}{}", service.url, request.uri()).parse().unwrap();
+        client.send_request(request)
+    };
+    let mut waiting = JoinSet::new();
+    for i in 1..13 {
+        waiting.spawn(send(large(LARGE_BYTES, i)));
+    }
+    // Each of them has sent as much as it may by then.
+    sleep(Duration::from_secs(1)).await;
+    let response = timeout(DEADLINE, send(body("01"))).await.expect("it waits with them").unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+
+    slow.send(&slow_body[100_000..]).await;
+    assert!(slow.request("").await.starts_with("HTTP/1.1 202"));
+    for response in waiting.join_all().await {
+        assert_eq!(response.unwrap().status(), StatusCode::ACCEPTED);
+    }
+}
+
+#[sqlx::test(migrations = false)]
+async fn small_bodies_do_not_wait_for_commits_of_large_ones(db: PgPool) {
+    let service = start(&db, &[("RECEIVER__WRITER__ANSWER_TIMEOUT", "10m")]).await;
+    let client = reqwest::Client::new();
+    let mut message: Value = serde_json::from_slice(&body("01")).unwrap();
+    assert_eq!(post(&client, &service.url, body("01")).await.unwrap(), 200);
+    let mut lock = db.begin().await.unwrap();
+    sqlx::query("select from message for update").fetch_one(&mut *lock).await.unwrap();
+
+    // As many as there are tasks for small ones, and more.
+    let mut posting = JoinSet::new();
+    for i in 0..4 {
+        message["text"] = format!("{i}{}", "x".repeat(LARGE_BYTES)).into();
+        let (client, url, body) = (client.clone(), service.url.clone(), message.to_string());
+        posting.spawn(async move { post(&client, &url, body.into()).await.unwrap() });
+        sleep(Duration::from_millis(300)).await;
+    }
+    let small = timeout(DEADLINE, post(&client, &service.url, body("07"))).await;
+    assert_eq!(small.expect("it waits for large ones").unwrap(), StatusCode::OK);
+    lock.rollback().await.unwrap();
+    for status in posting.join_all().await {
+        assert_eq!(status, StatusCode::OK);
     }
 }

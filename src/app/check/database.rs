@@ -6,6 +6,7 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::Check;
 use crate::config::{self, Config};
+use crate::ingest::writer;
 use crate::model::Timestamp;
 use crate::store::server::{self, Connected, Facts, OLDEST_VERSION, PartitionRights, Pooler};
 use crate::store::{self, partition};
@@ -64,7 +65,8 @@ fn encoding(facts: &Facts) -> Check {
 
 fn connections(config: &Config, facts: &Facts) -> Check {
     let Facts { max_connections, role, .. } = facts;
-    let needed = config.database.read_connections + config.writer.tasks + OTHER_CONNECTIONS;
+    let needed =
+        config.database.read_connections + writer::connections(&config.writer) + OTHER_CONNECTIONS;
     if i64::from(*max_connections) < i64::from(needed) {
         return Check::fail(
             "sessions",

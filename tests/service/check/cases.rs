@@ -258,7 +258,7 @@ pub const CASES: &[Case] = &[
     database(
         "do $$ begin execute format('alter database %I connection limit 11', current_database()); end $$",
         "do $$ begin execute format('alter database %I connection limit -1', current_database()); end $$",
-        "fail sessions: postgres may open 11, a replica needs 14; raise max_connections of the server",
+        "fail sessions: postgres may open 11, a replica needs 15; raise max_connections of the server",
     ),
     database(
         shadow!("create table fake.pg_available_extensions (name text)"),
