@@ -14,13 +14,13 @@ pub mod writer;
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use sqlx::PgPool;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use self::activity::Activity;
-pub use self::queue::LARGE_BODY_BYTES;
 use self::spool::Spool;
 use self::spool::medium::Medium;
 use self::writer::{Receipt, WriteError, Writer};
@@ -142,9 +142,7 @@ impl Ingest {
         // Events that the writer did not commit are appended to a spool by their callers, within
         // this time.
         _ = timeout(self.timeout, async {
-            for spool in &self.spools {
-                spool.drain().await;
-            }
+            join_all(self.spools.iter().map(Spool::drain)).await;
         })
         .await;
         for spool in &self.spools {

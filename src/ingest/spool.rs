@@ -164,9 +164,11 @@ impl Spool {
         self.observe(self.medium.test()).await;
     }
 
-    /// Stops accepting webhooks and waits until every queued one is appended or has failed.
+    /// Stops accepting webhooks and waits until every queued one is appended or has failed. Files that are
+    /// missing are copied while they are still open.
     pub async fn drain(&self) {
         self.queue.drain().await;
+        self.observe(self.medium.rescue()).await;
     }
 
     /// Appends queued webhooks to the medium, all of them in one transaction.

@@ -99,6 +99,7 @@ mod spool;
 mod spool_count;
 mod spool_damage;
 mod spool_disk;
+mod spool_files;
 mod start;
 mod stats;
 mod stream;

@@ -300,7 +300,7 @@ async fn spool_batches_are_split_until_they_fit_the_statement_timeout(db: PgPool
 }
 
 /// Settings of a process with a spool in this folder and an unreachable database.
-fn unreachable_database(db: &PgPool, folder: &std::path::Path) -> BTreeMap<String, String> {
+pub fn unreachable_database(db: &PgPool, folder: &std::path::Path) -> BTreeMap<String, String> {
     let mut settings = settings(&db.connect_options());
     settings.insert("RECEIVER__SPOOL__FOLDER".into(), folder.to_str().unwrap().into());
     settings.insert("DATABASE_URL".into(), "postgres://127.0.0.1:1/unreachable".into());

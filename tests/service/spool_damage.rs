@@ -28,7 +28,7 @@ pub fn files(folder: &Path, text: &str) -> Vec<PathBuf> {
 }
 
 /// Ids of the messages in the spool.
-fn spooled(disk: &Disk) -> Vec<String> {
+pub fn spooled(disk: &Disk) -> Vec<String> {
     let ids = disk.first(1000, 1 << 30).unwrap().into_iter().map(|(_, webhook)| {
         let body: serde_json::Value = serde_json::from_slice(&webhook.body).unwrap();
         body["id"].as_str().unwrap().to_owned()

@@ -1,13 +1,13 @@
 //! What is in the spool: its open segments, and the places of the webhooks in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use super::record::{Marker, Record};
-use super::segment;
+use super::segment::{self, is_same};
 use crate::ingest::queue::OVERHEAD_BYTES;
 use crate::model::Timestamp;
 
@@ -25,6 +25,8 @@ pub struct Contents {
     pub current: Option<u64>,
     /// Number of the next segment. Never used again: keys of a forgotten segment may still be in use.
     pub next: u64,
+    /// Files that cannot be read, each reported once.
+    pub unreadable: HashSet<PathBuf>,
     /// Whether the last write failed.
     pub write_failed: bool,
     /// Whether the last read failed.
@@ -35,9 +37,12 @@ pub struct Contents {
 pub struct Segment {
     pub path: PathBuf,
     pub marker: Marker,
-    /// Kept open, so that a deleted file can still be read.
+    /// Kept open, so that a deleted file can still be read, and locked, so that no other process loads it.
     pub file: File,
     pub length: u64,
+    /// Whether it was logged that it is damaged, and that it is missing.
+    pub has_damage_reported: bool,
+    pub is_loss_reported: bool,
 }
 
 /// Place of a webhook in its segment.
@@ -103,6 +108,12 @@ impl Contents {
 }
 
 impl Segment {
+    /// An open segment.
+    pub const fn new(path: PathBuf, marker: Marker, file: File, length: u64) -> Self {
+        let (has_damage_reported, is_loss_reported) = (false, false);
+        Self { path, marker, file, length, has_damage_reported, is_loss_reported }
+    }
+
     /// Reads a record.
     pub fn read(&self, entry: &Entry) -> io::Result<Vec<u8>> {
         let mut record = vec![0; entry.length];
@@ -115,7 +126,7 @@ impl Segment {
         let (Ok(open), Ok(named)) = (self.file.metadata(), fs::metadata(&self.path)) else {
             return false;
         };
-        (open.dev(), open.ino()) == (named.dev(), named.ino()) && named.len() >= self.length
+        is_same(&open, &named) && named.len() >= self.length
     }
 }
 

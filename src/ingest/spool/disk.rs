@@ -2,18 +2,23 @@
 //! webhooks are committed.
 //!
 //! A second process may use the folder while the first one stops. It appends to segments of its own,
-//! and takes over what the first one leaves behind once that has ended.
+//! and takes over what the first one leaves behind once that has ended. A process locks its segments, so that
+//! no other one loads and deletes them while it appends to them, however many there are.
 //!
 //! A file of records and no database: what is readable must be found in a damaged file too, and a
 //! damaged file must not stop the service. Webhooks that are committed are listed beside their
 //! segment, without an fsync: after a power cut they are committed again, which has no effect.
 
+mod repair;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::watch;
@@ -22,7 +27,7 @@ use tracing::error;
 use super::contents::{Contents, Entry, Segment, number_of, size};
 use super::depth::Depth;
 use super::folder;
-use super::record::{self, Marker, Scan};
+use super::record::{self, Marker};
 use super::segment;
 use crate::event::Webhook;
 
@@ -101,13 +106,22 @@ impl Disk {
 
     /// Loads the webhooks in the folder once no other process uses them.
     pub fn take_over(&self) -> io::Result<()> {
-        self.load_locked(folder::wait_for_lock(&self.folder)?)
+        let mut others = self.load_locked(folder::wait_for_lock(&self.folder)?)?;
+        // A process that ends closes its files one after the other. Those of others are loaded by a later test.
+        for _ in 0..10 {
+            if others == 0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(100));
+            others = self.change(Access::Read, |contents| self.load(contents)).unwrap_or(0);
+        }
+        Ok(())
     }
 
-    fn load_locked(&self, lock: File) -> io::Result<()> {
-        self.change(Access::Read, |contents| self.load(contents))?;
+    fn load_locked(&self, lock: File) -> io::Result<usize> {
+        let others = self.change(Access::Read, |contents| self.load(contents))?;
         _ = self.lock.set(lock);
-        Ok(())
+        Ok(others)
     }
 
     /// Number and size of the spooled webhooks.
@@ -152,6 +166,7 @@ impl Disk {
     pub fn first(&self, limit: usize, max_bytes: u64) -> io::Result<Vec<(u64, Webhook)>> {
         self.change(Access::Read, |contents| {
             let (mut found, mut lost, mut bytes) = (Vec::new(), Vec::new(), 0);
+            let mut damaged = BTreeSet::new();
             for (&key, entry) in contents.webhooks.iter().take(limit) {
                 let segment = &contents.segments[&number_of(key)];
                 let record = match segment.read(entry) {
@@ -160,6 +175,9 @@ impl Disk {
                     Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
                     Err(error) => return Err(error),
                 };
+                if record.as_ref().is_none_or(|webhook| webhook.is_damaged) {
+                    damaged.insert(number_of(key));
+                }
                 match record {
                     Some(webhook) => found.push((key, webhook)),
                     None => lost.push(key),
@@ -169,14 +187,17 @@ impl Disk {
                     break;
                 }
             }
-            if !lost.is_empty() {
-                report_lost(lost.len());
-                let segments: BTreeSet<u64> = lost.iter().map(|key| number_of(*key)).collect();
-                for number in segments {
-                    segment::keep_copy(&contents.segments[&number].path);
+            for number in damaged {
+                let segment = contents.segments.get_mut(&number).expect("of a webhook");
+                if !segment.has_damage_reported
+                    && let Some(copy) = segment::keep_copy(&segment.path)
+                {
+                    segment.has_damage_reported = true;
+                    report_damaged(&copy);
                 }
-                contents.remove(&lost)?;
             }
+            report_lost(lost.len());
+            contents.remove(&lost)?;
             Ok(found)
         })
     }
@@ -191,12 +212,23 @@ impl Disk {
         Ok(folder::file_system(&self.folder)?.free_bytes)
     }
 
-    /// Writes a small file and deletes it: shows whether a disk that failed works again.
+    /// Writes a small file and deletes it: shows whether a disk that failed works again. Copies webhooks of
+    /// segments that are missing, and loads segments of processes that have ended.
     pub fn test(&self) -> io::Result<()> {
+        self.rescue()?;
         self.change(Access::Write, |_| {
             folder::create(&self.folder)?;
             folder::test_write(&self.folder, &self.sync)
-        })
+        })?;
+        if self.is_shared() {
+            return Ok(());
+        }
+        self.change(Access::Read, |contents| self.load(contents)).map(drop)
+    }
+
+    /// Copies webhooks of segments that are missing.
+    pub fn rescue(&self) -> io::Result<()> {
+        self.change(Access::Write, |contents| self.rescue_missing(contents))
     }
 
     /// Changes the contents, and publishes the depth while they are locked, so that depths are in
@@ -256,120 +288,29 @@ impl Disk {
         let number = contents.next;
         contents.next += 1;
         let path = self.folder.join(segment::name(number, self.marker));
-        let new = path.with_extension("new");
+        let new = path.with_extension(segment::UNFINISHED);
         let mut options = OpenOptions::new();
         // Readable by this user only: it contains bodies.
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(&new)?;
-        file.write_all_at(records, 0)?;
-        (self.sync)(&file)?;
-        fs::rename(&new, &path)?;
+        let written = file
+            .lock()
+            .and_then(|()| file.write_all_at(records, 0))
+            .and_then(|()| (self.sync)(&file))
+            .and_then(|()| fs::rename(&new, &path));
+        written.inspect_err(|_| _ = fs::remove_file(&new))?;
         // A new file survives a power failure only after an fsync of its folder.
         (self.sync)(&File::open(&self.folder)?)?;
-        contents.segments.insert(number, Segment { path, marker: self.marker, file, length: 0 });
+        contents.segments.insert(number, Segment::new(path, self.marker, file, 0));
         Ok(number)
-    }
-
-    /// Copies webhooks of segments that were deleted, replaced or cut off under this process.
-    fn rescue_missing(&self, contents: &mut Contents) -> io::Result<()> {
-        let missing =
-            |(&number, segment): (&u64, &Segment)| (!segment.is_in_place()).then_some(number);
-        for number in contents.segments.iter().filter_map(missing).collect::<Vec<_>>() {
-            let path = contents.segments[&number].path.clone();
-            error!(file = %path.display(), "spool file deleted, replaced or cut off");
-            counter!("qontak_receiver_spool_damaged_total").increment(1);
-            self.rescue(contents, number)?;
-            // What is left under its name would be read again at the next start.
-            _ = fs::rename(&path, segment::path_of_damaged(&path));
-            segment::delete(&path)?;
-        }
-        Ok(())
-    }
-
-    /// Copies what can be read of a segment to another one, and forgets the segment.
-    fn rescue(&self, contents: &mut Contents, number: u64) -> io::Result<()> {
-        contents.current = contents.current.filter(|current| *current != number);
-        let segment = &contents.segments[&number];
-        let (mut batch, mut lost) = (Batch::default(), 0);
-        for entry in contents.of_segment(number) {
-            let record = segment.read(entry).unwrap_or_default();
-            if record::read(&record, segment.marker).is_none() {
-                lost += 1;
-                continue;
-            }
-            let offset = batch.bytes.len() as u64;
-            batch.entries.push(Entry { offset, ..*entry });
-            batch.bytes.extend(self.marker);
-            batch.bytes.extend(&record[self.marker.len()..]);
-        }
-        report_lost(lost);
-        self.write(contents, batch)?;
-        contents.forget(number);
-        Ok(())
-    }
-
-    /// Reads all segments. The webhooks of a damaged one are copied to a new segment, and the file is
-    /// kept under another name. One that cannot be read at all stays as it is.
-    fn load(&self, contents: &mut Contents) -> io::Result<()> {
-        let mut damaged = Vec::new();
-        for (path, number, marker) in segment::list(&self.folder)? {
-            // Of this process, or loaded by an attempt that failed.
-            if contents.segments.values().any(|segment| segment.path == path) {
-                continue;
-            }
-            let is_free = number <= segment::MAX_NUMBER && !contents.segments.contains_key(&number);
-            let number = if is_free { number } else { contents.next };
-            let Some((file, bytes)) = read(&path) else { continue };
-            let Scan { records, unreadable } = record::scan(&bytes, marker);
-            if unreadable > 0 || bytes.is_empty() {
-                damaged.push((number, records.len(), unreadable));
-            }
-            let committed = segment::committed(&path);
-            let length = bytes.len() as u64;
-            contents.next = contents.next.max(number + 1);
-            contents.segments.insert(number, Segment { path, marker, file, length });
-            for record in records {
-                let entry = Entry::from(record);
-                if !committed.contains(&entry.offset) {
-                    contents.insert(number, entry);
-                }
-            }
-        }
-        for (number, readable, unreadable_bytes) in damaged {
-            let path = contents.segments[&number].path.clone();
-            let aside = segment::path_of_damaged(&path);
-            error!(
-                readable, unreadable_bytes, file = %aside.display(),
-                "spool file damaged; to read it, run: qontak-receiver spool export FILE"
-            );
-            counter!("qontak_receiver_spool_damaged_total").increment(1);
-            // On a disk that is full or read-only the damaged file stays in use.
-            if self.rescue(contents, number).is_ok() {
-                fs::rename(&path, &aside)?;
-                // The list of its committed webhooks.
-                segment::delete(&path)?;
-            }
-        }
-        let loaded: Vec<u64> = contents.segments.keys().copied().collect();
-        loaded.into_iter().try_for_each(|number| contents.delete_if_empty(number))
     }
 }
 
-/// Opens and reads a segment. Not an error of all others: those are to be committed.
-fn read(path: &Path) -> Option<(File, Vec<u8>)> {
-    let open = || {
-        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok((file, bytes))
-    };
-    let read: io::Result<_> = open();
-    read.inspect_err(|error| {
-        let file = path.display();
-        error!(%error, %file, "spool file cannot be read, its webhooks wait for the next start");
-        counter!("qontak_receiver_spool_damaged_total").increment(1);
-    })
-    .ok()
+/// Reports a damaged segment, which is kept at this path.
+fn report_damaged(path: &Path) {
+    let file = path.display();
+    error!(%file, "spool file damaged; to read it, run: qontak-receiver spool export FILE");
+    counter!("qontak_receiver_spool_damaged_total").increment(1);
 }
 
 fn report_lost(webhooks: usize) {

@@ -85,6 +85,14 @@ impl Medium {
         }
     }
 
+    /// Copies webhooks whose files are missing.
+    pub async fn rescue(&self) -> io::Result<()> {
+        match self {
+            Self::Disk(disk) => block(disk, Disk::rescue).await,
+            Self::Nats(_) => Ok(()),
+        }
+    }
+
     /// Subscribes to changes of the depth.
     pub fn watch(&self) -> watch::Receiver<Depth> {
         match self {

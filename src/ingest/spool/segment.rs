@@ -5,20 +5,26 @@
 //! cut off or damaged names no other place.
 
 use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use tracing::warn;
+use std::time::Duration;
 
 use super::record::{self, Marker};
 use crate::event::Webhook;
 use crate::model::Timestamp;
+use crate::telemetry::fault::Fault;
+
+static NOT_COPIED: Fault = Fault::warn("damaged spool file not copied");
 
 /// Largest number of a segment that is used: a larger one in the name of a file would not fit into the keys
 /// of its webhooks, and the service never writes it.
 pub const MAX_NUMBER: u64 = 1 << 23;
+
+/// Extension of a segment whose first records are not on the disk yet.
+pub const UNFINISHED: &str = "new";
 
 /// Name of a segment.
 pub fn name(number: u64, marker: Marker) -> String {
@@ -52,18 +58,25 @@ pub fn path_of_damaged(path: &Path) -> PathBuf {
 }
 
 /// Copies a segment that was damaged under its process, unless there is a copy: it is deleted when its other
-/// webhooks are committed.
-pub fn keep_copy(path: &Path) {
+/// webhooks are committed. Returns the path of the copy; `None` if that fails.
+pub fn keep_copy(path: &Path) -> Option<PathBuf> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let folder = path.parent().unwrap_or(path);
     let is_copy = |entry: &fs::DirEntry| {
         let other = entry.file_name().to_string_lossy().into_owned();
         other.len() > name.len() && other.ends_with(&*name)
     };
-    let has_copy =
-        fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|it| is_copy(&it)));
-    if !has_copy && let Err(error) = fs::copy(path, path_of_damaged(path)) {
-        warn!(%error, file = %path.display(), "damaged spool file not copied");
+    let copy = fs::read_dir(folder).ok().and_then(|entries| entries.flatten().find(is_copy));
+    if let Some(copy) = copy {
+        return Some(copy.path());
+    }
+    let copy = path_of_damaged(path);
+    match fs::copy(path, &copy) {
+        Ok(_) => Some(copy),
+        Err(error) => {
+            NOT_COPIED.occurred(format_args!("{}: {error}", path.display()));
+            None
+        }
     }
 }
 
@@ -78,17 +91,77 @@ pub fn read(path: &Path) -> io::Result<(Vec<Webhook>, usize)> {
     let (_, marker) = marker.ok_or_else(|| {
         io::Error::other("not a file of the spool; expected a name such as 0000000000-….segment")
     })?;
-    let bytes = fs::read(path)?;
+    let bytes = read_bytes(path)?;
     let scan = record::scan(&bytes, marker);
     let read = |one: record::Record| record::read(&bytes[one.range], marker);
     Ok((scan.records.into_iter().filter_map(read).collect(), scan.unreadable))
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    check_regular(path)?;
+    fs::read(path)
+}
+
+/// Fails if it is no regular file: to open a pipe would wait for its other end.
+fn check_regular(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::other("not a regular file"))
+}
+
+/// Opens, locks and reads a segment; `None` if another process uses it.
+pub fn open(path: &Path) -> io::Result<Option<(File, Vec<u8>)>> {
+    check_regular(path)?;
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // The process that has deleted it unlocked it then.
+    if !is_same(&file.metadata()?, &fs::metadata(path)?) {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(Some((file, bytes)))
+}
+
+/// Whether these are of one file.
+pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Time after which a file without its name is of a write that failed.
+const UNFINISHED_AGE: Duration = Duration::from_secs(60);
+
+/// Deletes files of writes that failed, except for those of processes that are running.
+pub fn delete_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.with_extension("segment");
+        let is_unfinished = path.extension() == Some(OsStr::new(UNFINISHED))
+            && parse_name(&name.file_name().unwrap_or_default().to_string_lossy()).is_some();
+        let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+        let is_free = || File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+        if is_unfinished
+            && age.is_some_and(|age| age >= UNFINISHED_AGE)
+            && check_regular(&path).is_ok()
+            && is_free()
+        {
+            _ = fs::remove_file(&path);
+        }
+    }
+    Ok(())
 }
 
 /// Counts the webhooks in a folder that are not committed, and the unreadable bytes.
 pub fn count(folder: &Path) -> io::Result<(usize, usize)> {
     let (mut webhooks, mut unreadable) = (0, 0);
     for (path, _, marker) in list(folder)? {
-        let scan = record::scan(&fs::read(&path)?, marker);
+        let scan = record::scan(&read_bytes(&path)?, marker);
         let committed = committed(&path);
         let is_left = |one: &&record::Record| !committed.contains(&(one.range.start as u64));
         webhooks += scan.records.iter().filter(is_left).count();
