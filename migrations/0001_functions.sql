@@ -25,7 +25,9 @@ insert into organization (number, organization_id) overriding system value value
 -- These three read a table and are immutable nevertheless, because a number never changes. So the planner
 -- computes them once per statement, uses indexes, and knows how many rows an organisation has. Call them with
 -- parameters, not with constants: a plan that is kept would remember that an organisation was unknown. In
--- PL/pgSQL, whose plans are kept: functions in SQL would be planned anew for each statement.
+-- PL/pgSQL, whose plans are kept: functions in SQL would be planned anew for each statement. Sessions that
+-- read plan anew all the same, which takes organization_id some 15 us per call: lists use a subquery (1 us), or the
+-- ids of the keys that they got. It is called for single rows, and in the background.
 create function organization_number(id text) returns integer
     language plpgsql immutable strict parallel safe
 as $$

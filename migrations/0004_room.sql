@@ -29,6 +29,8 @@ create table room (
     resolved_at            timestamptz,
     resolved_by_id         text        collate "C",
     resolved_by_type       text        collate "C",
+    resolved_by_at         timestamptz,
+    resolved_at_by         text        collate "C",
     external_id            text        collate "C",
     division_id            text        collate "C",
     agent_ids              text[],
@@ -76,6 +78,8 @@ comment on column room.created_at is 'Time of creation, by Qontak''s clock.';
 comment on column room.avatar is 'Picture of the contact: {url, large, medium, small, …}, or a URL.';
 comment on column room.resolved_at is 'Time of the last resolution; 1970 if the newest snapshot with this field is not resolved. Meaningful while status is resolved.';
 comment on column room.resolved_by_id is 'User that resolved it; empty if the newest snapshot with this field names nobody. Meaningful while status is resolved.';
+comment on column room.resolved_by_at is 'Time of the resolution by resolved_by_id; 1970 if the snapshot did not say when, or names nobody. Another time than resolved_at is that of an earlier resolution.';
+comment on column room.resolved_at_by is 'User that the snapshot with resolved_at named; empty if it named nobody. Another user than resolved_by_id is that of an earlier resolution.';
 comment on column room.resolved_by_type is 'Type of resolved_by_id; empty like it. Meaningful while status is resolved.';
 comment on column room.external_id is 'Id at the channel, if any.';
 comment on column room.division_id is 'Division of the organisation.';
@@ -157,7 +161,7 @@ comment on table room_event is 'Lifecycle of rooms: created, assigned, unassigne
 comment on column room_event.organization is 'Number of the organisation of the room; 0 if unknown.';
 comment on column room_event.room_id is 'The room; table room may not have it.';
 comment on column room_event.type is 'created, assigned, unassigned, handed_over, resolved.';
-comment on column room_event.mark is 'Discriminator: reports with the same one are one event. Time and actor, or the hash of the body if it contains no time.';
+comment on column room_event.mark is 'Discriminator: reports with the same one are one event. Time and (but for resolved) actor, or the hash of the body if it contains no time.';
 comment on column room_event.at is 'Time it happened, by Qontak''s clock. Null if the body contains no time.';
 comment on column room_event.actor_id is 'User that was assigned, unassigned, took over or resolved, if the body names one.';
 comment on column room_event.actor_name is 'Name of that user, if the body has it.';

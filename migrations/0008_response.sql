@@ -101,8 +101,9 @@ create function is_beginning(at timestamptz, before timestamptz)
 
 comment on function is_beginning is 'Whether a word of the customer begins a wait, given the time of the word before it.';
 
--- Qontak's own fields decide only if no word of the room is known, or if the session began later than all
--- known messages: then a message of the customer was never reported. Qontak's is_unresponded is often
+-- Qontak's own fields decide only if no message of the room is known, or if the session began later than all
+-- known messages: then a message of the customer was never reported. If all known ones are nobody's word and
+-- there is no session, is_unresponded decides if it is reported. Qontak's is_unresponded is often
 -- absent. Then the last message is the customer's if it came when the session began, and snapshots
 -- without that time (of 2021) at least have the number of unread messages.
 --
@@ -116,8 +117,10 @@ create function is_unanswered(
     returns boolean
     language sql stable parallel safe
     return case
-        when customer_at is null and answer_at is null
-            or session_at > greatest(customer_at, answer_at, other_at) + interval '5 s'
+        when coalesce(
+            session_at > greatest(customer_at, answer_at, other_at) + interval '5 s',
+            customer_at is null and answer_at is null and (other_at is null or is_unresponded)
+        )
         then coalesce(
             status in ('unassigned', 'assigned')
                 and coalesce(is_unresponded, session_at >= last_message_at, unread_count > 0),

@@ -77,7 +77,7 @@ comment on function is_current_error is 'Whether an error belongs to the attempt
 -- statuses.
 --
 -- A log may be sent again: then it has another id at WhatsApp, or another error. The row shows the newest
--- by WhatsApp's clock; between equal times the alphabet decides. All that was reported is kept in the
+-- by WhatsApp's clock; between equal times the one that got further. All that was reported is kept in the
 -- columns `last_…`, and the shown error follows from them: not the error of an earlier attempt once a
 -- later one was delivered.
 --
@@ -250,6 +250,11 @@ comment on column broadcast_log.error_message is 'whatsapp_error_message of that
 create index broadcast_log_by_message on broadcast_log using hash (whatsapp_message_id)
     where whatsapp_message_id is not null;
 comment on index broadcast_log_by_message is 'GET /v1/trace/{wamid}, and the log of a message in GET /v1/messages and GET /v1/delivery-statuses.';
+
+-- Contains only logs that were sent again after an attempt failed.
+create index broadcast_log_by_failed_attempt on broadcast_log using hash (last_error_message_id)
+    where last_error_message_id <> whatsapp_message_id;
+comment on index broadcast_log_by_failed_attempt is 'GET /v1/trace/{wamid} of an earlier attempt.';
 
 create index broadcast_log_by_phone on broadcast_log using hash (contact_phone_digits)
     where contact_phone_digits is not null;

@@ -17,8 +17,8 @@ create function merged_columns(relation text, rule text) returns text[]
             'channel_uniq_id', 'account_uniq_id', 'account_normalized', 'channel_integration_id',
             'session', 'session_at', 'unread_count', 'created_at', 'updated_at', 'last_message_at',
             'last_activity_at', 'avatar', 'resolved_at', 'resolved_by_id', 'resolved_by_type',
-            'external_id', 'division_id', 'agent_ids', 'note', 'extra', 'email_cc',
-            'is_dont_auto_resolve', 'is_blocked', 'is_unresponded', 'is_manual_survey'
+            'resolved_by_at', 'resolved_at_by', 'external_id', 'division_id', 'agent_ids', 'note', 'extra',
+            'email_cc', 'is_dont_auto_resolve', 'is_blocked', 'is_unresponded', 'is_manual_survey'
         ]
         when 'room least' then array['received_at']
         when 'room greatest' then array['clock']
@@ -260,25 +260,35 @@ begin
         as $merge$
         declare
             merged bigint;
+            older %1$s_1[];
         begin
             if cardinality(rows) >= 32 then
-                return merge_any_%1$ss_1(rows, numbers);
-            end if;
-            merged := merge_newer_%1$ss_1(rows, numbers);
-            if merged < cardinality(rows) then
-                -- Those that were just inserted with keys are merged with themselves, without effect.
-                merged := merge_any_%1$ss_1(array(
-                    select new
+                merged := merge_any_%1$ss_1(rows, numbers);
+            else
+                merged := merge_newer_%1$ss_1(rows, numbers);
+                if merged < cardinality(rows) then
+                    -- Those that were just inserted with keys are merged with themselves, without effect.
+                    select
+                        count(*),
+                        array_agg(new) filter (where new.keys is not null or new.key < known.key)
+                    into merged, older
                     from unnest(rows) as new
                     cross join lateral (
-                        select
-                        from %1$s as known
-                        where known.%2$s = new.%2$s
+                        select key
+                        from %1$s
+                        where %1$s.%2$s = new.%2$s
                             -- Hides the column from other indexes, so that the primary key is used.
-                            and coalesce(known.organization = numbers[new.organization], false)
-                            and (new.keys is not null or new.key < known.key)
-                    ) as newer
-                ), numbers);
+                            and coalesce(%1$s.organization = numbers[new.organization], false)
+                            -- One without keys that is neither older nor merged was discarded.
+                            and (new.keys is not null or %1$s.key >= new.key)
+                    ) as known;
+                    if merge_any_%1$ss_1(older, numbers) < cardinality(older) then
+                        merged := 0;
+                    end if;
+                end if;
+            end if;
+            if merged < cardinality(rows) then
+                raise ''table %1$s discards rows, by a trigger or rule'' using errcode = ''QR001'';
             end if;
             return cardinality(rows);
         end

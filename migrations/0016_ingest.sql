@@ -35,11 +35,17 @@ call create_merge('sender', $merge$
 create function merge_senders_1(rows sender_1[], numbers integer[]) returns bigint
     language plpgsql
 as $$
+declare
+    merged bigint;
 begin
     insert into sender ({columns})
     select {values} from unnest(rows)
     on conflict (organization, sender_id) do update set {merge};
-    return cardinality(rows);
+    get diagnostics merged = row_count;
+    if merged < cardinality(rows) then
+        raise 'table sender discards rows, by a trigger or rule' using errcode = 'QR001';
+    end if;
+    return merged;
 end
 $$
 $merge$);
@@ -267,7 +273,7 @@ begin
                 ('channel', own.channel, null::date),
                 ('message_type', own.type, null),
                 ('message_status', own.status, null),
-                ('agent', case own.participant_type when 'agent' then own.sender_id end, null),
+                ('agent', case own.author_by_sender when 'agent' then own.sender_id end, null),
                 (
                     'sender',
                     case when own.participant_type is distinct from 'customer'
@@ -343,6 +349,10 @@ begin
         set deliveries = event.deliveries + repeat.deliveries
         from unnest(repeats) as repeat
         where event.day = repeat.day and event.event_id = repeat.event_id;
+        get diagnostics inserted = row_count;
+        if inserted < cardinality(repeats) then
+            raise 'table event discards rows, by a trigger or rule' using errcode = 'QR001';
+        end if;
     end if;
     if rooms is not null then
         merged := merge_rooms_1(rooms, numbers);
@@ -355,9 +365,14 @@ begin
             numbers[organization], room_id, type, mark, at, actor_id, actor_name, event_id, received_at
         from unnest(room_events)
         on conflict (organization, room_id, type, mark) do update set
+            actor_id = greatest(room_event.actor_id, excluded.actor_id),
             actor_name = greatest(room_event.actor_name, excluded.actor_name),
             event_id = least(room_event.event_id, excluded.event_id),
             received_at = least(room_event.received_at, excluded.received_at);
+        get diagnostics inserted = row_count;
+        if inserted < cardinality(room_events) then
+            raise 'table room_event discards rows, by a trigger or rule' using errcode = 'QR001';
+        end if;
     end if;
     if messages is not null then
         merged := merge_messages_1(messages, numbers);
@@ -392,6 +407,9 @@ begin
     end if;
     if applied_ids is not null then
         insert into batch (event_ids) values (applied_ids);
+        if not found then
+            raise 'table batch discards rows, by a trigger or rule' using errcode = 'QR001';
+        end if;
     end if;
     if counts is not null then
         insert into ledger
@@ -404,6 +422,10 @@ begin
             malformed   = ledger.malformed   + excluded.malformed,
             duplicate   = ledger.duplicate   + excluded.duplicate,
             last_event_at = greatest(ledger.last_event_at, excluded.last_event_at);
+        get diagnostics inserted = row_count;
+        if inserted < cardinality(counts) then
+            raise 'table ledger discards rows, by a trigger or rule' using errcode = 'QR001';
+        end if;
     end if;
 end
 $$;

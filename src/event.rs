@@ -21,7 +21,7 @@ use crate::model::{
 
 /// Version of the parser, stored with each event. Increase it when the same body leads to another
 /// event, so that `event.parser_version` shows which rows an older parser wrote.
-pub const PARSER_VERSION: i16 = 7;
+pub const PARSER_VERSION: i16 = 8;
 
 /// Endpoint of events that were not sent by Qontak but read from its API. No endpoint of the settings has
 /// this name.

@@ -70,6 +70,8 @@ pub struct Room {
     pub resolved_at: Option<Timestamp>,
     pub resolved_by_id: Option<String>,
     pub resolved_by_type: Option<String>,
+    pub resolved_by_at: Option<Timestamp>,
+    pub resolved_at_by: Option<String>,
     pub external_id: Option<String>,
     pub division_id: Option<String>,
     pub agent_ids: Option<PackedList>,
@@ -86,12 +88,13 @@ folded!(
     Room: name description status r#type tags channel channel_account channel_uniq_id
     account_uniq_id account_normalized channel_integration_id session session_at unread_count
     created_at updated_at last_message_at last_activity_at avatar resolved_at resolved_by_id
-    resolved_by_type external_id division_id agent_ids note extra email_cc is_dont_auto_resolve
+    resolved_by_type resolved_by_at resolved_at_by external_id division_id agent_ids note extra email_cc is_dont_auto_resolve
     is_blocked is_unresponded is_manual_survey
 );
 
 impl Room {
-    /// `resolved_at` of a snapshot that is not resolved. No real time is that early.
+    /// `resolved_at` of a snapshot that is not resolved, and `resolved_by_at` of one that says by whom but
+    /// not when. No real time is that early.
     pub const NOT_RESOLVED: Timestamp = Timestamp(DateTime::UNIX_EPOCH);
 
     /// Folds another snapshot of the same room into this one.
@@ -143,6 +146,7 @@ pub struct RoomEvent {
 impl RoomEvent {
     /// Folds another report of the same lifecycle event into this one: the earlier event is kept.
     pub fn fold(&mut self, other: &Self) {
+        greatest(&mut self.actor_id, &other.actor_id);
         greatest(&mut self.actor_name, &other.actor_name);
         self.event_id = self.event_id.min(other.event_id);
         self.received_at = self.received_at.min(other.received_at);

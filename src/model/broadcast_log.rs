@@ -2,12 +2,13 @@
 
 use std::cmp::Ordering;
 
+use chrono::SubsecRound;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::fold::{OlderKeys, folded, greatest, least};
-use super::status::Statuses;
+use super::status::{Status, Statuses};
 use super::time::{FoldKey, Timestamp};
 
 /// A broadcast log: one recipient of a broadcast.
@@ -57,6 +58,22 @@ impl BroadcastLog {
             [self.pending_at, self.sent_at, self.delivered_at, self.read_at, self.failed_at];
         let clock = times.into_iter().max().flatten().or(self.created_at)?;
         Some(clock.ordering(self.received_at))
+    }
+
+    /// Key of an event with this hash of its body: by its clock, which has whole seconds. Within a second by how
+    /// far the delivery got, because Meta's pricing is final once a message is delivered, and a failed attempt
+    /// comes before the next one. Of two that failed the error with the greater code is shown, so they are
+    /// ordered by code too.
+    pub fn fold_key(&self, hash: u128) -> FoldKey {
+        let progress = match self.statuses.effective() {
+            Some(Status::Failed) => 0,
+            None => 1,
+            Some(status) => status as u128 + 1,
+        };
+        let code = self.last_error.as_ref().and_then(|error| error.code).unwrap_or(0);
+        let code = u128::from(code.clamp(0, i64::from(u32::MAX)).unsigned_abs());
+        let clock = self.clock().map(|clock| Timestamp(clock.0.trunc_subsecs(0)));
+        FoldKey::at(clock, progress << 125 | code << 93 | hash >> 35)
     }
 
     /// Folds another event of the same log into this one.

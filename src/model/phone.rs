@@ -4,6 +4,7 @@
 //! invisible characters, with and without a country code. Nothing compares numbers as they are
 //! written.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 
 /// Indonesia's country code, that of numbers without one.
@@ -114,6 +115,13 @@ impl Written {
             Some((whole, "0" | "00")) if is_long_enough(whole) => whole,
             _ => text,
         };
+        // `+44 (0)20 7946 0018`: the 0 is for calls within the country.
+        let text = match text.split_once("(0)") {
+            Some((code, rest)) if code.contains(|c: char| c.is_ascii_digit()) => {
+                Cow::from(format!("{code}{rest}"))
+            }
+            _ => Cow::from(text),
+        };
         let (mut digits, mut is_international) = (String::new(), false);
         let (mut last, mut repeated) = (' ', 0);
         for c in text.chars() {
@@ -151,7 +159,7 @@ impl Written {
             Some(national) => format!("{COUNTRY_CODE}{national}"),
             None => digits.trim_start_matches('0').to_owned(),
         };
-        // `+62 (0)812…`
+        // `+62 0812…`
         let number = match number.strip_prefix("620") {
             Some(national) => format!("{COUNTRY_CODE}{national}"),
             None => number,
@@ -227,6 +235,7 @@ mod tests {
             ("(021) 500-1234", "62215001234"),
             ("062820123", "6262820123"),
             ("+1 (202) 555-0143", "12025550143"),
+            ("+44 (0)20 7946 0018", "442079460018"),
             ("8613812345678", "8613812345678"),
             ("1234567.0", "12345670"),
         ] {

@@ -107,6 +107,11 @@ impl Statuses {
         seen.map(|(at, status)| at.map(|_| status)).into_iter().flatten()
     }
 
+    /// The effective status of the event.
+    pub fn effective(&self) -> Option<Status> {
+        self.known().max_by_key(|status| *status as u8)
+    }
+
     /// Adds the statuses of another event.
     pub fn merge(&mut self, other: &Self) {
         least(&mut self.created, other.created);

@@ -366,3 +366,102 @@ async fn every_room_with_a_session_is_open_expiring_or_expired(db: PgPool) {
     expected.sort();
     assert_eq!(found, expected);
 }
+
+#[sqlx::test]
+async fn report_of_a_resolution_without_time_or_resolver_keeps_those_of_another(db: PgPool) {
+    let service = Service::start(db).await;
+    let at = |minute: u8| format!("2025-06-12T03:{minute:02}:00.000Z");
+    let by_reference = json!({"event_type": "room_resolved", "organization_id": ORGANIZATION,
+        "data": {"room_id": "r", "resolved_at": at(1), "resolved_by": "agent-1"}});
+    let resolved = |fields: &Value| {
+        let state = json!({"status": "resolved", "updated_at": at(2), "resolved_at": null,
+            "resolved_by_id": null, "resolved_by_type": null});
+        room(&with(state, fields))
+    };
+    let both = json!({"resolved_at": at(1), "resolved_by_id": "agent-1"});
+    for fields in [
+        json!({"resolved_at": at(1)}),
+        json!({"resolved_by_id": "agent-1"}),
+        json!({"updated_at": at(1), "resolved_at": at(1), "resolved_by_type": ""}),
+    ] {
+        let bodies = [by_reference.clone(), resolved(&fields)];
+        assert_in_any_order(&service, &bodies, "/v1/rooms/r", &both).await;
+    }
+    // WhatsApp's seconds, and Qontak's milliseconds.
+    let later = "2025-06-12T03:01:00.843Z";
+    let bodies = [by_reference.clone(), resolved(&json!({ "resolved_at": later }))];
+    let expected = json!({"resolved_at": later, "resolved_by_id": "agent-1"});
+    assert_in_any_order(&service, &bodies, "/v1/rooms/r", &expected).await;
+    // Another resolution, of which nobody says by whom.
+    let bodies = [by_reference.clone(), resolved(&json!({"resolved_at": at(2)}))];
+    let expected = json!({"resolved_at": at(2), "resolved_by_id": null});
+    assert_in_any_order(&service, &bodies, "/v1/rooms/r", &expected).await;
+    let bodies = [by_reference.clone(), resolved(&json!({"resolved_by_id": "agent-2"}))];
+    let expected = json!({"resolved_at": null, "resolved_by_id": "agent-2"});
+    assert_in_any_order(&service, &bodies, "/v1/rooms/r", &expected).await;
+    // Other reports of the same instant, which have the same clock.
+    for other in [
+        json!({"service_name": "room", "event_name": "resolved", "organization_id": ORGANIZATION,
+            "created_at": at(1), "room": {"id": "r"}}),
+        json!({"data_event": "room_resolved", "organization_id": ORGANIZATION, "room_id": "r",
+            "resolved_at": at(1)}),
+        json!({"data_event": "room_resolved", "organization_id": ORGANIZATION, "id": "r",
+            "resolved_at": at(1)}),
+    ] {
+        for n in 0..6 {
+            let bodies = [by_reference.clone(), with(other.clone(), &json!({ "n": n }))];
+            assert_in_any_order(&service, &bodies, "/v1/rooms/r", &both).await;
+            let events = service.data("/v1/rooms/r/events").await;
+            assert_eq!(events.as_array().unwrap().len(), 1, "{events}");
+            assert_eq!(events[0]["actor_id"], "agent-1");
+        }
+    }
+}
+
+#[sqlx::test]
+async fn room_is_active_when_whatsapp_says_that_its_message_was_written(db: PgPool) {
+    let service = Service::start(db).await;
+    let fields = json!({"raw_message": {"messages": [{"timestamp": "1749787200"}]}});
+    let bodies = [
+        room(&json!({"updated_at": "2025-06-12T03:00:00.000Z"})),
+        message("m", &fields, &json!({"updated_at": "2025-06-12T03:00:00.000Z"})),
+    ];
+    let at = "2025-06-13T04:00:00.000Z";
+    let expected = json!({"activity_at": at, "session_at": at});
+    assert_in_any_order(&service, &bodies, "/v1/rooms/r", &expected).await;
+}
+
+#[sqlx::test]
+async fn pricing_of_a_delivery_wins_over_the_estimate_of_the_same_second(db: PgPool) {
+    let service = Service::start(db).await;
+    let report = |status: &str, kind: &str, category: &str, n: u8, times: bool| {
+        let mut part = json!({"status": status, "pricing": {"type": kind, "category": category}});
+        if times {
+            part["timestamp"] = 1_749_700_000.into();
+        }
+        json!({"data_event": "broadcast_log_status", "id": "l", "status": status, "n": n,
+            "organization_id": ORGANIZATION, "messages_broadcast_id": "b",
+            "messages_response": {status: {"statuses": [part]}}})
+    };
+    for times in [true, false] {
+        for n in 0..6 {
+            for (estimate, charged, billable) in
+                [("free_customer_service", "regular", true), ("regular", "free_entry_point", false)]
+            {
+                let bodies = [
+                    report("sent", estimate, "utility", n, times),
+                    report("delivered", charged, "marketing", n, times),
+                ];
+                for order in orders(2) {
+                    service.execute(TRUNCATE_ALL).await;
+                    for i in order {
+                        service.post(bodies[i].to_string()).await;
+                    }
+                    let row = service.data("/v1/broadcasts/b/logs").await[0].take();
+                    assert_eq!(row["billable"], billable, "{row}");
+                    assert_eq!(row["pricing_category"], "marketing", "{row}");
+                }
+            }
+        }
+    }
+}

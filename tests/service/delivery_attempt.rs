@@ -138,3 +138,46 @@ async fn one_rule_decides_between_ids_of_the_same_time_in_any_order(db: PgPool) 
     ];
     assert_in_any_order(&service, &bodies, &json!({"status": "sent"})).await;
 }
+
+#[sqlx::test]
+async fn attempts_of_one_second_are_ordered_by_how_far_they_got(db: PgPool) {
+    let service = Service::start(db).await;
+    for (first, second) in [("wamid.A", "wamid.Z"), ("wamid.Z", "wamid.A")] {
+        let failed = report(first, "failed", 3, error(131_049, "Ecosystem"));
+        for n in 0..4 {
+            let mut delivered = report(second, "delivered", 3, Value::Null);
+            delivered["n"] = n.into();
+            let expected =
+                json!({"external_id": second, "status": "delivered", "error_code": null});
+            assert_in_any_order(&service, &[failed.clone(), delivered], &expected).await;
+            // Both failed: the error is that of the attempt that is shown.
+            let mut again = report(second, "failed", 3, error(131_026, "Undeliverable"));
+            again["n"] = n.into();
+            let expected = json!({"external_id": first, "error_code": 131_049});
+            assert_in_any_order(&service, &[failed.clone(), again], &expected).await;
+        }
+    }
+}
+
+#[sqlx::test]
+async fn only_the_message_tells_that_a_later_attempt_was_delivered(db: PgPool) {
+    let service = Service::start(db).await;
+    let message = json!({"data_event": "status_message", "id": "m", "status": "read",
+        "participant_type": "bot", "is_campaign": true, "organization_id": ORGANIZATION,
+        "external_id": "wamid.2", "created_at": "2025-06-12T01:00:00Z"});
+    let bodies = [
+        report("wamid.1", "failed", 3, error(131_049, "Ecosystem")),
+        report("wamid.2", "sent", 700, Value::Null),
+        message,
+    ];
+    let expected = json!({"external_id": "wamid.2", "status": "read", "error_code": null,
+        "error_title": null, "error_details": null});
+    assert_in_any_order(&service, &bodies, &expected).await;
+    let message = service.data("/v1/messages/m").await;
+    assert_eq!(message["error_code"], Value::Null, "{message}");
+    // The first attempt is still found by its id.
+    for wamid in ["wamid.1", "wamid.2"] {
+        let trace = service.data(&format!("/v1/trace/{wamid}")).await;
+        assert_eq!(trace["logs"][0]["id"], "1", "{wamid}: {trace}");
+    }
+}

@@ -152,3 +152,65 @@ async fn handshake_beside_an_event_category_is_echoed(db: PgPool) {
         "room": {"id": "r", "status": "assigned"}});
     assert_eq!(service.post(room.to_string()).await.json()["data"]["outcome"], "applied");
 }
+
+#[sqlx::test]
+async fn field_outside_of_data_that_cannot_be_used_does_not_hide_the_one_inside(db: PgPool) {
+    let service = Service::start(db).await;
+    let message = json!({"id": "m", "room_id": "r", "sender_type": "Models::Contact",
+        "sender_id": "s", "text": "halo", "status": "created", "external_id": "wamid.1",
+        "created_at": "2025-06-12T02:15:03.000Z", "is_campaign": false, "type": "text",
+        "organization_id": ORGANIZATION, "room": {"id": "r", "status": "assigned"},
+        "sender": {"name": "Siti"}, "file": {"url": "https://cdn.example.com/f"}});
+    let envelope = json!({"data_event": "receive_message_from_customer", "data": message});
+    service.post(envelope.to_string()).await;
+    let expected = shown(&service, "/v1/messages/m").await;
+    let room = shown(&service, "/v1/rooms/r").await;
+    assert_eq!(room["status"], "assigned");
+    let long = "x".repeat(600);
+    for value in [json!(""), json!("n/a"), json!(" "), json!({}), json!([]), json!(null)] {
+        for key in message.as_object().unwrap().keys().filter(|key| *key != "text") {
+            assert_hidden_by_nothing(&service, &envelope, key, &value, &expected).await;
+        }
+    }
+    for (key, value) in [
+        ("id", json!([1])),
+        ("id", json!(true)),
+        ("id", json!(long)),
+        ("created_at", json!("x")),
+        ("status", json!(5)),
+        ("is_campaign", json!("x")),
+        ("room", json!("r")),
+        ("text", json!("")),
+    ] {
+        assert_hidden_by_nothing(&service, &envelope, key, &value, &expected).await;
+    }
+    let log = json!({"id": "l", "messages_broadcast_id": "b", "whatsapp_message_id": "wamid.2",
+        "status": "read", "organization_id": ORGANIZATION,
+        "messages_response": {"read": {"statuses": [{"timestamp": "1749690903"}]}}});
+    let mut body = json!({"data_event": "broadcast_log_status", "data": log});
+    for key in ["id", "messages_broadcast_id", "whatsapp_message_id", "status"] {
+        body[key] = "n/a".into();
+    }
+    body["messages_response"] = json!({});
+    let response = service.post(body.to_string()).await.json();
+    assert_eq!(response["data"]["outcome"], "applied", "{response}");
+    let log = service.data("/v1/broadcasts/b/logs").await;
+    assert_eq!(log[0]["whatsapp_message_id"], "wamid.2", "{log}");
+    assert_eq!(log[0]["status_times"]["read"]["source"], "channel", "{log}");
+}
+
+/// Posts the envelope with this field outside of `data`, and expects the same message as without.
+async fn assert_hidden_by_nothing(
+    service: &Service,
+    envelope: &Value,
+    key: &str,
+    value: &Value,
+    expected: &Value,
+) {
+    service.execute(TRUNCATE_ALL).await;
+    let mut body = envelope.clone();
+    body[key] = value.clone();
+    let response = service.post(body.to_string()).await.json();
+    assert_eq!(response["data"]["outcome"], "applied", "{key} {value}: {response}");
+    assert_eq!(shown(service, "/v1/messages/m").await, *expected, "{key} {value}");
+}

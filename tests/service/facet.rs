@@ -200,3 +200,16 @@ async fn replay_restores_facets(db: PgPool) {
     assert_eq!(response.status, StatusCode::OK);
     assert_eq!(service.data("/v1/facets").await, before);
 }
+
+#[sqlx::test]
+async fn supervisor_is_an_agent_by_the_type_of_the_sender(db: PgPool) {
+    let service = Service::start(db).await;
+    let message = json!({"data_event": "receive_message_from_agent", "id": "m", "room_id": "r",
+        "organization_id": "o", "sender_type": "Models::User", "participant_type": "supervisor",
+        "sender_id": "s", "sender": {"name": "Sup Er"}});
+    service.post(message.to_string()).await;
+    let agents = values(&service, "agents").await;
+    assert_eq!(agents, json!([{"id": "s", "name": "Sup Er"}]));
+    let participants = service.data("/api/open/v1/rooms/r/participants").await;
+    assert_eq!(participants[0]["type"], "Models::AgentParticipant", "{participants}");
+}

@@ -131,6 +131,8 @@ async fn word_that_can_never_occur_is_rejected_with_the_known_words(db: PgPool) 
         ("/v1/broadcasts/b/logs?status=faild", format!("status: {statuses}")),
         ("/v1/rooms?status=%20", "status: must not be blank".to_owned()),
         ("/v1/rooms?status=", "status: must be up to 100 values, none empty".to_owned()),
+        ("/v1/rooms?status=,", "status: must be up to 100 values, none empty".to_owned()),
+        ("/v1/rooms?tag=%20,%20", "tag: must be up to 100 values, none empty".to_owned()),
         (many_codes.as_str(), "error: must be up to 100 values, none empty".to_owned()),
         ("/api/open/v1/rooms?status=%20", "status: must not be blank".to_owned()),
     ];

@@ -26,7 +26,7 @@ async fn service_with_rooms(db: PgPool) -> Service {
         ("blocked", json!({"is_blocked": true, "agent_ids": ["budi"], "status": "assigned"})),
         // Assigned, but events of messages do not say to whom.
         ("assigned", json!({"status": "assigned", "unread_count": 1})),
-        ("blank", json!({"tags": [""], "agent_ids": [""], "unread_count": "2"})),
+        ("blank", json!({"tags": ["", " ", "\t"], "agent_ids": ["", "n/a"], "unread_count": "2"})),
     ];
     for (id, fields) in rooms {
         post(&service, id, fields).await;

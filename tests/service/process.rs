@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, PgPool};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -127,21 +127,48 @@ async fn replica_starts_on_a_schema_migrated_by_a_newer_version(db: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
-async fn journal_that_discards_rows_acknowledges_nothing(db: PgPool) {
+async fn table_that_discards_rows_acknowledges_nothing(db: PgPool) {
     let service = Process::start(settings(&db.connect_options())).await;
     let discard = "create function discard() returns trigger language plpgsql
-            as 'begin return null; end';
-        create trigger discard before insert on event for each row execute function discard();";
+        as 'begin return null; end'";
     sqlx::raw_sql(discard).execute(&db).await.unwrap();
     let client = reqwest::Client::new();
-    let status = post(&client, &service.url, ALL[0].body()).await.unwrap();
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    let readiness = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
-    let readiness = readiness.text().await.unwrap();
-    assert!(readiness.contains("discards rows, by a trigger or rule"), "{readiness}");
-    sqlx::raw_sql("drop trigger discard on event").execute(&db).await.unwrap();
-    let status = post(&client, &service.url, ALL[0].body()).await.unwrap();
-    assert_eq!(status, StatusCode::OK);
+    let room: Vec<u8> = ALL[1].body();
+    let log = ALL.iter().find(|one| one.kind == Some("broadcast_log_status")).unwrap().body();
+    let message = ALL[0].body();
+    let mut blanks = String::new();
+    for (table, body) in [
+        ("event", &message),
+        ("message", &message),
+        ("sender", &message),
+        ("ledger", &message),
+        ("batch", &message),
+        ("room", &room),
+        ("room_event", &room),
+        ("broadcast_log", &log),
+    ] {
+        // Inserts, and updates of what is stored since.
+        for _ in 0..2 {
+            // Another event about the same rows.
+            blanks.push(' ');
+            let body = [body.as_slice(), blanks.as_bytes()].concat();
+            let create = format!(
+                "create trigger discard before insert or update on {table}
+                    for each row execute function discard()"
+            );
+            sqlx::raw_sql(AssertSqlSafe(create)).execute(&db).await.unwrap();
+            let status = post(&client, &service.url, body.clone()).await.unwrap();
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{table}");
+            let readiness = reqwest::get(format!("{}/readyz?verbose", service.ops)).await.unwrap();
+            let readiness = readiness.text().await.unwrap();
+            let expected = format!("table {table} discards rows, by a trigger or rule");
+            assert!(readiness.contains(&expected), "{readiness}");
+            let drop = format!("drop trigger discard on {table}");
+            sqlx::raw_sql(AssertSqlSafe(drop)).execute(&db).await.unwrap();
+            let status = post(&client, &service.url, body).await.unwrap();
+            assert_eq!(status, StatusCode::OK, "{table}");
+        }
+    }
 }
 
 #[sqlx::test(migrations = false)]

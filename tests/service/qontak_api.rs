@@ -214,6 +214,16 @@ async fn invalid_qontak_parameters_return_422_naming_the_parameter(db: PgPool) {
         assert_eq!(messages(&response), json!([expected]), "{query}");
     }
     let log = format!("/api/open/v1/broadcasts/{BROADCAST}/whatsapp/log");
+    let response = service.get(&format!("{log}?status=faild")).await;
+    assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let found = |rows: Value| rows.as_array().unwrap().len();
+    let all = found(service.data(&log).await);
+    assert!(all > 0);
+    let each = "created,pending,sent,delivered,read,FAILED";
+    for query in [format!("status={each}"), format!("status[]={}", each.replace(',', "&status[]="))]
+    {
+        assert_eq!(found(service.data(&format!("{log}?{query}")).await), all, "{query}");
+    }
     for path in [LOG, &log, &format!("/api/open/v1/rooms/{SITI_ROOM}"), "/api/open/v1/rooms/none"] {
         let response = service.get_with(KEY_OF_ANOTHER, path).await;
         assert_eq!(response.status, StatusCode::NOT_FOUND, "{path}");

@@ -383,3 +383,28 @@ async fn a_late_status_ends_no_wait_and_a_missed_message_of_the_customer_begins_
     service.execute(TRUNCATE_ALL).await;
     assert_eq!(service.count("response").await + service.count("room_word").await, 0);
 }
+
+#[sqlx::test]
+async fn session_of_a_message_that_is_nobodys_word_leaves_nobody_waiting(db: PgPool) {
+    let service = Service::start(db).await;
+    let at = |second: u8| format!("2025-06-12T02:20:{second:02}.000Z");
+    let message = |room: &str, fields: Value| {
+        let mut body = json!({"data_event": "receive_message_from_customer", "id": room,
+            "room_id": room, "organization_id": ORGANIZATION, "participant_type": "customer",
+            "created_at": at(0), "room": {"id": room, "status": "unassigned", "session_at": at(0),
+                "last_message_at": at(0), "last_activity_at": at(0), "unread_count": 1}});
+        body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        body
+    };
+    let campaign = json!({"participant_type": "agent", "is_campaign": true});
+    post(&service, message("reaction", json!({"type": "reaction"}))).await;
+    post(&service, message("notice", json!({"type": "system"}))).await;
+    post(&service, message("campaign", campaign)).await;
+    assert_eq!(waits_now(&service).await, [""; 0]);
+    // The session of a message that was not received.
+    let mut later = message("later", json!({"type": "reaction"}));
+    later["room"]["session_at"] = at(30).into();
+    later["room"]["last_message_at"] = at(30).into();
+    post(&service, later).await;
+    assert_eq!(waits_now(&service).await, ["later"]);
+}

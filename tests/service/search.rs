@@ -306,3 +306,21 @@ async fn search_can_be_disabled_and_enabled_again(db: PgPool) {
         assert_eq!(response.json()["error"]["messages"], messages);
     }
 }
+
+#[sqlx::test]
+async fn rooms_are_found_by_numbers_in_their_names_as_written(db: PgPool) {
+    let names = [
+        ("Order 2025-06-7788", "2025-06-7788"),
+        ("Pak 2025-99", "2025-99"),
+        ("Budi 123 456 (789)", "123 456 (789)"),
+        ("Batch 12/05/25", "12/05/25"),
+        ("Resi 1.500.000", "1.500.000"),
+        ("0899 1111 2222 Andi", "0899 1111 2222"),
+        ("+62 811-2222-4444", "+62 811-2222-4444"),
+    ];
+    let rooms = names.map(|(name, _)| (name, "ID.1", "halo"));
+    let service = service_with_rooms(db, &rooms).await;
+    for (n, (_, number)) in names.iter().enumerate() {
+        assert_eq!(ids(&service, "/v1/rooms?", number).await, [format!("r{n}")], "{number}");
+    }
+}

@@ -9,7 +9,7 @@ use super::fields::Element;
 use super::value::is_placeholder;
 use super::{EventContext, Fields};
 use crate::model::{
-    Broadcast, BroadcastLog, DeliveryFailure, FoldKey, OlderKeys, Statuses, Timestamp, phone,
+    Broadcast, BroadcastLog, DeliveryFailure, OlderKeys, Statuses, Timestamp, phone,
 };
 
 /// Reads a log and its fields about the broadcast.
@@ -66,7 +66,7 @@ pub fn broadcast_log(
             message_id: error.message_id.or_else(|| log.whatsapp_message_id.clone()),
         });
     }
-    log.key = FoldKey::at(log.clock(), context.hash.tie());
+    log.key = log.fold_key(context.hash.tie());
     let broadcast = log.broadcast_id.as_ref().map(|broadcast_id| Broadcast {
         organization_id: log.organization_id.clone(),
         broadcast_id: broadcast_id.clone(),

@@ -86,16 +86,17 @@ fn message_changes(
     context: &EventContext<'_>,
 ) -> Changes {
     let mut message = message(body, id, kind, context);
+    let sent_at = message.created_at.or(message.channel_at);
     let mut room = message.room_id.as_deref().map(|room_id| match body.object("room") {
-        Some(room) => snapshot(&room, room_id, kind, message.created_at, context),
-        None => stub(room_id, message.created_at, context),
+        Some(room) => snapshot(&room, room_id, kind, sent_at, context),
+        None => stub(room_id, sent_at, context),
     });
     if let Some(room) = &mut room
         && starts_session(body, &message)
     {
         // The copy of the room may be older than the message, or missing. If something else in it is newer
         // and it names no session, a later message may have started one.
-        let started_at = context.latest([message.created_at]);
+        let started_at = context.latest([sent_at]);
         if room.session_at.is_some() || room.clock == started_at {
             room.session_at = room.session_at.max(started_at);
         }

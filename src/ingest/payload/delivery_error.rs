@@ -69,10 +69,11 @@ impl DeliveryError {
                     self.add(code_from_text(&text), Some(text.into_owned()), None);
                 }
                 Element::Object(error) => {
-                    let title =
-                        error.non_placeholder("title").or_else(|| error.non_placeholder("message"));
+                    let texts = ["title", "message"].map(|key| error.non_placeholder(key));
                     let code = error.integer("code").filter(|code| *code >= 0);
-                    let code = code.or_else(|| code_from_text(title.as_deref()?));
+                    let of_text = || texts.iter().flatten().find_map(|text| code_from_text(text));
+                    let code = code.or_else(of_text);
+                    let title = texts.into_iter().flatten().next();
                     let details = error.non_placeholder("details").or_else(|| details(&error));
                     self.add(code, title, details);
                 }

@@ -29,7 +29,7 @@ const SHORT_TEXT: &str = "text of at most 512 bytes";
 #[derive(Clone)]
 pub struct Fields<'a> {
     object: Rc<Node<'a>>,
-    /// Object to read absent fields from.
+    /// Object to read fields from that are absent or cannot be used.
     data: Option<Rc<Node<'a>>>,
     issues: &'a ParseIssues,
 }
@@ -40,7 +40,7 @@ impl<'a> Fields<'a> {
         Self { object: Rc::new(Node::new(object, String::new())), data: None, issues }
     }
 
-    /// Also reads fields from the object `data`: those that are absent outside of it.
+    /// Also reads fields from the object `data`: those that are absent or cannot be used outside of it.
     pub fn with_data(&self) -> Self {
         let data = match self.object.get("data") {
             Some(Value::Object(text)) => self.object.child(text, "data"),
@@ -57,7 +57,7 @@ impl<'a> Fields<'a> {
 
     /// Whether there is an object under the key.
     pub fn has_object(&self, key: &str) -> bool {
-        matches!(self.value(key), Some(Value::Object(_)))
+        self.read(key, |field| matches!(field.value, Value::Object(_)).then_some(())).is_some()
     }
 
     /// An id: text, or an integer in decimal form. Placeholders are absent.
@@ -67,14 +67,13 @@ impl<'a> Fields<'a> {
 
     /// The same as [`id`](Self::id), without a copy.
     pub fn id_str(&self, key: &str) -> Option<Cow<'a, str>> {
-        let value = self.value(key)?;
-        let Some(id) = value.text().or_else(|| integer(value).map(Cow::from)) else {
-            return self.report(key, ID, value);
-        };
-        if id.len() > MAX_TEXT_BYTES {
-            return self.report(key, ID, value);
-        }
-        Some(id).filter(|id| !is_placeholder(id))
+        self.read(key, |field| {
+            let id = field.value.text().or_else(|| integer(field.value).map(Cow::from));
+            match id.filter(|id| id.len() <= MAX_TEXT_BYTES) {
+                Some(id) => Some(id).filter(|id| !is_placeholder(id)),
+                None => field.report(ID),
+            }
+        })
     }
 
     /// A word or name: text that is not blank and not too long for an index.
@@ -84,11 +83,13 @@ impl<'a> Fields<'a> {
 
     /// The same as [`non_blank`](Self::non_blank), without a copy.
     pub fn non_blank_str(&self, key: &str) -> Option<Cow<'a, str>> {
-        let text = self.text_str(key).filter(|text| !text.trim().is_empty())?;
-        if text.len() > MAX_TEXT_BYTES {
-            return self.report(key, SHORT_TEXT, self.value(key)?);
-        }
-        Some(text)
+        self.read(key, |field| {
+            let text = field.text()?;
+            if text.len() > MAX_TEXT_BYTES {
+                return field.report(SHORT_TEXT);
+            }
+            Some(text).filter(|text| !text.trim().is_empty())
+        })
     }
 
     /// A word of an open list, such as a status: without surrounding white space, in lower case.
@@ -103,67 +104,71 @@ impl<'a> Fields<'a> {
 
     /// The same as [`text`](Self::text), without a copy.
     pub fn text_str(&self, key: &str) -> Option<Cow<'a, str>> {
-        let value = self.value(key)?;
-        value.text().or_else(|| self.report(key, "text", value))
+        self.read(key, |field| field.text())
     }
 
     /// Text that is no placeholder.
     pub fn non_placeholder(&self, key: &str) -> Option<String> {
-        self.text_str(key).filter(|text| !is_placeholder(text)).map(Cow::into_owned)
+        let text = self.read(key, |field| field.text().filter(|text| !is_placeholder(text)));
+        text.map(Cow::into_owned)
     }
 
     /// An integer, also as text.
     pub fn integer(&self, key: &str) -> Option<i64> {
-        let value = self.value(key)?;
-        let number = match value.text() {
-            Some(text) if is_placeholder(&text) => return None,
-            Some(text) => text.trim().parse().ok(),
-            None => value.number().and_then(|number| number.as_i64()),
-        };
-        number.or_else(|| self.report(key, "an integer", value))
+        self.read(key, |field| {
+            let number = match field.value.text() {
+                Some(text) if is_placeholder(&text) => return None,
+                Some(text) => text.trim().parse().ok(),
+                None => field.value.number().and_then(|number| number.as_i64()),
+            };
+            number.or_else(|| field.report("an integer"))
+        })
     }
 
     /// `true` or `false`, also as text, or as 1 or 0.
     pub fn boolean(&self, key: &str) -> Option<bool> {
-        let value = self.value(key)?;
-        let text = match value {
-            Value::Bool(flag) => return Some(flag),
-            Value::String(_) => value.text()?.trim().to_ascii_lowercase(),
-            Value::Number(_) => value.number()?.to_string(),
-            _ => String::new(),
-        };
-        match text.as_str() {
-            "true" | "1" => Some(true),
-            "false" | "0" => Some(false),
-            text if matches!(value, Value::String(_)) && is_placeholder(text) => None,
-            _ => self.report(key, "a boolean", value),
-        }
+        self.read(key, |field| {
+            let value = field.value;
+            let text = match value {
+                Value::Bool(flag) => return Some(flag),
+                Value::String(_) => value.text()?.trim().to_ascii_lowercase(),
+                Value::Number(_) => value.number()?.to_string(),
+                _ => String::new(),
+            };
+            match text.as_str() {
+                "true" | "1" => Some(true),
+                "false" | "0" => Some(false),
+                text if matches!(value, Value::String(_)) && is_placeholder(text) => None,
+                _ => field.report("a boolean"),
+            }
+        })
     }
 
     /// A time between 2015 and a day after receipt. Without a zone it is UTC.
     pub fn time(&self, key: &str) -> Option<Timestamp> {
-        let value = self.value(key)?;
-        if value.text().is_some_and(|text| is_placeholder(&text)) {
-            return None;
-        }
-        let Some(ParsedTime { time, has_zone }) =
-            time::parse(value).filter(|parsed| parsed.time.is_plausible(self.issues.received_at()))
-        else {
-            return self.report(key, "a time (RFC 3339 or unix), 2015 to tomorrow", value);
-        };
-        if !has_zone {
-            self.issues.note_missing_zone(&self.path_of(key));
-        }
-        Some(time)
+        self.read(key, |field| {
+            if field.value.text().is_some_and(|text| is_placeholder(&text)) {
+                return None;
+            }
+            let received_at = self.issues.received_at();
+            let parsed = time::parse(field.value);
+            let parsed = parsed.filter(|parsed| parsed.time.is_plausible(received_at));
+            let Some(ParsedTime { time, has_zone }) = parsed else {
+                return field.report("a time (RFC 3339 or unix), 2015 to tomorrow");
+            };
+            if !has_zone {
+                self.issues.note_missing_zone(&field.path());
+            }
+            Some(time)
+        })
     }
 
     /// An object.
     pub fn object(&self, key: &str) -> Option<Self> {
-        let (node, value) = self.find(key)?;
-        match value {
-            Value::Object(text) => Some(self.nested(node.child(text, key)?)),
-            other => self.report(key, "an object", other),
-        }
+        self.read(key, |field| match field.value {
+            Value::Object(text) => Some(self.nested(field.node.child(text, key)?)),
+            _ => field.report("an object"),
+        })
     }
 
     /// An object, if the key has one; anything else is no error.
@@ -171,20 +176,30 @@ impl<'a> Fields<'a> {
         if self.has_object(key) { self.object(key) } else { None }
     }
 
-    /// Null counts as absent.
-    fn value(&self, key: &str) -> Option<Value<'a>> {
-        self.find(key).map(|(_, value)| value)
+    /// Reads a field: that of the object, or that of `data` if the former is absent or cannot be used. An empty
+    /// one counts only if the other one cannot be used either.
+    fn read<T>(&self, key: &str, read: impl Fn(Field<'_, 'a>) -> Option<T>) -> Option<T> {
+        let [first, second] = self.fields(key);
+        first.and_then(&read).or_else(|| read(second?))
     }
 
-    /// A value and the object that it is in.
-    fn find(&self, key: &str) -> Option<(&Node<'a>, Value<'a>)> {
+    /// The field of the object and that of `data`, in the order in which they count. Null counts as absent.
+    fn fields<'f>(&'f self, key: &'f str) -> [Option<Field<'f, 'a>>; 2] {
         // Also null, which is an answer.
-        self.issues.note_read(|| {
-            let nodes = [Some(&self.object), self.data.as_ref()];
-            let node = nodes.into_iter().flatten().find(|node| node.get(key).is_some())?;
-            Some(node.path_of(key))
-        });
-        self.object.find(key).or_else(|| self.data.as_ref()?.find(key))
+        for node in [Some(&self.object), self.data.as_ref()].into_iter().flatten() {
+            self.issues.note_read(|| node.get(key).map(|_| node.path_of(key)));
+        }
+        let issues = self.issues;
+        let field = |node: &'f Rc<Node<'a>>| {
+            let value = node.get(key).filter(|value| !matches!(value, Value::Null))?;
+            Some(Field { node, key, value, issues })
+        };
+        let own = field(&self.object);
+        let Some(of_data) = self.data.as_ref().and_then(field) else { return [own, None] };
+        match own {
+            Some(own) if !own.is_empty() => [Some(own), Some(of_data)],
+            own => [Some(of_data), own],
+        }
     }
 
     fn nested(&self, object: Rc<Node<'a>>) -> Self {
@@ -205,17 +220,47 @@ impl<'a> Fields<'a> {
     pub fn note(&self, reason: String) {
         self.issues.note(reason);
     }
+}
 
-    /// Path in the body of a key, perhaps with an index, that has a value.
-    fn path_of(&self, key: &str) -> String {
-        let name = key.split('[').next().unwrap_or(key);
-        let node = self.find(name).map_or(&*self.object, |(node, _)| node);
-        node.path_of(key)
+/// A field with a value other than null, and the object that it is in.
+#[derive(Clone, Copy)]
+struct Field<'f, 'a> {
+    node: &'f Node<'a>,
+    key: &'f str,
+    value: Value<'a>,
+    issues: &'a ParseIssues,
+}
+
+impl<'a> Field<'_, 'a> {
+    /// Blank text, or an array or object without elements.
+    fn is_empty(&self) -> bool {
+        self.value.is_empty() || self.value.text().is_some_and(|text| is_placeholder(&text))
     }
 
-    fn report<T>(&self, key: &str, expected: &str, value: Value<'_>) -> Option<T> {
-        self.issues.ignore(&self.path_of(key), expected, value);
+    fn text(self) -> Option<Cow<'a, str>> {
+        self.value.text().or_else(|| self.report("text"))
+    }
+
+    /// Its path in the body.
+    fn path(&self) -> String {
+        self.node.path_of(self.key)
+    }
+
+    /// Records that its value cannot be used.
+    fn report<T>(&self, expected: &str) -> Option<T> {
+        self.issues.ignore(&self.path(), expected, self.value);
         None
+    }
+
+    /// Records that an element of its array cannot be used.
+    fn report_element<T>(&self, index: usize, expected: &str, element: Value<'_>) -> Option<T> {
+        self.issues.ignore(&format!("{}[{index}]", self.path()), expected, element);
+        None
+    }
+
+    /// Records that its value is read with all that it contains.
+    fn note_read_whole(&self) {
+        self.issues.note_read_whole(|| self.path());
     }
 }
 

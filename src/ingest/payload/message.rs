@@ -37,7 +37,7 @@ pub fn message(body: &Fields<'_>, id: String, kind: Kind, context: &EventContext
 /// creation: a message has no time of a change.
 pub fn set_keys(message: &mut Message, room: Option<&Room>, context: &EventContext<'_>) {
     let clock = room.and_then(|room| room.clock);
-    let clock = clock.or_else(|| context.latest([message.created_at]));
+    let clock = clock.or_else(|| context.latest([message.created_at.or(message.channel_at)]));
     message.key = FoldKey::at(clock, context.hash.tie());
     if message.text.is_some() {
         message.text_key = TextKey::new(message.is_edited == Some(true), message.key);

@@ -121,6 +121,8 @@ pub fn snapshot(
         resolved_at: fields.time("resolved_at"),
         resolved_by_id: fields.id("resolved_by_id"),
         resolved_by_type: fields.non_placeholder("resolved_by_type"),
+        resolved_by_at: None,
+        resolved_at_by: None,
         external_id: fields.id("external_id"),
         division_id: fields.id("division_id"),
         agent_ids: fields.list("agent_ids"),
@@ -142,17 +144,22 @@ pub fn snapshot(
 
 /// Completes a room: its resolution and its key.
 pub fn completed(mut room: Room, context: &EventContext<'_>) -> Room {
-    // A snapshot that is not resolved ends an earlier resolution, and one that has a part of a
-    // resolution has all of it. So a room that is resolved again does not show its first resolution.
+    // A snapshot that is not resolved ends an earlier resolution. So a room that is resolved again does not
+    // show its first resolution.
     let is_resolved = room.status.as_deref() == Some("resolved");
     if room.status.is_some() && !is_resolved {
         room.resolved_at = Some(Room::NOT_RESOLVED);
         room.resolved_by_id = Some(String::new());
         room.resolved_by_type = Some(String::new());
-    } else if room.resolved_at.is_some() || room.resolved_by_id.is_some() {
-        room.resolved_at.get_or_insert(Room::NOT_RESOLVED);
-        room.resolved_by_id.get_or_insert_default();
+    }
+    // If no such snapshot arrived in between, time and resolver tell two resolutions apart.
+    if let Some(id) = &room.resolved_by_id {
+        room.resolved_by_at = Some(room.resolved_at.unwrap_or(Room::NOT_RESOLVED));
+        // Types of another resolver do not count.
         room.resolved_by_type.get_or_insert_default();
+        room.resolved_at_by = room.resolved_at.map(|_| id.clone());
+    } else {
+        room.resolved_at_by = room.resolved_at.map(|_| String::new());
     }
     room.key = key(&room, context);
     room

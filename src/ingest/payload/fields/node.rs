@@ -27,12 +27,6 @@ impl<'a> Node<'a> {
         self.object.get(key)
     }
 
-    /// The value of a key, and this object. Null counts as absent.
-    pub fn find(&self, key: &str) -> Option<(&Self, Value<'a>)> {
-        let value = self.get(key).filter(|value| !matches!(value, Value::Null))?;
-        Some((self, value))
-    }
-
     /// Path in the body of a key, perhaps with an index.
     pub fn path_of(&self, key: &str) -> String {
         format!("{}{key}", self.path)

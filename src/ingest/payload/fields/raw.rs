@@ -2,9 +2,8 @@
 
 use serde_json::value::RawValue;
 
-use super::Fields;
+use super::{Field, Fields};
 use crate::ingest::json::Value;
-use crate::ingest::payload::value::is_placeholder;
 
 /// Maximum nesting of stored JSON. The API returns it inside its own JSON, and many parsers accept
 /// only 64 or 128 levels.
@@ -13,41 +12,41 @@ const MAX_DEPTH: u8 = 32;
 impl Fields<'_> {
     /// An object as JSON; absent if it is empty.
     pub fn raw_object(&self, key: &str) -> Option<Box<RawValue>> {
-        match self.value(key)? {
-            object @ Value::Object(_) if object.is_empty() => None,
-            object @ Value::Object(_) => self.to_raw(key, object),
-            other => self.report(key, "an object", other),
-        }
+        self.read(key, |field| match field.value {
+            Value::Object(_) if field.value.is_empty() => None,
+            Value::Object(_) => field.to_raw(),
+            _ => field.report("an object"),
+        })
     }
 
     /// An array as JSON; absent if it is empty.
     pub fn raw_array(&self, key: &str) -> Option<Box<RawValue>> {
-        match self.value(key)? {
-            array @ Value::Array(_) if array.is_empty() => None,
-            array @ Value::Array(_) => self.to_raw(key, array),
-            other => self.report(key, "an array", other),
-        }
+        self.read(key, |field| match field.value {
+            Value::Array(_) if field.value.is_empty() => None,
+            Value::Array(_) => field.to_raw(),
+            _ => field.report("an array"),
+        })
     }
 
     /// An avatar as JSON: an object with `url`, or the URL.
     pub fn avatar(&self, key: &str) -> Option<Box<RawValue>> {
-        let value = self.value(key)?;
-        match value {
-            Value::Object(_) if value.is_empty() => None,
-            Value::String(_) if is_placeholder(&value.text()?) => None,
-            Value::Object(_) | Value::String(_) => self.to_raw(key, value),
-            other => self.report(key, "an object or a URL", other),
-        }
+        self.read(key, |field| match field.value {
+            Value::Object(_) | Value::String(_) if field.is_empty() => None,
+            Value::Object(_) | Value::String(_) => field.to_raw(),
+            _ => field.report("an object or a URL"),
+        })
     }
 
     /// Any value as JSON.
     pub fn raw(&self, key: &str) -> Option<Box<RawValue>> {
-        self.to_raw(key, self.value(key)?)
+        self.read(key, |field| field.to_raw())
     }
+}
 
-    fn to_raw(&self, key: &str, value: Value<'_>) -> Option<Box<RawValue>> {
-        self.issues.note_read_whole(|| self.path_of(key));
-        let raw = value.to_raw(MAX_DEPTH);
-        raw.or_else(|| self.report(key, "JSON nested at most 32 levels deep", value))
+impl Field<'_, '_> {
+    fn to_raw(self) -> Option<Box<RawValue>> {
+        self.note_read_whole();
+        let raw = self.value.to_raw(MAX_DEPTH);
+        raw.or_else(|| self.report("JSON nested at most 32 levels deep"))
     }
 }

@@ -80,7 +80,9 @@ pub fn lifecycle_event(
             // To the microsecond, like the column `at`: entries with different times are different.
             Some(at) => {
                 let at = at.0.to_rfc3339_opts(SecondsFormat::Micros, true);
-                format!("{at} {}", actor_id.as_deref().unwrap_or_default())
+                // Of two reports of one resolution only one may say by whom.
+                let actor = actor_id.as_deref().filter(|_| kind != Kind::RoomResolved);
+                format!("{at} {}", actor.unwrap_or_default())
             }
             None => context.hash.to_hex(),
         },
