@@ -3,7 +3,10 @@
 import express from "express";
 import pg from "pg";
 
-const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 10 });
+const url = new URL(process.env.DATABASE_URL);
+// The driver reads `prefer`, the default of others, as `verify-full`.
+url.searchParams.delete("sslmode");
+const pool = new pg.Pool({ connectionString: url.href, max: 10 });
 await pool.query(
   `create table webhook (
     id bigint generated always as identity primary key,

@@ -265,8 +265,19 @@ impl Joined {
 
 impl Delivery {
     /// Joins a log and its message; either may be empty.
-    fn new(key: Place, log: LogRow, message: MessageRow, recipient: Option<&Recipient>) -> Self {
+    fn new(
+        key: Place,
+        mut log: LogRow,
+        message: MessageRow,
+        recipient: Option<&Recipient>,
+    ) -> Self {
         let progress = progress(&log, &message);
+        // Only the message may tell that a later attempt was delivered.
+        let is_delivered = matches!(progress.status(), Some("delivered" | "read"));
+        if is_delivered && !log.is_error_of_attempt {
+            (log.error_code, log.error_title, log.error_details) = (None, None, None);
+            log.whatsapp_error_message = None;
+        }
         // The message's own error, or that of its log.
         let is_same = log.error_code.is_none() || log.error_code == message.error_code;
         let error_code = log.error_code.or(message.error_code);

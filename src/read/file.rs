@@ -19,7 +19,7 @@ use crate::http::{Error, file};
 use crate::media::kind;
 use crate::media::storage::StorageError;
 use crate::store::media::{self, MediaRow};
-use crate::store::message::{self, MessageRow};
+use crate::store::message;
 use crate::telemetry::fault::Fault;
 
 static UNREADABLE: Fault = Fault::error("copy of a file unreadable");
@@ -35,14 +35,9 @@ pub struct StoredFile {
     sha256: String,
 }
 
-impl StoredFile {
-    /// Takes the copy of a message's file; `None` if there is none.
-    pub fn take(row: &mut MessageRow) -> Option<Self> {
-        Some(Self {
-            content_type: row.copy_content_type.take()?,
-            bytes: row.copy_bytes?,
-            sha256: row.copy_sha256.take()?,
-        })
+impl From<media::Copy> for StoredFile {
+    fn from(media::Copy { sha256, content_type, bytes }: media::Copy) -> Self {
+        Self { content_type, bytes, sha256 }
     }
 }
 

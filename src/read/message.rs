@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgPool;
 use strum::{EnumString, VariantNames};
+use tokio::try_join;
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
@@ -24,6 +25,7 @@ use crate::model::Status;
 use crate::model::qontak_object::Avatar;
 use crate::query;
 use crate::store::catalog::Kind;
+use crate::store::media;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
 use crate::store::search::Query;
@@ -80,7 +82,7 @@ impl Message {
             && self.row.organization_id.as_deref().unwrap_or_default() == room.organization_id
     }
 
-    fn new(mut row: MessageRow, names: &Names) -> Self {
+    fn new(mut row: MessageRow, names: &Names, stored_file: Option<StoredFile>) -> Self {
         let sender = Sender {
             name: row.sender_name.take(),
             username: row.sender_username.take(),
@@ -101,7 +103,6 @@ impl Message {
         };
         let explained = Explained::of(row.error_code);
         let channel_name = names.get(channel_of(&row));
-        let stored_file = StoredFile::take(&mut row);
         Self { explained, row, sender, progress, channel_name, stored_file }
     }
 }
@@ -224,8 +225,21 @@ pub async fn show(
 /// Messages in the order of the keys.
 pub async fn messages(db: &PgPool, keys: &[MessageKey]) -> sqlx::Result<Vec<Message>> {
     let rows = message::show(db, keys).await?;
-    let names = Names::find(db, rows.iter().map(channel_of)).await?;
-    Ok(rows.into_iter().map(|row| Message::new(row, &names)).collect())
+    let with_files = rows.iter().filter(|row| has_file(row)).map(MessageRow::key);
+    let with_files = Vec::from_iter(with_files);
+    let (names, mut copies) =
+        try_join!(Names::find(db, rows.iter().map(channel_of)), media::copies(db, &with_files))?;
+    let message = |row: MessageRow| {
+        let copy = copies.remove(&row.key());
+        Message::new(row, &names, copy.map(StoredFile::from))
+    };
+    Ok(rows.into_iter().map(message).collect())
+}
+
+/// Whether it has a file that may have been copied. Some messages have an object of nulls.
+fn has_file(row: &MessageRow) -> bool {
+    let url = row.file.as_ref().and_then(|file| file.get("url"));
+    url.and_then(Value::as_str).is_some_and(|url| !url.is_empty())
 }
 
 /// The channel integration of a message.

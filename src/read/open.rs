@@ -40,6 +40,7 @@ use crate::http::Error;
 use crate::http::extract::Id;
 use crate::http::query::value::{AnyOf, DayOrTime, Flag, Integer, Several, Text, Word, period};
 use crate::http::time_limit::timeout;
+use crate::model::Status;
 use crate::query;
 use crate::store::broadcast_log::{self, LogRow, count};
 use crate::store::message::RoomPlace;
@@ -334,8 +335,9 @@ async fn list_messages(
 query! {
     /// Filters of the list of recipients.
     pub struct LogQuery {
-        /// Filter by status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`.
-        status: Word,
+        /// Filter by effective status: `created`, `pending`, `sent`, `delivered`, `read`, `failed`;
+        /// recipients with any of several, `sent,delivered`.
+        status: AnyOf<Status>,
     }
 }
 
@@ -349,12 +351,14 @@ async fn list_logs(
     Id(id): Id,
     State(db): State<PgPool>,
 ) -> Result<Json<OpenList<Log>>, Error> {
-    let status = query.status.map(|text| text.0);
+    let statuses = query.status.map(AnyOf::names);
     let row = broadcasts::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
     let total = if page.count().is_some() {
         let counted = count::list(&db, std::slice::from_ref(&row)).await?;
         let matches = |counted: &&count::Counted| {
-            status.as_deref().is_none_or(|status| Some(status) == counted.status())
+            let is_any =
+                |names: &Vec<String>| names.iter().any(|it| Some(&**it) == counted.status());
+            statuses.as_ref().is_none_or(is_any)
         };
         Some(counted.iter().filter(matches).map(|counted| counted.count).sum())
     } else {
@@ -363,7 +367,6 @@ async fn list_logs(
     let organization_id = row.organization_id.unwrap_or_default();
     let walk = page.walk().map(|place| broadcast_log::Place { at: place.0, log_id: place.id(0) });
     let key = (organization_id.as_str(), id.as_str());
-    let statuses = status.map(|status| vec![status]);
     let keys = broadcast_log::list(&db, key, statuses.as_deref(), &walk).await?;
     let rows = broadcast_log::show(&db, &page.cut(keys)).await?;
     let rows = response::with_own(&db, rows).await?;

@@ -6,6 +6,7 @@ use chrono::Utc;
 use serde::Serialize;
 use sqlx::PgPool;
 use strum::{EnumString, VariantNames};
+use tokio::try_join;
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
@@ -20,7 +21,7 @@ use crate::http::extract::Id;
 use crate::http::query::value::{AnyOf, DayOrTime, Flag, Labels, Text, Word, period};
 use crate::query;
 use crate::store::catalog::Kind;
-use crate::store::message::{self, MessageKey, RoomPlace};
+use crate::store::message::{self, RoomPlace};
 use crate::store::room::{self, Filter, Place, RoomKey, RoomRow, Session};
 use crate::store::room_event::{self, RoomEventRow};
 use crate::store::search::Query;
@@ -237,10 +238,11 @@ fn mentions(room: &RoomRow) -> impl Iterator<Item = Mention<'_>> {
 
 /// Rooms with their last messages, in the order of the keys.
 pub async fn rooms(db: &PgPool, keys: &[RoomKey]) -> sqlx::Result<Vec<Room>> {
-    let rows = room::show(db, keys).await?;
-    let last: Vec<MessageKey> = message::list_last(db, keys).await?;
-    let mut last = super::message::messages(db, &last).await?;
-    let names = Names::find(db, rows.iter().flat_map(mentions)).await?;
+    let (rows, last) = try_join!(room::show(db, keys), message::list_last(db, keys))?;
+    let (mut last, names) = try_join!(
+        super::message::messages(db, &last),
+        Names::find(db, rows.iter().flat_map(mentions))
+    )?;
     let rooms = rows.into_iter().map(|room| {
         let position = last.iter().position(|message| message.is_in(&room));
         let last_message = position.map(|position| last.swap_remove(position));

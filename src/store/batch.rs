@@ -283,7 +283,10 @@ async fn rows(
                 source.xid as "xid!", source.place as "place!", event.event_id as "event_id!",
                 event.received_at as "received_at!: Timestamp", kind::text as "kind!",
                 name_sent(event.name, kind) as name,
-                nullif(organization_id(event.organization), '') as organization_id, subject_id,
+                nullif(
+                    (select organization_id from organization where number = event.organization), ''
+                ) as organization_id,
+                subject_id,
                 case when kind::text ~ '^(room|agent|custom_agent)_' then subject_id else message.room_id end as room_id,
                 coalesce(broadcast_log.broadcast_id, message.broadcast_id) as broadcast_id
             from unnest($1::bigint[], $2::int[], $3::date[], $4::uuid[])

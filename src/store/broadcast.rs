@@ -82,7 +82,11 @@ pub async fn list(
                 BroadcastRow,
                 r#"
                     select
-                        broadcast_id as id, nullif(organization_id(organization), '') as organization_id, name,
+                        broadcast_id as id,
+                        nullif(
+                            (select organization_id from organization where number = broadcast.organization), ''
+                        ) as organization_id,
+                        name,
                         template_id, channel_integration_id, created_at, at as "at!"
                     from broadcast
                     where ($1::text[] is null or organization = any(organization_numbers($1)))
@@ -129,7 +133,11 @@ pub async fn find(
         BroadcastRow,
         r#"
             select
-                broadcast_id as "id!", nullif(organization_id(organization), '') as organization_id, name,
+                broadcast_id as "id!",
+                nullif(
+                    (select organization_id from organization where number = broadcast.organization), ''
+                ) as organization_id,
+                name,
                 template_id, channel_integration_id, created_at, at as "at!"
             from broadcast
             where broadcast_id = $1 and ($2::text[] is null or organization = any(organization_numbers($2)))
@@ -178,7 +186,9 @@ pub async fn list_templates(
             )
             select
                 template.template_id as "id!",
-                nullif(organization_id(template.organization), '') as organization_id,
+                nullif(
+                    (select organization_id from organization where number = template.organization), ''
+                ) as organization_id,
                 log.messages as "messages?"
             from template
             left join lateral (

@@ -75,7 +75,11 @@ fn pool(settings: &config::Database, connections: u32) -> PgPoolOptions {
         // after a release it would never return to the pool. (sqlx still pings once more after
         // `after_release`; a connection that dies within that round trip is only ended by TCP.)
         .test_before_acquire(false)
-        .after_release(move |connection, _| Box::pin(is_kept(connection, limit, has_standby)))
+        .after_release(move |connection, metadata| {
+            // As good as a random number.
+            let is_checked = metadata.age.subsec_micros() % CHECKED_RELEASES == 0;
+            Box::pin(is_kept(connection, limit, has_standby, is_checked))
+        })
 }
 
 /// Pings a connection. On an error the pool closes it, and if its server has become a standby.
@@ -91,6 +95,10 @@ async fn is_usable(
     Ok(true)
 }
 
+/// One of so many releases looks at the settings of the session: a statement, which takes more than the ping of
+/// the others.
+const CHECKED_RELEASES: u32 = 16;
+
 /// Whether a released connection returns to the pool.
 ///
 /// A session that began while `default_transaction_read_only` was set keeps that value after the setting is
@@ -99,8 +107,9 @@ async fn is_kept(
     connection: &mut PgConnection,
     limit: Duration,
     has_standby: bool,
+    is_checked: bool,
 ) -> sqlx::Result<bool> {
-    if has_standby {
+    if has_standby || !is_checked {
         return is_usable(connection, limit, has_standby).await;
     }
     let is_kept = sqlx::query_scalar!(

@@ -213,7 +213,9 @@ async fn list_logs(
                 r#"
                     select
                         near.at as "at!", true as "is_log!", near.id as "id!",
-                        organization_id(near.organization) as "organization_id!"
+                        (
+                            select organization_id from organization where number = near.organization
+                        ) as "organization_id!"
                     from unnest($1::int[]) as own
                     left join unnest($6::bigint[]) as code on true
                     cross join lateral (
@@ -264,7 +266,11 @@ async fn list_logs(
                                 ),
                                 (
                                     select facet.channel from facet
-                                    where facet.organization_id = organization_id(log.organization)
+                                    where facet.organization_id = (
+                                            select organization_id
+                                            from organization
+                                            where number = log.organization
+                                        )
                                         and facet.name = 'channel_integration'
                                         and facet.value = log.channel_integration_id
                                 )
@@ -325,7 +331,9 @@ pub async fn twins(
         MessageKey,
         r#"
             select
-                organization_id(twin.organization) as "organization_id!",
+                (
+                    select organization_id from organization where number = twin.organization
+                ) as "organization_id!",
                 twin.message_id as "message_id!"
             from (
                 select *
@@ -374,10 +382,10 @@ pub async fn recipients(
         Recipient,
         r#"
             select
-                organization_id(room.organization) as "organization_id!", room.room_id, channel,
-                account_uniq_id, name
-            from (select distinct * from unnest($1::text[], organization_numbers($2)))
-                as key (room_id, organization)
+                key.organization_id as "organization_id!", room.room_id, channel, account_uniq_id,
+                name
+            from (select distinct * from unnest($1::text[], organization_numbers($2), $2::text[]))
+                as key (room_id, organization, organization_id)
             join room on room.room_id = key.room_id and room.organization = key.organization
         "#,
         &column(messages, |row| row.room_id.as_deref()) as _,

@@ -14,7 +14,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::rows::column;
 use crate::event::{Changes, Event, Kind};
-use crate::model::PackedList;
+use crate::model::{Author, PackedList};
 
 /// A field with values to choose from.
 #[derive(
@@ -134,7 +134,7 @@ fn each_entry<'a>(event: &'a Event, mut add: impl FnMut(Entry<'a>)) {
         for status in row.statuses.known() {
             put(&row.organization_id, Facet::MessageStatus, Some(status.as_str()));
         }
-        if row.participant_type.as_deref() == Some("agent") {
+        if row.author_by_sender == Some(Author::Agent) {
             put(&row.organization_id, Facet::Agent, row.sender_id.as_deref());
         }
     }

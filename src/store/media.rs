@@ -9,6 +9,7 @@
 
 mod removal;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -292,6 +293,35 @@ pub async fn waiting(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     )
     .fetch_one(db)
     .await
+}
+
+/// The copies of the files of these messages; those without one are omitted.
+pub async fn copies(
+    db: impl PgExecutor<'_>,
+    messages: &[MessageKey],
+) -> sqlx::Result<HashMap<MessageKey, Copy>> {
+    if messages.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let copies = sqlx::query!(
+        r#"
+            select
+                organization_id as "organization_id!", message_id as "message_id!", sha256 as "sha256!", content_type as "content_type!",
+                bytes as "bytes!"
+            from unnest($1::text[], $2::text[]) as key (message_id, organization_id)
+            join media using (message_id, organization_id)
+            where state = 'stored'
+        "#,
+        &column(messages, |key| key.message_id.as_str()) as _,
+        &column(messages, |key| key.organization_id.as_str()) as _,
+    )
+    .fetch_all(db)
+    .await?;
+    let copies = copies.into_iter().map(|row| {
+        let key = MessageKey { organization_id: row.organization_id, message_id: row.message_id };
+        (key, Copy { sha256: row.sha256, content_type: row.content_type, bytes: row.bytes })
+    });
+    Ok(copies.collect())
 }
 
 /// The file of a message; `None` if it has none.

@@ -21,7 +21,7 @@ use crate::model::qontak_object::{Attachment, Button, RawMessage, Reply};
 use crate::model::{Status, Timestamp};
 
 /// Primary key of a message.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the columns of table message say it")]
 pub struct MessageKey {
     pub organization_id: String,
@@ -51,11 +51,11 @@ pub async fn list_last(
         MessageKey,
         r#"
             select
-                organization_id(last.organization) as "organization_id!",
-                last.message_id as "message_id!"
-            from unnest($1::text[], organization_numbers($2)) as key (room_id, organization)
+                key.organization_id as "organization_id!", last.message_id as "message_id!"
+            from unnest($1::text[], organization_numbers($2), $2::text[])
+                as key (room_id, organization, organization_id)
             cross join lateral (
-                select message.organization, message.message_id
+                select message.message_id
                 from message
                 where message.room_id = key.room_id
                     and message.organization = key.organization
@@ -226,15 +226,16 @@ pub struct MessageRow {
     /// Last known avatar of the sender.
     #[serde(skip)]
     pub sender_avatar: Option<Value>,
-    /// SHA-256 of the copy of its file, hex.
-    #[serde(skip)]
-    pub copy_sha256: Option<String>,
-    /// Media type of the copy.
-    #[serde(skip)]
-    pub copy_content_type: Option<String>,
-    /// Size of the copy in bytes.
-    #[serde(skip)]
-    pub copy_bytes: Option<i64>,
+}
+
+impl MessageRow {
+    /// Its key.
+    pub fn key(&self) -> MessageKey {
+        MessageKey {
+            organization_id: self.organization_id.clone().unwrap_or_default(),
+            message_id: self.id.clone(),
+        }
+    }
 }
 
 /// Fetches the messages with these keys, in the order of the keys.
@@ -244,7 +245,7 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
         r#"
             select
                 message.message_id as id,
-                nullif(organization_id(message.organization), '') as organization_id,
+                nullif(key.organization_id, '') as organization_id,
                 message.room_id, message.type, message.text, message.status,
                 message.other_statuses,
                 case when message.sender_kind = 'customer' then 'in'
@@ -260,23 +261,23 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 log.pending_at as log_pending_at, log.sent_at as log_sent_at,
                 log.delivered_at as log_delivered_at, log.read_at as log_read_at,
                 log.failed_at as log_failed_at, message.failed_at,
-                coalesce(message.error_code, log.error_code) as "error_code?",
-                -- Title and details of the log, unless it has another error.
-                coalesce(message.error_title, case when is_same then log.error_title end)
-                    as "error_title?",
-                coalesce(message.error_details, case when is_same then log.error_details end)
-                    as "error_details?",
+                -- Of the log, unless it has the error of another message; title and details also unless
+                -- the message has another error.
+                coalesce(message.error_code, case when is_of_other is not true then log.error_code end)
+                    as "error_code?",
+                coalesce(
+                    message.error_title,
+                    case when is_same and is_of_other is not true then log.error_title end
+                ) as "error_title?",
+                coalesce(
+                    message.error_details,
+                    case when is_same and is_of_other is not true then log.error_details end
+                ) as "error_details?",
                 sender.name as "sender_name?", sender.username as "sender_username?",
-                sender.avatar as "sender_avatar?",
-                copy.sha256 as "copy_sha256?", copy.content_type as "copy_content_type?",
-                copy.bytes as "copy_bytes?"
-            from unnest($1::text[], organization_numbers($2)) with ordinality
-                as key (message_id, organization, place)
+                sender.avatar as "sender_avatar?"
+            from unnest($1::text[], organization_numbers($2), $2::text[]) with ordinality
+                as key (message_id, organization, organization_id, place)
             join message using (message_id, organization)
-            left join media as copy
-                on copy.message_id = message.message_id
-                and copy.organization_id = organization_id(message.organization)
-                and copy.state = 'stored'
             left join sender
                 on sender.sender_id = message.sender_id
                 and sender.organization = message.organization
@@ -284,7 +285,11 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[MessageKey]) -> sqlx::Result<
                 select
                     pending_at, sent_at, delivered_at, read_at, failed_at, error_code,
                     coalesce(error_title, error_message) as error_title, error_details,
-                    coalesce(broadcast_log.error_code = message.error_code, true) as is_same
+                    coalesce(broadcast_log.error_code = message.error_code, true) as is_same,
+                    -- Of an earlier attempt: with another message, or refused at once.
+                    last_error_message_id <> message.external_id
+                        or last_error_message_id is null and message.status in ('delivered', 'read')
+                        as is_of_other
                 from broadcast_log
                 -- Messages of customers have no broadcast log. Only logs have WhatsApp's times.
                 where message.sender_kind is distinct from 'customer'

@@ -101,6 +101,8 @@ pub enum Query {
         prefixes: &'static [&'static str],
         /// The groups of digits as entered.
         words: Vec<String>,
+        /// The text as entered.
+        text: String,
     },
 }
 
@@ -139,7 +141,8 @@ impl Query {
                 Some(national) => (national.to_owned(), MOBILE),
                 None => (digits, OTHER),
             };
-            return Some(Self::Number { phone, prefixes, words });
+            let text = text.trim().to_owned();
+            return Some(Self::Number { phone, prefixes, words, text });
         }
         Some(Self::Words(words))
     }
@@ -169,7 +172,8 @@ impl Query {
         if !(1..=Self::MAX_WORDS).contains(&words.len()) {
             words = vec![number.to_owned()];
         }
-        Self::Number { phone: phone.to_owned(), prefixes, words }
+        let text = phone::visible(text).to_ascii_lowercase();
+        Self::Number { phone: phone.to_owned(), prefixes, words, text }
     }
 
     /// Returns the `tsquery` over `message_words` for these days and, if given, these organisations
@@ -190,7 +194,7 @@ impl Query {
         };
         let words = match self {
             Self::Words(words) => all(words),
-            Self::Number { phone, prefixes, words } => {
+            Self::Number { phone, prefixes, words, .. } => {
                 let exact = |word: &str| any(&[format!("{word}'")]);
                 let formats = |digits: &str, suffix| {
                     let formats = prefixes.iter().map(|it| format!("{it}{digits}'{suffix}"));
@@ -225,25 +229,44 @@ impl Query {
         }
     }
 
-    /// Returns a `like` pattern over `room_words`, and the text for a trigram similarity search.
-    pub fn room_patterns(&self) -> (String, Option<String>) {
+    /// Returns what rooms must match.
+    pub fn room_patterns(&self) -> RoomPatterns {
         match self {
-            Self::Number { phone, .. } => (format!("%{phone}%"), None),
+            // A name contains the number as people write it, an account its digits.
+            Self::Number { phone, text, .. } => RoomPatterns {
+                pattern: format!("%{phone}%"),
+                as_written: text
+                    .contains(|c: char| !c.is_ascii_digit())
+                    .then(|| format!("%{text}%")),
+                resembled: None,
+            },
             // `room_words` has several characters for each of theirs, so all look alike.
             Self::Words(words) if !words.iter().all(|word| word.is_ascii()) => {
-                (format!("%{}%", words.join("%")), None)
+                RoomPatterns { pattern: format!("%{}%", words.join("%")), ..Default::default() }
             }
             Self::Words(words) => {
                 let text = words.join(" ");
                 // Too short for trigrams: match the beginning of words only.
                 if text.len() < 3 {
-                    (format!("% {text}%"), None)
+                    RoomPatterns { pattern: format!("% {text}%"), ..Default::default() }
                 } else {
-                    (format!("%{text}%"), Some(text))
+                    let resembled = Some(text.clone());
+                    RoomPatterns { pattern: format!("%{text}%"), as_written: None, resembled }
                 }
             }
         }
     }
+}
+
+/// What the `room_words` of a room must match, at least one of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct RoomPatterns {
+    /// A `like` pattern.
+    pub pattern: String,
+    /// Pattern of a number as written in a name.
+    pub as_written: Option<String>,
+    /// Text for a trigram similarity search.
+    pub resembled: Option<String>,
 }
 
 /// The parts of a text that consist of such characters.
@@ -275,7 +298,7 @@ mod tests {
         };
         let number = |phone: &str, prefixes: &'static [&'static str], words: &[&str]| {
             let words = words.iter().map(|&word| word.to_owned()).collect();
-            Some(Query::Number { phone: phone.to_owned(), prefixes, words })
+            Some(Query::Number { phone: phone.to_owned(), prefixes, words, text: String::new() })
         };
         for (text, expected) in [
             ("Halo, KAK!", words(&["halo", "kak"])),
@@ -302,7 +325,11 @@ mod tests {
             ("'&|!:*\\", None),
             ("a b c d e f g h i", None),
         ] {
-            assert_eq!(Query::parse(text), expected, "{text}");
+            let mut query = Query::parse(text);
+            if let Some(Query::Number { text, .. }) = &mut query {
+                text.clear();
+            }
+            assert_eq!(query, expected, "{text}");
         }
         assert_eq!(Query::parse(&"a".repeat(257)), None);
     }

@@ -76,7 +76,10 @@ pub async fn list_agents(
                 SenderRow,
                 r#"
                     select
-                        sender_id as id, nullif(organization_id(organization), '') as organization_id,
+                        sender_id as id,
+                        nullif(
+                            (select organization_id from organization where number = sender.organization), ''
+                        ) as organization_id,
                         type, name, username, avatar
                     from sender
                     where type = 'agent'

@@ -36,7 +36,10 @@ pub async fn rooms(
         RoomKey,
         r#"
             select
-                organization_id(organization) as "organization_id!", room_id,
+                (
+                    select organization_id from organization where number = room.organization
+                ) as "organization_id!",
+                room_id,
                 activity_at as "activity_at!"
             from room
             where (
@@ -68,11 +71,16 @@ pub async fn logs(
     sqlx::query_as!(
         LogKey,
         r#"
-            select organization_id(organization) as "organization_id!", log_id
+            select
+                (
+                    select organization_id from organization where number = broadcast_log.organization
+                ) as "organization_id!",
+                log_id
             from broadcast_log
             where (
                     log_id = any($2)
                     or whatsapp_message_id is not null and whatsapp_message_id = any($3)
+                    or last_error_message_id <> whatsapp_message_id and last_error_message_id = any($3)
                     or contact_phone_digits is not null and contact_phone_digits = any($4)
                     or contact_id is not null and contact_id = any($4)
                 )
@@ -100,7 +108,11 @@ pub async fn messages(
     sqlx::query_as!(
         MessageKey,
         r#"
-            select organization_id(organization) as "organization_id!", message_id
+            select
+                (
+                    select organization_id from organization where number = message.organization
+                ) as "organization_id!",
+                message_id
             from message
             where (
                     message_id = any($2)
@@ -134,7 +146,11 @@ pub async fn broadcasts(
         BroadcastRow,
         r#"
             select
-                broadcast_id as "id!", nullif(organization_id(organization), '') as organization_id, name,
+                broadcast_id as "id!",
+                nullif(
+                    (select organization_id from organization where number = broadcast.organization), ''
+                ) as organization_id,
+                name,
                 template_id, channel_integration_id, created_at, at as "at!"
             from broadcast
             where broadcast_id = any($2) and ($1::text[] is null or organization = any(organization_numbers($1)))
@@ -182,7 +198,10 @@ pub async fn room_events(
         RoomEventRow,
         r#"
             select
-                nullif(organization_id(organization), '') as organization_id, room_id as "room_id!",
+                nullif(
+                    (select organization_id from organization where number = key.organization), ''
+                ) as organization_id,
+                room_id as "room_id!",
                 type, at, actor_id, actor_name, event_id, received_at
             from unnest($1::text[], organization_numbers($2)) as key (room_id, organization)
             join room_event using (room_id, organization)
@@ -218,7 +237,10 @@ pub async fn events(
             select
                 event_id as "event_id!", received_at as "received_at!", endpoint as "endpoint!",
                 kind::text, name_sent(name, kind) as name,
-                nullif(organization_id(event.organization), '') as organization_id, event.subject_id,
+                nullif(
+                    (select organization_id from organization where number = event.organization), ''
+                ) as organization_id,
+                event.subject_id,
                 outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!",
                 deliveries as "deliveries!",
                 coalesce(body_bytes, length(body)) as "body_bytes!",

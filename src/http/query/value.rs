@@ -166,8 +166,8 @@ impl<T: Parameter> Parameter for AnyOf<T> {
         let parts = values.iter().flat_map(|value| value.split(',')).map(str::trim);
         let mut parts: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
         if parts.is_empty() {
-            // Blanks and commas only: text that nothing matches.
-            parts = values.to_vec();
+            // Blanks alone are left to the type of the value.
+            parts.extend(values.iter().map(|value| if value.contains(',') { "" } else { *value }));
         }
         check_values(&parts)?;
         parts.iter().map(|part| T::parse(&[part])).collect::<Result<_, _>>().map(Self)

@@ -151,13 +151,17 @@ impl Participant {
             id: row.participant_id,
             room_id: room_id.to_owned(),
             contact_able_id: row.sender_id,
-            contact_able_type: row.sender_type,
-            r#type: match row.participant_type.as_deref() {
-                Some("customer") => Some("Models::CustomerParticipant"),
-                Some("agent") => Some("Models::AgentParticipant"),
-                Some("bot") => Some("Models::BotParticipant"),
+            // A supervisor is an agent by the type of the sender.
+            r#type: match (row.participant_type.as_deref(), row.sender_type.as_deref()) {
+                (Some("customer"), _) => Some("Models::CustomerParticipant"),
+                (Some("agent"), _) => Some("Models::AgentParticipant"),
+                (Some("bot"), _) => Some("Models::BotParticipant"),
+                (_, Some("Models::Contact")) => Some("Models::CustomerParticipant"),
+                (_, Some("Models::User")) => Some("Models::AgentParticipant"),
+                (_, Some("Models::SystemAccount")) => Some("Models::BotParticipant"),
                 _ => None,
             },
+            contact_able_type: row.sender_type,
             profile: Profile { name: row.name, avatar: row.avatar },
         }
     }

@@ -152,7 +152,7 @@ pub struct Agent {
     pub next_response: Times,
     /// Resolutions by the agent.
     pub resolution: Times,
-    /// Open rooms that are assigned to the agent now, among the first 20,000 open rooms.
+    /// Open rooms that are assigned to the agent now, among the first 10,000 open rooms.
     pub open: i64,
     /// Those whose customer waits for an answer.
     pub unanswered: i64,
@@ -172,11 +172,11 @@ pub struct Times {
 /// Rooms now.
 #[derive(Serialize, ToSchema)]
 pub struct Rooms {
-    /// Rooms that are unassigned or assigned; 20,000 means 20,000 or more.
+    /// Rooms that are unassigned or assigned; 10,000 means 10,000 or more.
     pub open: i64,
     /// Rooms whose customer waits: those of `response=unanswered`.
     pub unanswered: i64,
-    /// Whether counting stopped at 20,000 open rooms. `unanswered` is then the number among these.
+    /// Whether counting stopped at 10,000 open rooms. `unanswered` is then the number among these.
     pub is_sample: bool,
 }
 

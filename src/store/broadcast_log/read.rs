@@ -42,7 +42,11 @@ pub async fn list(
             sqlx::query_as!(
                 LogKey,
                 r#"
-                    select organization_id(organization) as "organization_id!", log_id
+                    select
+                        (
+                            select organization_id from organization where number = broadcast_log.organization
+                        ) as "organization_id!",
+                        log_id
                     from broadcast_log
                     where organization = organization_number($1)
                         and broadcast_id = $2
@@ -106,6 +110,9 @@ pub struct LogRow {
     pub error_details: Option<String>,
     /// WhatsApp's error message.
     pub whatsapp_error_message: Option<String>,
+    /// Whether the error is that of the attempt with `whatsapp_message_id`.
+    #[serde(skip)]
+    pub is_error_of_attempt: bool,
     /// Whether Meta charges for the message once it is delivered; null if not reported.
     pub billable: Option<bool>,
     /// `marketing`, `utility`, `authentication`, …; new values are possible.
@@ -174,20 +181,23 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[LogKey]) -> sqlx::Result<Vec<
         LogRow,
         r#"
             select
-                log.log_id as id, nullif(organization_id(log.organization), '') as organization_id,
+                log.log_id as id,
+                nullif(key.organization_id, '') as organization_id,
                 log.broadcast_id as messages_broadcast_id,
                 log.template_id as messages_broadcast_template_id, log.channel_integration_id,
                 log.contact_phone_number, log.contact_id, log.contact_full_name,
                 log.whatsapp_message_id, log.status, log.other_statuses, log.error_code, log.error_title,
-                log.error_details, log.error_message as whatsapp_error_message, log.billable,
-                log.pricing_category,
-                log.pricing_model, log.conversation_origin, log.is_pacing, log.messages,
+                log.error_details, log.error_message as whatsapp_error_message,
+                coalesce(
+                    log.last_error_message_id = log.whatsapp_message_id, log.whatsapp_message_id is null
+                ) as "is_error_of_attempt!",
+                log.billable, log.pricing_category, log.pricing_model, log.conversation_origin, log.is_pacing, log.messages,
                 log.created_at, log.received_at, log.at as "at!", log.pending_at, log.sent_at,
                 log.delivered_at, log.read_at, log.failed_at, log.created_seen_at,
                 log.pending_seen_at, log.sent_seen_at, log.delivered_seen_at, log.read_seen_at,
                 log.failed_seen_at
-            from unnest($1::text[], organization_numbers($2)) with ordinality
-                as key (log_id, organization, place)
+            from unnest($1::text[], organization_numbers($2), $2::text[]) with ordinality
+                as key (log_id, organization, organization_id, place)
             join broadcast_log as log using (log_id, organization)
             order by key.place
         "#,

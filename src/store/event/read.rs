@@ -136,7 +136,10 @@ pub async fn list(
                 r#"
                     select
                         event_id, received_at, endpoint, kind::text, name_sent(name, kind) as name,
-                        nullif(organization_id(organization), '') as organization_id, subject_id,
+                        nullif(
+                            (select organization_id from organization where number = event.organization), ''
+                        ) as organization_id,
+                        subject_id,
                         outcome::text as "outcome!", coalesce(reasons, '{}') as "reasons!",
                         deliveries, coalesce(body_bytes, length(body)) as "body_bytes!",
                         parser_version, request_id

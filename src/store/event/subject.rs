@@ -35,7 +35,11 @@ pub async fn bodies(
     };
     let rows = sqlx::query!(
         r#"
-            select subject_id as "subject_id!", organization_id(organization) as "organization_id!", body, dictionary
+            select subject_id as "subject_id!",
+                (
+                    select organization_id from organization where number = event.organization
+                ) as "organization_id!",
+                body, dictionary
             from event
             where subject_id = any($1) and day >= $2
             order by day desc, event_id desc

@@ -51,7 +51,11 @@ pub async fn list_by_room(
             sqlx::query_as!(
                 MessageKey,
                 r#"
-                    select organization_id(organization) as "organization_id!", message_id
+                    select
+                        (
+                            select organization_id from organization where number = message.organization
+                        ) as "organization_id!",
+                        message_id
                     from message
                     where organization = organization_number($1)
                         and room_id = $2

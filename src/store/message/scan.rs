@@ -202,7 +202,9 @@ impl<'a> Scan<'a> {
                     ScannedKey,
                     r#"
                         select
-                            organization_id(near.organization) as "organization_id!",
+                            (
+                                select organization_id from organization where number = near.organization
+                            ) as "organization_id!",
                             near.message_id as "message_id!", near.at as "at!"
                         from unnest($1::int[], $2::text[], $22::bigint[])
                             as index_range (own, range_room_id, range_error_code)

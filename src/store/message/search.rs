@@ -151,7 +151,11 @@ async fn fetch(
             sqlx::query_as!(
                 MessageKey,
                 r#"
-                    select organization_id(organization) as "organization_id!", message_id
+                    select
+                        (
+                            select organization_id from organization where number = message.organization
+                        ) as "organization_id!",
+                        message_id
                     from message
                     where message_words(organization, at, text, file, buttons, raw_message)
                             @@ ($1::text)::tsquery

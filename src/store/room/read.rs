@@ -124,15 +124,18 @@ pub async fn list(
     let (session_after, session_until) = session.unwrap_or_default();
     // A session starts with an activity, so rooms last active before it cannot match.
     let since = filter.since.max(session_after);
-    let (pattern, resembled) = filter.query.as_ref().map(Query::room_patterns).unzip();
-    let resembled = resembled.flatten();
+    let patterns = filter.query.as_ref().map(Query::room_patterns);
     let from = walk.from.as_ref();
     macro_rules! page {
         ($cmp:tt, $order:tt) => {
             sqlx::query_as!(
                 RoomKey,
                 r#"
-                    select organization_id(organization) as "organization_id!", room_id, activity_at
+                    select
+                        (
+                            select organization_id from organization where number = room.organization
+                        ) as "organization_id!",
+                        room_id, activity_at
                     from room
                     where ($1::text is null or organization = organization_number($1))
                         and ($2::text[] is null or organization = any(organization_numbers($2)))
@@ -180,6 +183,7 @@ pub async fn list(
                             or activity_slot <= activity_slot($15) and activity_at < $15)
                         and ($16::text is null
                             or room_words(name, account_normalized, channel_uniq_id) like search_ascii($16)
+                            or room_words(name, account_normalized, channel_uniq_id) like search_ascii($25)
                             or resembles($17, room_words(name, account_normalized, channel_uniq_id)))
                         -- The slot is redundant but for the index, here and in the order.
                         and ($18::timestamptz is null
@@ -204,8 +208,8 @@ pub async fn list(
                 session_until as _,
                 since as _,
                 filter.until as _,
-                pattern,
-                resembled,
+                patterns.as_ref().map(|it| it.pattern.as_str()),
+                patterns.as_ref().and_then(|it| it.resembled.as_deref()),
                 from.map(|place| place.activity_at) as _,
                 from.map(|place| place.room_id.as_str()),
                 from.map(|place| place.organization_id.as_str()),
@@ -213,6 +217,7 @@ pub async fn list(
                 filter.or_without_agent,
                 filter.is_unread,
                 filter.is_blocked,
+                patterns.as_ref().and_then(|it| it.as_written.as_deref()),
             )
             .fetch_all(db)
             .await
@@ -347,19 +352,32 @@ pub async fn show(db: impl PgExecutor<'_>, keys: &[RoomKey]) -> sqlx::Result<Vec
         r#"
             select
                 room.room_id as id,
-                nullif(organization_id(room.organization), '') as organization_id,
+                nullif(key.organization_id, '') as organization_id,
                 name, description, status, type, tags, channel, channel_account,
                 channel_uniq_id, account_uniq_id, channel_integration_id, session, session_at,
                 unread_count, created_at, updated_at, last_message_at, last_activity_at, avatar,
                 -- A reopened room keeps these, but they no longer apply.
-                case when status = 'resolved' then nullif(resolved_at, 'epoch') end as resolved_at,
-                case when status = 'resolved' then nullif(resolved_by_id, '') end as resolved_by_id,
-                case when status = 'resolved' then nullif(resolved_by_type, '') end as resolved_by_type,
+                case when resolution.is_of_time then nullif(resolved_at, 'epoch') end as resolved_at,
+                case when resolution.is_of_resolver then nullif(resolved_by_id, '') end as resolved_by_id,
+                case when resolution.is_of_resolver then nullif(resolved_by_type, '') end
+                    as resolved_by_type,
                 external_id, division_id, agent_ids, note, extra, email_cc, is_dont_auto_resolve,
                 is_blocked, is_unresponded, is_manual_survey, key.activity_at as "activity_at!"
-            from unnest($1::text[], organization_numbers($2), $3::timestamptz[]) with ordinality
-                as key (room_id, organization, activity_at, place)
+            from unnest($1::text[], organization_numbers($2), $2::text[], $3::timestamptz[])
+                with ordinality
+                as key (room_id, organization, organization_id, activity_at, place)
             join room using (room_id, organization)
+            cross join lateral (
+                select
+                    status = 'resolved' and coalesce(resolved_at_by in ('', resolved_by_id), true)
+                        as is_of_time,
+                    status = 'resolved' and coalesce(
+                        -- Some bodies have whole seconds.
+                        resolved_at - resolved_by_at between interval '-1 s' and interval '1 s'
+                            or 'epoch' in (resolved_at, resolved_by_at),
+                        true
+                    ) as is_of_resolver
+            ) as resolution
             order by key.place
         "#,
         &column(keys, |key| key.room_id.as_str()) as _,
