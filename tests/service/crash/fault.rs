@@ -219,12 +219,15 @@ impl Deployment {
         self.cluster.kill();
         more.nodes.kill_all();
         sleep(Duration::from_secs(1) + pause).await;
-        let noticed = "qontak_receiver_spool_damaged_total";
-        let before = self.replicas[0].count(noticed).await;
-        if spool_damage::delete(self.replicas[0].spool()) {
-            // Its next webhook lets it notice, and write them again.
-            self.replicas[0].wait_for_more(noticed, before).await;
-        }
+        let folder = self.replicas[0].spool();
+        let deleted = spool_damage::delete(folder);
+        // Its next webhook lets it notice, and write them again, before others.
+        let written_again = async {
+            while spool_damage::count(folder) < deleted {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(DEADLINE, written_again).await.expect("deleted files should be written again");
         if rand::rng().random() {
             self.replicas[0].kill().await;
             self.replicas[0].start();

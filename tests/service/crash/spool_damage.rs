@@ -64,11 +64,18 @@ pub fn damage(folder: &Path, damaged: &mut Damaged, rng: &mut impl Rng) -> bool 
     !matches!(kind, 2 | 3)
 }
 
-/// Deletes the segments of a spool. Returns whether there were any.
-pub fn delete(folder: &Path) -> bool {
-    let segments = files(folder, ".segment");
-    segments.iter().for_each(|segment| fs::remove_file(segment).unwrap());
-    !segments.is_empty()
+/// Deletes the segments of a spool. Returns the number of webhooks in them.
+pub fn delete(folder: &Path) -> usize {
+    let webhooks = count(folder);
+    files(folder, ".segment").iter().for_each(|segment| fs::remove_file(segment).unwrap());
+    webhooks
+}
+
+/// Number of webhooks in the segments of a spool.
+pub fn count(folder: &Path) -> usize {
+    // A segment may be deleted meanwhile.
+    let segments = files(folder, ".segment").into_iter().filter_map(|path| fs::read(path).ok());
+    segments.map(|bytes| places(&bytes, ID).len()).sum()
 }
 
 /// The files that a replica has kept aside because they were damaged.

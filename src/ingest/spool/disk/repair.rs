@@ -19,12 +19,14 @@ impl Disk {
         for number in contents.segments.iter().filter_map(missing).collect::<Vec<_>>() {
             let segment = contents.segments.get_mut(&number).expect("listed just now");
             let path = segment.path.clone();
+            let is_reported = std::mem::replace(&mut segment.is_loss_reported, true);
+            let copied = self.copy(contents, number);
             // Until it can be copied, every write tries to.
-            if !std::mem::replace(&mut segment.is_loss_reported, true) {
+            if !is_reported {
                 error!(file = %path.display(), "spool file deleted, replaced or cut off");
                 counter!("qontak_receiver_spool_damaged_total").increment(1);
             }
-            self.copy(contents, number)?;
+            copied?;
             // What is left under its name would be read again at the next start.
             _ = fs::rename(&path, segment::path_of_damaged(&path));
             segment::delete(&path)?;
