@@ -1,32 +1,28 @@
 //! The share of large bodies: what they may occupy, so that small ones do not wait behind them.
 //!
 //! Qontak's bodies have 1 to 4 KB. Large ones would otherwise fill the memory for bodies, and parsing one
-//! keeps a worker of the runtime from all other requests for milliseconds. One after the other without a
-//! pause would keep a core from them. The writer has a
+//! keeps a worker of the runtime from all other requests for milliseconds. The writer has a
 //! queue of its own for them, because events come there from the spool and replays as well.
 
 use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::HttpBody;
 use http_body_util::BodyExt;
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::http::Error;
-
-/// How long the next step waits after one, in times of its duration: together they take a third of a core.
-const PAUSE: u32 = 2;
 
 /// What large bodies share.
 #[derive(Debug)]
 pub struct LargeBodies {
     /// Bytes of those in memory: a quarter of `http.max_reading_bytes`, or one body of the maximum size.
     bytes: Semaphore,
-    /// Locked by the one that is parsed; when the next one may be.
-    parsing: Arc<Mutex<Instant>>,
+    /// The one that is parsed.
+    parsing: Arc<Semaphore>,
     /// Maximum time that a body waits for both: half of that for the writer, so that there is time left to
     /// write it.
     timeout: Duration,
@@ -46,7 +42,7 @@ impl LargeBodies {
     pub fn new(bytes: usize, write_timeout: Duration) -> Self {
         Self {
             bytes: Semaphore::new(bytes),
-            parsing: Arc::new(Mutex::new(Instant::now())),
+            parsing: Arc::new(Semaphore::new(1)),
             timeout: write_timeout / 2,
         }
     }
@@ -55,9 +51,8 @@ impl LargeBodies {
     pub async fn enter(&self, bytes: usize) -> Result<LargeBody<'_>, Error> {
         let mut waited = Duration::ZERO;
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let bytes = self.wait(self.bytes.acquire_many(bytes), &mut waited).await?;
-        let _bytes = bytes.expect("the semaphore is never closed");
-        Ok(LargeBody { share: self, _bytes, waited })
+        let bytes = self.acquire(self.bytes.acquire_many(bytes), &mut waited).await?;
+        Ok(LargeBody { share: self, _bytes: bytes, waited })
     }
 
     /// Reads the rest of a body that is refused, for a while: a sender that is still sending when the
@@ -67,38 +62,32 @@ impl LargeBodies {
         _ = timeout(self.timeout, end).await;
     }
 
-    /// Waits in what is left of the body's time.
-    async fn wait<T>(
+    /// Waits for a permit, in what is left of the body's time.
+    async fn acquire<T>(
         &self,
-        turn: impl Future<Output = T>,
+        permit: impl Future<Output = Result<T, AcquireError>>,
         waited: &mut Duration,
     ) -> Result<T, Error> {
         let began = Instant::now();
-        let turn = timeout(self.timeout.saturating_sub(*waited), turn).await;
+        let permit = timeout(self.timeout.saturating_sub(*waited), permit).await;
         *waited += began.elapsed();
-        turn.map_err(|_| Error::Overloaded("large request bodies"))
+        let permit = permit.map_err(|_| Error::Overloaded("large request bodies"))?;
+        Ok(permit.expect("the semaphore is never closed"))
     }
 }
 
 impl LargeBody<'_> {
-    /// Runs a step that takes long: in a thread of its own, one at a time, with [pauses](PAUSE). A step whose
-    /// request has ended meanwhile keeps its turn.
+    /// Runs a step that takes long: in a thread of its own, one at a time. A step whose request has ended
+    /// meanwhile keeps its turn.
     pub async fn run<T: Send + 'static>(
         &mut self,
         step: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let parsing = self.share.parsing.clone();
-        let turn = async {
-            let turn = parsing.lock_owned().await;
-            sleep_until(*turn).await;
-            turn
-        };
-        let mut turn = self.share.wait(turn, &mut self.waited).await?;
+        let parsing = self.share.parsing.clone().acquire_owned();
+        let parsing = self.share.acquire(parsing, &mut self.waited).await?;
         let step = move || {
-            let began = Instant::now();
-            let result = step();
-            *turn = Instant::now() + began.elapsed() * PAUSE;
-            result
+            let _parsing = parsing;
+            step()
         };
         let result = spawn_blocking(step).await;
         // Like any panic of a handler, it becomes a 500.
@@ -136,7 +125,7 @@ mod tests {
         let mut tasks = JoinSet::new();
         let senders = [(); 3].map(|()| start(&share, &mut tasks));
         for sender in senders {
-            while share.parsing.try_lock().is_ok() {
+            while share.parsing.available_permits() > 0 {
                 tokio::task::yield_now().await;
             }
             assert!(tasks.try_join_next().is_none());
@@ -150,7 +139,7 @@ mod tests {
         let share = bodies(Duration::from_millis(10));
         let mut tasks = JoinSet::new();
         let first = start(&share, &mut tasks);
-        while share.parsing.try_lock().is_ok() {
+        while share.parsing.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         let mut second = share.enter(1).await.unwrap();
@@ -158,21 +147,10 @@ mod tests {
         assert!(matches!(result, Err::<(), _>(Error::Overloaded(_))));
         // The first one keeps its turn without its request.
         tasks.shutdown().await;
-        assert!(share.parsing.try_lock().is_err());
+        assert_eq!(share.parsing.available_permits(), 0);
         first.send(()).unwrap();
-        while share.parsing.try_lock().is_err() {
+        while share.parsing.available_permits() == 0 {
             tokio::task::yield_now().await;
         }
-    }
-
-    #[tokio::test]
-    async fn next_step_waits_for_twice_the_time_of_the_one_before() {
-        let share = bodies(Duration::from_secs(60));
-        let mut body = share.enter(1).await.unwrap();
-        let step = Duration::from_millis(50);
-        body.run(move || std::thread::sleep(step)).await.unwrap();
-        body.waited = Duration::ZERO;
-        body.run(|| {}).await.unwrap();
-        assert!(body.waited >= PAUSE * step);
     }
 }

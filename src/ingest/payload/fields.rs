@@ -176,8 +176,7 @@ impl<'a> Fields<'a> {
         if self.has_object(key) { self.object(key) } else { None }
     }
 
-    /// Reads a field: that of the object, or that of `data` if the former is absent or cannot be used. An empty
-    /// one counts only if the other one cannot be used either.
+    /// Reads a field: that of the object, or that of `data` if the former is absent, empty or unusable.
     fn read<T>(&self, key: &str, read: impl Fn(Field<'_, 'a>) -> Option<T>) -> Option<T> {
         let [first, second] = self.fields(key);
         first.and_then(&read).or_else(|| read(second?))

@@ -215,9 +215,9 @@ impl Disk {
     /// Writes a small file and deletes it: shows whether a disk that failed works again. Copies webhooks of
     /// segments that are missing, and loads segments of processes that have ended.
     pub fn test(&self) -> io::Result<()> {
-        self.rescue()?;
-        self.change(Access::Write, |_| {
+        self.change(Access::Write, |contents| {
             folder::create(&self.folder)?;
+            self.rescue_missing(contents)?;
             folder::test_write(&self.folder, &self.sync)
         })?;
         if self.is_shared() {
