@@ -5,6 +5,7 @@
 //! here, and only here.
 
 mod arrays;
+mod field;
 mod node;
 mod raw;
 
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 pub use self::arrays::Element;
+use self::field::Field;
 use self::node::Node;
 use super::issues::ParseIssues;
 use super::time::{self, ParsedTime};
@@ -218,48 +220,6 @@ impl<'a> Fields<'a> {
     /// Records that nothing of the body could be used.
     pub fn note(&self, reason: String) {
         self.issues.note(reason);
-    }
-}
-
-/// A field with a value other than null, and the object that it is in.
-#[derive(Clone, Copy)]
-struct Field<'f, 'a> {
-    node: &'f Node<'a>,
-    key: &'f str,
-    value: Value<'a>,
-    issues: &'a ParseIssues,
-}
-
-impl<'a> Field<'_, 'a> {
-    /// Blank text, or an array or object without elements.
-    fn is_empty(&self) -> bool {
-        self.value.is_empty() || self.value.text().is_some_and(|text| is_placeholder(&text))
-    }
-
-    fn text(self) -> Option<Cow<'a, str>> {
-        self.value.text().or_else(|| self.report("text"))
-    }
-
-    /// Its path in the body.
-    fn path(&self) -> String {
-        self.node.path_of(self.key)
-    }
-
-    /// Records that its value cannot be used.
-    fn report<T>(&self, expected: &str) -> Option<T> {
-        self.issues.ignore(&self.path(), expected, self.value);
-        None
-    }
-
-    /// Records that an element of its array cannot be used.
-    fn report_element<T>(&self, index: usize, expected: &str, element: Value<'_>) -> Option<T> {
-        self.issues.ignore(&format!("{}[{index}]", self.path()), expected, element);
-        None
-    }
-
-    /// Records that its value is read with all that it contains.
-    fn note_read_whole(&self) {
-        self.issues.note_read_whole(|| self.path());
     }
 }
 
