@@ -55,6 +55,9 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Connections above the limit that get a 503 at the same time; further ones are closed at once.
 const MAX_REJECTIONS: usize = 256;
 
+/// Time for the first request of a connection when the server closes: the client may just have connected.
+const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
 static ACCEPT: Fault = Fault::error("accept failed");
 
 /// Serves a port until `stop` resolves, and then for `http.drain_delay` while each response closes its
@@ -169,14 +172,19 @@ where
                     if is_evicted {
                         return;
                     }
-                    if !is_closing {
-                        is_closing = true;
-                        connection.as_mut().graceful_shutdown();
-                        deadline.as_mut().reset(Instant::now() + self.idle_timeout);
+                    if is_closing {
+                        continue;
                     }
+                    is_closing = true;
+                    deadline.as_mut().reset(Instant::now() + FIRST_REQUEST_TIMEOUT);
                 }
                 () = first_request.notified(), if !has_started => has_started = true,
                 () = &mut deadline, if is_closing || !has_started => return,
+            }
+            // hyper would close a connection at once whose first request has not arrived yet.
+            if is_closing && has_started {
+                connection.as_mut().graceful_shutdown();
+                deadline.as_mut().reset(Instant::now() + self.idle_timeout);
             }
         }
     }

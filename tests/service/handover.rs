@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 use tokio::task::JoinSet;
@@ -92,6 +92,37 @@ async fn restart_behind_a_socket_of_systemd_refuses_and_loses_nothing(db: PgPool
         service = start().await;
     }
     assert_none_refused_or_lost(simulation).await;
+}
+
+#[sqlx::test(migrations = false)]
+async fn connection_opened_right_before_the_end_is_answered(db: PgPool) {
+    let spool = tempfile::tempdir().unwrap();
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let service = Process::start_with_socket(replica(&db, &spool), socket.into()).await;
+    let mut opened = TcpStream::connect(address).await.unwrap();
+    // Accepted later, so when it is answered the first connection has been accepted, too.
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    let body = include_bytes!("../fixtures/19-room-resolved-flat-inferred.json");
+    assert_eq!(exchange(&mut kept, body).await, "HTTP/1.1 200 OK");
+    service.signal("TERM");
+    // The service closes its connections now.
+    assert_eq!(timeout(DEADLINE, kept.read(&mut [0; 1])).await.unwrap().unwrap(), 0);
+    assert_eq!(exchange(&mut opened, body).await, "HTTP/1.1 200 OK");
+    let (code, log) = service.wait_for_exit().await;
+    assert_eq!(code, Some(0), "{log:?}");
+}
+
+/// Sends a webhook over a connection and returns the first line of the response.
+async fn exchange(connection: &mut TcpStream, body: &[u8]) -> String {
+    let head = format!(
+        "POST /webhooks/qontak/{TOKEN} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    connection.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+    let mut response = [0; 4096];
+    let length = timeout(DEADLINE, connection.read(&mut response)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&response[..length]).lines().next().unwrap_or_default().to_owned()
 }
 
 #[sqlx::test(migrations = false)]
