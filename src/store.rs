@@ -57,6 +57,7 @@
 //! | `replica` | positions of the write-ahead log, on the primary and on a standby |
 //! | `server` | what a server or its pooler can break, and missing rights |
 //! | `schema` | migrations, checks of server settings and clock |
+//! | `generic_plan` | plans of statements that fetch rows by their keys |
 //! | `walk` | which rows of a list to fetch: start, direction, limit |
 
 pub mod activity;
@@ -76,6 +77,7 @@ pub mod erase;
 pub mod event;
 pub mod facet;
 mod failure;
+mod generic_plan;
 mod ingest;
 pub mod lease;
 pub mod ledger;
@@ -115,6 +117,7 @@ pub use self::connect::{
 };
 pub use self::event::{PreviousOutcome, Stored, Written};
 pub use self::failure::{Failure, is_outage};
+pub use self::generic_plan::{begin_key_reads, use_custom_plans, use_generic_plans};
 pub use self::probe::test_write;
 pub use self::schema::{
     Schema, assess_schema, clock, durability, migrate, pending_migrations, unlogged_tables,

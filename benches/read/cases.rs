@@ -75,7 +75,7 @@ const SMALL: &str = "small";
 const TINY: &str = "tiny";
 
 /// All requests.
-pub const CASES: [Case; 202] = [
+pub const CASES: [Case; 204] = [
     long(ALL, "/v1/rooms"),
     list(LARGE, "/v1/rooms"),
     long(SMALL, "/v1/rooms"),
@@ -237,6 +237,9 @@ pub const CASES: [Case; 202] = [
     list(ALL, "/v1/delivery-statuses?error=131047"),
     list(SMALL, "/v1/delivery-statuses?error=131047"),
     list(ALL, "/v1/delivery-statuses?phone={account}"),
+    // Of rooms with 15 of 1,000 and with 4 of 10,000 messages.
+    list(ALL, "/v1/delivery-statuses?phone=6281261803399"),
+    list(ALL, "/v1/delivery-statuses?phone=6281295432214"),
     list(ALL, "/v1/delivery-statuses?end_date={day}"),
     list(ALL, "/v1/delivery-statuses?status=failed,read"),
     list(ALL, "/v1/delivery-statuses?error=131047,131026"),

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use self::funnel::{Counts, Funnel};
@@ -134,8 +134,9 @@ pub async fn list(
     };
     let fetch = async move |walk: Walk<Place>| {
         let rows = broadcast::list(&db, reader.organizations(), &filter, &walk).await?;
-        let counts = Counts::of_each(rows.len(), &count::list(&db, &rows).await?);
-        let names = Names::find(&db, rows.iter().flat_map(mentions)).await?;
+        let mut db = store::begin_key_reads(&db).await?;
+        let counts = Counts::of_each(rows.len(), &count::list(&mut *db, &rows).await?);
+        let names = Names::find(&mut *db, rows.iter().flat_map(mentions)).await?;
         let broadcasts = rows.into_iter().zip(counts).map(|(row, recipients)| {
             let named = Named::of(&row, &names);
             Listed { row, named, recipients }
@@ -194,14 +195,14 @@ pub async fn logs(
     let fetch = async move |walk: Walk<LogPlace>| {
         let broadcast = (organization_id.as_str(), id.as_str());
         let keys = broadcast_log::list(&db, broadcast, status.as_deref(), &walk).await?;
-        find_logs(&db, &keys).await
+        find_logs(&mut *store::begin_key_reads(&db).await?, &keys).await
     };
     page.respond(fetch, Log::place).await
 }
 
-/// Recipients in the order of the keys.
-pub async fn find_logs(db: &PgPool, keys: &[LogKey]) -> sqlx::Result<Vec<Log>> {
-    let rows = broadcast_log::show(db, keys).await?;
+/// Recipients in the order of the keys. `db` is that of [`store::begin_key_reads`].
+pub async fn find_logs(db: &mut PgConnection, keys: &[LogKey]) -> sqlx::Result<Vec<Log>> {
+    let rows = broadcast_log::show(&mut *db, keys).await?;
     let names = Names::find(db, rows.iter().map(template_of)).await?;
     Ok(rows.into_iter().map(|row| Log::new(row, &names)).collect())
 }

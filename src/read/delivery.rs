@@ -159,6 +159,7 @@ pub async fn list(
         // without being listed itself.
         let mut snapshot = store::snapshot(&db).await?;
         let keys = delivery::list(&mut snapshot, reader.organizations(), &filter, &walk).await?;
+        store::use_generic_plans(&mut snapshot).await?;
         show(&mut snapshot, keys).await
     };
     page.respond(fetch, |delivery: &Delivery| delivery.key.clone()).await

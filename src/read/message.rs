@@ -5,9 +5,8 @@ use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use strum::{EnumString, VariantNames};
-use tokio::try_join;
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
@@ -23,13 +22,13 @@ use crate::http::extract::Id;
 use crate::http::query::value::{AnyOf, DayOrTime, Flag, Text, Word, period};
 use crate::model::Status;
 use crate::model::qontak_object::Avatar;
-use crate::query;
 use crate::store::catalog::Kind;
 use crate::store::media;
 use crate::store::message::{self, Filter, MessageKey, MessageRow, Place, RoomPlace};
 use crate::store::room::{RoomKey, RoomRow};
 use crate::store::search::Query;
 use crate::store::walk::Walk;
+use crate::{query, store};
 
 /// A message with its sender and status times.
 #[derive(Serialize, ToSchema)]
@@ -202,7 +201,7 @@ pub async fn list(
     search::prepare(&state, "q", &mut filter.query).await?;
     let fetch = async move |walk: Walk<Place>| {
         let keys = message::list(state.db(), reader.organizations(), &filter, &walk).await?;
-        messages(state.db(), &keys).await
+        messages(&mut *store::begin_key_reads(state.db()).await?, &keys).await
     };
     page.respond(fetch, Message::place).await
 }
@@ -218,17 +217,18 @@ pub async fn show(
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
     let key = message::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let message = messages(&db, &[key]).await?.pop().ok_or(Error::NotFound)?;
+    let found = messages(&mut *store::begin_key_reads(&db).await?, &[key]).await?.pop();
+    let message = found.ok_or(Error::NotFound)?;
     Ok(one(message))
 }
 
-/// Messages in the order of the keys.
-pub async fn messages(db: &PgPool, keys: &[MessageKey]) -> sqlx::Result<Vec<Message>> {
-    let rows = message::show(db, keys).await?;
+/// Messages in the order of the keys. `db` is that of [`store::begin_key_reads`].
+pub async fn messages(db: &mut PgConnection, keys: &[MessageKey]) -> sqlx::Result<Vec<Message>> {
+    let rows = message::show(&mut *db, keys).await?;
     let with_files = rows.iter().filter(|row| has_file(row)).map(MessageRow::key);
     let with_files = Vec::from_iter(with_files);
-    let (names, mut copies) =
-        try_join!(Names::find(db, rows.iter().map(channel_of)), media::copies(db, &with_files))?;
+    let names = Names::find(&mut *db, rows.iter().map(channel_of)).await?;
+    let mut copies = media::copies(db, &with_files).await?;
     let message = |row: MessageRow| {
         let copy = copies.remove(&row.key());
         Message::new(row, &names, copy.map(StoredFile::from))

@@ -41,13 +41,13 @@ use crate::http::extract::Id;
 use crate::http::query::value::{AnyOf, DayOrTime, Flag, Integer, Several, Text, Word, period};
 use crate::http::time_limit::timeout;
 use crate::model::Status;
-use crate::query;
 use crate::store::broadcast_log::{self, LogRow, count};
 use crate::store::message::RoomPlace;
 use crate::store::room::{self, Filter, RoomRow, Session};
 use crate::store::search::Query as SearchQuery;
 use crate::store::walk::Walk;
 use crate::store::{broadcast as broadcasts, message};
+use crate::{query, store};
 
 /// Qontak's routes that are served here, with the conventions of one of its APIs; the timeout of a
 /// response is `limit`.
@@ -283,7 +283,8 @@ async fn list(
         None => None,
     };
     let keys = page.cut(list(page.walk()).await?);
-    Ok(page.respond(rooms::rooms(db, &keys).await?, total, place, Room::new))
+    let rooms = rooms::rooms(&mut *store::begin_key_reads(db).await?, &keys).await?;
+    Ok(page.respond(rooms, total, place, Room::new))
 }
 
 /// Place of a room in the list.
@@ -303,8 +304,8 @@ async fn show_room(
     State(db): State<PgPool>,
 ) -> Result<Json<One<Room>>, Error> {
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let room = rooms::rooms(&db, &[key]).await?.pop().ok_or(Error::NotFound)?;
-    Ok(one(Room::new(room)))
+    let room = rooms::rooms(&mut *store::begin_key_reads(&db).await?, &[key]).await?.pop();
+    Ok(one(Room::new(room.ok_or(Error::NotFound)?)))
 }
 
 /// List the messages of a conversation in the format of Qontak's API, newest first
@@ -327,7 +328,8 @@ async fn list_messages(
         None => None,
     };
     let keys = page.cut(list(page.walk()).await?);
-    let messages = super::message::messages(&db, &keys).await?;
+    let messages =
+        super::message::messages(&mut *store::begin_key_reads(&db).await?, &keys).await?;
     let place = |message: &Message| Place(message.row.at, vec![message.row.id.clone()]);
     Ok(page.respond(messages, total, place, OpenMessage::new))
 }

@@ -4,9 +4,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use strum::{EnumString, VariantNames};
-use tokio::try_join;
 use utoipa::ToSchema;
 
 use super::envelope::{One, one};
@@ -19,13 +18,13 @@ use super::state::ReadState;
 use crate::http::Error;
 use crate::http::extract::Id;
 use crate::http::query::value::{AnyOf, DayOrTime, Flag, Labels, Text, Word, period};
-use crate::query;
 use crate::store::catalog::Kind;
 use crate::store::message::{self, RoomPlace};
 use crate::store::room::{self, Filter, Place, RoomKey, RoomRow, Session};
 use crate::store::room_event::{self, RoomEventRow};
 use crate::store::search::Query;
 use crate::store::walk::Walk;
+use crate::{query, store};
 
 /// A conversation with its last message.
 #[derive(Serialize, ToSchema)]
@@ -153,7 +152,7 @@ pub async fn list(
     search::prepare(&state, "q", &mut filter.query).await?;
     let fetch = async move |walk: Walk<Place>| {
         let keys = room::list(state.db(), reader.organizations(), &filter, &walk).await?;
-        rooms(state.db(), &keys).await
+        rooms(&mut *store::begin_key_reads(state.db()).await?, &keys).await
     };
     page.respond(fetch, Room::place).await
 }
@@ -169,8 +168,8 @@ pub async fn show(
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
     let key = room::find(&db, reader.organizations(), &id).await?.ok_or(Error::NotFound)?;
-    let room = rooms(&db, &[key]).await?.pop().ok_or(Error::NotFound)?;
-    Ok(one(room))
+    let room = rooms(&mut *store::begin_key_reads(&db).await?, &[key]).await?.pop();
+    Ok(one(room.ok_or(Error::NotFound)?))
 }
 
 query! {
@@ -203,7 +202,7 @@ pub async fn messages(
     let page = page.starting_at(start);
     let fetch = async move |walk: Walk<RoomPlace>| {
         let keys = message::list_by_room(&db, &key, &walk).await?;
-        super::message::messages(&db, &keys).await
+        super::message::messages(&mut *store::begin_key_reads(&db).await?, &keys).await
     };
     page.respond(fetch, Message::room_place).await
 }
@@ -236,13 +235,12 @@ fn mentions(room: &RoomRow) -> impl Iterator<Item = Mention<'_>> {
     ])
 }
 
-/// Rooms with their last messages, in the order of the keys.
-pub async fn rooms(db: &PgPool, keys: &[RoomKey]) -> sqlx::Result<Vec<Room>> {
-    let (rows, last) = try_join!(room::show(db, keys), message::list_last(db, keys))?;
-    let (mut last, names) = try_join!(
-        super::message::messages(db, &last),
-        Names::find(db, rows.iter().flat_map(mentions))
-    )?;
+/// Rooms with their last messages, in the order of the keys. `db` is that of [`store::begin_key_reads`].
+pub async fn rooms(db: &mut PgConnection, keys: &[RoomKey]) -> sqlx::Result<Vec<Room>> {
+    let rows = room::show(&mut *db, keys).await?;
+    let last = message::list_last(&mut *db, keys).await?;
+    let mut last = super::message::messages(db, &last).await?;
+    let names = Names::find(db, rows.iter().flat_map(mentions)).await?;
     let rooms = rows.into_iter().map(|room| {
         let position = last.iter().position(|message| message.is_in(&room));
         let last_message = position.map(|position| last.swap_remove(position));

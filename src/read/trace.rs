@@ -13,18 +13,19 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use utoipa::ToSchema;
 
 use self::timeline::TimelineEntry;
 use super::broadcast::{self, Log};
 use super::envelope::{One, one};
 use super::message::{self, Message};
-use super::reader::{Authorized, OrganizationQuery};
+use super::reader::{Authorized, OrganizationQuery, Reader};
 use super::room::{self, Room};
 use crate::http::Error;
 use crate::http::extract::Id;
 use crate::model::{EventId, phone};
+use crate::store;
 use crate::store::broadcast::BroadcastRow;
 use crate::store::broadcast_log::{self, LogKey};
 use crate::store::event::{self, EventRow};
@@ -69,46 +70,54 @@ pub async fn show(
     Id(id): Id,
     State(db): State<PgPool>,
 ) -> Result<impl IntoResponse, Error> {
-    // One row more than is returned tells whether there are more.
-    let scope = Scope { organizations: reader.organizations(), limit: MAX_ROWS as i64 + 1 };
-    let search = Search { db: &db, scope, contacts: phone::account_readings(&id) };
-    let trace = search.run(id).await?;
+    let event = match id.parse() {
+        Ok(event_id) => event::find(&db, reader.organizations(), EventId(event_id)).await?,
+        Err(_) => None,
+    };
+    let own = event.as_ref().and_then(|event| organizations_of(event, &reader));
+    let search = Search {
+        db: &mut *store::snapshot(&db).await?,
+        scope: Scope {
+            organizations: own.as_deref().or(reader.organizations()),
+            // One row more than is returned tells whether there are more.
+            limit: MAX_ROWS as i64 + 1,
+        },
+        contacts: phone::account_readings(&id),
+    };
+    let subject_id = event.as_ref().and_then(|event| event.subject_id.clone());
+    let trace = search.run([id].into_iter().chain(subject_id).collect(), event).await?;
     Ok(one(trace.ok_or(Error::NotFound)?))
+}
+
+/// The organisations whose rows an event may be about; `None` for all that the reader may see. An event is
+/// of one organisation, while its subject's id may be used by several.
+fn organizations_of(event: &EventRow, reader: &Reader) -> Option<Vec<String>> {
+    let own = event.organization_id.clone()?;
+    Some(match reader.organizations() {
+        None => vec![own, String::new()],
+        Some(_) => vec![own],
+    })
 }
 
 /// Collects the rows related to an id.
 struct Search<'a> {
-    db: &'a PgPool,
+    db: &'a mut PgConnection,
     scope: Scope<'a>,
     /// Readings of the id if it is a phone number, else the id of a contact.
     contacts: Vec<String>,
 }
 
 impl Search<'_> {
-    /// `None` if nothing has the id.
-    async fn run(&self, id: String) -> sqlx::Result<Option<Trace>> {
-        let Some(event) = self.event(&id).await? else {
-            return self.rows(vec![id], None).await;
-        };
-        let ids = [id].into_iter().chain(event.subject_id.clone()).collect();
-        // An event is of one organisation, while its subject's id may be used by several.
-        let own: Option<Vec<String>> = match (&event.organization_id, self.scope.organizations) {
-            (None, _) => None,
-            (Some(own), None) => Some(vec![own.clone(), String::new()]),
-            (Some(own), Some(_)) => Some(vec![own.clone()]),
-        };
-        let organizations = own.as_deref().or(self.scope.organizations);
-        let scope = Scope { organizations, ..self.scope };
-        let within = Search { db: self.db, scope, contacts: self.contacts.clone() };
-        within.rows(ids, Some(event)).await
-    }
-
-    /// Rows with these ids, and all that are related to them.
-    async fn rows(&self, ids: Vec<String>, event: Option<EventRow>) -> sqlx::Result<Option<Trace>> {
-        let Self { db, scope, contacts } = self;
+    /// Rows with these ids, and all that are related to them. `None` if nothing has the ids.
+    async fn run(
+        mut self,
+        ids: Vec<String>,
+        event: Option<EventRow>,
+    ) -> sqlx::Result<Option<Trace>> {
+        let scope = self.scope;
         // Rows with the id itself, the logs of such broadcasts and the messages of such rooms.
-        let mut rooms = trace::rooms(*db, *scope, &ids, contacts).await?;
-        let mut broadcasts = trace::broadcasts(*db, *scope, &ids).await?;
+        let mut rooms = trace::rooms(&mut *self.db, scope, &ids, &self.contacts).await?;
+        let mut broadcasts = trace::broadcasts(&mut *self.db, scope, &ids).await?;
         let mut logs = self.logs(&broadcasts, &ids).await?;
         let messages = self.messages(&rooms, &logs, &ids).await?;
 
@@ -116,8 +125,10 @@ impl Search<'_> {
         self.add_logs_of(&messages, &mut logs).await?;
         self.add_broadcasts_of(&logs, &mut broadcasts).await?;
         self.add_rooms_of(&messages, &mut rooms).await?;
-        let room_events = trace::room_events(*db, &rooms, scope.limit).await?;
-        let rooms = room::rooms(db, &rooms).await?;
+        let room_events = trace::room_events(&mut *self.db, &rooms, scope.limit).await?;
+        store::use_generic_plans(self.db).await?;
+        let rooms = room::rooms(self.db, &rooms).await?;
+        store::use_custom_plans(self.db).await?;
 
         let related = |id: &String, organization_id: &Option<String>| Subject {
             id: id.clone(),
@@ -131,7 +142,7 @@ impl Search<'_> {
         let mut subjects: Vec<Subject> =
             ids.iter().map(|id| Subject { id: id.clone(), organization_id: None }).collect();
         subjects.extend(related.into_iter().filter(is_new));
-        let mut events = trace::events(*db, *scope, &subjects).await?;
+        let mut events = trace::events(&mut *self.db, scope, &subjects).await?;
         if let Some(event) = event
             && events.iter().all(|other| other.event_id != event.event_id)
         {
@@ -145,25 +156,31 @@ impl Search<'_> {
         Ok((!trace.is_empty()).then_some(trace))
     }
 
-    async fn event(&self, id: &str) -> sqlx::Result<Option<EventRow>> {
-        match id.parse() {
-            Ok(id) => event::find(self.db, self.scope.organizations, EventId(id)).await,
-            Err(_) => Ok(None),
-        }
+    async fn show_logs(&mut self, keys: &[LogKey]) -> sqlx::Result<Vec<Log>> {
+        store::use_generic_plans(self.db).await?;
+        let logs = broadcast::find_logs(self.db, keys).await?;
+        store::use_custom_plans(self.db).await?;
+        Ok(logs)
     }
 
-    async fn logs(&self, broadcasts: &[BroadcastRow], ids: &[String]) -> sqlx::Result<Vec<Log>> {
+    async fn logs(
+        &mut self,
+        broadcasts: &[BroadcastRow],
+        ids: &[String],
+    ) -> sqlx::Result<Vec<Log>> {
         let Self { db, scope, contacts } = self;
-        let mut keys = trace::logs(*db, *scope, ids, ids, contacts).await?;
+        let mut keys = trace::logs(&mut **db, *scope, ids, ids, contacts).await?;
         for row in broadcasts {
             let key = (row.organization_id.as_deref().unwrap_or_default(), row.id.as_str());
-            keys.extend(broadcast_log::list(*db, key, None, &Walk::first(scope.limit)).await?);
+            keys.extend(
+                broadcast_log::list(&mut **db, key, None, &Walk::first(scope.limit)).await?,
+            );
         }
-        broadcast::find_logs(db, &keys).await
+        self.show_logs(&keys).await
     }
 
     async fn messages(
-        &self,
+        &mut self,
         rooms: &[RoomKey],
         logs: &[Log],
         ids: &[String],
@@ -171,12 +188,12 @@ impl Search<'_> {
         let Self { db, scope, .. } = self;
         let of_logs = logs.iter().filter_map(|log| log.row.whatsapp_message_id.clone());
         let external_ids: Vec<String> = ids.iter().cloned().chain(of_logs).collect();
-        let mut keys = trace::messages(*db, *scope, ids, &external_ids).await?;
+        let mut keys = trace::messages(&mut **db, *scope, ids, &external_ids).await?;
         for room in rooms {
             if keys.len() > MAX_ROWS {
                 break;
             }
-            let of_room = list_by_room(*db, room, &Walk::first(scope.limit)).await?;
+            let of_room = list_by_room(&mut **db, room, &Walk::first(scope.limit)).await?;
             let is_new = |key: &MessageKey| {
                 keys.iter().all(|known: &MessageKey| {
                     (&known.message_id, &known.organization_id)
@@ -186,7 +203,9 @@ impl Search<'_> {
             let of_room: Vec<MessageKey> = of_room.into_iter().filter(is_new).collect();
             keys.extend(of_room);
         }
+        store::use_generic_plans(db).await?;
         let mut messages = message::messages(db, &keys).await?;
+        store::use_custom_plans(db).await?;
         // Another organisation may use the id at the channel of a related log.
         let is_id = |id: &String| ids.contains(id);
         messages.retain(|message| {
@@ -198,30 +217,30 @@ impl Search<'_> {
         Ok(messages)
     }
 
-    async fn add_logs_of(&self, messages: &[Message], logs: &mut Vec<Log>) -> sqlx::Result<()> {
+    async fn add_logs_of(&mut self, messages: &[Message], logs: &mut Vec<Log>) -> sqlx::Result<()> {
         let Self { db, scope, .. } = self;
         let external_ids = messages.iter().filter_map(|message| message.row.external_id.clone());
         let external_ids: Vec<String> = external_ids.collect();
-        let mut keys = trace::logs(*db, *scope, &[], &external_ids, &[]).await?;
+        let mut keys = trace::logs(&mut **db, *scope, &[], &external_ids, &[]).await?;
         let is_known = |key: &LogKey, log: &Log| {
             log.row.id == key.log_id
                 && log.row.organization_id.as_deref().unwrap_or_default() == key.organization_id
         };
         keys.retain(|key| logs.iter().all(|log| !is_known(key, log)));
-        let mut found = broadcast::find_logs(db, &keys).await?;
+        let mut found = self.show_logs(&keys).await?;
         found.retain(|log| messages.iter().any(|message| is_twin(log, message)));
         logs.extend(found);
         Ok(())
     }
 
     async fn add_broadcasts_of(
-        &self,
+        &mut self,
         logs: &[Log],
         broadcasts: &mut Vec<BroadcastRow>,
     ) -> sqlx::Result<()> {
         let ids = logs.iter().filter_map(|log| log.row.messages_broadcast_id.clone());
         let ids: Vec<String> = ids.collect();
-        for row in trace::broadcasts(self.db, self.scope, &ids).await? {
+        for row in trace::broadcasts(&mut *self.db, self.scope, &ids).await? {
             let is_new = broadcasts.iter().all(|known| known.place() != row.place());
             // Another organisation may use the same id.
             if is_new && logs.iter().any(|log| log.is_of(&row)) {
@@ -232,13 +251,13 @@ impl Search<'_> {
     }
 
     async fn add_rooms_of(
-        &self,
+        &mut self,
         messages: &[Message],
         rooms: &mut Vec<RoomKey>,
     ) -> sqlx::Result<()> {
         let ids = messages.iter().filter_map(|message| message.row.room_id.clone());
         let ids: Vec<String> = ids.collect();
-        for key in trace::rooms(self.db, self.scope, &ids, &[]).await? {
+        for key in trace::rooms(&mut *self.db, self.scope, &ids, &[]).await? {
             let is_new = rooms.iter().all(|known| {
                 (&known.room_id, &known.organization_id) != (&key.room_id, &key.organization_id)
             });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Postgres, Transaction};
 
-use super::primary;
+use super::{generic_plan, primary};
 use crate::config;
 
 /// Creates a pool of one connection for a command. It connects on first use.
@@ -27,7 +27,8 @@ pub fn connect_for_qontak(settings: &config::Database) -> sqlx::Result<PgPool> {
 ///
 /// Filters are optional (`$1 is null or …`). A generic plan, which Postgres may choose from the
 /// sixth execution on, cannot start an index scan at the cursor, so a deep page would scan all
-/// pages before it. `force_custom_plan` plans each execution with its parameters.
+/// pages before it. `force_custom_plan` plans each execution with its parameters. Statements that fetch
+/// rows by their keys have generic plans, see `generic_plan.rs`.
 ///
 /// Every query has an index, but the planner assumes average selectivity and may choose a
 /// sequential scan for a rare organisation or word, so sequential scans are disabled. JIT
@@ -36,6 +37,12 @@ pub fn connect_to_read(settings: &config::Database, connections: u32) -> sqlx::R
     let limit = liveness_timeout(settings.acquire_timeout);
     let has_standby = settings.servers().len() > 1;
     Ok(pool(settings, connections)
+        .after_connect(|connection, _| {
+            Box::pin(async {
+                make_durable(connection).await?;
+                generic_plan::choose(connection).await
+            })
+        })
         .before_acquire(move |connection, _| Box::pin(is_usable(connection, limit, has_standby)))
         .connect_lazy_with(read_options(settings)?))
 }
@@ -51,8 +58,17 @@ pub fn read_options(settings: &config::Database) -> sqlx::Result<PgConnectOption
 }
 
 /// Begins a read-only snapshot, for responses that need several consistent statements.
+///
+/// In a task of its own: if `begin` is cancelled, sqlx returns its connection to the pool within the
+/// transaction.
+#[expect(clippy::disallowed_methods, reason = "the task ends with its statement")]
 pub async fn snapshot(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    db.begin_with("begin isolation level repeatable read, read only").await
+    let db = db.clone();
+    let begin = tokio::spawn(async move {
+        db.begin_with("begin isolation level repeatable read, read only").await
+    });
+    // The task is cancelled only while the process stops.
+    begin.await.unwrap_or(Err(sqlx::Error::PoolClosed))
 }
 
 /// Timeout of a ping: half of `acquire_timeout`, so that the other half is left to replace a dead

@@ -12,8 +12,8 @@ use sqlx::{PgConnection, PgExecutor};
 use super::broadcast_log::LogRow;
 use super::message::{self, MessageKey, MessageRow, Scan, ScannedKey};
 use super::rows::column;
-use super::trace;
 use super::walk::Walk;
+use super::{organization, trace};
 use crate::model::{Status, Timestamp};
 
 /// Filters of the list; `None` means any.
@@ -148,44 +148,6 @@ async fn find_rooms(
     Ok(rooms.into_iter().map(|room| room.room_id).collect())
 }
 
-/// Finds the numbers of these organisations, or else of all: each names a range of index
-/// `broadcast_log_by_time`, in which logs are ordered by time.
-async fn numbers(
-    db: &mut PgConnection,
-    organizations: Option<&[String]>,
-) -> sqlx::Result<Vec<i32>> {
-    sqlx::query_scalar!(
-        r#"
-            -- All organisations in the index, each found from the one before it.
-            with recursive next as (
-                (
-                    select organization
-                    from broadcast_log
-                    where $1::text[] is null
-                    order by organization
-                    limit 1
-                )
-                union all
-                select (
-                    select organization
-                    from broadcast_log
-                    where organization > next.organization
-                    order by organization
-                    limit 1
-                )
-                from next
-                where next.organization is not null
-            )
-            select organization as "organization!" from next where organization is not null
-            union
-            select own from unnest(organization_numbers($1)) as own where own is not null
-        "#,
-        organizations,
-    )
-    .fetch_all(db)
-    .await
-}
-
 /// Lists logs by index `broadcast_log_by_time`; filters use `broadcast_log_by_phone` and
 /// `broadcast_log_by_error`.
 async fn list_logs(
@@ -197,7 +159,7 @@ async fn list_logs(
     let numbers = match filter.broadcast_id {
         // Found by `broadcast_log_by_broadcast`, which knows no organisations.
         Some(_) => vec![0],
-        None => numbers(db, organizations).await?,
+        None => organization::numbers(&mut *db, organizations).await?,
     };
     // All logs of a message's time are newer than the message.
     let from = walk.from.as_ref().map(|place| match place.is_log {
@@ -221,11 +183,12 @@ async fn list_logs(
                     cross join lateral (
                         select log.at, log.log_id as id, log.organization
                         from broadcast_log as log
-                        -- Joined only if there is a status or channel to compare.
+                        -- Joined only if there is a status, channel or error to compare.
                         left join lateral (
                             select
                                 (array_agg(channel order by message_id))[1] as channel,
                                 (array_agg(room_id order by message_id))[1] as room_id,
+                                bool_or(error_code = code) as has_error,
                                 min(created_seen_at) as created_seen_at,
                                 min(pending_seen_at) as pending_seen_at,
                                 min(sent_seen_at) as sent_seen_at,
@@ -237,7 +200,7 @@ async fn list_logs(
                             where link.hash = hashtextextended(log.whatsapp_message_id, 0)
                                 and external_id = log.whatsapp_message_id
                                 and organization = log.organization
-                        ) as twin on $2::text[] is not null or $14::text[] is not null
+                        ) as twin on $2::text[] is not null or $14::text[] is not null or $6 is not null
                         where ($13::text is not null or log.organization = own)
                             -- Redundant without a broadcast. `coalesce` hides the column from the
                             -- planner, which would use the primary key for a rare organisation.
@@ -255,7 +218,13 @@ async fn list_logs(
                                 least(log.read_seen_at, twin.read_seen_at),
                                 least(log.failed_seen_at, twin.failed_seen_at)
                             ) = any($2), false))
-                            and ($6 is null or log.error_code = code)
+                            -- The error of an earlier attempt is not shown once the message tells that
+                            -- a later one was delivered.
+                            and ($6 is null or log.error_code = code and (
+                                last_error_message_id is not distinct from whatsapp_message_id
+                                or twin.delivered_seen_at is null and twin.read_seen_at is null
+                                or twin.has_error
+                            ))
                             and ($13::text is null or log.broadcast_id = $13)
                             and ($14 is null or coalesce(coalesce(
                                 twin.channel,

@@ -1,4 +1,4 @@
-//! Organisations that occur in the data, from table `ledger`.
+//! Organisations that occur in the data, from table `ledger`, and their numbers.
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
@@ -109,4 +109,17 @@ pub async fn list(
         };
     }
     if walk.backward { page!("<", "desc") } else { page!(">", "asc") }
+}
+
+/// Finds the numbers of these organisations, or of all. A number is the first column of indexes by time.
+pub async fn numbers(
+    db: impl PgExecutor<'_>,
+    organizations: Option<&[String]>,
+) -> sqlx::Result<Vec<i32>> {
+    sqlx::query_scalar!(
+        "select number from organization where $1::text[] is null or organization_id = any($1)",
+        organizations,
+    )
+    .fetch_all(db)
+    .await
 }

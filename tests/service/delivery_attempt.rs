@@ -24,6 +24,13 @@ fn refusal(code: i64) -> Value {
     body
 }
 
+/// The message of a recipient with this id at WhatsApp, which was read.
+fn read_message(wamid: &str) -> Value {
+    json!({"data_event": "status_message", "id": "m", "status": "read",
+        "participant_type": "bot", "is_campaign": true, "organization_id": ORGANIZATION,
+        "external_id": wamid, "created_at": "2025-06-12T01:00:00Z"})
+}
+
 fn error(code: i64, title: &str) -> Value {
     json!([{"code": code, "title": title, "details": title}])
 }
@@ -61,9 +68,7 @@ async fn second_attempt_replaces_the_id_and_the_error_of_the_first(db: PgPool) {
     let service = Service::start(db).await;
     // In the order of the alphabet, and against it.
     for (first, second) in [("wamid.A", "wamid.Z"), ("wamid.Z", "wamid.A")] {
-        let message = json!({"data_event": "status_message", "id": "m", "status": "read",
-            "participant_type": "bot", "is_campaign": true, "organization_id": ORGANIZATION,
-            "external_id": second, "created_at": "2025-06-12T01:00:00Z"});
+        let message = read_message(second);
         let bodies = [
             report(first, "sent", 0, Value::Null),
             report(first, "failed", 3, error(131_049, "Ecosystem")),
@@ -76,6 +81,22 @@ async fn second_attempt_replaces_the_id_and_the_error_of_the_first(db: PgPool) {
         let rows = service.data("/v1/delivery-statuses?error=131049").await;
         assert_eq!(rows, json!([]));
     }
+}
+
+#[sqlx::test]
+async fn filter_by_error_finds_no_row_whose_error_only_the_message_hides(db: PgPool) {
+    let service = Service::start(db).await;
+    let bodies = [
+        report("wamid.A", "failed", 3, error(131_049, "Ecosystem")),
+        report("wamid.Z", "sent", 700, Value::Null),
+        read_message("wamid.Z"),
+    ];
+    assert_in_any_order(&service, &bodies, &json!({"status": "read", "error_code": null})).await;
+    assert_eq!(service.data("/v1/delivery-statuses?error=131049").await, json!([]));
+    // Without the message the error is that of the newest report.
+    assert_in_any_order(&service, &bodies[..2], &json!({"error_code": 131_049})).await;
+    let found = service.data("/v1/delivery-statuses?error=131049").await;
+    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
 }
 
 #[sqlx::test]

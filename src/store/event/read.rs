@@ -144,9 +144,17 @@ pub async fn list(
                         deliveries, coalesce(body_bytes, length(body)) as "body_bytes!",
                         parser_version, request_id
                     from event
-                    where ($1::text[] is null or organization = any(organization_numbers($1)))
-                        and ($2::event_kind[] is null or kind = any($2))
-                        and ($3::event_outcome[] is null or outcome = any($3))
+                    -- One value keeps the order of an index; `= any` reads and sorts all of its rows. It is
+                    -- not compared twice: the planner would expect too few rows.
+                    where ($1::text[] is null or cardinality($1) = 1
+                            or organization = any(organization_numbers($1)))
+                        and (cardinality($1) is distinct from 1
+                            or organization = organization_number(($1::text[])[1]))
+                        and ($2::event_kind[] is null or cardinality($2) = 1 or kind = any($2))
+                        and (cardinality($2) is distinct from 1 or kind = ($2::event_kind[])[1])
+                        and ($3::event_outcome[] is null or cardinality($3) = 1 or outcome = any($3))
+                        and (cardinality($3) is distinct from 1
+                            or outcome = ($3::event_outcome[])[1])
                         and ($4::text is null or subject_id = $4)
                         and ($5::text[] is null or name is not null and folded_name(name) = any($5)
                             or $14::event_kind[] is not null and name is null and kind = any($14))

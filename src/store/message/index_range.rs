@@ -19,41 +19,26 @@ pub async fn index_ranges(
     organizations: Option<&[String]>,
     room_ids: Option<&[String]>,
 ) -> sqlx::Result<Vec<IndexRange>> {
+    let Some(room_ids) = room_ids else {
+        let numbers = sqlx::query_scalar!(
+            r#"
+                select number
+                from organization
+                where ($1::text[] is null or organization_id = any($1))
+                    and exists (select from message where message.organization = number)
+            "#,
+            organizations,
+        );
+        let range = |organization| IndexRange { organization, room_id: None, error_code: None };
+        return Ok(numbers.fetch_all(db).await?.into_iter().map(range).collect());
+    };
     sqlx::query_as!(
         IndexRange,
         r#"
-            -- All organisations in the index, each found from the one before it.
-            with recursive next as (
-                (
-                    select organization
-                    from message
-                    where $1::text[] is null and $2::text[] is null
-                    order by organization
-                    limit 1
-                )
-                union all
-                select (
-                    select organization
-                    from message
-                    where organization > next.organization
-                    order by organization
-                    limit 1
-                )
-                from next
-                where next.organization is not null
-            )
-            select organization as "organization!", null as room_id, null::bigint as error_code
-            from next
-            where organization is not null
-            union
-            select own, null, null
-            from unnest(organization_numbers($1)) as own
-            where own is not null and $2 is null
-            union
-            select organization, room_id, null
+            select organization, room_id as "room_id?", null::bigint as error_code
             from room
             where room_id = any($2)
-                and ($1 is null or organization = any(organization_numbers($1)))
+                and ($1::text[] is null or organization = any(organization_numbers($1)))
         "#,
         organizations,
         room_ids,

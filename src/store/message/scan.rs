@@ -126,7 +126,7 @@ impl<'a> Scan<'a> {
                 self.stop_at(last.at);
             }
             // The bound is loose if one range has few messages, so an estimate is tried first.
-            if let Some(at) = self.estimate(&few, limit) {
+            if let Some(at) = self.estimate(&few, limit).filter(|at| self.is_nearer(*at)) {
                 let (since, until) = (self.filter.since, self.filter.until);
                 self.stop_at(at);
                 let nearest = self.fetch(db, limit, limit).await?;
@@ -145,18 +145,30 @@ impl<'a> Scan<'a> {
         let origin = self.from.map(|place| place.at).or(few.first().map(|row| row.at))?.0;
         let mut known: HashMap<&str, (f64, f64)> = HashMap::new();
         for row in few {
-            let micros = (row.at.0 - origin).abs().num_microseconds()?.max(1) as f64;
+            let micros = (row.at.0 - origin).abs().num_microseconds()? as f64;
             let (count, farthest) = known.entry(&row.organization_id).or_insert((0.0, micros));
             *count += 1.0;
             *farthest = micros.max(*farthest);
         }
-        let density: f64 = known.values().map(|(count, farthest)| count / farthest).sum();
+        // The first row alone has distance 0, and no density.
+        let known = known.values().filter(|(_, farthest)| *farthest > 0.0);
+        let density: f64 = known.map(|(count, farthest)| count / farthest).sum();
         let away = TimeDelta::microseconds((2.0 * limit as f64 / density) as i64);
         let at = match self.backward {
             true => origin.checked_add_signed(away),
             false => origin.checked_sub_signed(away),
         };
         at.map(Timestamp).filter(|at| at.is_storable())
+    }
+
+    /// Whether the scan goes beyond this time.
+    fn is_nearer(&self, at: Timestamp) -> bool {
+        let Filter { since, until, .. } = self.filter;
+        if self.backward {
+            until.is_none_or(|until| at < until)
+        } else {
+            since.is_none_or(|since| at > since)
+        }
     }
 
     /// Excludes messages beyond this time, in the direction of the scan.
@@ -211,7 +223,7 @@ impl<'a> Scan<'a> {
                         cross join lateral (
                             select organization, message_id, at
                             from message
-                            where organization = own
+                            where ($2::text[] is not null or organization = own)
                                 and ($4::text[] is null or type = any($4))
                                 -- `coalesce` hides the selectivity from the planner, which would
                                 -- multiply it by that of the next line.
@@ -226,7 +238,10 @@ impl<'a> Scan<'a> {
                                         from message_channel_id
                                         where hash = hashtextextended($7, 0)
                                     )))
-                                and ($2::text[] is null or room_id = range_room_id)
+                                -- `coalesce` hides the organisation from the planner, which would read
+                                -- all of its messages in `message_by_time`, too.
+                                and ($2 is null
+                                    or room_id = range_room_id and coalesce(organization = own, false))
                                 -- Redundant: with a constant the planner knows the room's size.
                                 and (cardinality($2) is distinct from 1 or room_id = ($2::text[])[1])
                                 and ($8::text is null
