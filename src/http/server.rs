@@ -77,6 +77,7 @@ pub async fn serve<S>(
         protocol: protocol(settings),
         router: TowerToHyperService::new(router),
         header_timeout: settings.header_timeout,
+        first_request_timeout: FIRST_REQUEST_TIMEOUT.min(settings.stop_timeout / 4),
         idle_timeout: settings.idle_timeout,
     });
     let (mut connections, mut rejections) = (JoinSet::new(), JoinSet::new());
@@ -121,6 +122,7 @@ struct Server<S> {
     protocol: Builder<StreamExecutor>,
     router: TowerToHyperService<S>,
     header_timeout: Duration,
+    first_request_timeout: Duration,
     idle_timeout: Duration,
 }
 
@@ -176,10 +178,16 @@ where
                         continue;
                     }
                     is_closing = true;
-                    deadline.as_mut().reset(Instant::now() + FIRST_REQUEST_TIMEOUT);
+                    deadline.as_mut().reset(Instant::now() + self.first_request_timeout);
                 }
                 () = first_request.notified(), if !has_started => has_started = true,
-                () = &mut deadline, if is_closing || !has_started => return,
+                () = &mut deadline, if is_closing || !has_started => {
+                    if has_started || !is_closing {
+                        return;
+                    }
+                    // Of HTTP/2 the client is told.
+                    has_started = true;
+                }
             }
             // hyper would close a connection at once whose first request has not arrived yet.
             if is_closing && has_started {
