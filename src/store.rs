@@ -112,12 +112,12 @@ pub mod walk;
 mod writer_connection;
 
 pub use self::connect::{
-    UNREACHABLE, check_connection, connect, connect_for_qontak, connect_to_read, options,
-    read_options, snapshot, within,
+    UNREACHABLE, begin_key_reads, check_connection, connect, connect_for_qontak, connect_to_read,
+    options, read_options, snapshot, within,
 };
 pub use self::event::{PreviousOutcome, Stored, Written};
 pub use self::failure::{Failure, is_outage};
-pub use self::generic_plan::{begin_key_reads, use_custom_plans, use_generic_plans};
+pub use self::generic_plan::{use_custom_plans, use_generic_plans};
 pub use self::probe::test_write;
 pub use self::schema::{
     Schema, assess_schema, clock, durability, migrate, pending_migrations, unlogged_tables,

@@ -185,7 +185,7 @@ where
                     if has_started || !is_closing {
                         return;
                     }
-                    // Of HTTP/2 the client is told.
+                    // Sends GOAWAY over HTTP/2, and closes HTTP/1 at once.
                     has_started = true;
                 }
             }

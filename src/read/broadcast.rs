@@ -200,7 +200,7 @@ pub async fn logs(
     page.respond(fetch, Log::place).await
 }
 
-/// Recipients in the order of the keys. `db` is that of [`store::begin_key_reads`].
+/// Recipients in the order of the keys. `db` should have generic plans: [`store::begin_key_reads`].
 pub async fn find_logs(db: &mut PgConnection, keys: &[LogKey]) -> sqlx::Result<Vec<Log>> {
     let rows = broadcast_log::show(&mut *db, keys).await?;
     let names = Names::find(db, rows.iter().map(template_of)).await?;

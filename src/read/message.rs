@@ -222,7 +222,7 @@ pub async fn show(
     Ok(one(message))
 }
 
-/// Messages in the order of the keys. `db` is that of [`store::begin_key_reads`].
+/// Messages in the order of the keys. `db` should have generic plans: [`store::begin_key_reads`].
 pub async fn messages(db: &mut PgConnection, keys: &[MessageKey]) -> sqlx::Result<Vec<Message>> {
     let rows = message::show(&mut *db, keys).await?;
     let with_files = rows.iter().filter(|row| has_file(row)).map(MessageRow::key);

@@ -235,7 +235,7 @@ fn mentions(room: &RoomRow) -> impl Iterator<Item = Mention<'_>> {
     ])
 }
 
-/// Rooms with their last messages, in the order of the keys. `db` is that of [`store::begin_key_reads`].
+/// Rooms with their last messages, in the order of the keys. `db` should have generic plans: [`store::begin_key_reads`].
 pub async fn rooms(db: &mut PgConnection, keys: &[RoomKey]) -> sqlx::Result<Vec<Room>> {
     let rows = room::show(&mut *db, keys).await?;
     let last = message::list_last(&mut *db, keys).await?;

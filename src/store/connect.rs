@@ -71,6 +71,13 @@ pub async fn snapshot(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres
     begin.await.unwrap_or(Err(sqlx::Error::PoolClosed))
 }
 
+/// Begins a read-only snapshot for statements that fetch rows by their keys.
+pub async fn begin_key_reads(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let mut transaction = snapshot(db).await?;
+    generic_plan::use_generic_plans(&mut transaction).await?;
+    Ok(transaction)
+}
+
 /// Timeout of a ping: half of `acquire_timeout`, so that the other half is left to replace a dead
 /// connection.
 pub fn liveness_timeout(acquire_timeout: Duration) -> Duration {

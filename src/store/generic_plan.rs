@@ -5,9 +5,7 @@
 //! table was nearly empty would read all of it for each key, until Postgres analyzes the table again. So a
 //! session that begins while tables are small has custom plans only.
 
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
-
-use super::connect::snapshot;
+use sqlx::PgConnection;
 
 /// Chooses the plans of a new session for statements that fetch rows by their keys: generic ones if the tables
 /// have 1,000 rows or more, as far as Postgres has counted them. Table `broadcast_log` may also be unused.
@@ -33,13 +31,6 @@ pub async fn choose(session: &mut PgConnection) -> sqlx::Result<()> {
     .fetch_one(session)
     .await?;
     Ok(())
-}
-
-/// Begins a read-only snapshot for statements that fetch rows by their keys.
-pub async fn begin_key_reads(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let mut transaction = snapshot(db).await?;
-    use_generic_plans(&mut transaction).await?;
-    Ok(transaction)
 }
 
 /// The following statements of a transaction fetch rows by their keys.
