@@ -130,7 +130,7 @@ fn print_and_assert(mut deployment: Deployment, totals: Totals) {
     );
     assert_eq!(problems, Vec::<String>::new());
     assert_eq!(responses.problems, BTreeSet::new());
-    assert!(responses.spooled > 0 && acknowledged > responses.spooled, "{responses:?}");
+    assert!(responses.spooled > 0 && responses.stored > 0, "{responses:?}");
     assert!(resident <= MAX_RESIDENT_MIB);
     // The promised limit is 1.5 s; a machine busy with tests may take longer.
     assert!(responses.slowest_rejection < Duration::from_secs(10), "{responses:?}");

@@ -23,6 +23,8 @@ pub struct Report {
     pub acknowledged: BTreeSet<String>,
     /// Number of 2xx responses with the outcome `spooled`.
     pub spooled: usize,
+    /// Number of 2xx responses with another outcome.
+    pub stored: usize,
     /// Number of 503 responses.
     pub rejected: usize,
     /// Number of requests without a response.
@@ -38,6 +40,7 @@ impl Report {
     pub fn add(&mut self, other: Self) {
         self.acknowledged.extend(other.acknowledged);
         self.spooled += other.spooled;
+        self.stored += other.stored;
         self.rejected += other.rejected;
         self.failed += other.failed;
         self.slowest_acknowledgement =
@@ -149,7 +152,10 @@ async fn record(
         report.slowest_acknowledgement = report.slowest_acknowledgement.max(took);
         // The replica may be killed while it sends the response.
         let response: Value = response.json().await.unwrap_or_default();
-        report.spooled += usize::from(response["data"]["outcome"] == "spooled");
+        match response["data"]["outcome"].as_str() {
+            Some("spooled") => report.spooled += 1,
+            _ => report.stored += 1,
+        }
     } else if status == StatusCode::SERVICE_UNAVAILABLE && may_retry {
         report.rejected += 1;
         report.slowest_rejection = report.slowest_rejection.max(took);
