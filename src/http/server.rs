@@ -55,7 +55,8 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// Connections above the limit that get a 503 at the same time; further ones are closed at once.
 const MAX_REJECTIONS: usize = 256;
 
-/// Time for the first request of a connection when the server closes: the client may just have connected.
+/// Time for the first request of a connection when the server closes, at most a quarter of
+/// `http.stop_timeout`: the client may just have connected.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 
 static ACCEPT: Fault = Fault::error("accept failed");

@@ -93,6 +93,14 @@ async fn filter_by_error_finds_no_row_whose_error_only_the_message_hides(db: PgP
     ];
     assert_in_any_order(&service, &bodies, &json!({"status": "read", "error_code": null})).await;
     assert_eq!(service.data("/v1/delivery-statuses?error=131049").await, json!([]));
+    // The message has the same error itself, so the row shows it.
+    let mut message = read_message("wamid.Z");
+    message["messages_response"] = json!({"errors": [{"code": 131_049, "title": "own"}]});
+    let bodies_with_own = [bodies[0].clone(), bodies[1].clone(), message];
+    let expected = json!({"status": "read", "error_code": 131_049});
+    assert_in_any_order(&service, &bodies_with_own, &expected).await;
+    let found = service.data("/v1/delivery-statuses?error=131049").await;
+    assert_eq!(found.as_array().unwrap().len(), 1, "{found}");
     // Without the message the error is that of the newest report.
     assert_in_any_order(&service, &bodies[..2], &json!({"error_code": 131_049})).await;
     let found = service.data("/v1/delivery-statuses?error=131049").await;

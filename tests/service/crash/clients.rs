@@ -154,7 +154,8 @@ async fn record(
         let response: Value = response.json().await.unwrap_or_default();
         match response["data"]["outcome"].as_str() {
             Some("spooled") => report.spooled += 1,
-            _ => report.stored += 1,
+            Some(_) => report.stored += 1,
+            None => {}
         }
     } else if status == StatusCode::SERVICE_UNAVAILABLE && may_retry {
         report.rejected += 1;
