@@ -219,9 +219,9 @@ async fn list_logs(
                                 least(log.failed_seen_at, twin.failed_seen_at)
                             ) = any($2), false))
                             -- The error of an earlier attempt is not shown once the message tells that
-                            -- a later one was delivered.
+                            -- a later one was delivered, unless the message has the same error.
                             and ($6 is null or log.error_code = code and (
-                                last_error_message_id is not distinct from whatsapp_message_id
+                                log.last_error_message_id is not distinct from log.whatsapp_message_id
                                 or twin.delivered_seen_at is null and twin.read_seen_at is null
                                 or twin.has_error
                             ))
